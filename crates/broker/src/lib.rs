@@ -1,0 +1,2 @@
+//! An Apache Kafka cluster in the process.
+#![forbid(unsafe_code)]

@@ -1,0 +1,8 @@
+//! Sans-IO state machines of an Apache Kafka client.
+//!
+//! Nothing here knows a socket, a task, a clock or global randomness: `now` and a seeded generator come in as
+//! arguments. Every machine has the same four verbs: commands and `handle_*` take an event in, `poll_output` says
+//! what to do next (drain it to `None` after every mutation), `poll_timeout` says when to call `handle_timeout`.
+#![forbid(unsafe_code)]
+
+pub mod request;

@@ -1,0 +1,1 @@
+//! Apache Kafka record batches, compression and partition hashes.
