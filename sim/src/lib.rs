@@ -1,1 +1,10 @@
-//! Simulated worlds.
+//! Simulated worlds: clients, a network and brokers in one thread, under one virtual clock and one seed.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    reason = "not published: a new fault or property must be met by every match"
+)]
+
+pub mod checker;
+pub mod history;

@@ -1,0 +1,93 @@
+//! When calls end, and what the world costs while it runs.
+
+use super::{Property, Verdict, broken};
+use crate::history::{CallKind, History, Promises};
+
+pub(super) fn flush_is_complete(history: &History, _: &Promises) -> Verdict {
+    for call in &history.calls {
+        let (CallKind::Flush | CallKind::Close, Some((returned, true))) =
+            (call.what, call.returned)
+        else {
+            continue;
+        };
+        let open = history.sends.iter().find(|send| {
+            send.producer == call.client
+                && send.invoked < call.invoked
+                && send.returned.first().is_none_or(|(at, _)| *at > returned)
+        });
+        if let Some(send) = open {
+            return broken(
+                Property::P16,
+                format!("{:?} of {} returned before {:?}", call.what, call.client, send.value),
+            );
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn each_delivery_resolves_once(history: &History, _: &Promises) -> Verdict {
+    match history.sends.iter().find(|send| send.returned.len() != 1) {
+        Some(send) => broken(
+            Property::P17,
+            format!("{:?} resolved {} times", send.value, send.returned.len()),
+        ),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn calls_end_by_their_deadline(history: &History, _: &Promises) -> Verdict {
+    for call in &history.calls {
+        if call.returned.is_none_or(|(at, _)| at > call.deadline) {
+            return broken(
+                Property::P18,
+                format!(
+                    "{:?} of client {} was due at {:?}: {:?}",
+                    call.what, call.client, call.deadline, call.returned
+                ),
+            );
+        }
+    }
+    for send in &history.sends {
+        if let Some((at, _)) = send.returned.first()
+            && *at > send.deadline
+        {
+            return broken(
+                Property::P18,
+                format!("{:?} was due at {:?} and resolved at {at:?}", send.value, send.deadline),
+            );
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn the_world_comes_to_rest(history: &History, promises: &Promises) -> Verdict {
+    let due = history.faults_ended + promises.calm;
+    match history.rested {
+        Some(at) if at <= due => Ok(()),
+        at => broken(Property::P19, format!("rest was due at {due:?}: {at:?}")),
+    }
+}
+
+pub(super) fn nothing_spins(history: &History, promises: &Promises) -> Verdict {
+    let (requests, wakeups) = promises.spin;
+    if history.requests_per_second_max > requests || history.wakeups_per_second_max > wakeups {
+        return broken(
+            Property::P20,
+            format!(
+                "{} requests and {} wake-ups in one second",
+                history.requests_per_second_max, history.wakeups_per_second_max
+            ),
+        );
+    }
+    Ok(())
+}
+
+pub(super) fn memory_is_bounded(history: &History, promises: &Promises) -> Verdict {
+    if history.buffered_bytes_max > promises.buffer_memory {
+        return broken(
+            Property::P21,
+            format!("{} of {} bytes", history.buffered_bytes_max, promises.buffer_memory),
+        );
+    }
+    Ok(())
+}

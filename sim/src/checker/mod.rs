@@ -1,0 +1,102 @@
+//! The judge: one function a property, over a finished history.
+//!
+//! A property is numbered as in the catalogue of `docs/testing.md`. Each has a planted history that it must reject,
+//! so that a checker that has gone blind is noticed.
+
+mod calls;
+mod log;
+#[cfg(test)]
+mod planted;
+mod reads;
+mod wire;
+
+use std::fmt;
+
+use crate::history::{History, Promises};
+
+/// A property that a history breaks.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Violation {
+    /// The property's number.
+    pub property: Property,
+    /// What happened, in the terms of the history.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.property, self.what)
+    }
+}
+
+/// What must hold in every world.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Property {
+    /// Nothing acknowledged is lost.
+    P1,
+    /// Nothing is stored twice.
+    P2,
+    /// What was reported as not stored is not stored.
+    P3,
+    /// An offset holds one value, whoever reads it and whenever.
+    P4,
+    /// An acknowledged offset is the offset in the log.
+    P5,
+    /// The log keeps the order of the sends of a producer to a partition.
+    P6,
+    /// Within an assignment a consumer neither skips nor steps back.
+    P12,
+    /// What was acknowledged is read in the end.
+    P13,
+    /// A flush or close that reports success left nothing unsettled.
+    P16,
+    /// Every delivery resolves exactly once.
+    P17,
+    /// Every call ends by its deadline.
+    P18,
+    /// Once faults stop the world comes to rest.
+    P19,
+    /// Nothing spins.
+    P20,
+    /// Memory stays within its limit.
+    P21,
+    /// What brokers see on the wire is legal.
+    P23,
+}
+
+impl fmt::Display for Property {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// Judges a finished world; the first violation of each property that is broken.
+pub fn check(history: &History, promises: &Promises) -> Vec<Violation> {
+    [
+        log::acknowledged_is_stored,
+        log::nothing_is_stored_twice,
+        log::not_done_is_not_stored,
+        log::acknowledged_offset_is_the_offset,
+        log::order_is_kept,
+        reads::an_offset_holds_one_value,
+        reads::no_skip_and_no_step_back,
+        reads::acknowledged_is_read,
+        calls::flush_is_complete,
+        calls::each_delivery_resolves_once,
+        calls::calls_end_by_their_deadline,
+        calls::the_world_comes_to_rest,
+        calls::nothing_spins,
+        calls::memory_is_bounded,
+        wire::what_brokers_see_is_legal,
+    ]
+    .into_iter()
+    .filter_map(|property| property(history, promises).err())
+    .collect()
+}
+
+/// A property's verdict.
+type Verdict = Result<(), Violation>;
+
+fn broken(property: Property, what: impl Into<String>) -> Verdict {
+    Err(Violation { property, what: what.into() })
+}

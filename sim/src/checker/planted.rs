@@ -1,0 +1,217 @@
+//! For each property a history that breaks it, next to a clean one that breaks none.
+
+use std::time::Duration;
+
+use milena_types::{Offset, TopicPartition};
+
+use super::{Property, check};
+use crate::history::{
+    BatchSeen, Call, CallKind, History, Outcome, Promises, Read, Send, Start, Value,
+};
+
+#[test]
+fn a_clean_history_breaks_nothing() {
+    assert_eq!(check(&clean(), &promises()), []);
+}
+
+#[test]
+fn p1_an_acknowledged_record_that_is_gone() {
+    rejects(Property::P1, |h| {
+        h.logs.get_mut(&tp()).unwrap().pop();
+    });
+}
+
+#[test]
+fn p2_a_record_stored_twice() {
+    rejects(Property::P2, |h| h.logs.get_mut(&tp()).unwrap().push((offset(2), Value(2))));
+}
+
+#[test]
+fn p3_a_record_reported_as_not_stored() {
+    rejects(Property::P3, |h| h.sends[1].returned = vec![(ms(20), Outcome::NotDone)]);
+}
+
+#[test]
+fn p3_a_record_that_nobody_sent() {
+    rejects(Property::P3, |h| h.logs.get_mut(&tp()).unwrap().push((offset(2), Value(9))));
+}
+
+#[test]
+fn p4_an_offset_read_as_two_values() {
+    rejects(Property::P4, |h| h.reads[1].value = Value(9));
+}
+
+#[test]
+fn p5_an_offset_that_holds_another_record() {
+    rejects(Property::P5, |h| {
+        h.sends[1].returned = vec![(ms(20), Outcome::Done(Some(offset(0))))];
+    });
+}
+
+#[test]
+fn p6_two_records_in_the_wrong_order() {
+    rejects(Property::P6, |h| {
+        *h.logs.get_mut(&tp()).unwrap() = vec![(offset(0), Value(2)), (offset(1), Value(1))];
+    });
+}
+
+#[test]
+fn p12_a_record_skipped() {
+    rejects(Property::P12, |h| {
+        h.reads.remove(0);
+    });
+}
+
+#[test]
+fn p12_a_record_read_again() {
+    rejects(Property::P12, |h| h.reads.push(h.reads[0].clone()));
+}
+
+#[test]
+fn p12_a_partition_read_without_an_assignment() {
+    rejects(Property::P12, |h| h.starts.clear());
+}
+
+#[test]
+fn p13_an_acknowledged_record_never_read() {
+    rejects(Property::P13, |h| {
+        h.reads.pop();
+    });
+}
+
+#[test]
+fn p16_a_flush_that_leaves_a_record_behind() {
+    rejects(Property::P16, |h| h.sends[1].returned[0].0 = ms(40));
+}
+
+#[test]
+fn p17_a_delivery_that_never_resolves() {
+    rejects(Property::P17, |h| h.sends[1].returned.clear());
+}
+
+#[test]
+fn p17_a_delivery_that_resolves_twice() {
+    rejects(Property::P17, |h| h.sends[1].returned.push((ms(21), Outcome::Unknown)));
+}
+
+#[test]
+fn p18_a_call_that_never_returns() {
+    rejects(Property::P18, |h| h.calls[0].returned = None);
+}
+
+#[test]
+fn p18_a_delivery_after_its_deadline() {
+    rejects(Property::P18, |h| h.sends[0].returned[0].0 = ms(2_000));
+}
+
+#[test]
+fn p19_a_world_that_never_rests() {
+    rejects(Property::P19, |h| h.rested = None);
+}
+
+#[test]
+fn p20_a_machine_that_spins() {
+    rejects(Property::P20, |h| h.wakeups_per_second_max = 1_000_000);
+}
+
+#[test]
+fn p21_a_buffer_over_its_limit() {
+    rejects(Property::P21, |h| h.buffered_bytes_max = 1 << 40);
+}
+
+#[test]
+fn p23_a_sequence_that_changes_its_content() {
+    rejects(Property::P23, |h| {
+        let mut again = h.batches[0].clone();
+        again.values = vec![Value(2)];
+        h.batches.push(again);
+    });
+}
+
+#[test]
+fn p23_a_gap_in_the_sequences() {
+    rejects(Property::P23, |h| h.batches[1].identity = Some((7, 0, 5)));
+}
+
+#[test]
+fn p23_a_window_too_wide() {
+    rejects(Property::P23, |h| h.in_flight_max = 6);
+}
+
+fn rejects(property: Property, spoil: impl FnOnce(&mut History)) {
+    let mut history = clean();
+    spoil(&mut history);
+    let found: Vec<Property> = check(&history, &promises()).iter().map(|v| v.property).collect();
+    assert!(found.contains(&property), "{property} is blind: {found:?}");
+}
+
+/// Two records sent, acknowledged, flushed and read.
+fn clean() -> History {
+    let send = |n: u64| Send {
+        producer: 0,
+        value: Value(n),
+        to: tp(),
+        invoked: ms(n),
+        deadline: ms(1_000),
+        returned: vec![(ms(10 * n), Outcome::Done(Offset::new(n as i64 - 1)))],
+    };
+    let read = |n: u64| Read {
+        consumer: 0,
+        assignment: 1,
+        from: tp(),
+        offset: offset(n as i64 - 1),
+        value: Value(n),
+        at: ms(50),
+    };
+    let batch = |n: u64| BatchSeen {
+        at: ms(5),
+        connection: 1,
+        to: tp(),
+        identity: Some((7, 0, n as i32 - 1)),
+        records: 1,
+        values: vec![Value(n)],
+    };
+    History {
+        sends: vec![send(1), send(2)],
+        reads: vec![read(1), read(2)],
+        starts: vec![Start { consumer: 0, assignment: 1, of: tp(), at: offset(0) }],
+        calls: vec![Call {
+            what: CallKind::Flush,
+            client: 0,
+            invoked: ms(5),
+            deadline: ms(1_000),
+            returned: Some((ms(30), true)),
+        }],
+        batches: vec![batch(1), batch(2)],
+        logs: [(tp(), vec![(offset(0), Value(1)), (offset(1), Value(2))])].into(),
+        in_flight_max: 1,
+        requests_per_second_max: 10,
+        wakeups_per_second_max: 10,
+        buffered_bytes_max: 100,
+        faults_ended: ms(0),
+        rested: Some(ms(60)),
+    }
+}
+
+fn promises() -> Promises {
+    Promises {
+        idempotent: true,
+        acknowledged: true,
+        buffer_memory: 1 << 20,
+        in_flight: 5,
+        calm: Duration::from_secs(60),
+        spin: (1_000, 10_000),
+    }
+}
+
+fn tp() -> TopicPartition {
+    TopicPartition::new("orders", 0)
+}
+
+fn offset(raw: i64) -> Offset {
+    Offset::new(raw).unwrap()
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}

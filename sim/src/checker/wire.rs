@@ -1,0 +1,55 @@
+//! What brokers saw on the wire.
+
+use std::collections::BTreeMap;
+
+use milena_types::{Sequence, TopicPartition};
+
+use super::{Property, Verdict, broken};
+use crate::history::{History, Promises, Value};
+
+/// A sequence names one content for ever, starts at zero, and is followed without a gap; the window is kept.
+pub(super) fn what_brokers_see_is_legal(history: &History, promises: &Promises) -> Verdict {
+    if history.in_flight_max > promises.in_flight {
+        return broken(
+            Property::P23,
+            format!("{} produce requests unanswered on one connection", history.in_flight_max),
+        );
+    }
+    let mut sent: BTreeMap<(i64, i16, &TopicPartition), BTreeMap<i32, &[Value]>> = BTreeMap::new();
+    for batch in &history.batches {
+        if usize::try_from(batch.records) != Ok(batch.values.len()) {
+            return broken(
+                Property::P23,
+                format!("a batch to {} claims {} records", batch.to, batch.records),
+            );
+        }
+        let Some((id, epoch, sequence)) = batch.identity else {
+            if promises.idempotent {
+                return broken(Property::P23, format!("a batch to {} has no sequence", batch.to));
+            }
+            continue;
+        };
+        let known = sent.entry((id, epoch, &batch.to)).or_default();
+        let before = known.insert(sequence, &batch.values);
+        if before.is_some_and(|before| before != batch.values) {
+            return broken(
+                Property::P23,
+                format!("sequence {sequence} of {id}/{epoch} to {} changed its content", batch.to),
+            );
+        }
+    }
+    for ((id, epoch, tp), batches) in sent {
+        let mut due = Sequence::ZERO.get();
+        for (sequence, values) in batches {
+            if sequence != due {
+                return broken(
+                    Property::P23,
+                    format!("{id}/{epoch} to {tp}: sequence {sequence} where {due} was due"),
+                );
+            }
+            let records = i32::try_from(values.len()).unwrap_or(i32::MAX);
+            due = Sequence::from_wire(sequence).map_or(0, |s| s.advance(records).get());
+        }
+    }
+    Ok(())
+}

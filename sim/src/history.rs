@@ -1,0 +1,163 @@
+//! What the users of a world did and saw, and what the brokers stored: all that the checker judges by.
+//!
+//! Times are virtual, counted from the world's start. Every value sent is a number used once in a world, so that a
+//! record can be recognised wherever it turns up.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use milena_types::{Offset, TopicPartition};
+
+/// A record's content: a number used once in a world.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Value(pub u64);
+
+/// What a finished call says became of its record.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// Stored, at this offset where the broker told it (acks=0 tells none).
+    Done(Option<Offset>),
+    /// Certainly not stored.
+    NotDone,
+    /// Stored or not: nobody can tell.
+    Unknown,
+}
+
+/// One record handed to one producer.
+#[derive(Clone, Debug)]
+pub struct Send {
+    /// Which producer of the world.
+    pub producer: usize,
+    /// What was sent.
+    pub value: Value,
+    /// Where to.
+    pub to: TopicPartition,
+    /// When it was handed over; sends of one producer stand in the order in which it made them.
+    pub invoked: Duration,
+    /// The latest time at which its fate must be known.
+    pub deadline: Duration,
+    /// Every completion that was reported: exactly one is right.
+    pub returned: Vec<(Duration, Outcome)>,
+}
+
+/// One record handed to a user by a consumer.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// Which consumer of the world.
+    pub consumer: usize,
+    /// Which assignment or position of its: a new one begins whenever the user seeks or the assignment changes.
+    pub assignment: u64,
+    /// Where from.
+    pub from: TopicPartition,
+    /// At which offset.
+    pub offset: Offset,
+    /// What was read.
+    pub value: Value,
+    /// When.
+    pub at: Duration,
+}
+
+/// A place at which an assignment began to read.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// Which consumer of the world.
+    pub consumer: usize,
+    /// Which assignment of its.
+    pub assignment: u64,
+    /// Which partition.
+    pub of: TopicPartition,
+    /// The first offset that it must hand out.
+    pub at: Offset,
+}
+
+/// A call with a deadline: flush, close, commit, a query.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// What was called.
+    pub what: CallKind,
+    /// By which client of the world.
+    pub client: usize,
+    /// When.
+    pub invoked: Duration,
+    /// By when it must have returned.
+    pub deadline: Duration,
+    /// When it returned, and whether it reported success.
+    pub returned: Option<(Duration, bool)>,
+}
+
+/// What a [`Call`] called.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum CallKind {
+    /// Everything sent before is settled when it returns.
+    Flush,
+    /// The same, and nothing is taken on after.
+    Close,
+    /// Stores a consumer's positions.
+    Commit,
+}
+
+/// One produce batch as a broker received it, whatever became of it.
+#[derive(Clone, Debug)]
+pub struct BatchSeen {
+    /// When the broker read it.
+    pub at: Duration,
+    /// The connection that carried it.
+    pub connection: u64,
+    /// Where to.
+    pub to: TopicPartition,
+    /// Producer id, epoch and base sequence, for an idempotent producer.
+    pub identity: Option<(i64, i16, i32)>,
+    /// How many records it claims.
+    pub records: i32,
+    /// The values inside, in order.
+    pub values: Vec<Value>,
+}
+
+/// A partition's log at the end of a world, oldest first.
+pub type Log = Vec<(Offset, Value)>;
+
+/// All that happened in one world.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// Sends in the order in which they were made.
+    pub sends: Vec<Send>,
+    /// Reads in the order in which they were made.
+    pub reads: Vec<Read>,
+    /// Where each assignment began.
+    pub starts: Vec<Start>,
+    /// Calls with deadlines.
+    pub calls: Vec<Call>,
+    /// Batches as the brokers saw them, in order.
+    pub batches: Vec<BatchSeen>,
+    /// The final logs.
+    pub logs: BTreeMap<TopicPartition, Log>,
+    /// The highest number of unanswered produce requests seen on one connection.
+    pub in_flight_max: usize,
+    /// Requests per simulated second, at the busiest second.
+    pub requests_per_second_max: u64,
+    /// Wake-ups of a machine per simulated second, at the busiest second.
+    pub wakeups_per_second_max: u64,
+    /// The most bytes that one accumulator held at any time.
+    pub buffered_bytes_max: u64,
+    /// When the last fault ended.
+    pub faults_ended: Duration,
+    /// When the world had nothing left to do, or `None` if it never came to rest.
+    pub rested: Option<Duration>,
+}
+
+/// What the world was set up to promise; the checker holds it to this.
+#[derive(Clone, Debug)]
+pub struct Promises {
+    /// Whether the producers are idempotent, so that duplicates and reordering are defects.
+    pub idempotent: bool,
+    /// Whether the producers wait for acknowledgements at all (acks=0 promises nothing of the log).
+    pub acknowledged: bool,
+    /// The most bytes that an accumulator may hold.
+    pub buffer_memory: u64,
+    /// The most produce requests that may be unanswered on a connection.
+    pub in_flight: usize,
+    /// How long after the last fault the world may take to come to rest.
+    pub calm: Duration,
+    /// The most requests and the most wake-ups in a simulated second.
+    pub spin: (u64, u64),
+}
