@@ -4,14 +4,18 @@
 //! edge where a message is read: constructors that may meet one return `Option`.
 #![forbid(unsafe_code)]
 
+mod api_key;
 mod epoch;
+mod error_code;
 mod id;
 mod offset;
 mod sequence;
 mod topic;
 mod uuid;
 
+pub use api_key::ApiKey;
 pub use epoch::{Generation, LeaderEpoch, MemberEpoch, ProducerEpoch};
+pub use error_code::ErrorCode;
 pub use id::{CorrelationId, NodeId, ProducerId};
 pub use offset::{Offset, Timestamp};
 pub use sequence::Sequence;
