@@ -7,5 +7,6 @@
 )]
 
 pub mod checker;
+pub mod fault;
 pub mod history;
 pub mod network;

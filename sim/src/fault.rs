@@ -1,0 +1,235 @@
+//! What goes wrong in a world, and when.
+
+use std::fmt;
+use std::time::Duration;
+
+use fastrand::Rng;
+
+/// A fault and its time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Timed {
+    /// When it begins, from the world's start.
+    pub at: Duration,
+    /// What it is.
+    pub fault: Fault,
+}
+
+/// One fault. Those with a `lasts` end by themselves; `F` numbers are the catalogue's in `docs/testing.md`.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the fields of a fault are told by its own line")]
+pub enum Fault {
+    /// F1: connections to the node are refused.
+    Refuse { node: i32, lasts: Duration },
+    /// F2: connection attempts get no answer.
+    Hide { node: i32, lasts: Duration },
+    /// F3, F4: every connection of the node is reset.
+    Reset { node: i32 },
+    /// F10, F11: every connection of the node is reset after so many more bytes from one side.
+    Cut { node: i32, from_broker: bool, bytes: usize },
+    /// F13: one bit flips after so many more bytes from one side.
+    Flip { node: i32, from_broker: bool, bytes: usize },
+    /// F7, F17, F18: what one side says to the other vanishes.
+    Silence { client: usize, node: i32, from_broker: bool, lasts: Duration },
+    /// F9, F19: bytes crawl, in segments of a few.
+    Crawl { lasts: Duration },
+    /// F5: the next requests of this kind are carried out and their answers lost.
+    ApplyThenDrop { api: Api, count: u32 },
+    /// F8: the next requests of this kind are never answered.
+    Hang { api: Api, count: u32 },
+    /// F6: the next requests of this kind are answered late.
+    Delay { api: Api, count: u32, by: Duration },
+    /// F12, F14: the next answers of this kind are broken.
+    Garble { api: Api, count: u32, how: Garbling },
+    /// F15, F23, F29, F31 to F34, F45: the next requests of this kind are answered with this error.
+    Error { api: Api, count: u32, code: i16, applied: bool },
+    /// F35: the next answers of this kind carry a throttle time.
+    Throttle { api: Api, count: u32, by: Duration },
+    /// F23: a partition gets another leader.
+    MoveLeader { partition: i32 },
+    /// F36, F37: the node's process dies and comes back.
+    Crash { node: i32, lasts: Duration },
+    /// F38: the node stops and goes on where it was.
+    Pause { node: i32, lasts: Duration },
+}
+
+/// The APIs that faults are drawn for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Api {
+    /// Produce.
+    Produce,
+    /// Fetch.
+    Fetch,
+    /// Metadata.
+    Metadata,
+    /// InitProducerId.
+    InitProducerId,
+    /// ListOffsets.
+    ListOffsets,
+    /// ApiVersions.
+    ApiVersions,
+}
+
+/// How an answer is broken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Garbling {
+    /// Another correlation id.
+    CorrelationId,
+    /// Bytes of the body changed.
+    Body,
+}
+
+impl Fault {
+    /// How long it lasts by itself.
+    pub fn lasts(&self) -> Duration {
+        match self {
+            Self::Refuse { lasts, .. }
+            | Self::Hide { lasts, .. }
+            | Self::Silence { lasts, .. }
+            | Self::Crawl { lasts }
+            | Self::Crash { lasts, .. }
+            | Self::Pause { lasts, .. } => *lasts,
+            Self::Delay { by, .. } | Self::Throttle { by, .. } => *by,
+            Self::Reset { .. }
+            | Self::Cut { .. }
+            | Self::Flip { .. }
+            | Self::ApplyThenDrop { .. }
+            | Self::Hang { .. }
+            | Self::Garble { .. }
+            | Self::Error { .. }
+            | Self::MoveLeader { .. } => Duration::ZERO,
+        }
+    }
+}
+
+impl fmt::Display for Timed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>9.3}s {:?}", self.at.as_secs_f64(), self.fault)
+    }
+}
+
+/// What faults may be drawn against.
+#[derive(Clone, Copy, Debug)]
+pub struct Targets {
+    /// Nodes are 1 to this.
+    pub nodes: i32,
+    /// Clients are 0 to one below this.
+    pub clients: usize,
+    /// Partitions are 0 to one below this.
+    pub partitions: i32,
+}
+
+/// Draws faults, swarm style: first which kinds are on in this world and how often they strike, then each strike.
+pub fn draw(rng: &mut Rng, targets: Targets, during: Duration) -> Vec<Timed> {
+    let kinds: Vec<u32> = (0..KINDS).filter(|_| rng.u32(0..4) == 0).collect();
+    if kinds.is_empty() {
+        return Vec::new();
+    }
+    let strikes = rng.usize(1..=12);
+    let mut faults: Vec<Timed> = (0..strikes)
+        .filter_map(|_| {
+            let at = Duration::from_millis(rng.u64(0..millis(during)));
+            let kind = *kinds.get(rng.usize(0..kinds.len()))?;
+            Some(Timed { at, fault: strike(rng, kind, targets) })
+        })
+        .collect();
+    faults.sort_by_key(|timed| timed.at);
+    faults
+}
+
+const KINDS: u32 = 16;
+
+fn strike(rng: &mut Rng, kind: u32, targets: Targets) -> Fault {
+    let node = rng.i32(1..=targets.nodes);
+    let lasts = Duration::from_millis(rng.u64(1..20_000));
+    let api = api(rng);
+    let count = rng.u32(1..=4);
+    let from_broker = rng.bool();
+    let bytes = if rng.bool() { rng.usize(0..64) } else { rng.usize(0..4096) };
+    match kind {
+        0 => Fault::Refuse { node, lasts },
+        1 => Fault::Hide { node, lasts },
+        2 => Fault::Reset { node },
+        3 => Fault::Cut { node, from_broker, bytes },
+        4 => Fault::Flip { node, from_broker: true, bytes },
+        5 => Fault::Silence { client: rng.usize(0..targets.clients), node, from_broker, lasts },
+        6 => Fault::Crawl { lasts },
+        7 => Fault::ApplyThenDrop { api, count },
+        8 => Fault::Hang { api, count },
+        9 => Fault::Delay { api, count, by: Duration::from_millis(rng.u64(1..60_000)) },
+        10 => {
+            let how = if rng.bool() { Garbling::CorrelationId } else { Garbling::Body };
+            Fault::Garble { api, count, how }
+        }
+        11 => {
+            let (api, code, applied) = error(rng);
+            Fault::Error { api, count, code, applied }
+        }
+        12 => Fault::Throttle { api, count, by: Duration::from_millis(rng.u64(1..5_000)) },
+        13 => Fault::MoveLeader { partition: rng.i32(0..targets.partitions) },
+        14 => Fault::Crash { node, lasts },
+        _ => Fault::Pause { node, lasts },
+    }
+}
+
+fn api(rng: &mut Rng) -> Api {
+    match rng.u32(0..10) {
+        0..=4 => Api::Produce,
+        5..=6 => Api::Fetch,
+        7 => Api::Metadata,
+        8 => Api::InitProducerId,
+        _ => Api::ListOffsets,
+    }
+}
+
+/// Errors that a healthy client must live through, and whether the request was applied before the error was told.
+fn error(rng: &mut Rng) -> (Api, i16, bool) {
+    const ERRORS: [(Api, i16, bool); 16] = [
+        (Api::Produce, 6, false),         // NOT_LEADER_OR_FOLLOWER
+        (Api::Produce, 5, false),         // LEADER_NOT_AVAILABLE
+        (Api::Produce, 3, false),         // UNKNOWN_TOPIC_OR_PARTITION
+        (Api::Produce, 7, true),          // REQUEST_TIMED_OUT after the append
+        (Api::Produce, 19, false),        // NOT_ENOUGH_REPLICAS
+        (Api::Produce, 20, true),         // NOT_ENOUGH_REPLICAS_AFTER_APPEND
+        (Api::Produce, 56, false),        // KAFKA_STORAGE_ERROR
+        (Api::Produce, 2, false),         // CORRUPT_MESSAGE
+        (Api::Produce, 46, true),         // DUPLICATE_SEQUENCE_NUMBER
+        (Api::Fetch, 6, false),           // NOT_LEADER_OR_FOLLOWER
+        (Api::Fetch, 70, false),          // FETCH_SESSION_ID_NOT_FOUND
+        (Api::Fetch, 71, false),          // INVALID_FETCH_SESSION_EPOCH
+        (Api::Fetch, 75, false),          // UNKNOWN_LEADER_EPOCH
+        (Api::Metadata, 5, false),        // LEADER_NOT_AVAILABLE
+        (Api::InitProducerId, 14, false), // COORDINATOR_LOAD_IN_PROGRESS
+        (Api::ListOffsets, 6, false),     // NOT_LEADER_OR_FOLLOWER
+    ];
+    ERRORS.get(rng.usize(0..ERRORS.len())).copied().unwrap_or((Api::Produce, 6, false))
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kind that is never drawn would look like a kind that never fails.
+    #[test]
+    fn every_kind_of_fault_is_drawn() {
+        let targets = Targets { nodes: 3, clients: 2, partitions: 3 };
+        let mut seen = std::collections::BTreeSet::new();
+        for seed in 0..200 {
+            for timed in draw(&mut Rng::with_seed(seed), targets, Duration::from_secs(30)) {
+                let name = format!("{:?}", timed.fault);
+                seen.insert(name.split([' ', '{']).next().map(str::to_owned));
+            }
+        }
+        assert_eq!(seen.len() as u32, KINDS);
+    }
+
+    #[test]
+    fn a_seed_draws_the_same_faults_again() {
+        let targets = Targets { nodes: 3, clients: 2, partitions: 3 };
+        let again = || draw(&mut Rng::with_seed(3), targets, Duration::from_secs(30));
+        assert_eq!(again(), again());
+    }
+}
