@@ -1,3 +1,50 @@
-//! Program.
+//! The project's own chores: `cargo xtask test`, `tidy`, `codegen`.
+//!
+//! Everything that checks the repository is behind `cargo xtask test`; CI calls nothing else.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod cargo;
+mod codegen;
+mod steps;
+mod test;
+mod tidy;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What a chore ends with; the error's text is all the user sees.
+type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The project's own chores", version)]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Run every check there is, and end with a table of them.
+    Test(test::Args),
+    /// Hold the sources and the dependency graph against the project's own rules.
+    Tidy,
+    /// Write the protocol messages from Kafka's schemas.
+    Codegen(codegen::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().chore {
+        Chore::Test(args) => test::run(&args),
+        Chore::Tidy => tidy::run(),
+        Chore::Codegen(args) => codegen::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("{e}");
+            ExitCode::FAILURE
+        }
+    }
+}

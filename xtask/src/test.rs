@@ -1,0 +1,118 @@
+//! `cargo xtask test`: every check there is, in the order in which they fail fastest.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use crate::Result;
+use crate::cargo::{Graph, cargo, default_graph};
+use crate::steps::{self, Done, Step};
+use crate::tidy;
+
+/// What `cargo xtask test` takes.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Fail when the suite cannot run on real Kafka (needs python3, a JDK and Maven). CI=true says the same.
+    #[arg(long)]
+    real: bool,
+    /// Only formatting, lints, tests and tidy.
+    #[arg(long, conflicts_with = "real")]
+    quick: bool,
+}
+
+/// A user of the library waits for these.
+const CLIENT_GRAPH_MAX: usize = 50;
+
+/// Runs all steps.
+///
+/// # Errors
+/// When a step failed; the table says which and how to repeat it.
+pub(crate) fn run(args: &Args) -> Result {
+    let graph = Graph::load()?;
+    let mut plan = vec![
+        Step::command("format", in_workspace(["fmt", "--all", "--check"])),
+        Step::new("tidy", "cargo xtask tidy", || tidy::run().map(|()| passed())),
+    ];
+    plan.extend(lints(&graph));
+    plan.push(Step::command("unit, property and integration tests", tests()));
+    if !args.quick {
+        plan.push(Step::command("doc tests", in_workspace(["test", "--workspace", "--doc"])));
+        plan.push(Step::command("docs", docs()));
+        plan.push(client_graph());
+        plan.push(advisories());
+        plan.extend(packages(&graph));
+    }
+    steps::run(plan)
+}
+
+/// One run a package: features of one crate must not lend themselves to another.
+fn lints(graph: &Graph) -> Vec<Step> {
+    let members = graph.members();
+    let lint = |name: &&str| {
+        let clippy = in_workspace(["clippy", "--quiet", "--all-targets", "--package", name]);
+        Step::command(format!("clippy {name}"), then(clippy, &["--", "-D", "warnings"]))
+    };
+    members.keys().map(lint).collect()
+}
+
+/// Everything but doc tests, which are a step of their own.
+fn tests() -> Command {
+    in_workspace(["test", "--workspace", "--quiet", "--lib", "--bins", "--tests", "--examples"])
+}
+
+fn docs() -> Command {
+    let mut docs = in_workspace(["doc", "--workspace", "--no-deps", "--quiet"]);
+    docs.env("RUSTDOCFLAGS", "-D warnings");
+    docs
+}
+
+fn client_graph() -> Step {
+    let repeat = "cargo tree --package milena --edges normal,build --prefix none";
+    Step::new("what a user of the library builds", repeat, || {
+        let crates: BTreeSet<String> = default_graph("milena")?;
+        let note = format!("{} crates", crates.len());
+        if crates.len() < CLIENT_GRAPH_MAX {
+            Ok(Done::Passed(note))
+        } else {
+            Err(format!("{note}; under {CLIENT_GRAPH_MAX} is the promise").into())
+        }
+    })
+}
+
+/// Known vulnerabilities; `tidy` has seen to bans and licences already.
+fn advisories() -> Step {
+    let name = "advisories";
+    if in_workspace(["deny", "--version"]).output().is_ok_and(|o| o.status.success()) {
+        Step::command(name, in_workspace(["deny", "check"]))
+    } else {
+        Step::not_run(name, "cargo-deny is not installed: cargo install --locked cargo-deny")
+    }
+}
+
+/// Whether each library could be published: manifest, readme, files, and that the packed sources
+/// are complete.
+fn packages(graph: &Graph) -> Vec<Step> {
+    let members = graph.members();
+    let libraries = members.values().filter(|p| p.is_published() && p.is_library());
+    let names: Vec<String> = libraries.map(|p| p.name.clone()).collect();
+    // One command for all of them: a crate that is not in the registry yet is found beside it.
+    let mut package = in_workspace(["package", "--quiet", "--allow-dirty", "--no-verify"]);
+    for name in &names {
+        package.args(["--package", name]);
+    }
+    vec![Step::command("packages", package)]
+}
+
+fn in_workspace<const N: usize>(args: [&str; N]) -> Command {
+    let mut command = cargo();
+    command.args(args);
+    command
+}
+
+fn then(mut command: Command, args: &[&str]) -> Command {
+    command.args(args);
+    command
+}
+
+fn passed() -> Done {
+    Done::Passed(String::new())
+}
