@@ -5,4 +5,10 @@
 //! what to do next (drain it to `None` after every mutation), `poll_timeout` says when to call `handle_timeout`.
 #![forbid(unsafe_code)]
 
+pub mod backoff;
+pub mod disposition;
+pub mod error;
 pub mod request;
+
+pub use backoff::Backoff;
+pub use error::{Error, ErrorKind, Fate, Operation};
