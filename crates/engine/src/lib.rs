@@ -8,6 +8,7 @@
 pub mod backoff;
 pub mod disposition;
 pub mod error;
+pub mod metadata;
 pub mod request;
 
 pub use backoff::Backoff;

@@ -83,9 +83,6 @@ impl Operation {
 
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Request(api) => api.fmt(f),
-            other => f.write_str(other.phrase().0),
-        }
+        if let Self::Request(api) = self { api.fmt(f) } else { f.write_str(self.phrase().0) }
     }
 }
