@@ -6,10 +6,20 @@
 #![forbid(unsafe_code)]
 
 pub mod backoff;
+#[allow(dead_code, unused_imports, reason = "bodies follow the shapes")]
+mod commit;
+#[allow(dead_code, unused_imports, reason = "bodies follow the shapes")]
+pub mod consumer;
 pub mod disposition;
 pub mod error;
+#[allow(dead_code, unused_imports, reason = "bodies follow the shapes")]
+mod fetch;
+#[allow(dead_code, unused_imports, reason = "bodies follow the shapes")]
+mod group;
 pub mod metadata;
 pub mod request;
+#[allow(dead_code, unused_imports, reason = "bodies follow the shapes")]
+mod subscription;
 
 pub use backoff::Backoff;
 pub use error::{Error, ErrorKind, Fate, Operation};

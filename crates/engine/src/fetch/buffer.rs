@@ -1,0 +1,503 @@
+//! Where fetched bytes wait for the user's task.
+//!
+//! The one structure that the driver and the user's task share. Its lock is held for a few map operations per
+//! completed fetch, never while a record is decoded. What a partition's revision is not equal to is never handed
+//! out: a seek or a rebalance takes effect between two lock acquisitions, however far the user's task has read.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use bytes::Bytes;
+use milena_types::{NodeId, Offset, ProducerId, TopicPartition};
+
+use crate::subscription::{Event, Position, Revision};
+
+/// Fetched records, positions and events on their way to the user.
+#[derive(Debug, Default)]
+pub struct FetchBuffer {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lanes: BTreeMap<TopicPartition, Lane>,
+    /// In order of arrival.
+    fetches: VecDeque<CompletedFetch>,
+    events: VecDeque<Event>,
+    /// Bytes taken in and not yet read to their end, by broker.
+    bytes: BTreeMap<NodeId, usize>,
+    /// Partitions from which something was handed out since the user's last poll.
+    in_hand: Vec<TopicPartition>,
+    /// Partitions whose bytes could not be read.
+    rejected: Vec<(TopicPartition, Revision)>,
+    user: Option<Waker>,
+    driver: Option<Waker>,
+    /// The driver has something to look at.
+    stirred: bool,
+    /// The driver wants to hear when bytes are released.
+    hungry: bool,
+    /// The driver wants to hear of the next poll.
+    missed: bool,
+    polling: bool,
+    last_poll: Option<Instant>,
+    closed: bool,
+}
+
+/// One assigned partition, as the user's task sees it.
+#[derive(Debug)]
+struct Lane {
+    revision: Revision,
+    /// Behind what was handed out.
+    position: Option<Position>,
+    /// Behind what was handed out and come back for more: what may be committed unasked.
+    returned: Option<Position>,
+    paused: bool,
+    /// About to be revoked: nothing more is handed out.
+    held: bool,
+    /// The user's task has a fetch of it, or the queue does.
+    ends: Ends,
+}
+
+/// What the leader said last about a partition's log.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Ends {
+    /// The first offset that the log still has.
+    pub log_start_offset: Option<Offset>,
+    /// Behind the last record that every in-sync replica has.
+    pub high_watermark: Option<Offset>,
+    /// Before the first open transaction.
+    pub last_stable_offset: Option<Offset>,
+}
+
+/// A transaction whose records from `first_offset` on are aborted, up to its marker.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct AbortedTransaction {
+    pub(crate) producer_id: ProducerId,
+    pub(crate) first_offset: Offset,
+}
+
+/// What one answer held of one partition.
+#[derive(Debug)]
+pub(crate) struct CompletedFetch {
+    pub(crate) partition: TopicPartition,
+    pub(crate) revision: Revision,
+    pub(crate) broker: NodeId,
+    /// Whole batches; a slice of the frame.
+    pub(crate) records: Bytes,
+    /// `None` with `read_uncommitted`.
+    pub(crate) aborted: Option<Vec<AbortedTransaction>>,
+    /// What it counts in the budget.
+    pub(crate) weight: usize,
+}
+
+/// Which of a partition's positions is meant.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Which {
+    /// Behind everything that was handed out.
+    HandedOut,
+    /// Behind what was handed out before the last poll: nothing in the user's hand counts.
+    Returned,
+}
+
+/// For the user's task.
+impl FetchBuffer {
+    /// Says that the user asks for records: what he was given before is done with, as far as commits go, and the
+    /// clock of `max.poll.interval.ms` stands still until [`leave_poll`](Self::leave_poll).
+    pub fn enter_poll(&self, now: Instant) {
+        let mut state = self.lock();
+        let state = &mut *state;
+        for tp in state.in_hand.drain(..) {
+            if let Some(lane) = state.lanes.get_mut(&tp) {
+                lane.returned = lane.position;
+            }
+        }
+        state.polling = true;
+        state.last_poll = Some(now);
+        if std::mem::take(&mut state.missed) {
+            state.stir();
+        }
+    }
+
+    /// Says that the user got what he asked for, or gave up waiting: the clock of `max.poll.interval.ms` runs.
+    pub fn leave_poll(&self, now: Instant) {
+        let mut state = self.lock();
+        state.polling = false;
+        state.last_poll = Some(now);
+    }
+
+    /// Whether there is an event or a fetch to take; wakes the task when there is. One task at a time may wait.
+    pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.is_ready() {
+            return Poll::Ready(());
+        }
+        match &mut state.user {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => state.user = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// Whether there is an event or a fetch to take.
+    pub fn is_ready(&self) -> bool {
+        self.lock().is_ready()
+    }
+
+    /// Whether the consumer is closed: nothing will come any more.
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// The next event; take events before records.
+    pub fn take_event(&self) -> Option<Event> {
+        self.lock().events.pop_front()
+    }
+
+    /// Behind the last record of `partition` that was handed out; `None` while it is not known.
+    pub fn position(&self, partition: &TopicPartition) -> Option<Position> {
+        self.lock().lanes.get(partition)?.position
+    }
+
+    /// Every assigned partition with the position behind what was handed out, where it is known.
+    pub fn positions(&self) -> BTreeMap<TopicPartition, Option<Position>> {
+        let state = self.lock();
+        state.lanes.iter().map(|(tp, lane)| (tp.clone(), lane.position)).collect()
+    }
+
+    /// What the leader of `partition` said last about its log.
+    pub fn ends(&self, partition: &TopicPartition) -> Option<Ends> {
+        Some(self.lock().lanes.get(partition)?.ends)
+    }
+
+    /// The next fetch that may be read now, with the position to start at.
+    pub(crate) fn take(&self) -> Option<(CompletedFetch, Position)> {
+        let mut state = self.lock();
+        let state = &mut *state;
+        let index = state.fetches.iter().position(|fetch| state.lanes.may_take(fetch))?;
+        let fetch = state.fetches.remove(index)?;
+        let position = state.lanes.get(&fetch.partition)?.position?;
+        Some((fetch, position))
+    }
+
+    /// Whether a fetch that the user's task holds may still be read, and from where.
+    pub(crate) fn resume(&self, fetch: &CompletedFetch) -> Resume {
+        let state = self.lock();
+        match state.lanes.get(&fetch.partition) {
+            Some(lane) if lane.revision == fetch.revision && !lane.held => {
+                if lane.paused {
+                    Resume::Later
+                } else {
+                    Resume::Now
+                }
+            }
+            Some(_) | None => Resume::Never,
+        }
+    }
+
+    /// Puts a fetch of a paused partition first in line.
+    pub(crate) fn put_back(&self, fetch: CompletedFetch) {
+        self.lock().fetches.push_front(fetch);
+    }
+
+    /// Moves the position behind what is about to be handed out. False where the partition was revoked, or its
+    /// position decided anew, since the fetch was taken: then nothing may be handed out.
+    pub(crate) fn hand_out(&self, fetch: &CompletedFetch, position: Position) -> bool {
+        let mut state = self.lock();
+        let state = &mut *state;
+        let Some(lane) = state.lanes.get_mut(&fetch.partition) else { return false };
+        if lane.revision != fetch.revision || lane.held {
+            return false;
+        }
+        debug_assert!(lane.position.is_none_or(|old| old.offset <= position.offset));
+        lane.position = Some(position);
+        if !state.in_hand.contains(&fetch.partition) {
+            state.in_hand.push(fetch.partition.clone());
+        }
+        true
+    }
+
+    /// The fetch is read to its end, or void: its bytes no longer count.
+    pub(crate) fn release(&self, fetch: &CompletedFetch) {
+        let mut state = self.lock();
+        state.uncount(fetch.broker, fetch.weight);
+    }
+
+    /// The fetch holds bytes that cannot be read: the driver is to fetch them again.
+    pub(crate) fn reject(&self, fetch: &CompletedFetch) {
+        let mut state = self.lock();
+        state.rejected.push((fetch.partition.clone(), fetch.revision));
+        state.uncount(fetch.broker, fetch.weight);
+        state.stir();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every critical section leaves the state whole, so a panic elsewhere in a holder's task spoils nothing.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What may be done with a fetch that the user's task still holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Resume {
+    Now,
+    /// The partition is paused.
+    Later,
+    /// Revoked, or its position was decided anew.
+    Never,
+}
+
+/// For the driver.
+impl FetchBuffer {
+    /// Whether the consumer has to look at the buffer, by
+    /// [`Consumer::handle_buffer`](crate::consumer::Consumer::handle_buffer); wakes the driver's task when it has to.
+    pub fn poll_stirred(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if std::mem::take(&mut state.stirred) {
+            return Poll::Ready(());
+        }
+        match &mut state.driver {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => state.driver = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    pub(crate) fn assign(&self, tp: TopicPartition, revision: Revision) {
+        let lane = Lane {
+            revision,
+            position: None,
+            returned: None,
+            paused: false,
+            held: false,
+            ends: Ends::default(),
+        };
+        self.lock().lanes.insert(tp, lane);
+    }
+
+    /// Decides a partition's position anew, or that it has none for now. What waits of older revisions is dropped.
+    pub(crate) fn place(
+        &self,
+        tp: &TopicPartition,
+        revision: Revision,
+        position: Option<Position>,
+    ) {
+        let mut state = self.lock();
+        let state = &mut *state;
+        if let Some(lane) = state.lanes.get_mut(tp) {
+            lane.revision = revision;
+            lane.position = position;
+            lane.returned = position;
+        }
+        state.sweep();
+    }
+
+    /// Hands out nothing more of these partitions.
+    pub(crate) fn hold(&self, partitions: &[TopicPartition]) {
+        let mut state = self.lock();
+        for tp in partitions {
+            if let Some(lane) = state.lanes.get_mut(tp) {
+                lane.held = true;
+            }
+        }
+    }
+
+    pub(crate) fn remove(&self, partitions: &[TopicPartition]) {
+        let mut state = self.lock();
+        let state = &mut *state;
+        for tp in partitions {
+            state.lanes.remove(tp);
+        }
+        state.in_hand.retain(|tp| state.lanes.contains_key(tp));
+        state.sweep();
+    }
+
+    pub(crate) fn pause(&self, tp: &TopicPartition, paused: bool) {
+        let mut state = self.lock();
+        if let Some(lane) = state.lanes.get_mut(tp) {
+            lane.paused = paused;
+        }
+        state.wake_user();
+    }
+
+    pub(crate) fn push(&self, fetches: Vec<CompletedFetch>) {
+        let mut state = self.lock();
+        let state = &mut *state;
+        for fetch in fetches {
+            *state.bytes.entry(fetch.broker).or_default() += fetch.weight;
+            state.fetches.push_back(fetch);
+        }
+        state.wake_user();
+    }
+
+    pub(crate) fn learn(&self, tp: &TopicPartition, ends: Ends) {
+        if let Some(lane) = self.lock().lanes.get_mut(tp) {
+            lane.ends = ends;
+        }
+    }
+
+    /// Passes over offsets that hold nothing to hand out, where nothing waits that lies before them.
+    pub(crate) fn tell(&self, event: Event) {
+        let mut state = self.lock();
+        // A user who does not poll must not make errors pile up: the newest of each partition is enough.
+        if let Event::Error(new) = &event {
+            let partition = new.topic_partition();
+            let same = |event: &Event| match event {
+                Event::Error(old) => old.topic_partition() == partition && old.kind() == new.kind(),
+                Event::Rebalance(_)
+                | Event::Truncated { .. }
+                | Event::PollIntervalExceeded { .. } => false,
+            };
+            state.events.retain(|event| !same(event));
+        }
+        state.events.push_back(event);
+        state.wake_user();
+    }
+
+    pub(crate) fn offsets(&self, which: Which) -> BTreeMap<TopicPartition, Position> {
+        let state = self.lock();
+        let lanes = state.lanes.iter().filter_map(|(tp, lane)| {
+            let position = match which {
+                Which::HandedOut => lane.position,
+                Which::Returned => lane.returned,
+            };
+            Some((tp.clone(), position?))
+        });
+        lanes.collect()
+    }
+
+    /// Bytes taken in from `broker` and not yet read.
+    pub(crate) fn bytes(&self, broker: NodeId) -> usize {
+        self.lock().bytes.get(&broker).copied().unwrap_or(0)
+    }
+
+    /// Asks for a stir once bytes are released.
+    pub(crate) fn hunger(&self) {
+        self.lock().hungry = true;
+    }
+
+    /// Asks for a stir at the next poll.
+    pub(crate) fn await_poll(&self) {
+        let mut state = self.lock();
+        state.missed = true;
+    }
+
+    /// Drops what waits of paused partitions of `broker`, which would otherwise keep the others from being fetched
+    /// for as long as the pause lasts. Gives the partitions, whose fetching starts at their position again.
+    pub(crate) fn evict_paused(&self, broker: NodeId) -> Vec<TopicPartition> {
+        let mut state = self.lock();
+        let state = &mut *state;
+        let mut evicted = Vec::new();
+        for (tp, lane) in &state.lanes {
+            if !lane.paused {
+                continue;
+            }
+            let waits = |fetch: &CompletedFetch| fetch.partition == *tp && fetch.broker == broker;
+            if state.fetches.iter().any(waits) {
+                evicted.push(tp.clone());
+            }
+        }
+        let (bytes, fetches) = (&mut state.bytes, &mut state.fetches);
+        fetches.retain(|fetch| {
+            let goes = evicted.contains(&fetch.partition);
+            if goes {
+                subtract(bytes, fetch.broker, fetch.weight);
+            }
+            !goes
+        });
+        evicted
+    }
+
+    /// Partitions whose bytes the user's task could not read.
+    pub(crate) fn take_rejected(&self) -> Vec<(TopicPartition, Revision)> {
+        std::mem::take(&mut self.lock().rejected)
+    }
+
+    /// Since when the user does not poll; `None` while he does.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        let state = self.lock();
+        if state.polling { None } else { state.last_poll }
+    }
+
+    /// The clock of `max.poll.interval.ms` starts here, as if the user had just polled.
+    pub(crate) fn start_clock(&self, now: Instant) {
+        let mut state = self.lock();
+        if state.last_poll.is_none() {
+            state.last_poll = Some(now);
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.lanes.clear();
+        state.sweep();
+        state.wake_user();
+    }
+}
+
+impl State {
+    fn is_ready(&self) -> bool {
+        self.closed
+            || !self.events.is_empty()
+            || self.fetches.iter().any(|fetch| self.lanes.may_take(fetch))
+    }
+
+    fn wake_user(&mut self) {
+        if self.is_ready()
+            && let Some(waker) = self.user.take()
+        {
+            waker.wake();
+        }
+    }
+
+    fn stir(&mut self) {
+        self.stirred = true;
+        if let Some(waker) = self.driver.take() {
+            waker.wake();
+        }
+    }
+
+    /// Drops what can never be handed out.
+    fn sweep(&mut self) {
+        let (lanes, bytes) = (&self.lanes, &mut self.bytes);
+        self.fetches.retain(|fetch| {
+            let lives =
+                lanes.get(&fetch.partition).is_some_and(|lane| lane.revision == fetch.revision);
+            if !lives {
+                subtract(bytes, fetch.broker, fetch.weight);
+            }
+            lives
+        });
+    }
+
+    fn uncount(&mut self, broker: NodeId, weight: usize) {
+        subtract(&mut self.bytes, broker, weight);
+        if std::mem::take(&mut self.hungry) {
+            self.stir();
+        }
+    }
+}
+
+fn subtract(bytes: &mut BTreeMap<NodeId, usize>, broker: NodeId, weight: usize) {
+    if let Some(held) = bytes.get_mut(&broker) {
+        *held = held.saturating_sub(weight);
+    }
+}
+
+trait Lanes {
+    fn may_take(&self, fetch: &CompletedFetch) -> bool;
+}
+
+impl Lanes for BTreeMap<TopicPartition, Lane> {
+    fn may_take(&self, fetch: &CompletedFetch) -> bool {
+        self.get(&fetch.partition).is_some_and(|lane| {
+            lane.revision == fetch.revision && !lane.paused && !lane.held && lane.position.is_some()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

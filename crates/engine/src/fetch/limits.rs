@@ -1,0 +1,58 @@
+//! How much, how long and which records a fetch asks for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Which records of transactions are handed out.
+///
+/// Java name `isolation.level`; default `read_uncommitted`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the protocol has these two")]
+pub enum IsolationLevel {
+    /// Every record, also of transactions that are open or were aborted.
+    #[default]
+    ReadUncommitted,
+    /// Only records of committed transactions and records outside of any, up to the last stable offset.
+    ReadCommitted,
+}
+
+impl IsolationLevel {
+    pub(crate) fn to_wire(self) -> i8 {
+        match self {
+            Self::ReadUncommitted => 0,
+            Self::ReadCommitted => 1,
+        }
+    }
+}
+
+/// What every Fetch request says alike.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    pub(crate) isolation: IsolationLevel,
+    pub(crate) rack: Option<Arc<str>>,
+    pub(crate) min_bytes: i32,
+    pub(crate) max_bytes: i32,
+    pub(crate) partition_max_bytes: i32,
+    pub(crate) max_wait: Duration,
+    /// Bytes that may wait to be taken, over all brokers.
+    pub(crate) buffer_bytes: usize,
+}
+
+impl Limits {
+    /// The bytes that one of `brokers` may have waiting to be taken and on their way together.
+    ///
+    /// Each broker has its own share, so that one whose partitions are not read never holds up the others.
+    pub(crate) fn share(&self, brokers: usize) -> usize {
+        (self.buffer_bytes / brokers.max(1)).max(2 * ANSWER_BYTES_MIN)
+    }
+
+    /// The most that one answer of one of `brokers` may hold: half a share, so that one answer can be on its way
+    /// while the other is read.
+    pub(crate) fn answer_bytes(&self, brokers: usize) -> i32 {
+        let half = i32::try_from(self.share(brokers) / 2).unwrap_or(i32::MAX);
+        self.max_bytes.min(half)
+    }
+}
+
+/// Below this an answer holds hardly a batch of default size, and requests would outweigh records.
+const ANSWER_BYTES_MIN: usize = 32 << 10;

@@ -1,0 +1,44 @@
+//! A member of a group as its leader sees it.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+use milena_types::Topic;
+
+/// Who takes part, and in which topics.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Member {
+    pub(crate) id: String,
+    pub(crate) instance_id: Option<String>,
+    pub(crate) topics: BTreeSet<Topic>,
+}
+
+impl Member {
+    /// Java's order of members: static ones first, by instance id; then the others by member id.
+    pub(crate) fn rank(&self, other: &Self) -> Ordering {
+        match (&self.instance_id, &other.instance_id) {
+            (Some(a), Some(b)) => java_order(a, b),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => java_order(&self.id, &other.id),
+        }
+    }
+}
+
+/// Java compares strings by UTF-16 units, which differs from code points beyond the basic plane; two leaders of
+/// different make must agree on the order.
+fn java_order(a: &str, b: &str) -> Ordering {
+    a.encode_utf16().cmp(b.encode_utf16())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_ordered_as_java_orders_them() {
+        assert_eq!(java_order("a", "b"), Ordering::Less);
+        // U+FF5E is one unit above the surrogates that spell U+1F600.
+        assert_eq!(java_order("\u{ff5e}", "\u{1f600}"), Ordering::Greater);
+    }
+}

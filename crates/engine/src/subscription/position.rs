@@ -1,0 +1,264 @@
+//! Where one assigned partition stands.
+
+use std::time::Instant;
+
+use milena_types::{LeaderEpoch, NodeId, Offset};
+
+use super::reset::OffsetReset;
+
+/// The next offset to read, and the epoch of the record before it, by which a truncated log is noticed (KIP-320).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Position {
+    /// The next offset to read.
+    pub offset: Offset,
+    /// The leader epoch of the last record before it; `None` where it is not known.
+    pub leader_epoch: Option<LeaderEpoch>,
+}
+
+impl Position {
+    /// The position `offset` behind a record of `leader_epoch`.
+    pub fn new(offset: Offset, leader_epoch: Option<LeaderEpoch>) -> Self {
+        Self { offset, leader_epoch }
+    }
+}
+
+/// Counts every decision about where a partition stands, over the whole life of a consumer.
+///
+/// A reply, or fetched bytes, that carry another revision than the partition has belong to a past that a seek, a
+/// reset or a rebalance ended, and are dropped. Ordinary reading does not change it.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Revision(u64);
+
+impl Revision {
+    /// Before the first one.
+    pub(crate) const START: Self = Self(0);
+
+    /// The one after this.
+    pub(crate) fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// What is known about a partition's position.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Stage {
+    /// The group's committed offset is to be asked for.
+    Committed,
+    /// The leader is to be asked for an offset by this rule.
+    Reset(OffsetReset),
+    /// The leader changed: is the record before the position still in its log?
+    Validating(Position),
+    /// Known; fetch from here.
+    Fetching(Position),
+    /// No rule gives an offset: the user was told and has to seek.
+    Halted,
+}
+
+/// [`Stage`] without what it carries: rows and columns of the table of transitions.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum StageKind {
+    Committed,
+    Reset,
+    Validating,
+    Fetching,
+    Halted,
+}
+
+impl StageKind {
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Committed, Self::Reset, Self::Validating, Self::Fetching, Self::Halted];
+
+    /// Where a partition may go from here without the user's word; a seek may lead anywhere but to `Committed`.
+    pub(crate) const fn successors(self) -> &'static [Self] {
+        match self {
+            // Found and old enough to be checked; found; not found and a policy; not found and none.
+            Self::Committed => &[Self::Validating, Self::Fetching, Self::Reset, Self::Halted],
+            Self::Reset => &[Self::Fetching, Self::Halted],
+            // Confirmed; the log diverged and the policy decides; or nobody does. A second leader starts it over.
+            Self::Validating => &[Self::Validating, Self::Fetching, Self::Reset, Self::Halted],
+            // Read on; leader changed; out of range.
+            Self::Fetching => &[Self::Fetching, Self::Validating, Self::Reset, Self::Halted],
+            Self::Halted => &[],
+        }
+    }
+}
+
+impl Stage {
+    pub(crate) fn kind(&self) -> StageKind {
+        match self {
+            Self::Committed => StageKind::Committed,
+            Self::Reset(_) => StageKind::Reset,
+            Self::Validating(_) => StageKind::Validating,
+            Self::Fetching(_) => StageKind::Fetching,
+            Self::Halted => StageKind::Halted,
+        }
+    }
+
+    /// The position, whether or not it is confirmed.
+    pub(crate) fn position(&self) -> Option<Position> {
+        match self {
+            Self::Validating(position) | Self::Fetching(position) => Some(*position),
+            Self::Committed | Self::Reset(_) | Self::Halted => None,
+        }
+    }
+}
+
+/// One assigned partition.
+#[derive(Debug)]
+pub(crate) struct Assigned {
+    stage: Stage,
+    revision: Revision,
+    pub(crate) paused: bool,
+    /// False until the user's rebalance callback has returned: it may seek, and nothing may be fetched before.
+    pub(crate) settled: bool,
+    /// The leader's epoch under which the position was last confirmed or first used.
+    pub(crate) confirmed: Option<LeaderEpoch>,
+    /// A lookup of the present stage is under way.
+    pub(crate) asked: bool,
+    /// Not before this moment, after an error.
+    pub(crate) retry_at: Option<Instant>,
+    /// Errors since the last success; shapes the wait.
+    pub(crate) attempts: u32,
+    /// A follower to read from, until then (KIP-392).
+    pub(crate) preferred: Option<(NodeId, Instant)>,
+    /// Answers in a row that the topic's id is unknown: a young topic gives a few (trap 32).
+    pub(crate) unknown_topic_ids: u32,
+}
+
+impl Assigned {
+    pub(crate) fn new(stage: Stage, revision: Revision, settled: bool) -> Self {
+        Self {
+            stage,
+            revision,
+            paused: false,
+            settled,
+            confirmed: None,
+            asked: false,
+            retry_at: None,
+            attempts: 0,
+            preferred: None,
+            unknown_topic_ids: 0,
+        }
+    }
+
+    pub(crate) fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
+    pub(crate) fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// The next offset to fetch, while nothing forbids fetching it.
+    pub(crate) fn fetchable(&self) -> Option<Position> {
+        match self.stage {
+            Stage::Fetching(position) if self.settled && !self.paused => Some(position),
+            Stage::Fetching(_)
+            | Stage::Committed
+            | Stage::Reset(_)
+            | Stage::Validating(_)
+            | Stage::Halted => None,
+        }
+    }
+
+    /// Whether an error still holds the partition back at `now`.
+    pub(crate) fn waits(&self, now: Instant) -> bool {
+        self.retry_at.is_some_and(|at| now < at)
+    }
+
+    /// Reads on: same revision, further offset.
+    pub(crate) fn advance(&mut self, position: Position) {
+        debug_assert_eq!(self.stage.kind(), StageKind::Fetching);
+        self.stage = Stage::Fetching(position);
+        self.retry_at = None;
+        self.attempts = 0;
+        self.unknown_topic_ids = 0;
+    }
+
+    /// Goes on by the table; bytes and replies of the old revision are void.
+    pub(crate) fn go(&mut self, stage: Stage, revision: Revision) {
+        debug_assert!(
+            self.stage.kind().successors().contains(&stage.kind()),
+            "{:?} to {stage:?}",
+            self.stage
+        );
+        self.put(stage, revision);
+    }
+
+    /// The same position, confirmed or to be confirmed: bytes fetched so far stay good, so the revision stays.
+    pub(crate) fn keep(&mut self, stage: Stage) {
+        debug_assert!(self.stage.kind().successors().contains(&stage.kind()));
+        self.stage = stage;
+        self.asked = false;
+        self.retry_at = None;
+    }
+
+    /// The user decides: allowed from every stage.
+    pub(crate) fn seek(&mut self, stage: Stage, revision: Revision) {
+        self.put(stage, revision);
+    }
+
+    fn put(&mut self, stage: Stage, revision: Revision) {
+        self.stage = stage;
+        self.revision = revision;
+        self.asked = false;
+        self.retry_at = None;
+        self.attempts = 0;
+        self.preferred = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(kind: StageKind) -> Stage {
+        let position = Position::new(Offset::ZERO, None);
+        match kind {
+            StageKind::Committed => Stage::Committed,
+            StageKind::Reset => Stage::Reset(OffsetReset::Earliest),
+            StageKind::Validating => Stage::Validating(position),
+            StageKind::Fetching => Stage::Fetching(position),
+            StageKind::Halted => Stage::Halted,
+        }
+    }
+
+    #[test]
+    fn a_transition_outside_of_the_table_is_refused() {
+        for from in StageKind::ALL {
+            for to in StageKind::ALL {
+                let moved = std::panic::catch_unwind(|| {
+                    let mut assigned = Assigned::new(sample(from), Revision::START, true);
+                    assigned.go(sample(to), Revision::START.next());
+                });
+                assert_eq!(moved.is_ok(), from.successors().contains(&to), "{from:?} to {to:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_seek_leaves_every_stage_and_voids_what_was_asked() {
+        for from in StageKind::ALL {
+            let mut assigned = Assigned::new(sample(from), Revision::START, true);
+            assigned.asked = true;
+            assigned.seek(sample(StageKind::Fetching), Revision::START.next());
+            assert_eq!(assigned.revision(), Revision::START.next());
+            assert!(!assigned.asked, "a lookup of before the seek no longer counts");
+        }
+    }
+
+    #[test]
+    fn nothing_is_fetched_before_the_position_is_confirmed() {
+        for kind in StageKind::ALL {
+            let assigned = Assigned::new(sample(kind), Revision::START, true);
+            assert_eq!(assigned.fetchable().is_some(), kind == StageKind::Fetching);
+        }
+        let mut paused = Assigned::new(sample(StageKind::Fetching), Revision::START, true);
+        paused.paused = true;
+        assert_eq!(paused.fetchable(), None);
+        let unsettled = Assigned::new(sample(StageKind::Fetching), Revision::START, false);
+        assert_eq!(unsettled.fetchable(), None);
+    }
+}
