@@ -1,0 +1,234 @@
+//! The keys of a consumer.
+
+use std::time::Duration;
+
+use super::value::{Strings, Text, Value, choice};
+use super::{ConfigError, Key, key::keys};
+use crate::consumer::ConsumerBuilder;
+
+/// Where to start in a partition without a committed offset, or whose offset is gone.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum OffsetReset {
+    /// At the first record that is still there.
+    Earliest,
+    /// After the last record.
+    Latest,
+    /// At the first record that is at most this old (KIP-1106).
+    ByDuration(Duration),
+    /// Nowhere: the next `poll` fails with `NoOffset`.
+    None,
+}
+
+choice! {
+    /// Whether records of open and aborted transactions are handed out.
+    pub enum IsolationLevel: "one of read_uncommitted, read_committed" {
+        /// They are.
+        ReadUncommitted = "read_uncommitted",
+        /// They are not; reading stops at the first open transaction.
+        ReadCommitted = "read_committed",
+    }
+}
+
+keys! {
+    /// Configuration of a consumer. Immutable; made by [`ConsumerBuilder`].
+    pub struct ConsumerConfig, built by ConsumerBuilder;
+
+    /// The group whose members share the partitions and whose offsets are committed; `None` for a consumer of assigned
+    /// partitions that commits nothing.
+    group_id: Text = "group.id", "";
+
+    /// Whether the offsets of what was handed out are committed in the background and on close.
+    enable_auto_commit: bool = "enable.auto.commit", "true";
+
+    /// How often offsets are committed in the background.
+    auto_commit_interval: Duration = "auto.commit.interval.ms", "5000";
+
+    /// Where to start in a partition without a committed offset, or whose offset is gone.
+    auto_offset_reset: OffsetReset = "auto.offset.reset", "latest";
+
+    /// Whether records of open and aborted transactions are handed out.
+    isolation_level: IsolationLevel = "isolation.level", "read_uncommitted";
+
+    /// The most records that one `poll` hands out.
+    max_poll_records: u32 = "max.poll.records", "500", 1..;
+
+    /// How long the user may take between two polls before the member leaves its group.
+    max_poll_interval: Duration = "max.poll.interval.ms", "300000", 1..;
+
+    /// How long a member may be silent before the group goes on without it.
+    session_timeout: Duration = "session.timeout.ms", "45000", 1..;
+
+    /// How often a member shows the group that it lives; at most a third of `session.timeout.ms` is wise.
+    heartbeat_interval: Duration = "heartbeat.interval.ms", "3000", 1..;
+
+    /// How many bytes a broker gathers before it answers a fetch, unless `fetch.max.wait.ms` is over.
+    fetch_min_bytes: u32 = "fetch.min.bytes", "1";
+
+    /// How many bytes a fetch may return, and how many fetched bytes the consumer holds; a larger first batch is
+    /// returned whole.
+    fetch_max_bytes: u32 = "fetch.max.bytes", "52428800";
+
+    /// How many bytes of one partition a fetch may return; a larger first batch is returned whole.
+    max_partition_fetch_bytes: u32 = "max.partition.fetch.bytes", "1048576";
+
+    /// How long a broker may wait for `fetch.min.bytes`.
+    fetch_max_wait: Duration = "fetch.max.wait.ms", "500";
+
+    /// Whether the checksum of every batch is verified.
+    check_crcs: bool = "check.crcs", "true";
+
+    /// Whether brokers may create a topic that the consumer asks about, where they are set to do so.
+    allow_auto_create_topics: bool = "allow.auto.create.topics", "true";
+
+    /// The consumer's rack: brokers may name a replica in it to fetch from (KIP-392).
+    client_rack: String as into = "client.rack", "";
+
+    /// How partitions are shared among members; `range` is what there is. Java's own default lists the cooperative
+    /// assignor too, which takes part only when every member has it.
+    partition_assignment_strategy: Strings as list = "partition.assignment.strategy", "range";
+}
+
+const NO_STATIC: &str =
+    "static membership is not there yet, and members would rebalance without it";
+const SHARE: &str = "it belongs to a share consumer";
+
+/// Keys of Java without an effect of their own.
+pub(super) const OTHERS: &[Key] = &[
+    Key::ignored(
+        "exclude.internal.topics",
+        "boolean",
+        "only subscriptions by pattern have a use for it",
+    ),
+    Key::refused("group.instance.id", "string", NO_STATIC),
+    Key::refused("group.remote.assignor", "string", "group.protocol=classic has no use for it"),
+    Key::ignored("interceptor.classes", "list", "a JVM class"),
+    Key::ignored("key.deserializer", "class", "a JVM class; keys are bytes here"),
+    Key::ignored("value.deserializer", "class", "a JVM class; values are bytes here"),
+    Key::refused("share.acknowledgement.mode", "string", SHARE),
+    Key::refused("share.acquire.mode", "string", SHARE),
+];
+
+/// The key that says which group protocol to speak.
+pub(super) const PROTOCOL: &str = "group.protocol";
+
+/// What stands in the way of the group protocol `value`; `None` for the one that is spoken.
+pub(super) fn refusal(value: &str) -> Option<&'static str> {
+    let classic = value.trim().eq_ignore_ascii_case("classic");
+    (!classic)
+        .then_some("the protocol of KIP-848 is not there yet; leave group.protocol at classic")
+}
+
+impl ConsumerConfig {
+    /// The keys with an effect.
+    pub fn keys() -> &'static [Key] {
+        Self::KEYS
+    }
+
+    /// Every key with its value, as Java writes them.
+    pub fn values(&self) -> Vec<(&'static str, String)> {
+        self.own_values()
+    }
+
+    /// Sets the value of `key`; false where it is none of this table.
+    pub(super) fn set(&mut self, key: &str, value: &str) -> Result<bool, ConfigError> {
+        self.set_own(key, value)
+    }
+
+    /// Applies the rules between keys: what was left at its default gives way, what was set stands or fails.
+    pub(crate) fn settle(mut self) -> Result<Self, ConfigError> {
+        self.check_ranges()?;
+        if self.group_id.is_none() && self.enable_auto_commit {
+            if self.is_explicit("enable.auto.commit") {
+                let rule =
+                    "offsets are committed for a group: set group.id or switch auto-commit off";
+                return Err(ConfigError::conflict("enable.auto.commit", "group.id", rule));
+            }
+            self.enable_auto_commit = false;
+        }
+        if self.heartbeat_interval >= self.session_timeout {
+            let (first, second) = ("heartbeat.interval.ms", "session.timeout.ms");
+            let rule = "a member must show itself more often than its session ends";
+            return Err(ConfigError::conflict(first, second, rule));
+        }
+        if self.heartbeat_interval * 3 > self.session_timeout {
+            tracing::warn!("heartbeat.interval.ms is more than a third of session.timeout.ms");
+        }
+        if !self.partition_assignment_strategy.iter().any(|name| is_range(name)) {
+            let reason = "`range` must be among the assignors: the others are not there yet";
+            return Err(ConfigError::unsupported("partition.assignment.strategy", reason));
+        }
+        Ok(self)
+    }
+}
+
+fn is_range(assignor: &str) -> bool {
+    assignor == "range" || assignor.rsplit('.').next() == Some("RangeAssignor")
+}
+
+impl Value for OffsetReset {
+    const TYPE: &'static str = "string";
+    const EXPECTED: &'static str = "one of latest, earliest, none, by_duration:PnDTnHnMn.nS";
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "earliest" => Some(Self::Earliest),
+            "latest" => Some(Self::Latest),
+            "none" => Some(Self::None),
+            _ => text.strip_prefix("by_duration:").and_then(iso_duration).map(Self::ByDuration),
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Earliest => "earliest".to_owned(),
+            Self::Latest => "latest".to_owned(),
+            Self::ByDuration(age) => format!("by_duration:PT{}S", age.as_secs_f64()),
+            Self::None => "none".to_owned(),
+        }
+    }
+}
+
+/// Reads ISO 8601's `PnDTnHnMn.nS`, every part of which may be left out but not all; not negative.
+fn iso_duration(text: &str) -> Option<Duration> {
+    let (days, time) = match text.strip_prefix('P')?.split_once('T') {
+        Some((days, time)) if !time.is_empty() => (days, time),
+        Some(_) => return None,
+        None => (text.strip_prefix('P')?, ""),
+    };
+    let mut total = Duration::ZERO;
+    let mut parts = 0;
+    for (mut rest, units) in
+        [(days, &[('D', 86_400.0)][..]), (time, &[('H', 3600.0), ('M', 60.0), ('S', 1.0)])]
+    {
+        for &(unit, seconds) in units {
+            if let Some((number, tail)) = rest.split_once(unit) {
+                let digits = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+                let number = number.parse::<f64>().ok().filter(|_| digits)?;
+                total += Duration::try_from_secs_f64(number * seconds).ok()?;
+                (rest, parts) = (tail, parts + 1);
+            }
+        }
+        if !rest.is_empty() {
+            return None;
+        }
+    }
+    (parts > 0).then_some(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reset_by_age_is_written_as_in_java() {
+        let parse = |text: &str| <OffsetReset as Value>::parse(text);
+        let seconds = |seconds| Some(OffsetReset::ByDuration(Duration::from_secs_f64(seconds)));
+        assert_eq!(parse("by_duration:PT1H"), seconds(3600.0));
+        assert_eq!(parse("by_duration:P1DT2H3M4.5S"), seconds(93_784.5));
+        assert_eq!(parse("by_duration:P2D"), seconds(172_800.0));
+        for wrong in ["P", "PT", "1H", "PT1", "PT-1H", "PT1D", "P1H", "PT1S2M"] {
+            assert_eq!(parse(&format!("by_duration:{wrong}")), None, "{wrong}");
+        }
+    }
+}

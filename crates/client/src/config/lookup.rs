@@ -1,0 +1,111 @@
+//! Finds the table that a key belongs to, and says why a key that belongs to none is refused.
+
+use super::error::Hint;
+use super::{
+    CommonConfig, ConfigError, ConsumerConfig, Key, ProducerConfig, Scope, Support, common,
+    consumer, key, producer, security,
+};
+
+/// The configuration of a handle with what its producers and consumers start from.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) common: CommonConfig,
+    pub(crate) producer: ProducerConfig,
+    pub(crate) consumer: ConsumerConfig,
+}
+
+/// What setting a key did.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Effect {
+    /// The value is in force.
+    Set,
+    /// The key is known and ignored, for this reason.
+    Ignored(&'static str),
+}
+
+impl Settings {
+    /// Sets `key` wherever `scope` has it: a handle takes the keys of producers and consumers too, as defaults of those
+    /// that it builds; a producer or consumer takes its own, and the common ones that no connection depends on.
+    pub(crate) fn set(
+        &mut self,
+        scope: Scope,
+        key: &str,
+        value: &str,
+    ) -> Result<Effect, ConfigError> {
+        let (client, produces, consumes) =
+            (scope == Scope::Client, scope != Scope::Consumer, scope != Scope::Producer);
+        let mut set = false;
+        if client || common::OVERRIDABLE.contains(&key) {
+            set |= self.common.set(key, value)?;
+        } else if CommonConfig::keys().iter().any(|known| known.name == key) {
+            return Err(ConfigError::misplaced(key));
+        }
+        // `client.rack` is a key of both, so that the first that knows a key does not end the search.
+        set |= produces && self.producer.set(key, value)?;
+        set |= consumes && self.consumer.set(key, value)?;
+        if set { Ok(Effect::Set) } else { without_effect(scope, key, value) }
+    }
+}
+
+/// Every key that is known: common, producer, consumer and security, with those that have no effect.
+pub fn keys() -> impl Iterator<Item = &'static Key> {
+    [
+        CommonConfig::keys(),
+        common::OTHERS,
+        ProducerConfig::keys(),
+        producer::OTHERS,
+        ConsumerConfig::keys(),
+        consumer::OTHERS,
+        security::KEYS,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+fn without_effect(scope: Scope, key: &str, value: &str) -> Result<Effect, ConfigError> {
+    let choice = match key {
+        security::PROTOCOL => Some((security::refusal(value), "PLAINTEXT is what is spoken")),
+        consumer::PROTOCOL if scope != Scope::Producer => {
+            Some((consumer::refusal(value), "classic is what is spoken"))
+        }
+        _ => None,
+    };
+    if let Some((refusal, note)) = choice {
+        let refused = refusal.map(|reason| ConfigError::unsupported(key, reason));
+        return refused.map_or(Ok(Effect::Ignored(note)), Err);
+    }
+    let known = others(scope).find(|known| known.name == key);
+    match known.map(|known| known.support) {
+        Some(Support::Refused(reason)) => Err(ConfigError::unsupported(key, reason)),
+        Some(Support::Ignored(reason)) => Ok(Effect::Ignored(reason)),
+        Some(Support::Implemented) | None => {
+            Err(ConfigError::unknown(scope, key, hint(scope, key)))
+        }
+    }
+}
+
+/// Keys without an effect that `scope` knows.
+fn others(scope: Scope) -> impl Iterator<Item = &'static Key> {
+    let producer = if scope == Scope::Consumer { &[] } else { producer::OTHERS };
+    let consumer = if scope == Scope::Producer { &[] } else { consumer::OTHERS };
+    [common::OTHERS, security::KEYS, producer, consumer].into_iter().flatten()
+}
+
+fn hint(scope: Scope, key: &str) -> Hint {
+    let has = |own: &[Key], others: &[Key]| own.iter().chain(others).any(|known| known.name == key);
+    if has(ProducerConfig::keys(), producer::OTHERS) {
+        return Hint::BelongsTo(Scope::Producer);
+    }
+    if key == consumer::PROTOCOL || has(ConsumerConfig::keys(), consumer::OTHERS) {
+        return Hint::BelongsTo(Scope::Consumer);
+    }
+    let producer = if scope == Scope::Consumer { &[] } else { ProducerConfig::keys() };
+    let consumer = if scope == Scope::Producer { &[] } else { ConsumerConfig::keys() };
+    let known = [CommonConfig::keys(), producer, consumer].into_iter().flatten();
+    let names = known.chain(others(scope)).map(|known| known.name);
+    let names = names.chain([security::PROTOCOL, consumer::PROTOCOL]);
+    key::nearest(key, names).map_or(Hint::None, Hint::DidYouMean)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+use super::*;
+use crate::config::{Acks, OffsetReset};
+
+fn settings(scope: Scope, pairs: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+    let mut settings = Settings::default();
+    settings.set(Scope::Client, "bootstrap.servers", "localhost:9092")?;
+    for (key, value) in pairs {
+        settings.set(scope, key, value)?;
+    }
+    Ok(settings)
+}
+
+fn refusal(scope: Scope, key: &str, value: &str) -> String {
+    settings(scope, &[(key, value)]).unwrap_err().to_string()
+}
+
+fn producer(pairs: &[(&str, &str)]) -> Result<ProducerConfig, ConfigError> {
+    let Settings { common, producer, .. } = settings(Scope::Producer, pairs)?;
+    producer.settle(&common)
+}
+
+fn consumer(pairs: &[(&str, &str)]) -> Result<ConsumerConfig, ConfigError> {
+    settings(Scope::Consumer, pairs)?.consumer.settle()
+}
+
+/// Each of these stands in a tutorial.
+#[test]
+fn a_misspelt_key_is_told_the_right_one() {
+    assert_eq!(
+        refusal(Scope::Producer, "asks", "all"),
+        "unknown producer config \"asks\"; did you mean \"acks\"?"
+    );
+    for (scope, wrong, right) in [
+        (Scope::Producer, "buffer.byte", "buffer.memory"),
+        (Scope::Consumer, "heartbeat.internval.ms", "heartbeat.interval.ms"),
+        (Scope::Client, "bootstrap.server", "bootstrap.servers"),
+        (Scope::Consumer, "auto.offset.rest", "auto.offset.reset"),
+        (Scope::Producer, "batchsize", "batch.size"),
+    ] {
+        let error = refusal(scope, wrong, "1");
+        assert!(error.ends_with(&format!("did you mean \"{right}\"?")), "{error}");
+    }
+}
+
+#[test]
+fn a_key_of_the_other_side_is_told_whose_it_is() {
+    assert_eq!(
+        refusal(Scope::Consumer, "acks", "all"),
+        "unknown consumer config \"acks\"; it belongs to a producer"
+    );
+    assert_eq!(
+        refusal(Scope::Producer, "group.id", "g"),
+        "unknown producer config \"group.id\"; it belongs to a consumer"
+    );
+}
+
+#[test]
+fn a_bad_value_is_named_with_its_key_and_what_it_should_be() {
+    assert_eq!(
+        refusal(Scope::Producer, "linger.ms", "5s"),
+        "config \"linger.ms\": \"5s\" is not a whole number of milliseconds, 0 or more"
+    );
+    assert_eq!(
+        refusal(Scope::Producer, "compression.lz4.level", "18"),
+        "config \"compression.lz4.level\": 18 is out of range 1..=17"
+    );
+    assert_eq!(
+        refusal(Scope::Producer, "acks", "2"),
+        "config \"acks\": \"2\" is not one of all, -1, 1, 0"
+    );
+    assert_eq!(
+        refusal(Scope::Producer, "batch.size", "2147483648"),
+        "config \"batch.size\": \"2147483648\" is not a whole number from 0 to 2147483647"
+    );
+}
+
+/// Silently plain text would be worse than any error.
+#[test]
+fn security_is_refused_rather_than_ignored() {
+    for key in ["ssl.truststore.location", "sasl.jaas.config", "sasl.mechanism"] {
+        assert!(refusal(Scope::Client, key, "x").contains("is not supported: TLS and SASL"));
+    }
+    assert!(refusal(Scope::Client, "security.protocol", "SASL_SSL").contains("not supported"));
+    assert!(settings(Scope::Client, &[("security.protocol", "plaintext")]).is_ok());
+    assert!(refusal(Scope::Client, "transactional.id", "x").contains("transactions"));
+    assert!(refusal(Scope::Consumer, "group.protocol", "consumer").contains("KIP-848"));
+}
+
+/// The 145 keys that Java's own classes print, less those of the admin client alone.
+#[test]
+fn every_key_of_java_is_known() {
+    let java = include_str!("java-keys.txt").lines();
+    let known: Vec<&str> = keys().map(|key| key.name).collect();
+    for name in java {
+        let choice = [security::PROTOCOL, consumer::PROTOCOL].contains(&name);
+        assert!(choice || known.contains(&name), "{name} is not known");
+    }
+}
+
+#[test]
+fn every_default_shown_is_the_default_in_force() {
+    let Settings { common, producer, consumer } = Settings::default();
+    let values = [common.values(), producer.values(), consumer.values()].concat();
+    for (name, value) in values {
+        let key = keys().find(|key| key.name == name && key.support == Support::Implemented);
+        assert_eq!(key.map(|key| key.default), Some(value.as_str()), "{name}");
+    }
+}
+
+#[test]
+fn a_javas_file_loads_and_jvm_classes_are_noted() {
+    let mut settings = settings(Scope::Client, &[("acks", "1"), ("group.id", "g")]).unwrap();
+    assert_eq!((settings.producer.acks(), settings.consumer.group_id()), (Acks::Leader, Some("g")));
+    let serializer = "org.apache.kafka.common.serialization.StringSerializer";
+    let effect = settings.set(Scope::Producer, "key.serializer", serializer);
+    assert_eq!(effect, Ok(Effect::Ignored("a JVM class; keys are bytes here")));
+}
+
+#[test]
+fn a_connections_key_cannot_be_set_on_one_producer() {
+    assert!(refusal(Scope::Producer, "client.id", "x").contains("set it on `Kafka::builder()`"));
+    assert!(settings(Scope::Producer, &[("request.timeout.ms", "1000")]).is_ok());
+}
+
+#[test]
+fn idempotence_goes_off_in_silence_only_where_it_was_not_asked_for() {
+    assert!(producer(&[]).unwrap().enable_idempotence());
+    for (key, value) in
+        [("acks", "1"), ("retries", "0"), ("max.in.flight.requests.per.connection", "6")]
+    {
+        assert!(!producer(&[(key, value)]).unwrap().enable_idempotence());
+        let error = producer(&[(key, value), ("enable.idempotence", "true")]).unwrap_err();
+        let named = error.to_string();
+        assert!(named.contains("enable.idempotence") && named.contains(key), "{named}");
+    }
+}
+
+#[test]
+fn a_delivery_timeout_below_its_parts_fails_only_where_it_was_set() {
+    let error = producer(&[("delivery.timeout.ms", "30004")]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "configs \"delivery.timeout.ms\" and \"request.timeout.ms\" contradict each other: \
+         delivery.timeout.ms must be at least linger.ms + request.timeout.ms"
+    );
+    let raised = producer(&[("linger.ms", "100000")]).unwrap();
+    assert_eq!(raised.delivery_timeout().as_millis(), 130_000);
+}
+
+#[test]
+fn nothing_is_committed_without_a_group() {
+    assert!(!consumer(&[]).unwrap().enable_auto_commit());
+    assert!(consumer(&[("group.id", "g")]).unwrap().enable_auto_commit());
+    let error = consumer(&[("enable.auto.commit", "true")]).unwrap_err().to_string();
+    assert!(error.contains("enable.auto.commit") && error.contains("group.id"), "{error}");
+}
+
+#[test]
+fn the_other_rules_of_a_consumer_name_both_settings() {
+    let error = consumer(&[("heartbeat.interval.ms", "45000")]).unwrap_err().to_string();
+    assert!(error.contains("heartbeat.interval.ms") && error.contains("session.timeout.ms"));
+    let cooperative = "org.apache.kafka.clients.consumer.CooperativeStickyAssignor";
+    assert!(consumer(&[("partition.assignment.strategy", cooperative)]).is_err());
+    let both = "org.apache.kafka.clients.consumer.RangeAssignor, cooperative-sticky";
+    assert!(consumer(&[("partition.assignment.strategy", both)]).is_ok());
+    let reset = consumer(&[("auto.offset.reset", "earliest")]).unwrap().auto_offset_reset();
+    assert_eq!(reset, OffsetReset::Earliest);
+}
+
+#[test]
+fn a_first_backoff_above_the_largest_is_a_contradiction() {
+    let settings = settings(Scope::Client, &[("retry.backoff.ms", "2000")]).unwrap();
+    let error = settings.common.check().unwrap_err().to_string();
+    assert!(error.contains("retry.backoff.ms") && error.contains("retry.backoff.max.ms"));
+    let error = Settings::default().common.check().unwrap_err().to_string();
+    assert!(error.starts_with("config \"bootstrap.servers\" is missing"), "{error}");
+}

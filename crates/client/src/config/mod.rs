@@ -1,0 +1,30 @@
+//! Configuration: typed setters and Java's names, both from one table of keys.
+//!
+//! Every key of the Java client is known. Most do what they do there; some have no use outside of a JVM and are
+//! ignored with a note; some are refused because ignoring them would do harm. What is not known at all is an error
+//! that suggests the nearest name.
+//!
+//! ```
+//! let error = milena::Kafka::builder().set("asks", "all").unwrap_err();
+//! assert!(error.to_string().contains("did you mean \"acks\"?"));
+//! ```
+
+mod common;
+mod consumer;
+mod error;
+mod key;
+mod lookup;
+mod producer;
+mod properties;
+mod security;
+mod value;
+
+pub use common::{CommonConfig, RecoveryStrategy};
+pub use consumer::{ConsumerConfig, IsolationLevel, OffsetReset};
+pub use key::{Key, Support};
+pub use lookup::keys;
+pub use producer::{Acks, Compression, ProducerConfig};
+
+pub(crate) use error::{ConfigError, Scope};
+pub(crate) use lookup::{Effect, Settings};
+pub(crate) use properties::parse as parse_properties;

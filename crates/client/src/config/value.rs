@@ -1,0 +1,249 @@
+//! How a setting's value is read from Java's text and written back.
+
+use std::time::Duration;
+
+/// A list of names.
+pub(super) type Strings = Vec<String>;
+/// A time that may be without limit.
+pub(super) type Limit = Option<Duration>;
+/// A size that may be left to the operating system.
+pub(super) type SocketBuffer = Option<u32>;
+/// Text that may be absent.
+pub(super) type Text = Option<String>;
+
+/// A value that a key may hold.
+pub(super) trait Value: Sized {
+    /// Java's name for the type.
+    const TYPE: &'static str;
+    /// What the text must be, for the error of one that is not.
+    const EXPECTED: &'static str;
+
+    /// Reads the value; `None` where the text is not one.
+    fn parse(text: &str) -> Option<Self>;
+
+    /// The value as Java writes it.
+    fn show(&self) -> String;
+
+    /// The number that a range is held against, for values that have one.
+    fn number(&self) -> Option<i64> {
+        None
+    }
+}
+
+impl Value for bool {
+    const TYPE: &'static str = "boolean";
+    const EXPECTED: &'static str = "true or false";
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            _ if text.eq_ignore_ascii_case("true") => Some(true),
+            _ if text.eq_ignore_ascii_case("false") => Some(false),
+            _ => None,
+        }
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for i32 {
+    const TYPE: &'static str = "int";
+    const EXPECTED: &'static str = "a whole number";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+
+    fn number(&self) -> Option<i64> {
+        Some(i64::from(*self))
+    }
+}
+
+/// Sizes and counts: Java's `int` without the negative half.
+impl Value for u32 {
+    const TYPE: &'static str = "int";
+    const EXPECTED: &'static str = "a whole number from 0 to 2147483647";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse::<i32>().ok().and_then(|number| number.try_into().ok())
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+
+    fn number(&self) -> Option<i64> {
+        Some(i64::from(*self))
+    }
+}
+
+impl Value for u64 {
+    const TYPE: &'static str = "long";
+    const EXPECTED: &'static str = "a whole number, 0 or more";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse::<i64>().ok().and_then(|number| number.try_into().ok())
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+
+    fn number(&self) -> Option<i64> {
+        Some(i64::try_from(*self).unwrap_or(i64::MAX))
+    }
+}
+
+/// A buffer's size, -1 for what the operating system chooses.
+impl Value for Option<u32> {
+    const TYPE: &'static str = "int";
+    const EXPECTED: &'static str = "a number of bytes, or -1 for the operating system's choice";
+
+    fn parse(text: &str) -> Option<Self> {
+        if text == "-1" { Some(None) } else { u32::parse(text).map(Some) }
+    }
+
+    fn show(&self) -> String {
+        self.map_or_else(|| "-1".to_owned(), |number| number.to_string())
+    }
+
+    fn number(&self) -> Option<i64> {
+        Some(self.map_or(-1, i64::from))
+    }
+}
+
+impl Value for Duration {
+    const TYPE: &'static str = "long";
+    const EXPECTED: &'static str = "a whole number of milliseconds, 0 or more";
+
+    fn parse(text: &str) -> Option<Self> {
+        u64::parse(text).map(Self::from_millis)
+    }
+
+    fn show(&self) -> String {
+        self.as_millis().to_string()
+    }
+
+    fn number(&self) -> Option<i64> {
+        Some(i64::try_from(self.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+/// A time limit, negative for none.
+impl Value for Option<Duration> {
+    const TYPE: &'static str = "long";
+    const EXPECTED: &'static str = "a whole number of milliseconds, or -1 for no limit";
+
+    fn parse(text: &str) -> Option<Self> {
+        let number = text.parse::<i64>().ok()?;
+        Some(u64::try_from(number).ok().map(Duration::from_millis))
+    }
+
+    fn show(&self) -> String {
+        self.map_or_else(|| "-1".to_owned(), |limit| limit.show())
+    }
+
+    fn number(&self) -> Option<i64> {
+        Some(self.and_then(|limit| limit.number()).unwrap_or(-1))
+    }
+}
+
+impl Value for String {
+    const TYPE: &'static str = "string";
+    const EXPECTED: &'static str = "text";
+
+    fn parse(text: &str) -> Option<Self> {
+        Some(text.to_owned())
+    }
+
+    fn show(&self) -> String {
+        self.clone()
+    }
+}
+
+/// Text whose absence differs from the empty one; no text stands for it.
+impl Value for Option<String> {
+    const TYPE: &'static str = "string";
+    const EXPECTED: &'static str = "text of at least one letter";
+
+    fn parse(text: &str) -> Option<Self> {
+        if text.is_empty() { Some(None) } else { Some(Some(text.to_owned())) }
+    }
+
+    fn show(&self) -> String {
+        self.clone().unwrap_or_default()
+    }
+}
+
+/// Comma-separated; spaces around the commas do not count.
+impl Value for Vec<String> {
+    const TYPE: &'static str = "list";
+    const EXPECTED: &'static str = "names separated by commas";
+
+    fn parse(text: &str) -> Option<Self> {
+        Some(list(text))
+    }
+
+    fn show(&self) -> String {
+        self.join(",")
+    }
+}
+
+/// The names in `text`, which may have spaces around its commas.
+pub(super) fn list(text: &str) -> Strings {
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    items.map(str::to_owned).collect()
+}
+
+/// A public enum whose variants have Java's names: declared once for the type, the parser and the docs.
+macro_rules! choice {
+    (
+        $(#[$doc:meta])*
+        pub enum $name:ident: $expected:literal {
+            $($(#[$variant_doc:meta])* $variant:ident = $text:literal $(| $alias:literal)*,)+
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        #[non_exhaustive]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)+
+        }
+
+        impl $crate::config::value::Value for $name {
+            const TYPE: &'static str = "string";
+            const EXPECTED: &'static str = $expected;
+
+            fn parse(text: &str) -> Option<Self> {
+                $(
+                    if text.eq_ignore_ascii_case($text) $(|| text == $alias)* {
+                        return Some(Self::$variant);
+                    }
+                )+
+                None
+            }
+
+            fn show(&self) -> String {
+                match self {
+                    $(Self::$variant => $text.to_owned(),)+
+                }
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::Error;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                <Self as $crate::config::value::Value>::parse(text).ok_or_else(|| {
+                    $crate::config::ConfigError::malformed(stringify!($name), text, $expected).into()
+                })
+            }
+        }
+    };
+}
+pub(super) use choice;

@@ -1,0 +1,180 @@
+//! What a scenario runs against.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::Result;
+use crate::kafka::{RealCluster, Told, tool};
+
+/// A cluster that is up, whoever plays it.
+#[derive(Debug)]
+pub(crate) struct Target {
+    choice: Choice,
+    bootstrap_servers: String,
+    cluster: Cluster,
+    names: AtomicU32,
+}
+
+#[derive(Debug)]
+enum Cluster {
+    Real(RealCluster),
+}
+
+/// Which cluster to start, as `embedded`, `embedded-x3`, `4.4.0` or `4.4.0-x3`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Choice {
+    /// The version of a real one; `None` is the embedded broker.
+    pub(crate) version: Option<Version>,
+    /// How many brokers.
+    pub(crate) brokers: u32,
+}
+
+/// A version of Apache Kafka.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Version {
+    parts: [u32; 3],
+}
+
+/// The version whose tools judge the embedded broker.
+pub(crate) const NEWEST: Version = Version::of(4, 4, 0);
+
+impl Target {
+    /// Starts the chosen cluster.
+    ///
+    /// # Errors
+    /// Why it did not start.
+    pub(crate) async fn start(choice: &Choice) -> Result<Self> {
+        let Some(version) = &choice.version else {
+            return Err("the embedded broker cannot be started yet".into());
+        };
+        let cluster = RealCluster::start(&version.to_string(), choice.brokers, &[]).await?;
+        Ok(Self {
+            choice: choice.clone(),
+            bootstrap_servers: cluster.bootstrap_servers().to_owned(),
+            cluster: Cluster::Real(cluster),
+            names: AtomicU32::new(0),
+        })
+    }
+
+    /// Addresses of all brokers, with commas.
+    pub(crate) fn bootstrap_servers(&self) -> &str {
+        &self.bootstrap_servers
+    }
+
+    /// The address of the first broker.
+    pub(crate) fn address(&self) -> &str {
+        self.bootstrap_servers.split(',').next().unwrap_or_default()
+    }
+
+    /// What was chosen.
+    pub(crate) fn choice(&self) -> &Choice {
+        &self.choice
+    }
+
+    /// The real cluster, if it is one: to kill and pause its brokers.
+    pub(crate) fn real(&self) -> Option<&RealCluster> {
+        match &self.cluster {
+            Cluster::Real(cluster) => Some(cluster),
+        }
+    }
+
+    /// The version that this cluster is, or that the embedded broker plays.
+    pub(crate) fn version(&self) -> &Version {
+        self.choice.version.as_ref().unwrap_or(&NEWEST)
+    }
+
+    /// A name that no other scenario on this target has.
+    pub(crate) fn unique(&self, name: &str) -> String {
+        format!("{name}-{}", self.names.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Runs one of Kafka's own programs against this cluster, and asserts that it succeeds.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub(crate) async fn tool(&self, name: &str, args: &[&str], input: &str) -> Result<String> {
+        Ok(self.try_tool(name, args, input).await?.expect_success())
+    }
+
+    /// Runs one of Kafka's own programs against this cluster.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub(crate) async fn try_tool(&self, name: &str, args: &[&str], input: &str) -> Result<Told> {
+        tool(&self.version().to_string(), &self.bootstrap_servers, name, args, input).await
+    }
+}
+
+impl Version {
+    /// `major.minor.patch`.
+    pub(crate) const fn of(major: u32, minor: u32, patch: u32) -> Self {
+        Self { parts: [major, minor, patch] }
+    }
+
+    /// Whether this is `major.minor` or later.
+    pub(crate) fn is_at_least(&self, major: u32, minor: u32) -> bool {
+        *self >= Self::of(major, minor, 0)
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [major, minor, patch] = self.parts;
+        write!(f, "{major}.{minor}.{patch}")
+    }
+}
+
+impl FromStr for Version {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let parts: Vec<u32> = text.split('.').filter_map(|part| part.parse().ok()).collect();
+        let parts = parts.try_into().map_err(|_| format!("{text} is no version as 4.4.0"))?;
+        Ok(Self { parts })
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.version {
+            Some(version) => write!(f, "{version}")?,
+            None => f.write_str("embedded")?,
+        }
+        if self.brokers > 1 { write!(f, "-x{}", self.brokers) } else { Ok(()) }
+    }
+}
+
+impl FromStr for Choice {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let (name, brokers) = match text.rsplit_once("-x") {
+            Some((name, n)) => (name, n.parse().map_err(|_| format!("{n} is no number"))?),
+            None => (text, 1),
+        };
+        let version = if name == "embedded" { None } else { Some(name.parse()?) };
+        Ok(Self { version, brokers })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_choice_is_read_as_it_is_printed() {
+        for text in ["embedded", "embedded-x3", "4.4.0", "2.8.2-x3"] {
+            assert_eq!(text.parse::<Choice>().unwrap().to_string(), text);
+        }
+        assert!("4.4".parse::<Choice>().is_err());
+        assert!("newest".parse::<Choice>().is_err());
+    }
+
+    #[test]
+    fn versions_compare_by_number() {
+        assert!(Version::of(4, 0, 0) > Version::of(3, 9, 2));
+        assert!(Version::of(3, 10, 0).is_at_least(3, 9));
+        assert!(!Version::of(2, 8, 2).is_at_least(3, 0));
+    }
+}
