@@ -171,21 +171,6 @@ pub(crate) async fn tool(
     })
 }
 
-/// Whether this machine has what real Kafka needs; else what it lacks.
-///
-/// # Errors
-/// The names of the missing programs.
-pub(crate) fn is_possible() -> std::result::Result<(), String> {
-    let missing: Vec<_> = ["python3", "java", "mvn"]
-        .into_iter()
-        .filter(|program| {
-            let path = std::env::var_os("PATH").unwrap_or_default();
-            !std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
-        })
-        .collect();
-    if missing.is_empty() { Ok(()) } else { Err(format!("missing: {}", missing.join(", "))) }
-}
-
 fn program() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("kafka/kafka-cluster")
 }

@@ -11,6 +11,7 @@
     reason = "a scenario fails by panicking, as any test"
 )]
 
+mod compare;
 mod kafka;
 mod scenarios;
 mod suite;

@@ -40,6 +40,7 @@ pub(crate) fn run(args: &Args) -> Result {
         plan.push(client_graph());
         plan.push(advisories());
         plan.extend(packages(&graph));
+        plan.extend(suite_on_real_kafka(args.real || is_ci()));
     }
     steps::run(plan)
 }
@@ -100,6 +101,40 @@ fn packages(graph: &Graph) -> Vec<Step> {
         package.args(["--package", name]);
     }
     vec![Step::command("packages", package)]
+}
+
+/// Newest, newest with three brokers, and the oldest that new and old users still run.
+const REAL_CLUSTERS: [&str; 4] = ["4.4.0", "4.4.0-x3", "3.9.2", "2.8.2"];
+
+/// The suite of `protocol-tests` on real brokers, one step a cluster.
+fn suite_on_real_kafka(required: bool) -> Vec<Step> {
+    let on = |cluster: &&str| {
+        let suite = in_workspace(["run", "--quiet", "--package", "protocol-tests", "--", cluster]);
+        Step::command(format!("suite on Kafka {cluster}"), suite)
+    };
+    let missing: Vec<_> =
+        ["python3", "java", "mvn"].into_iter().filter(|program| !is_installed(program)).collect();
+    if missing.is_empty() {
+        return REAL_CLUSTERS.iter().map(on).collect();
+    }
+    let name = "suite on real Kafka";
+    let why = format!("install {} to run it", missing.join(", "));
+    let step = if required {
+        Step::new(name, "cargo xtask test --real", move || Err(why.into()))
+    } else {
+        Step::not_run(name, why)
+    };
+    vec![step]
+}
+
+fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+/// CI has everything installed: what it cannot run, it must not pass over.
+fn is_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "true")
 }
 
 fn in_workspace<const N: usize>(args: [&str; N]) -> Command {

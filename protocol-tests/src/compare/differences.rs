@@ -1,0 +1,150 @@
+//! Where two answers differ, and which of that is allowed.
+
+use std::collections::BTreeSet;
+
+use super::fields::Field;
+
+/// One exchange of the script, as one side answered it.
+#[derive(Clone, Debug)]
+pub(crate) struct Exchange {
+    /// The request: `Metadata v12 of an unknown topic`.
+    pub(crate) request: String,
+    /// The answer's leaves.
+    pub(crate) fields: Vec<Field>,
+}
+
+/// A difference that is meant, with the reason.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Allowed {
+    /// Start of the request, as `Metadata`; empty for any.
+    pub(crate) request: &'static str,
+    /// The path, with `[*]` for any item; a trailing `*` takes all below.
+    pub(crate) path: &'static str,
+    /// Why the two sides may differ here.
+    pub(crate) reason: &'static str,
+}
+
+/// A field that differs and must not.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct Difference {
+    pub(crate) request: String,
+    pub(crate) path: String,
+    pub(crate) ours: Option<String>,
+    pub(crate) theirs: Option<String>,
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { request, path, ours, theirs } = self;
+        let (ours, theirs) = (ours.as_deref().unwrap_or("-"), theirs.as_deref().unwrap_or("-"));
+        write!(f, "{request}: {path}: embedded {ours}, real {theirs}")
+    }
+}
+
+/// Every difference that is not allowed; and allowances that nothing needed.
+pub(crate) fn differences(
+    ours: &[Exchange],
+    theirs: &[Exchange],
+    allowed: &'static [Allowed],
+) -> (Vec<Difference>, Vec<&'static Allowed>) {
+    let mut found = Vec::new();
+    let mut used = BTreeSet::new();
+    for (ours, theirs) in ours.iter().zip(theirs) {
+        assert_eq!(ours.request, theirs.request, "the script is the same for both");
+        let paths: BTreeSet<_> =
+            ours.fields.iter().chain(&theirs.fields).map(|field| &field.path).collect();
+        for path in paths {
+            let value = |side: &Exchange| {
+                side.fields.iter().find(|f| f.path == *path).map(|f| f.value.clone())
+            };
+            let (ours_value, theirs_value) = (value(ours), value(theirs));
+            if ours_value == theirs_value {
+                continue;
+            }
+            if let Some(at) = allowed.iter().position(|a| a.takes(&ours.request, path)) {
+                used.insert(at);
+                continue;
+            }
+            found.push(Difference {
+                request: ours.request.clone(),
+                path: path.clone(),
+                ours: ours_value,
+                theirs: theirs_value,
+            });
+        }
+    }
+    assert_eq!(ours.len(), theirs.len(), "both sides came to the end of the script");
+    let unused = allowed.iter().enumerate().filter(|(at, _)| !used.contains(at));
+    (found, unused.map(|(_, allowed)| allowed).collect())
+}
+
+impl Allowed {
+    fn takes(&self, request: &str, path: &str) -> bool {
+        let path = generic(path);
+        let fits = match self.path.strip_suffix('*').filter(|p| !p.ends_with('[')) {
+            Some(start) => path.starts_with(start),
+            None => path == self.path,
+        };
+        request.starts_with(self.request) && fits
+    }
+}
+
+/// `a[12].b` as `a[*].b`.
+fn generic(path: &str) -> String {
+    let mut generic = String::new();
+    let mut inside = false;
+    for c in path.chars() {
+        match c {
+            '[' => {
+                generic += "[*]";
+                inside = true;
+            }
+            ']' => inside = false,
+            c if !inside => generic.push(c),
+            _ => {}
+        }
+    }
+    generic
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exchange(request: &str, fields: &[(&str, &str)]) -> Exchange {
+        let field = |(path, value): &(&str, &str)| Field {
+            path: (*path).to_owned(),
+            value: (*value).to_owned(),
+        };
+        Exchange { request: request.into(), fields: fields.iter().map(field).collect() }
+    }
+
+    #[test]
+    fn what_differs_is_found_and_what_is_allowed_is_not() {
+        const ALLOWED: &[Allowed] = &[
+            Allowed { request: "Metadata", path: "topics[*].id", reason: "random" },
+            Allowed { request: "Fetch", path: "session", reason: "random" },
+        ];
+        let ours = [exchange("Metadata v1", &[("topics[0].id", "1"), ("topics[0].n", "2")])];
+        let theirs = [exchange("Metadata v1", &[("topics[0].id", "9"), ("more", "x")])];
+        let (found, unused) = differences(&ours, &theirs, ALLOWED);
+        let found: Vec<_> = found.iter().map(Difference::to_string).collect();
+        assert_eq!(
+            found,
+            [
+                "Metadata v1: more: embedded -, real x",
+                "Metadata v1: topics[0].n: embedded 2, real -"
+            ]
+        );
+        assert_eq!(unused[0].request, "Fetch");
+    }
+
+    #[test]
+    fn a_star_at_the_end_takes_all_below() {
+        let all = Allowed { request: "", path: "topics[*].configs*", reason: "" };
+        assert!(all.takes("X", "topics[3].configs[1].name"));
+        assert!(!all.takes("X", "topics[3].name"));
+        let items = Allowed { request: "", path: "ids[*]", reason: "" };
+        assert!(items.takes("X", "ids[2]") && !items.takes("X", "ids[2].x"));
+    }
+}
