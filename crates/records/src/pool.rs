@@ -1,0 +1,175 @@
+//! Buffers that come back: a bounded stock of them, and the guard that returns one.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+/// A bounded stock of byte buffers, shared by clones.
+///
+/// It bounds what lies unused; how much is in use is the business of who takes (the producer's accumulator has the
+/// budget). A pool never blocks: where it is empty, a new buffer is allocated.
+#[derive(Clone)]
+pub struct BufferPool {
+    stock: Arc<Stock>,
+}
+
+struct Stock {
+    free: Mutex<Vec<Vec<u8>>>,
+    buffers_max: usize,
+    capacity_max: usize,
+}
+
+impl BufferPool {
+    /// A pool that keeps at most `buffers_max` unused buffers, none larger than `capacity_max` bytes.
+    pub fn new(buffers_max: usize, capacity_max: usize) -> Self {
+        let free = Mutex::new(Vec::new());
+        Self { stock: Arc::new(Stock { free, buffers_max, capacity_max }) }
+    }
+
+    /// An empty buffer with room for `capacity` bytes, used before where there is one.
+    pub fn take(&self, capacity: usize) -> Buffer {
+        let used = self.stock.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut bytes = used.unwrap_or_default();
+        bytes.reserve(capacity);
+        Buffer { bytes, pool: Some(self.clone()) }
+    }
+
+    /// How many unused buffers lie here.
+    pub fn free(&self) -> usize {
+        self.stock.free.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    fn put_back(&self, mut bytes: Vec<u8>) {
+        // A buffer that grew for one large record is not worth holding.
+        if bytes.capacity() == 0 || bytes.capacity() > self.stock.capacity_max {
+            return;
+        }
+        bytes.clear();
+        let mut free = self.stock.free.lock().unwrap_or_else(PoisonError::into_inner);
+        if free.len() < self.stock.buffers_max {
+            free.push(bytes);
+        }
+    }
+}
+
+impl fmt::Debug for BufferPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BufferPool")
+            .field("free", &self.free())
+            .field("buffers_max", &self.stock.buffers_max)
+            .field("capacity_max", &self.stock.capacity_max)
+            .finish()
+    }
+}
+
+/// A byte buffer that returns to its pool when the last reference to its bytes is dropped, and never earlier.
+///
+/// [`freeze`](Self::freeze) gives its bytes away without a copy; the pool sees the buffer again only when all
+/// [`Bytes`] made of it are gone, so that a batch in flight can never be overwritten (CVE-2026-35554).
+#[derive(Default)]
+pub struct Buffer {
+    bytes: Vec<u8>,
+    pool: Option<BufferPool>,
+}
+
+impl Buffer {
+    /// An empty buffer of no pool with room for `capacity` bytes.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self { bytes: Vec::with_capacity(capacity), pool: None }
+    }
+
+    /// Another empty buffer from where this one came.
+    #[must_use]
+    pub fn another(&self, capacity: usize) -> Self {
+        match &self.pool {
+            Some(pool) => pool.take(capacity),
+            None => Self::with_capacity(capacity),
+        }
+    }
+
+    /// Its contents as shared, immutable bytes, without a copy.
+    pub fn freeze(mut self) -> Bytes {
+        if self.pool.is_none() {
+            return Bytes::from(std::mem::take(&mut self.bytes));
+        }
+        Bytes::from_owner(self)
+    }
+}
+
+impl From<Vec<u8>> for Buffer {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, pool: None }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.take() {
+            pool.put_back(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+impl Deref for Buffer {
+    type Target = Vec<u8>;
+
+    fn deref(&self) -> &Vec<u8> {
+        &self.bytes
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Buffer")
+            .field("len", &self.bytes.len())
+            .field("capacity", &self.bytes.capacity())
+            .field("pooled", &self.pool.is_some())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Were it handed out while a request still sends it, records would land in another topic (KAFKA-19012).
+    #[test]
+    fn a_frozen_buffer_returns_only_with_its_last_reference() {
+        let pool = BufferPool::new(4, 1024);
+        let mut buffer = pool.take(100);
+        buffer.extend_from_slice(b"in flight");
+        let sent = buffer.freeze();
+        let slice = sent.slice(3..);
+        drop(sent);
+        assert_eq!(pool.free(), 0);
+        assert_eq!(&slice[..], b"flight");
+        drop(slice);
+        assert_eq!(pool.free(), 1);
+        assert!(pool.take(10).is_empty());
+    }
+
+    #[test]
+    fn a_pool_keeps_no_more_and_no_larger_than_told() {
+        let pool = BufferPool::new(2, 1024);
+        let taken: Vec<_> = (0..5).map(|_| pool.take(64)).collect();
+        drop(taken);
+        assert_eq!(pool.free(), 2);
+        drop((pool.take(64), pool.take(64)));
+        drop(pool.take(4096));
+        assert_eq!(pool.free(), 1);
+    }
+}
