@@ -195,6 +195,7 @@ impl Error {
     pub fn from_failure(failure: &Failure) -> Self {
         let (kind, detail) = match failure {
             Failure::NotSent => (ErrorKind::Connection, "no connection could be made".into()),
+            Failure::Unreachable(why) => (ErrorKind::Connection, Arc::clone(why)),
             Failure::ConnectionLost => {
                 (ErrorKind::Connection, "connection lost before the answer".into())
             }

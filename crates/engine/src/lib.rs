@@ -8,8 +8,10 @@
 pub mod backoff;
 #[allow(dead_code, unused_imports, reason = "bodies follow the shapes")]
 mod commit;
+pub mod connection;
 #[allow(dead_code, unused_imports, reason = "bodies follow the shapes")]
 pub mod consumer;
+pub mod coordinator;
 pub mod disposition;
 pub mod error;
 #[allow(dead_code, unused_imports, reason = "bodies follow the shapes")]

@@ -114,8 +114,10 @@ impl Answer {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Failure {
-    /// No connection could be made, or it died before a byte of this request was written.
+    /// The connection died, or was not to be had, before a byte of this request was written.
     NotSent,
+    /// No connection could be opened; says to where, and why.
+    Unreachable(std::sync::Arc<str>),
     /// The connection died after bytes of the request were written.
     ConnectionLost,
     /// No answer came in time; the connection is given up.
@@ -136,6 +138,7 @@ impl Failure {
         match self {
             Self::ConnectionLost | Self::TimedOut | Self::MalformedResponse(_) => true,
             Self::NotSent
+            | Self::Unreachable(_)
             | Self::UnsupportedVersion
             | Self::AuthenticationFailed(_)
             | Self::Unencodable(_) => false,

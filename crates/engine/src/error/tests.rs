@@ -69,6 +69,7 @@ fn an_unknown_code_is_fatal_and_keeps_its_number() {
 fn a_lost_connection_leaves_the_record_in_doubt() {
     for (failure, fate) in [
         (Failure::NotSent, Fate::NotStored),
+        (Failure::Unreachable("b1:9092: connection refused".into()), Fate::NotStored),
         (Failure::ConnectionLost, Fate::Unknown),
         (Failure::TimedOut, Fate::Unknown),
         (Failure::UnsupportedVersion, Fate::NotStored),
