@@ -32,6 +32,8 @@ enum Chore {
     Tidy,
     /// Write the protocol messages from Kafka's schemas.
     Codegen(codegen::Args),
+    /// Write the golden bytes with Kafka's own message classes (needs a JDK and Maven).
+    Golden,
 }
 
 fn main() -> ExitCode {
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Chore::Test(args) => test::run(&args),
         Chore::Tidy => tidy::run(),
         Chore::Codegen(args) => codegen::run(&args),
+        Chore::Golden => codegen::golden::run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,23 +7,23 @@ use std::process::Command;
 
 use crate::Result;
 
-/// Has Maven fetch `kafka-clients`, by name, and says where it lies.
-pub(super) fn fetch(version: &str) -> Result<PathBuf> {
-    let folder = Path::new("target/kafka-clients");
-    let jar = folder.join(format!("kafka-clients-{version}.jar"));
+/// Has Maven fetch a jar, by name, and says where it lies.
+pub(super) fn fetch(group: &str, artifact: &str, version: &str) -> Result<PathBuf> {
+    let folder = std::env::current_dir()?.join("target/jars");
+    let jar = folder.join(format!("{artifact}-{version}.jar"));
     if jar.exists() {
         return Ok(jar);
     }
     let status = Command::new("mvn")
         .args(["-q", "-B", "dependency:copy"])
-        .arg(format!("-Dartifact=org.apache.kafka:kafka-clients:{version}"))
-        .arg(format!("-DoutputDirectory={}", std::env::current_dir()?.join(folder).display()))
+        .arg(format!("-Dartifact={group}:{artifact}:{version}"))
+        .arg(format!("-DoutputDirectory={}", folder.display()))
         .status()
         .map_err(|e| format!("mvn does not start ({e}); name the jar with --jar FILE"))?;
     if status.success() && jar.exists() {
         Ok(jar)
     } else {
-        Err(format!("Maven did not bring kafka-clients {version}; name the jar with --jar FILE")
+        Err(format!("Maven did not bring {artifact} {version}; name the jar with --jar FILE")
             .into())
     }
 }

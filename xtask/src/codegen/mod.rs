@@ -4,6 +4,7 @@
 //! needs the jar; `--check` says when the committed code is stale.
 
 mod emit;
+pub(crate) mod golden;
 mod jar;
 mod schema;
 
@@ -64,7 +65,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result {
     let jar = match &args.jar {
         Some(jar) => jar.clone(),
-        None => jar::fetch(CLIENTS_VERSION)?,
+        None => jar::fetch("org.apache.kafka", "kafka-clients", CLIENTS_VERSION)?,
     };
     let files = generate(jar::schemas(&jar)?)?;
     let folder = Path::new(MESSAGES);

@@ -1,0 +1,4 @@
+//! The codec against bytes that it did not make.
+
+#[cfg(test)]
+mod golden;
