@@ -18,7 +18,9 @@ pub mod error;
 mod fetch;
 #[allow(dead_code, unused_imports, reason = "bodies follow the shapes")]
 mod group;
+mod idempotence;
 pub mod metadata;
+pub mod producer;
 pub mod request;
 #[allow(dead_code, unused_imports, reason = "bodies follow the shapes")]
 mod subscription;

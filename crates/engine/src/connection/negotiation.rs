@@ -24,7 +24,7 @@ pub struct Negotiation {
 
 /// What to do next.
 #[derive(Debug)]
-#[expect(clippy::exhaustive_enums, reason = "a driver must know each")]
+#[non_exhaustive]
 pub enum Step {
     /// Write this and read one frame, for [`Negotiation::handle_frame`].
     Send(Frame),

@@ -1,3 +1,0 @@
-//! Tasks that drive the machines of the engine: one per producer and consumer, one per client for metadata.
-
-pub(crate) mod metadata;
