@@ -13,6 +13,7 @@
 
 mod compare;
 mod kafka;
+mod raw;
 mod scenarios;
 mod suite;
 mod target;
@@ -20,7 +21,7 @@ mod target;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use crate::scenarios::SCENARIOS;
 use crate::suite::Tally;
@@ -29,32 +30,87 @@ use crate::target::{Choice, Target};
 /// What a scenario ends with.
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Runs the suite on the embedded broker and on real Apache Kafka.
+/// Holds the embedded broker and real Apache Kafka to the same claims.
 #[derive(Parser)]
 struct Cli {
-    /// Clusters to run on: embedded, embedded-x3, 4.4.0, 4.4.0-x3, 3.9.2, 2.8.2 ...
-    #[arg(default_values = ["embedded", "embedded-x3", "4.4.0", "4.4.0-x3", "3.9.2", "2.8.2"])]
-    on: Vec<Choice>,
-    /// Only scenarios whose name contains this.
-    #[arg(long, default_value = "")]
-    only: String,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Runs the scenarios on each cluster.
+    Suite {
+        /// Clusters to run on, as embedded, embedded-x3, 4.4.0, 4.4.0-x3, 2.8.2.
+        #[arg(required = true)]
+        on: Vec<Choice>,
+        /// Only scenarios whose name contains this.
+        #[arg(long, default_value = "")]
+        only: String,
+    },
+    /// Sends the same requests to two clusters and compares the answers field by field.
+    Compare {
+        /// One of them.
+        #[arg(default_value = "embedded")]
+        ours: Choice,
+        /// The one that is right.
+        #[arg(default_value = "4.4.0")]
+        theirs: Choice,
+    },
+    /// Prints what a cluster answers to the requests of `compare`.
+    Transcript {
+        /// The cluster.
+        #[arg(default_value = "4.4.0")]
+        of: Choice,
+    },
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let tally = match Cli::parse().what {
+        What::Suite { on, only } => suite(&on, &only).await,
+        What::Compare { ours, theirs } => compare(&ours, &theirs).await,
+        What::Transcript { of } => return transcript(&of).await,
+    };
+    println!("{} passed, {} failed", tally.passed, tally.failed);
+    if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn suite(on: &[Choice], only: &str) -> Tally {
     let mut tally = Tally::default();
-    for choice in &cli.on {
+    for choice in on {
         match Target::start(choice).await {
-            Ok(target) => {
-                tally.add(suite::run(&Arc::new(target), SCENARIOS, &cli.only).await);
-            }
+            Ok(target) => tally.add(suite::run(&Arc::new(target), SCENARIOS, only).await),
             Err(e) => {
                 println!("{choice} did not start: {e}");
                 tally.failed += 1;
             }
         }
     }
-    println!("{} passed, {} failed", tally.passed, tally.failed);
-    if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    tally
+}
+
+async fn compare(ours: &Choice, theirs: &Choice) -> Tally {
+    let both =
+        async { compare::run(&Target::start(ours).await?, &Target::start(theirs).await?).await };
+    match both.await {
+        Ok(exchanges) => {
+            println!("{exchanges} answers of {ours} are those of {theirs}");
+            Tally { passed: exchanges, failed: 0 }
+        }
+        Err(e) => {
+            println!("{ours} and {theirs}: {e}");
+            Tally { passed: 0, failed: 1 }
+        }
+    }
+}
+
+async fn transcript(of: &Choice) -> ExitCode {
+    match async { compare::transcript(&Target::start(of).await?).await }.await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            println!("{of}: {e}");
+            ExitCode::FAILURE
+        }
+    }
 }

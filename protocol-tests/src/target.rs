@@ -3,9 +3,17 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use milena_types::ErrorCode;
+use milena_wire::Response;
+use milena_wire::messages::metadata_request::MetadataRequestTopic;
+use milena_wire::messages::{MetadataRequest, MetadataResponse};
+use tokio::time::sleep;
 
 use crate::Result;
 use crate::kafka::{RealCluster, Told, tool};
+use crate::raw::{Connection, message};
 
 /// A cluster that is up, whoever plays it.
 #[derive(Debug)]
@@ -89,6 +97,38 @@ impl Target {
         format!("{name}-{}", self.names.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// The address of the controller as Metadata tells it: the only one that makes topics before
+    /// brokers pass such requests on (KIP-590, Kafka 3.0).
+    pub(crate) async fn controller_address(&self) -> Result<String> {
+        let told = self.metadata(vec![]).await?;
+        address_of(&told, told.controller_id)
+    }
+
+    /// The address of the leader of a topic's first partition, once it has one.
+    pub(crate) async fn leader_address(&self, topic: &str) -> Result<String> {
+        loop {
+            let named = message!(MetadataRequestTopic { name: Some(topic.into()) });
+            let told = self.metadata(vec![named]).await?;
+            let partition = told.topics.first().and_then(|topic| topic.partitions.first());
+            if let Some(partition) = partition
+                && partition.error_code == ErrorCode::NONE
+            {
+                return address_of(&told, partition.leader_id);
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn metadata(&self, topics: Vec<MetadataRequestTopic>) -> Result<MetadataResponse> {
+        let ask =
+            message!(MetadataRequest { topics: Some(topics), allow_auto_topic_creation: false });
+        let mut any = Connection::open(self.address()).await?;
+        match any.call(ask, 4).await? {
+            Response::Metadata(told) => Ok(told),
+            _ => Err("another answer than Metadata's".into()),
+        }
+    }
+
     /// Runs one of Kafka's own programs against this cluster, and asserts that it succeeds.
     ///
     /// # Errors
@@ -104,6 +144,11 @@ impl Target {
     pub(crate) async fn try_tool(&self, name: &str, args: &[&str], input: &str) -> Result<Told> {
         tool(&self.version().to_string(), &self.bootstrap_servers, name, args, input).await
     }
+}
+
+fn address_of(told: &MetadataResponse, broker: i32) -> Result<String> {
+    let broker = told.brokers.iter().find(|b| b.node_id == broker).ok_or("an unknown broker")?;
+    Ok(format!("{}:{}", broker.host, broker.port))
 }
 
 impl Version {

@@ -109,7 +109,8 @@ const REAL_CLUSTERS: [&str; 4] = ["4.4.0", "4.4.0-x3", "3.9.2", "2.8.2"];
 /// The suite of `protocol-tests` on real brokers, one step a cluster.
 fn suite_on_real_kafka(required: bool) -> Vec<Step> {
     let on = |cluster: &&str| {
-        let suite = in_workspace(["run", "--quiet", "--package", "protocol-tests", "--", cluster]);
+        let suite =
+            in_workspace(["run", "--quiet", "--package", "protocol-tests", "--", "suite", cluster]);
         Step::command(format!("suite on Kafka {cluster}"), suite)
     };
     let missing: Vec<_> =

@@ -5,7 +5,9 @@
 mod client;
 pub mod config;
 mod consumer;
+mod driver;
 mod kafka;
+mod net;
 mod producer;
 
 pub use milena_engine::{Error, ErrorKind, Fate, Operation};

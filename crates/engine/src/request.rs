@@ -23,7 +23,7 @@ impl RequestIds {
 
 /// Who is to answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_enums, reason = "a driver must know each")]
 pub enum Target {
     /// This broker.
     Broker(NodeId),
@@ -33,7 +33,7 @@ pub enum Target {
 
 /// Which connection to a broker carries the request, so that a slow answer of one kind never holds up another.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_enums, reason = "a driver must know each")]
 pub enum Lane {
     /// Produce requests, strictly in order.
     Produce,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A 128-bit id, shown in Kafka's 22 characters of URL-safe base64.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Uuid([u8; 16]);
 
 impl Uuid {
@@ -23,6 +23,12 @@ impl Uuid {
     /// Whether this is the id that stands for "none".
     pub fn is_zero(self) -> bool {
         self == Self::ZERO
+    }
+}
+
+impl fmt::Debug for Uuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

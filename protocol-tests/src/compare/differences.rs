@@ -33,11 +33,16 @@ pub(crate) struct Difference {
     pub(crate) theirs: Option<String>,
 }
 
+/// A record set is longer than anyone reads.
+const SHOWN_MAX: usize = 200;
+
 impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { request, path, ours, theirs } = self;
-        let (ours, theirs) = (ours.as_deref().unwrap_or("-"), theirs.as_deref().unwrap_or("-"));
-        write!(f, "{request}: {path}: embedded {ours}, real {theirs}")
+        let shown = |value: &Option<String>| -> String {
+            value.as_deref().unwrap_or("-").chars().take(SHOWN_MAX).collect()
+        };
+        write!(f, "{request}: {path}: ours {}, theirs {}", shown(ours), shown(theirs))
     }
 }
 
@@ -131,10 +136,7 @@ mod tests {
         let found: Vec<_> = found.iter().map(Difference::to_string).collect();
         assert_eq!(
             found,
-            [
-                "Metadata v1: more: embedded -, real x",
-                "Metadata v1: topics[0].n: embedded 2, real -"
-            ]
+            ["Metadata v1: more: ours -, theirs x", "Metadata v1: topics[0].n: ours 2, theirs -"]
         );
         assert_eq!(unused[0].request, "Fetch");
     }

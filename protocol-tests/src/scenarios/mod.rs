@@ -1,5 +1,7 @@
 //! The claims, one module a subject.
 
+mod rebalances;
+mod records;
 mod tools;
 
 use crate::suite::{LIMIT, Scenario};
@@ -22,6 +24,15 @@ macro_rules! scenario {
 
 /// All of them. A name is `subject::claim`.
 pub(crate) const SCENARIOS: &[Scenario] = &[
+    scenario!(records::what_is_produced_is_fetched_byte_for_byte),
+    scenario!(records::acks_0_has_no_answer),
+    scenario!(records::requests_in_flight_are_answered_in_order),
+    scenario!(records::a_waiting_fetch_is_answered_when_a_record_comes),
+    scenario!(records::a_waiting_fetch_ends_without_a_record),
+    scenario!(records::nonsense_closes_the_connection),
+    scenario!(rebalances::a_second_member_shares_the_work),
+    scenario!(rebalances::a_member_that_leaves_sets_the_other_to_work),
+    scenario!(rebalances::a_silent_member_is_put_out_after_its_session),
     scenario!(tools::topics_are_made_listed_described_and_deleted, alone: true),
     scenario!(tools::a_topic_that_exists_is_not_made_again, alone: true),
     scenario!(tools::what_the_console_producer_writes_the_console_consumer_reads, alone: true),

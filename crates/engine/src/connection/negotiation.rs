@@ -24,7 +24,7 @@ pub struct Negotiation {
 
 /// What to do next.
 #[derive(Debug)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_enums, reason = "a driver must know each")]
 pub enum Step {
     /// Write this and read one frame, for [`Negotiation::handle_frame`].
     Send(Frame),

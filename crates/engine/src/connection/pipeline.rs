@@ -34,7 +34,7 @@ impl Default for Settings {
 
 /// What the driver has to do, apart from writing frames.
 #[derive(Debug)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_enums, reason = "a driver must know each")]
 pub enum Output {
     /// Hand this to the machine that asked.
     Answer(Answer),
@@ -44,7 +44,7 @@ pub enum Output {
 
 /// Why a connection ends.
 #[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_enums, reason = "a driver must know each")]
 pub enum CloseReason {
     /// Nothing to do for longer than `idle_max`.
     Idle,

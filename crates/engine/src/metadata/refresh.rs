@@ -21,7 +21,7 @@ use crate::request::{Answer, Outbound, RequestId, RequestIds};
 
 /// What the driver has to do.
 #[derive(Debug)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_enums, reason = "a driver must know each")]
 pub enum Output {
     /// Send this; the answer goes to [`Metadata::handle_answer`].
     Request(Outbound),

@@ -1,0 +1,183 @@
+//! Asks one cluster, and writes down what it answers.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use milena_types::{ApiKey, ErrorCode, Uuid};
+use milena_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use milena_wire::messages::metadata_request::MetadataRequestTopic;
+use milena_wire::messages::{ApiVersionsRequest, ListOffsetsRequest, MetadataRequest};
+use milena_wire::{Request, Response};
+
+use super::differences::Exchange;
+use super::fields::{Field, fields};
+use super::identity::Identities;
+use crate::Result;
+use crate::raw::{Connection, coordinator, message};
+
+/// One side of a comparison.
+pub(crate) struct Recorder {
+    address: String,
+    connection: Connection,
+    versions: Versions,
+    exchanges: Vec<Exchange>,
+    identities: Identities,
+}
+
+/// The versions that the script uses of each API, the same for both sides.
+pub(crate) type Versions = BTreeMap<i16, RangeInclusive<i16>>;
+
+impl Recorder {
+    /// Connects to a cluster.
+    pub(crate) async fn open(address: &str, versions: &Versions) -> Result<Self> {
+        let connection = Connection::open(address).await?;
+        let (address, versions) = (address.to_owned(), versions.clone());
+        Ok(Self {
+            address,
+            connection,
+            versions,
+            exchanges: Vec::new(),
+            identities: Identities::default(),
+        })
+    }
+
+    /// What was asked and answered.
+    pub(crate) fn into_exchanges(self) -> Vec<Exchange> {
+        self.exchanges
+    }
+
+    /// Asks, and writes down what is answered. An answer that does not come is written down too.
+    pub(crate) async fn ask(
+        &mut self,
+        what: &str,
+        version: i16,
+        request: impl Into<Request>,
+    ) -> Result<Option<Response>> {
+        let request = request.into();
+        let name = format!("{} v{version}: {what}", api_name(&request));
+        let (mut fields, response) = match self.connection.call(request, version).await {
+            Ok(response) => (fields(&response), Some(response)),
+            Err(e) => {
+                self.connection = Connection::open(&self.address).await?;
+                (vec![Field { path: "unanswered".into(), value: e.to_string() }], None)
+            }
+        };
+        self.identities.rename(&mut fields);
+        self.exchanges.push(Exchange { request: name, fields });
+        Ok(response)
+    }
+
+    /// Asks in each version that the script uses and `of` has.
+    pub(crate) async fn ask_each<R: Into<Request>>(
+        &mut self,
+        what: &str,
+        key: ApiKey,
+        of: RangeInclusive<i16>,
+        make: impl Fn(i16) -> R,
+    ) -> Result {
+        for version in self.versions(key).filter(|version| of.contains(version)) {
+            self.ask(what, version, make(version)).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks without writing down, in the newest version up to `version`.
+    pub(crate) async fn quietly(
+        &mut self,
+        version: i16,
+        request: impl Into<Request>,
+    ) -> Result<Response> {
+        self.connection.call(request, version).await
+    }
+
+    /// Writes down something that is no plain answer.
+    pub(crate) fn note(&mut self, what: &str, mut fields: Vec<Field>) {
+        self.identities.rename(&mut fields);
+        self.exchanges.push(Exchange { request: what.to_owned(), fields });
+    }
+
+    /// The versions that the script uses of an API.
+    pub(crate) fn versions(&self, key: ApiKey) -> RangeInclusive<i16> {
+        // An API that the real broker lacks is not asked.
+        #[expect(clippy::reversed_empty_ranges, reason = "no version at all")]
+        self.versions.get(&key.get()).cloned().unwrap_or(1..=0)
+    }
+
+    /// The newest version that the script uses of an API.
+    pub(crate) fn newest(&self, key: ApiKey) -> i16 {
+        *self.versions(key).end()
+    }
+
+    /// The connection itself, for what is no well-formed request.
+    pub(crate) fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
+    /// Waits until the group's coordinator answers; there is one broker.
+    pub(crate) async fn await_coordinator(&self, group: &str) -> Result {
+        coordinator(&self.address, group).await.map(drop)
+    }
+
+    /// The id of a topic, once its broker serves all its partitions.
+    ///
+    /// A real broker tells of a topic in Metadata before it leads its partitions: a request in
+    /// between is answered with `NOT_LEADER_OR_FOLLOWER`.
+    pub(crate) async fn await_topic(&mut self, name: &str) -> Result<Uuid> {
+        loop {
+            let topic = message!(MetadataRequestTopic { name: Some(name.into()) });
+            let ask = message!(MetadataRequest {
+                topics: Some(vec![topic]),
+                allow_auto_topic_creation: false,
+            });
+            let version = self.newest(ApiKey::METADATA);
+            let Response::Metadata(told) = self.quietly(version, ask).await? else {
+                return Err("another answer than Metadata's".into());
+            };
+            let topic = told.topics.first().ok_or("no topic")?;
+            let asked = topic.partitions.iter().map(|partition| {
+                message!(ListOffsetsPartition {
+                    partition_index: partition.partition_index,
+                    timestamp: -1,
+                })
+            });
+            let asked =
+                message!(ListOffsetsTopic { name: name.into(), partitions: asked.collect() });
+            let ask = message!(ListOffsetsRequest { replica_id: -1, topics: vec![asked] });
+            let Response::ListOffsets(told) = self.quietly(2, ask).await? else {
+                return Err("another answer than ListOffsets'".into());
+            };
+            let partitions = told.topics.iter().flat_map(|topic| &topic.partitions);
+            let served = partitions.filter(|p| p.error_code == ErrorCode::NONE).count();
+            if served > 0 && served == topic.partitions.len() {
+                return Ok(topic.topic_id);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// The versions of each API that both a cluster and the codec speak.
+pub(crate) async fn common_versions(address: &str) -> Result<Versions> {
+    let mut connection = Connection::open(address).await?;
+    let ask = message!(ApiVersionsRequest {
+        client_software_name: "protocol-tests".into(),
+        client_software_version: "1".into(),
+    });
+    let Response::ApiVersions(told) = connection.call(ask, 3).await? else {
+        return Err("another answer than ApiVersions'".into());
+    };
+    let mut versions = Versions::new();
+    for api in &told.api_keys {
+        if let Some(ours) = Request::versions(ApiKey::from_wire(api.api_key)) {
+            let first = api.min_version.max(*ours.start());
+            let last = api.max_version.min(*ours.end());
+            versions.insert(api.api_key, first..=last);
+        }
+    }
+    Ok(versions)
+}
+
+fn api_name(request: &Request) -> &'static str {
+    request.api_key().name().unwrap_or("unknown")
+}

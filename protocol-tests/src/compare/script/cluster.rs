@@ -1,0 +1,123 @@
+//! ApiVersions, DescribeCluster, DescribeConfigs, FindCoordinator.
+
+use milena_types::ApiKey;
+use milena_wire::Response;
+use milena_wire::messages::describe_configs_request::DescribeConfigsResource;
+use milena_wire::messages::{
+    ApiVersionsRequest, DescribeClusterRequest, DescribeConfigsRequest, FindCoordinatorRequest,
+};
+
+use crate::Result;
+use crate::compare::fields::{Field, fields};
+use crate::compare::recorder::Recorder;
+use crate::raw::message;
+
+pub(super) async fn run(on: &mut Recorder) -> Result {
+    api_versions(on).await?;
+    describe_cluster(on).await?;
+    find_coordinator(on).await
+}
+
+/// The list is compared by API, whatever its order.
+async fn api_versions(on: &mut Recorder) -> Result {
+    for version in on.versions(ApiKey::API_VERSIONS) {
+        let ask = message!(ApiVersionsRequest {
+            client_software_name: "protocol-tests".into(),
+            client_software_version: "1".into(),
+        });
+        let Response::ApiVersions(mut told) = on.quietly(version, ask).await? else {
+            return Err("another answer than ApiVersions'".into());
+        };
+        let mut list = Vec::new();
+        for api in std::mem::take(&mut told.api_keys) {
+            let path = ApiKey::from_wire(api.api_key).name().unwrap_or("unknown").to_owned();
+            list.push(Field { path, value: format!("{}-{}", api.min_version, api.max_version) });
+        }
+        list.sort_by(|a, b| a.path.cmp(&b.path));
+        on.note(&format!("ApiVersions v{version}: the list"), list);
+        on.note(&format!("ApiVersions v{version}: the rest"), fields(&told));
+    }
+
+    let nameless = message!(ApiVersionsRequest {
+        client_software_name: "no name!".into(),
+        client_software_version: "1".into(),
+    });
+    on.ask("a software name that is none", 3, nameless).await?;
+
+    // Version 99 of the request, header version 2: the answer has version 0 and error 35.
+    let request = [0, 18, 0, 99, 0, 0, 0, 7, 0, 1, b'x', 0, 2, b'x', 2, b'1', 0];
+    on.connection().send_bytes(&request).await?;
+    let answer = on.connection().receive_bytes().await?;
+    let (_, told) = milena_wire::decode_response(ApiKey::API_VERSIONS, 0, answer)?;
+    let Response::ApiVersions(mut told) = told else {
+        return Err("another answer than ApiVersions'".into());
+    };
+    let own = told.api_keys.iter().find(|api| api.api_key == ApiKey::API_VERSIONS.get()).cloned();
+    told.api_keys = own.into_iter().collect();
+    on.note("ApiVersions v99: an unknown version", fields(&told));
+    Ok(())
+}
+
+async fn describe_cluster(on: &mut Recorder) -> Result {
+    on.ask_each("brokers", ApiKey::DESCRIBE_CLUSTER, 0..=99, |_| {
+        message!(DescribeClusterRequest {})
+    })
+    .await?;
+    on.ask_each("with operations", ApiKey::DESCRIBE_CLUSTER, 0..=99, |_| {
+        message!(DescribeClusterRequest { include_cluster_authorized_operations: true })
+    })
+    .await?;
+    on.ask_each("controllers, asked of a broker", ApiKey::DESCRIBE_CLUSTER, 1..=99, |_| {
+        message!(DescribeClusterRequest { endpoint_type: 2 })
+    })
+    .await
+}
+
+async fn find_coordinator(on: &mut Recorder) -> Result {
+    on.await_coordinator("a-group").await?;
+    for (what, key_type) in [("of a group", 0), ("of a nonsense", 9)] {
+        on.ask_each(what, ApiKey::FIND_COORDINATOR, 0..=99, |version| {
+            let mut ask = message!(FindCoordinatorRequest {});
+            ask.key_type = if version == 0 { 0 } else { key_type };
+            if version < 4 {
+                ask.key = "a-group".into();
+            } else {
+                ask.coordinator_keys = vec!["a-group".into(), "another".into(), "".into()];
+            }
+            ask
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// Settings of a topic by name; a broker's own settings differ by nature.
+pub(super) async fn describe_configs(on: &mut Recorder, topic: &str) -> Result {
+    let keys = ["cleanup.policy", "retention.ms", "min.insync.replicas", "compression.type"];
+    let resource = |kind: i8, name: &str| {
+        message!(DescribeConfigsResource {
+            resource_type: kind,
+            resource_name: name.into(),
+            configuration_keys: Some(keys.into_iter().map(Into::into).collect()),
+        })
+    };
+    for (what, kind, name) in [
+        ("of a topic", 2, topic),
+        ("of an unknown topic", 2, "not-there"),
+        ("of an impossible topic", 2, "not a topic!"),
+        ("of an unknown broker", 4, "77"),
+        ("of nothing known", 99, "x"),
+    ] {
+        on.ask_each(what, ApiKey::DESCRIBE_CONFIGS, 0..=99, |_| {
+            message!(DescribeConfigsRequest { resources: vec![resource(kind, name)] })
+        })
+        .await?;
+    }
+    on.ask_each("with synonyms", ApiKey::DESCRIBE_CONFIGS, 1..=99, |_| {
+        message!(DescribeConfigsRequest {
+            resources: vec![resource(2, topic)],
+            include_synonyms: true
+        })
+    })
+    .await
+}
