@@ -6,23 +6,16 @@
 #![forbid(unsafe_code)]
 
 pub mod backoff;
-#[allow(dead_code, unused_imports, reason = "bodies follow the shapes")]
 mod commit;
 pub mod connection;
-#[allow(dead_code, unused_imports, reason = "bodies follow the shapes")]
 pub mod consumer;
 pub mod coordinator;
 pub mod disposition;
 pub mod error;
-#[allow(dead_code, unused_imports, reason = "bodies follow the shapes")]
 mod fetch;
-#[allow(dead_code, unused_imports, reason = "bodies follow the shapes")]
 mod group;
-mod idempotence;
 pub mod metadata;
-pub mod producer;
 pub mod request;
-#[allow(dead_code, unused_imports, reason = "bodies follow the shapes")]
 mod subscription;
 
 pub use backoff::Backoff;

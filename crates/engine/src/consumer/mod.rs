@@ -1,15 +1,19 @@
 //! The consumer: a machine over subscription, fetch, group and commit.
 
+mod close;
+mod drive;
 mod machine;
+mod membership;
 mod output;
+mod queries;
 mod settings;
 
 pub use machine::Consumer;
-pub use output::{FoundOffset, Output, Query, QueryId, Reply};
+pub use output::{Output, Query, QueryId, Reply};
 pub use settings::Settings;
 
 pub use crate::commit::{CommitId, CommitMode, CommittedOffset};
-pub use crate::fetch::{Ends, FetchBuffer, IsolationLevel};
+pub use crate::fetch::{Chunk, Ends, FetchBuffer, FoundOffset, IsolationLevel, Polled, Reader};
 pub use crate::group::{GroupSettings, MemberState};
 pub use crate::subscription::{
     Change, Event, OffsetReset, OffsetSpec, Position, Rebalance, RebalanceId,

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use milena_types::{LeaderEpoch, Offset, Timestamp, Topic, TopicPartition};
+use milena_types::{Topic, TopicPartition};
 
 use crate::commit::{CommitId, CommittedOffset};
 use crate::error::Error;
+use crate::fetch::FoundOffset;
 use crate::metadata::LeaderHint;
 use crate::request::Outbound;
 use crate::subscription::OffsetSpec;
@@ -71,16 +72,4 @@ pub enum Reply {
     Committed(BTreeMap<TopicPartition, CommittedOffset>),
     /// To [`Query::Offsets`]; a partition without a record at or after the time is left out.
     Offsets(BTreeMap<TopicPartition, FoundOffset>),
-}
-
-/// What a leader found.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct FoundOffset {
-    /// The offset.
-    pub offset: Offset,
-    /// The record's timestamp, where a record was looked for by time.
-    pub timestamp: Option<Timestamp>,
-    /// The record's leader epoch, where the broker knows it.
-    pub leader_epoch: Option<LeaderEpoch>,
 }

@@ -12,7 +12,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use milena_types::{NodeId, Offset, ProducerId, TopicPartition};
 
-use crate::subscription::{Event, Position, Revision};
+use super::reader::Progress;
+use crate::subscription::{Event, Position, RebalanceId, Revision};
 
 /// Fetched records, positions and events on their way to the user.
 #[derive(Debug, Default)]
@@ -38,8 +39,6 @@ struct State {
     stirred: bool,
     /// The driver wants to hear when bytes are released.
     hungry: bool,
-    /// The driver wants to hear of the next poll.
-    missed: bool,
     polling: bool,
     last_poll: Option<Instant>,
     closed: bool,
@@ -56,7 +55,8 @@ struct Lane {
     paused: bool,
     /// About to be revoked: nothing more is handed out.
     held: bool,
-    /// The user's task has a fetch of it, or the queue does.
+    /// Bytes of it could not be read: what lies behind them must not be handed out in their place.
+    broken: bool,
     ends: Ends,
 }
 
@@ -91,6 +91,8 @@ pub(crate) struct CompletedFetch {
     pub(crate) aborted: Option<Vec<AbortedTransaction>>,
     /// What it counts in the budget.
     pub(crate) weight: usize,
+    /// How far the user's task has read it.
+    pub(crate) progress: Option<Box<Progress>>,
 }
 
 /// Which of a partition's positions is meant.
@@ -116,9 +118,6 @@ impl FetchBuffer {
         }
         state.polling = true;
         state.last_poll = Some(now);
-        if std::mem::take(&mut state.missed) {
-            state.stir();
-        }
     }
 
     /// Says that the user got what he asked for, or gave up waiting: the clock of `max.poll.interval.ms` runs.
@@ -186,13 +185,10 @@ impl FetchBuffer {
     pub(crate) fn resume(&self, fetch: &CompletedFetch) -> Resume {
         let state = self.lock();
         match state.lanes.get(&fetch.partition) {
-            Some(lane) if lane.revision == fetch.revision && !lane.held => {
-                if lane.paused {
-                    Resume::Later
-                } else {
-                    Resume::Now
-                }
-            }
+            Some(lane) if lane.revision == fetch.revision && !lane.held => match lane.position {
+                Some(position) if !lane.paused => Resume::Now(position),
+                Some(_) | None => Resume::Later,
+            },
             Some(_) | None => Resume::Never,
         }
     }
@@ -228,6 +224,12 @@ impl FetchBuffer {
     /// The fetch holds bytes that cannot be read: the driver is to fetch them again.
     pub(crate) fn reject(&self, fetch: &CompletedFetch) {
         let mut state = self.lock();
+        let state = &mut *state;
+        if let Some(lane) = state.lanes.get_mut(&fetch.partition)
+            && lane.revision == fetch.revision
+        {
+            lane.broken = true;
+        }
         state.rejected.push((fetch.partition.clone(), fetch.revision));
         state.uncount(fetch.broker, fetch.weight);
         state.stir();
@@ -242,7 +244,8 @@ impl FetchBuffer {
 /// What may be done with a fetch that the user's task still holds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Resume {
-    Now,
+    /// From here.
+    Now(Position),
     /// The partition is paused.
     Later,
     /// Revoked, or its position was decided anew.
@@ -272,6 +275,7 @@ impl FetchBuffer {
             returned: None,
             paused: false,
             held: false,
+            broken: false,
             ends: Ends::default(),
         };
         self.lock().lanes.insert(tp, lane);
@@ -290,8 +294,29 @@ impl FetchBuffer {
             lane.revision = revision;
             lane.position = position;
             lane.returned = position;
+            lane.broken = false;
         }
         state.sweep();
+    }
+
+    /// Starts over at the position of a partition whose bytes could not be read.
+    pub(crate) fn restart(&self, tp: &TopicPartition, revision: Revision) {
+        let mut state = self.lock();
+        if let Some(lane) = state.lanes.get_mut(tp) {
+            lane.revision = revision;
+            lane.broken = false;
+        }
+        state.sweep();
+    }
+
+    /// Takes back an event that the user has not seen; false if he has.
+    pub(crate) fn retract(&self, rebalance: RebalanceId) -> bool {
+        let mut state = self.lock();
+        let before = state.events.len();
+        state
+            .events
+            .retain(|event| !matches!(event, Event::Rebalance(waiting) if waiting.id == rebalance));
+        state.events.len() < before
     }
 
     /// Hands out nothing more of these partitions.
@@ -338,7 +363,7 @@ impl FetchBuffer {
         }
     }
 
-    /// Passes over offsets that hold nothing to hand out, where nothing waits that lies before them.
+    /// Says something to the user.
     pub(crate) fn tell(&self, event: Event) {
         let mut state = self.lock();
         // A user who does not poll must not make errors pile up: the newest of each partition is enough.
@@ -376,12 +401,6 @@ impl FetchBuffer {
     /// Asks for a stir once bytes are released.
     pub(crate) fn hunger(&self) {
         self.lock().hungry = true;
-    }
-
-    /// Asks for a stir at the next poll.
-    pub(crate) fn await_poll(&self) {
-        let mut state = self.lock();
-        state.missed = true;
     }
 
     /// Drops what waits of paused partitions of `broker`, which would otherwise keep the others from being fetched

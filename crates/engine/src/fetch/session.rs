@@ -58,11 +58,6 @@ impl Session {
         &self.known
     }
 
-    /// Whether a request that changes nothing would still make the broker report on something.
-    pub(crate) fn is_open(&self) -> bool {
-        self.id != NO_SESSION && self.epoch != OPEN
-    }
-
     /// What the next request says, so that the broker then reports on exactly `wanted`.
     pub(crate) fn next(&mut self, wanted: BTreeMap<TopicPartition, Ask>) -> Delta {
         // One topic without an id forces the whole request to names, which a session by ids cannot continue.

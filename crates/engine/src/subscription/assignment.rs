@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use milena_types::{Topic, TopicPartition};
 
 use super::position::{Assigned, Revision, Stage};
+use crate::backoff::Backoff;
 
 /// How partitions come to a consumer.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -24,11 +25,14 @@ pub(crate) struct Subscription {
     pub(crate) source: Source,
     assigned: BTreeMap<TopicPartition, Assigned>,
     last_revision: Revision,
+    backoff: Backoff,
 }
 
 impl Subscription {
-    pub(crate) fn new() -> Self {
-        Self { source: Source::None, assigned: BTreeMap::new(), last_revision: Revision::START }
+    /// Of nothing; the partitions to come wait after errors as `backoff` says.
+    pub(crate) fn new(backoff: Backoff) -> Self {
+        let assigned = BTreeMap::new();
+        Self { source: Source::None, assigned, last_revision: Revision::START, backoff }
     }
 
     /// A revision that nothing else carries.
@@ -58,14 +62,6 @@ impl Subscription {
         self.assigned.contains_key(tp)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.assigned.is_empty()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.assigned.len()
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&TopicPartition, &Assigned)> {
         self.assigned.iter()
     }
@@ -84,7 +80,7 @@ impl Subscription {
             return assigned.revision();
         }
         let revision = self.revise();
-        self.assigned.insert(tp, Assigned::new(stage, revision, settled));
+        self.assigned.insert(tp, Assigned::new(stage, revision, settled, self.backoff.clone()));
         revision
     }
 
@@ -106,6 +102,8 @@ impl Subscription {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use milena_types::Offset;
 
     use super::*;
@@ -115,10 +113,14 @@ mod tests {
         TopicPartition::new("orders", 0)
     }
 
+    fn subscription_of_nothing() -> Subscription {
+        Subscription::new(Backoff::new(Duration::from_millis(100), Duration::from_secs(1)))
+    }
+
     /// R12: a pause that outlives the assignment halts the partition with nobody to resume it.
     #[test]
     fn a_partition_that_left_and_came_back_is_not_paused() {
-        let mut subscription = Subscription::new();
+        let mut subscription = subscription_of_nothing();
         let first = subscription.add(tp(), Stage::Committed, true);
         subscription.get_mut(&tp()).unwrap().paused = true;
         subscription.remove(&tp());
@@ -130,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_partition_that_stays_keeps_position_and_pause() {
-        let mut subscription = Subscription::new();
+        let mut subscription = subscription_of_nothing();
         let position = Position::new(Offset::new(7).unwrap(), None);
         subscription.add(tp(), Stage::Fetching(position), true);
         subscription.get_mut(&tp()).unwrap().paused = true;

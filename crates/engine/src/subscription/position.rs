@@ -5,6 +5,7 @@ use std::time::Instant;
 use milena_types::{LeaderEpoch, NodeId, Offset};
 
 use super::reset::OffsetReset;
+use crate::backoff::Backoff;
 
 /// The next offset to read, and the epoch of the record before it, by which a truncated log is noticed (KIP-320).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -119,8 +120,8 @@ pub(crate) struct Assigned {
     pub(crate) asked: bool,
     /// Not before this moment, after an error.
     pub(crate) retry_at: Option<Instant>,
-    /// Errors since the last success; shapes the wait.
-    pub(crate) attempts: u32,
+    /// Shapes the waits after errors.
+    pub(crate) backoff: Backoff,
     /// A follower to read from, until then (KIP-392).
     pub(crate) preferred: Option<(NodeId, Instant)>,
     /// Answers in a row that the topic's id is unknown: a young topic gives a few (trap 32).
@@ -128,7 +129,7 @@ pub(crate) struct Assigned {
 }
 
 impl Assigned {
-    pub(crate) fn new(stage: Stage, revision: Revision, settled: bool) -> Self {
+    pub(crate) fn new(stage: Stage, revision: Revision, settled: bool, backoff: Backoff) -> Self {
         Self {
             stage,
             revision,
@@ -137,7 +138,7 @@ impl Assigned {
             confirmed: None,
             asked: false,
             retry_at: None,
-            attempts: 0,
+            backoff,
             preferred: None,
             unknown_topic_ids: 0,
         }
@@ -173,7 +174,7 @@ impl Assigned {
         debug_assert_eq!(self.stage.kind(), StageKind::Fetching);
         self.stage = Stage::Fetching(position);
         self.retry_at = None;
-        self.attempts = 0;
+        self.backoff.reset();
         self.unknown_topic_ids = 0;
     }
 
@@ -205,13 +206,15 @@ impl Assigned {
         self.revision = revision;
         self.asked = false;
         self.retry_at = None;
-        self.attempts = 0;
+        self.backoff.reset();
         self.preferred = None;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn sample(kind: StageKind) -> Stage {
@@ -225,12 +228,17 @@ mod tests {
         }
     }
 
+    fn partition(stage: Stage, settled: bool) -> Assigned {
+        let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
+        Assigned::new(stage, Revision::START, settled, backoff)
+    }
+
     #[test]
     fn a_transition_outside_of_the_table_is_refused() {
         for from in StageKind::ALL {
             for to in StageKind::ALL {
                 let moved = std::panic::catch_unwind(|| {
-                    let mut assigned = Assigned::new(sample(from), Revision::START, true);
+                    let mut assigned = partition(sample(from), true);
                     assigned.go(sample(to), Revision::START.next());
                 });
                 assert_eq!(moved.is_ok(), from.successors().contains(&to), "{from:?} to {to:?}");
@@ -241,7 +249,7 @@ mod tests {
     #[test]
     fn a_seek_leaves_every_stage_and_voids_what_was_asked() {
         for from in StageKind::ALL {
-            let mut assigned = Assigned::new(sample(from), Revision::START, true);
+            let mut assigned = partition(sample(from), true);
             assigned.asked = true;
             assigned.seek(sample(StageKind::Fetching), Revision::START.next());
             assert_eq!(assigned.revision(), Revision::START.next());
@@ -252,13 +260,13 @@ mod tests {
     #[test]
     fn nothing_is_fetched_before_the_position_is_confirmed() {
         for kind in StageKind::ALL {
-            let assigned = Assigned::new(sample(kind), Revision::START, true);
+            let assigned = partition(sample(kind), true);
             assert_eq!(assigned.fetchable().is_some(), kind == StageKind::Fetching);
         }
-        let mut paused = Assigned::new(sample(StageKind::Fetching), Revision::START, true);
+        let mut paused = partition(sample(StageKind::Fetching), true);
         paused.paused = true;
         assert_eq!(paused.fetchable(), None);
-        let unsettled = Assigned::new(sample(StageKind::Fetching), Revision::START, false);
+        let unsettled = partition(sample(StageKind::Fetching), false);
         assert_eq!(unsettled.fetchable(), None);
     }
 }

@@ -168,6 +168,11 @@ impl Records {
         Self { records, position: 0, state }
     }
 
+    /// The records that are left, borrowed.
+    pub fn iter(&self) -> Iter<'_> {
+        Iter::new(self.records.get(self.position..).unwrap_or_default(), self.state)
+    }
+
     /// The next record, borrowed: costs no reference count.
     pub fn next_borrowed(&mut self) -> Option<Result<Record<'_>, Error>> {
         let rest = self.records.get(self.position..).unwrap_or_default();

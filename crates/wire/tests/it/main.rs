@@ -1,6 +1,4 @@
 //! The codec against bytes that it did not make.
-#![cfg(test)]
 
-mod debug;
+#[cfg(test)]
 mod golden;
-mod sample;

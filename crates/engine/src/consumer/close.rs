@@ -1,0 +1,111 @@
+//! The end of a consumer: commit, leave, stop, within a deadline.
+
+use std::time::{Duration, Instant};
+
+use super::machine::Consumer;
+use super::output::Output;
+use crate::commit::{CommitId, CommitMode};
+use crate::error::Error;
+use crate::fetch::Which;
+use crate::subscription::Source;
+
+/// How far a consumer has gone to its end.
+#[derive(Debug)]
+pub(super) enum Phase {
+    Open,
+    Closing(Closing),
+    Closed,
+}
+
+#[derive(Debug)]
+pub(super) struct Closing {
+    deadline: Instant,
+    /// The commit of closing, and what became of it.
+    commit: Option<CommitId>,
+    result: Result<(), Error>,
+    /// LeaveGroup was asked for.
+    leaving: bool,
+}
+
+impl Consumer {
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+    }
+
+    pub(super) fn begin_close(&mut self, now: Instant, timeout: Duration) {
+        if !self.is_open() {
+            return;
+        }
+        let deadline = now + timeout;
+        self.buffer.hold(&self.subscription.partitions());
+        let auto = self.membership.as_ref().is_some_and(|membership| membership.auto.is_some());
+        let commit = auto.then(|| {
+            let id = self.next_commit();
+            let offsets = self.positions(Which::HandedOut);
+            self.push_commit(id, offsets, CommitMode::Retry, deadline);
+            id
+        });
+        let (result, leaving) = (Ok(()), false);
+        self.phase = Phase::Closing(Closing { deadline, commit, result, leaving });
+        self.expire_queries(now, Some(&Error::closed()));
+    }
+
+    pub(super) fn note_close_commit(&mut self, id: CommitId, result: &Result<(), Error>) {
+        if let Phase::Closing(closing) = &mut self.phase
+            && closing.commit == Some(id)
+        {
+            closing.result = result.clone();
+        }
+    }
+
+    /// Goes on with closing.
+    pub(super) fn drive_close(&mut self, now: Instant) {
+        let Phase::Closing(closing) = &mut self.phase else { return };
+        let late = closing.deadline <= now;
+        let committed =
+            self.membership.as_ref().is_none_or(|membership| membership.commits.is_idle());
+        if !committed && !late {
+            return;
+        }
+        if !std::mem::replace(&mut closing.leaving, true) {
+            if let Source::Topics(_) = self.subscription.source {
+                self.leave_group(now, "the consumer is being closed");
+            } else if let Some(membership) = &mut self.membership {
+                membership.left = true;
+            }
+        }
+        let left = self.membership.as_ref().is_none_or(|membership| membership.left);
+        if left || late {
+            self.finish_close(now);
+        }
+    }
+
+    fn finish_close(&mut self, now: Instant) {
+        let abandoned = match &mut self.membership {
+            Some(membership) => membership.commits.abandon(),
+            None => Vec::new(),
+        };
+        self.commits_over(now, abandoned);
+        self.expire_queries(now, Some(&Error::closed()));
+        for outbound in self.fetcher.close(&mut self.ids) {
+            self.outputs.push_back(Output::Request(outbound));
+        }
+        let partitions = self.subscription.partitions();
+        self.let_go(&partitions);
+        self.buffer.close();
+        let phase = std::mem::replace(&mut self.phase, Phase::Closed);
+        let result = match phase {
+            Phase::Closing(closing) => closing.result,
+            Phase::Open | Phase::Closed => Ok(()),
+        };
+        self.timeout = None;
+        self.outputs.push_back(Output::Closed { result });
+    }
+
+    pub(super) fn close_timeout(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Closing(closing) => Some(closing.deadline),
+            Phase::Open | Phase::Closed => None,
+        }
+    }
+}

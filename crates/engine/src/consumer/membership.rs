@@ -1,0 +1,336 @@
+//! What a consumer has because it has a group: a coordinator, a member, commits; and how a rebalance goes.
+//!
+//! A rebalance in steps: the member wants partitions given up; their records are no longer handed out; the user hears
+//! of it with his next poll, may commit, and acknowledges; what was handed out is committed if that is wanted; the
+//! partitions are let go; the member joins. Then the other way round with the new ones.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use milena_types::TopicPartition;
+
+use super::machine::Consumer;
+use super::output::Output;
+use crate::backoff::Backoff;
+use crate::commit::{AutoCommit, CommitId, CommitMode, CommittedLookup, CommittedOffset};
+use crate::commit::{Commits, Sender};
+use crate::coordinator::{CoordinatorKind, Lookup, Settings as LookupSettings};
+use crate::error::{Error, Operation};
+use crate::fetch::Which;
+use crate::group::{Action, GroupSettings, Member, MemberState, Surroundings};
+use crate::subscription::{Change, Event, Rebalance, RebalanceId, Source};
+
+/// What needs a group.
+#[derive(Debug)]
+pub(super) struct Membership {
+    pub(super) lookup: Lookup,
+    pub(super) member: Member,
+    pub(super) commits: Commits,
+    pub(super) committed: CommittedLookup,
+    pub(super) auto: Option<AutoCommit>,
+    pub(super) rebalance: Option<Pending>,
+    /// LeaveGroup was answered, or needed none.
+    pub(super) left: bool,
+    last_rebalance: u64,
+    retry_wait: Duration,
+}
+
+/// A rebalance on its way through the user's hands.
+#[derive(Debug)]
+pub(super) struct Pending {
+    id: RebalanceId,
+    change: Change,
+    partitions: Vec<TopicPartition>,
+    /// The user acknowledged; commits may take until then.
+    commits_until: Option<Instant>,
+}
+
+impl Membership {
+    pub(super) fn new(
+        now: Instant,
+        group: &GroupSettings,
+        auto_commit: Option<Duration>,
+        request_timeout: Duration,
+        backoff: &Backoff,
+    ) -> Self {
+        let (group_id, instance_id) = (&group.group_id, group.instance_id.as_ref());
+        let lookup = LookupSettings { request_timeout, ..LookupSettings::default() };
+        Self {
+            lookup: Lookup::new(CoordinatorKind::Group, &**group_id, lookup),
+            member: Member::new(group.clone(), request_timeout, backoff.clone()),
+            commits: Commits::new(group_id, instance_id, request_timeout, backoff.clone()),
+            committed: CommittedLookup::new(group_id.clone(), request_timeout, backoff.clone()),
+            auto: auto_commit.map(|interval| AutoCommit::new(now, interval)),
+            rebalance: None,
+            left: false,
+            last_rebalance: 0,
+            retry_wait: backoff.clone().next_wait(&mut fastrand::Rng::with_seed(0)),
+        }
+    }
+
+    /// In whose name a commit of a subscribed consumer would be sent now.
+    pub(super) fn sender(&self) -> Sender {
+        let identity = self.member.identity();
+        let state = self.member.state();
+        if matches!(state, MemberState::Joining | MemberState::Syncing) {
+            Sender::Joining
+        } else if state.may_commit() && identity.generation.is_some() {
+            Sender::Member(identity.clone())
+        } else {
+            Sender::Gone
+        }
+    }
+
+    fn next_rebalance(&mut self) -> RebalanceId {
+        self.last_rebalance += 1;
+        RebalanceId(self.last_rebalance)
+    }
+}
+
+impl Consumer {
+    /// Lets the member act until it has nothing more to do.
+    pub(super) fn drive_member(&mut self, now: Instant) {
+        // Every action brings the member closer to waiting; more than this is a defect, not work.
+        for _ in 0..ACTIONS_MAX {
+            let Some(membership) = &mut self.membership else { return };
+            if !membership.member.is_active() && membership.left {
+                return;
+            }
+            let mut around = Surroundings {
+                coordinator: membership.lookup.coordinator(),
+                cluster: &self.cluster,
+                idle_since: self.buffer.idle_since(),
+                ids: &mut self.ids,
+            };
+            match membership.member.poll(now, &mut around) {
+                None => return,
+                Some(Action::Send(outbound)) => {
+                    self.outputs.push_back(Output::Request(outbound));
+                }
+                Some(Action::LoseCoordinator) => self.lose_coordinator(now),
+                Some(Action::Tell(event)) => self.buffer.tell(event),
+                Some(Action::GiveUp(change)) => self.give_up(now, change),
+                Some(Action::Take(partitions)) => self.take_all(partitions),
+                Some(Action::Left) => membership.left = true,
+            }
+        }
+        debug_assert!(false, "the member does not come to rest");
+    }
+
+    pub(super) fn lose_coordinator(&mut self, now: Instant) {
+        if let Some(membership) = &mut self.membership
+            && let Some(broker) = membership.lookup.coordinator()
+        {
+            membership.lookup.forget(now, broker, &mut self.rng);
+        }
+    }
+
+    /// Leaves the group; what was pending in a rebalance is void.
+    pub(super) fn leave_group(&mut self, now: Instant, reason: &'static str) {
+        let Some(membership) = &mut self.membership else { return };
+        if let Some(pending) = membership.rebalance.take() {
+            self.buffer.retract(pending.id);
+        }
+        membership.left = false;
+        let mut around = Surroundings {
+            coordinator: membership.lookup.coordinator(),
+            cluster: &self.cluster,
+            idle_since: None,
+            ids: &mut self.ids,
+        };
+        membership.member.leave(now, reason, &mut around);
+        self.drive_member(now);
+    }
+
+    fn give_up(&mut self, now: Instant, change: Change) {
+        let partitions = self.subscription.partitions();
+        if change == Change::Revoked {
+            self.buffer.hold(&partitions);
+        } else {
+            // Another member may own them by now: not one more record, not one more commit.
+            self.let_go(&partitions);
+        }
+        let Some(membership) = &mut self.membership else { return };
+        let before = membership.rebalance.take();
+        let unseen = before.as_ref().is_some_and(|pending| self.buffer.retract(pending.id));
+        let expelled = membership.member.state() == MemberState::Expelled;
+        // Whoever was expelled joins again when the user polls: an event, be it about nothing, waits for that poll.
+        if partitions.is_empty() && !expelled && (before.is_none() || unseen) {
+            membership.member.prepared();
+            return;
+        }
+        let id = membership.next_rebalance();
+        membership.rebalance =
+            Some(Pending { id, change, partitions: partitions.clone(), commits_until: None });
+        tracing::info!(?change, ?partitions, "rebalance");
+        self.buffer.tell(Event::Rebalance(Rebalance { id, change, partitions }));
+        self.proceed_rebalance(now);
+    }
+
+    fn take_all(&mut self, partitions: BTreeSet<TopicPartition>) {
+        let partitions: Vec<_> = partitions.into_iter().collect();
+        for tp in &partitions {
+            self.take(tp.clone(), false);
+        }
+        let Some(membership) = &mut self.membership else { return };
+        let id = membership.next_rebalance();
+        let change = Change::Assigned;
+        membership.rebalance =
+            Some(Pending { id, change, partitions: partitions.clone(), commits_until: None });
+        tracing::info!(?partitions, "assigned");
+        self.buffer.tell(Event::Rebalance(Rebalance { id, change, partitions }));
+    }
+
+    pub(super) fn handle_acknowledgement(&mut self, now: Instant, rebalance: RebalanceId) {
+        let Some(membership) = &mut self.membership else { return };
+        let Some(pending) = &mut membership.rebalance else { return };
+        if pending.id != rebalance || pending.commits_until.is_some() {
+            return;
+        }
+        match pending.change {
+            Change::Assigned => {
+                for tp in std::mem::take(&mut pending.partitions) {
+                    if let Some(assigned) = self.subscription.get_mut(&tp) {
+                        assigned.settled = true;
+                    }
+                }
+                membership.rebalance = None;
+                membership.member.settled();
+            }
+            Change::Lost => {
+                membership.rebalance = None;
+                membership.member.prepared();
+            }
+            Change::Revoked => {
+                // Others wait for us to join: half of their patience, and not longer than any call.
+                let limit = self.settings.group.as_ref().map(|group| group.max_poll_interval / 2);
+                let limit = limit.unwrap_or_default().min(self.settings.default_api_timeout);
+                pending.commits_until = Some(now + limit);
+                let auto = membership.auto.is_some();
+                if auto {
+                    let id = self.next_commit();
+                    let offsets = self.positions(Which::Returned);
+                    self.push_commit(id, offsets, CommitMode::Retry, now + limit);
+                }
+                self.drive_commits(now);
+                self.proceed_rebalance(now);
+            }
+        }
+    }
+
+    /// Lets revoked partitions go once their offsets are committed, or could not be in time.
+    pub(super) fn proceed_rebalance(&mut self, now: Instant) {
+        let Some(membership) = &mut self.membership else { return };
+        let done = membership.rebalance.take_if(|pending| {
+            pending.commits_until.is_some_and(|until| membership.commits.is_idle() || until <= now)
+        });
+        if let Some(pending) = done {
+            self.let_go(&pending.partitions);
+            if let Some(membership) = &mut self.membership {
+                membership.member.prepared();
+            }
+        }
+    }
+
+    /// When a rebalance stops waiting for commits.
+    pub(super) fn rebalance_timeout(&self) -> Option<Instant> {
+        self.membership.as_ref()?.rebalance.as_ref()?.commits_until
+    }
+}
+
+/// Commits.
+impl Consumer {
+    /// Commits what was handed out and come back for, if the consumer commits by itself.
+    pub(super) fn commit_returned(&mut self, now: Instant, mode: CommitMode) {
+        let auto = self.membership.as_ref().is_some_and(|membership| membership.auto.is_some());
+        if auto && self.may_commit() {
+            let id = self.next_commit();
+            let deadline = now + self.settings.default_api_timeout;
+            let offsets = self.positions(Which::Returned);
+            self.push_commit(id, offsets, mode, deadline);
+        }
+    }
+
+    pub(super) fn push_commit(
+        &mut self,
+        id: CommitId,
+        offsets: std::collections::BTreeMap<TopicPartition, CommittedOffset>,
+        mode: CommitMode,
+        deadline: Instant,
+    ) {
+        let Some(membership) = &mut self.membership else {
+            let rule = "to commit takes a group (group.id)";
+            let error = Error::misuse(rule).during(Operation::Commit);
+            self.outputs.push_back(Output::Committed { id, result: Err(error) });
+            return;
+        };
+        let generation = match self.subscription.source {
+            Source::Topics(_) => membership.member.identity().generation,
+            Source::Manual | Source::None => None,
+        };
+        membership.commits.push(id, offsets, mode, generation, deadline);
+    }
+
+    /// Sends what may be sent, and ends what is late.
+    pub(super) fn drive_commits(&mut self, now: Instant) {
+        self.auto_commit(now);
+        let sender = self.sender();
+        let Some(membership) = &mut self.membership else { return };
+        let owns = |tp: &TopicPartition| self.subscription.is_assigned(tp);
+        let over = membership.commits.expire(now, &sender, owns);
+        if let Some(coordinator) = membership.lookup.coordinator()
+            && let Some(outbound) =
+                membership.commits.poll(now, coordinator, &sender, &mut self.ids)
+        {
+            self.outputs.push_back(Output::Request(outbound));
+        }
+        self.commits_over(now, over);
+    }
+
+    pub(super) fn commits_over(&mut self, now: Instant, over: Vec<(CommitId, Result<(), Error>)>) {
+        for (id, result) in over {
+            if let (Some(membership), Err(error)) = (&self.membership, &result)
+                && membership.auto.is_some()
+            {
+                tracing::debug!(%error, "commit failed");
+            }
+            let wait = self.membership.as_ref().map_or(Duration::ZERO, |m| m.retry_wait);
+            let auto = self.membership.as_mut().and_then(|membership| membership.auto.as_mut());
+            if let Some(auto) = auto {
+                auto.ended(now, id, result.is_ok(), wait);
+            }
+            self.note_close_commit(id, &result);
+            self.outputs.push_back(Output::Committed { id, result });
+        }
+        self.proceed_rebalance(now);
+    }
+
+    fn auto_commit(&mut self, now: Instant) {
+        let due =
+            |membership: &Membership| membership.auto.as_ref().is_some_and(|auto| auto.is_due(now));
+        if !self.membership.as_ref().is_some_and(due) || !self.may_commit() {
+            return;
+        }
+        let offsets = self.positions(Which::Returned);
+        let id = (!offsets.is_empty()).then(|| self.next_commit());
+        if let Some(id) = id {
+            let deadline = now + self.settings.default_api_timeout;
+            self.push_commit(id, offsets, CommitMode::Once, deadline);
+        }
+        let auto = self.membership.as_mut().and_then(|membership| membership.auto.as_mut());
+        if let Some(auto) = auto {
+            auto.started(now, id);
+        }
+    }
+
+    /// Whether a commit could be sent now, were there a coordinator.
+    fn may_commit(&self) -> bool {
+        match self.sender() {
+            Sender::Standalone | Sender::Member(_) => true,
+            Sender::Joining | Sender::Gone => false,
+        }
+    }
+}
+
+/// A member takes a handful of steps before it waits for something.
+const ACTIONS_MAX: usize = 64;

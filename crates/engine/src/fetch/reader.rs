@@ -1,0 +1,337 @@
+//! The user's half of fetching: bytes become records in the user's task, when he asks for them.
+
+use std::sync::Arc;
+
+use milena_records::{
+    AbortedTransactions, Batch, BufferPool, Decompressor, Limits, Record, RecordSet, SharedRecord,
+    batch::Records,
+};
+use milena_types::{ApiKey, ErrorCode, LeaderEpoch, Offset, TopicPartition};
+
+use super::buffer::{CompletedFetch, FetchBuffer, Resume};
+use crate::error::{Error, Operation};
+use crate::subscription::Position;
+
+/// Takes fetches from a [`FetchBuffer`] and decodes them; the user's task owns it.
+///
+/// Every batch is checked, decompressed and walked once before any of it is handed out, so that what was handed out
+/// holds no errors, and positions never pass a record that was not.
+#[derive(Debug)]
+pub struct Reader {
+    buffer: Arc<FetchBuffer>,
+    records_max: usize,
+    check_crcs: bool,
+    decompressor: Decompressor,
+    current: Option<CompletedFetch>,
+}
+
+/// What one poll handed out; keep it and poll into it again, so that its memory is used again.
+#[derive(Debug, Default)]
+pub struct Polled {
+    chunks: Vec<Chunk>,
+    count: usize,
+}
+
+/// Records of one partition in the order of their offsets, out of one batch: one reference count for all of them.
+#[derive(Debug)]
+pub struct Chunk {
+    partition: TopicPartition,
+    records: Records,
+    /// Records below it were handed out before, or were not asked for.
+    from: Offset,
+    count: usize,
+    leader_epoch: Option<LeaderEpoch>,
+}
+
+/// How far a fetch is read.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    set: RecordSet,
+    /// `None` with `read_uncommitted`.
+    aborted: Option<AbortedTransactions>,
+    open: Option<OpenBatch>,
+    /// Told with the next poll: what was good before it was handed out first.
+    error: Option<milena_records::Error>,
+}
+
+/// The batch that the last poll stopped in.
+#[derive(Debug)]
+struct OpenBatch {
+    records: Records,
+    end: Position,
+}
+
+impl Reader {
+    /// Reads from `buffer`, at most `records_max` records a poll.
+    pub fn new(
+        buffer: Arc<FetchBuffer>,
+        records_max: usize,
+        check_crcs: bool,
+        limits: Limits,
+    ) -> Self {
+        let decompressor =
+            Decompressor::new(limits, BufferPool::new(BUFFERS_MAX, BUFFER_BYTES_MAX));
+        Self { buffer, records_max: records_max.max(1), check_crcs, decompressor, current: None }
+    }
+
+    /// Fills `polled` with what can be handed out now, which may be nothing, and moves the positions behind it.
+    ///
+    /// Records of a partition that was revoked, paused or sought since they were fetched are not among it.
+    ///
+    /// # Errors
+    /// Bytes that are no records, with partition and cause; what was read before it is handed out first. The same
+    /// offset is fetched again, so the error returns if the log itself is damaged: seek behind it to go on.
+    pub fn poll(&mut self, polled: &mut Polled) -> Result<(), Error> {
+        polled.clear();
+        while polled.count < self.records_max {
+            let Some((mut fetch, position)) = self.next_fetch() else { break };
+            match self.read(&mut fetch, position, polled) {
+                Ok(true) => self.current = Some(fetch),
+                Ok(false) => self.buffer.release(&fetch),
+                Err(error) => {
+                    self.buffer.reject(&fetch);
+                    if polled.count == 0 {
+                        return Err(error);
+                    }
+                    // Fetched again from behind what is handed out now, it comes up then.
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The fetch to read on in.
+    fn next_fetch(&mut self) -> Option<(CompletedFetch, Position)> {
+        if let Some(fetch) = self.current.take() {
+            match self.buffer.resume(&fetch) {
+                Resume::Now(position) => return Some((fetch, position)),
+                Resume::Later => self.buffer.put_back(fetch),
+                Resume::Never => self.buffer.release(&fetch),
+            }
+        }
+        self.buffer.take()
+    }
+
+    /// Reads one batch, or what fits of it; true if there is more in the fetch.
+    fn read(
+        &mut self,
+        fetch: &mut CompletedFetch,
+        position: Position,
+        polled: &mut Polled,
+    ) -> Result<bool, Error> {
+        let failed = |error: milena_records::Error, partition: &TopicPartition| {
+            Error::from_code(ApiKey::FETCH, ErrorCode::CORRUPT_MESSAGE)
+                .during(Operation::Fetch)
+                .with_partition(partition)
+                .with_detail(error.to_string())
+                .because(error)
+        };
+        let mut progress = fetch.progress.take().unwrap_or_else(|| {
+            Box::new(Progress {
+                set: RecordSet::new(fetch.records.clone()),
+                aborted: fetch.aborted.take().map(|aborted| {
+                    AbortedTransactions::new(
+                        aborted.iter().map(|one| (one.producer_id, one.first_offset)),
+                    )
+                }),
+                open: None,
+                error: None,
+            })
+        });
+        if let Some(error) = progress.error.take() {
+            return Err(failed(error, &fetch.partition));
+        }
+        let open = match progress.open.take() {
+            Some(open) => Some(open),
+            None => match progress.set.next() {
+                None => return Ok(false),
+                Some(batch) => batch
+                    .and_then(|batch| self.open(&mut progress, &batch, position))
+                    .map_err(|error| failed(error, &fetch.partition))?,
+            },
+        };
+        // Passed over: control, aborted, or handed out before. The position moves with the next records.
+        let Some(mut open) = open else {
+            let passed = progress.set.clone().next().is_none();
+            if passed && let Some(end) = progress_end(&fetch.records) {
+                let epoch = end.leader_epoch.or(position.leader_epoch);
+                let end = Position::new(end.offset.max(position.offset), epoch);
+                self.buffer.hand_out(fetch, end);
+            }
+            fetch.progress = Some(progress);
+            return Ok(true);
+        };
+        let start = open.records.clone();
+        let (mut count, mut last) = (0, None);
+        let finished = loop {
+            if polled.count + count == self.records_max {
+                break false;
+            }
+            match open.records.next_borrowed() {
+                None => break true,
+                Some(Ok(record)) if record.offset() < position.offset => {}
+                Some(Ok(record)) => {
+                    count += 1;
+                    last = Some(record.offset());
+                }
+                Some(Err(error)) => {
+                    progress.error = Some(error);
+                    break false;
+                }
+            }
+        };
+        let end = match (finished, last) {
+            // Behind what the batch spans, whatever compaction left of it (trap 25).
+            (true, _) => open.end,
+            (false, Some(last)) => Position::new(last.next(), open.end.leader_epoch),
+            (false, None) => position,
+        };
+        if !self.buffer.hand_out(fetch, end) {
+            return Ok(false);
+        }
+        if count > 0 {
+            let partition = fetch.partition.clone();
+            let leader_epoch = open.end.leader_epoch;
+            let from = position.offset;
+            polled.chunks.push(Chunk { partition, records: start, from, count, leader_epoch });
+            polled.count += count;
+        }
+        if !finished && progress.error.is_none() {
+            progress.open = Some(open);
+        }
+        fetch.progress = Some(progress);
+        Ok(true)
+    }
+
+    /// Opens a batch, unless nothing of it may be handed out.
+    fn open(
+        &mut self,
+        progress: &mut Progress,
+        batch: &Batch,
+        position: Position,
+    ) -> Result<Option<OpenBatch>, milena_records::Error> {
+        if let Some(aborted) = &mut progress.aborted {
+            if aborted.is_aborted(batch) {
+                return Ok(None);
+            }
+            if batch.is_control() {
+                let decoded = self.decode(batch)?;
+                if let Some(control) = decoded.control_record()? {
+                    aborted.handle_control(batch, &control);
+                }
+                return Ok(None);
+            }
+        }
+        if batch.is_control() || batch.next_offset() <= position.offset {
+            return Ok(None);
+        }
+        let records = self.decode(batch)?.into_records();
+        let epoch = batch.header().and_then(milena_records::BatchHeader::leader_epoch);
+        let end = Position::new(batch.next_offset(), epoch.or(position.leader_epoch));
+        Ok(Some(OpenBatch { records, end }))
+    }
+
+    fn decode(
+        &mut self,
+        batch: &Batch,
+    ) -> Result<milena_records::DecodedBatch, milena_records::Error> {
+        if self.check_crcs {
+            batch.decode(&mut self.decompressor)
+        } else {
+            batch.decode_unverified(&mut self.decompressor)
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        if let Some(fetch) = self.current.take() {
+            self.buffer.release(&fetch);
+        }
+    }
+}
+
+impl Polled {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Records handed out.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// What was handed out; of each partition in the order of offsets.
+    pub fn chunks(&self) -> &[Chunk] {
+        &self.chunks
+    }
+
+    /// Takes the chunks out, for a reader that hands records on one by one.
+    pub fn drain(&mut self) -> impl Iterator<Item = Chunk> {
+        self.count = 0;
+        self.chunks.drain(..)
+    }
+
+    /// Lets go of the records.
+    pub fn clear(&mut self) {
+        self.chunks.clear();
+        self.count = 0;
+    }
+}
+
+impl Chunk {
+    /// Where they are from.
+    pub fn partition(&self) -> &TopicPartition {
+        &self.partition
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Never: a chunk without records is not handed out.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The leader epoch under which they were written, for a commit.
+    pub fn leader_epoch(&self) -> Option<LeaderEpoch> {
+        self.leader_epoch
+    }
+
+    /// The records, borrowed.
+    pub fn iter(&self) -> impl Iterator<Item = Record<'_>> {
+        // The walk that counted them met no error.
+        let records = self.records.iter().filter_map(Result::ok);
+        records.filter(|record| record.offset() >= self.from).take(self.count)
+    }
+
+    /// The records, each of which can be kept at the price of a reference count.
+    pub fn into_shared(self) -> impl Iterator<Item = SharedRecord> {
+        let records = self.records.filter_map(Result::ok);
+        records.filter(move |record| record.offset() >= self.from).take(self.count)
+    }
+}
+
+/// Behind the last batch of a fetch.
+fn progress_end(records: &bytes::Bytes) -> Option<Position> {
+    let extent = super::extent::Extent::of(records);
+    Some(Position::new(extent.next?, extent.leader_epoch))
+}
+
+/// Decompressed batches that may be in the user's hand at once without a fresh allocation each.
+const BUFFERS_MAX: usize = 16;
+
+/// Buffers above this size are not kept.
+const BUFFER_BYTES_MAX: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,250 @@
+//! What a coordinator's answers mean to a member.
+
+use std::time::Instant;
+
+use fastrand::Rng;
+use milena_types::{ApiKey, ErrorCode, Generation};
+use milena_wire::Response;
+use milena_wire::messages::{JoinGroupResponse, SyncGroupResponse};
+
+use super::{Action, Call, Identity, Leading, METADATA_WAIT, Member};
+use crate::disposition::{self, Reaction};
+use crate::error::{Error, ErrorKind, Operation};
+use crate::group::assignor::{self, range};
+use crate::group::protocol::{MemberAssignment, MemberSubscription};
+use crate::group::state::MemberState;
+use crate::request::Answer;
+use crate::subscription::Event;
+
+/// Answers.
+impl Member {
+    /// Takes in the answer to a request of this member; false if it is not one.
+    pub(crate) fn handle_answer(
+        &mut self,
+        now: Instant,
+        answer: &mut Answer,
+        rng: &mut Rng,
+    ) -> bool {
+        if let Some(sent) = self.heartbeat.landed(answer.id) {
+            self.handle_heartbeat(now, sent, answer, rng);
+            return true;
+        }
+        let Some(call) = self.call.take_if(|call| call.request == answer.id) else { return false };
+        if call.api == ApiKey::LEAVE_GROUP {
+            // Whatever it says, there is nothing left to do: the session ends by itself.
+            self.left();
+            return true;
+        }
+        let body = match std::mem::replace(&mut answer.result, Ok(None)) {
+            Ok(body) => body,
+            Err(failure) => {
+                tracing::debug!(group = %self.settings.group_id, api = %call.api, ?failure, "no answer");
+                self.actions.push_back(Action::LoseCoordinator);
+                self.pause(now, rng);
+                if call.api == ApiKey::SYNC_GROUP && self.state == MemberState::Syncing {
+                    // What the group has become meanwhile is best asked by joining.
+                    self.enter(MemberState::Joining);
+                }
+                return true;
+            }
+        };
+        match body {
+            Some(Response::JoinGroup(response)) => self.handle_join(now, &call, response, rng),
+            Some(Response::SyncGroup(response)) => self.handle_sync(now, &call, response, rng),
+            _ => self.fail(self.error(ErrorKind::Protocol, Operation::JoinGroup)),
+        }
+        true
+    }
+
+    fn handle_join(
+        &mut self,
+        now: Instant,
+        call: &Call,
+        response: JoinGroupResponse,
+        rng: &mut Rng,
+    ) {
+        if self.state != MemberState::Joining || call.identity != self.identity {
+            return;
+        }
+        let code = response.error_code;
+        if code == ErrorCode::MEMBER_ID_REQUIRED {
+            self.identity = Identity { member_id: response.member_id, generation: None };
+            return;
+        }
+        if code != ErrorCode::NONE {
+            self.refused(now, ApiKey::JOIN_GROUP, code, call, rng);
+            return;
+        }
+        let protocol = response.protocol_name.as_deref().unwrap_or_default();
+        if protocol != range::NAME {
+            let error = self
+                .error(ErrorKind::Protocol, Operation::JoinGroup)
+                .with_detail(format!("the coordinator chose the strategy {protocol:?}"));
+            self.fail(error);
+            return;
+        }
+        self.backoff.reset();
+        self.retry_at = None;
+        self.identity = Identity {
+            member_id: response.member_id.clone(),
+            generation: Generation::from_wire(response.generation_id),
+        };
+        self.heartbeat.start(now);
+        self.shared_out = None;
+        self.enter(MemberState::Syncing);
+        if response.leader == response.member_id {
+            let members = response.members.iter().map(|member| {
+                // A member whose bytes make no sense gets nothing; the others must not suffer (R16, trap 37).
+                let topics = MemberSubscription::decode(&member.metadata).unwrap_or_else(|_| {
+                    tracing::warn!(group = %self.settings.group_id, member = %member.member_id, "unreadable subscription");
+                    MemberSubscription::default()
+                });
+                assignor::Member {
+                    id: member.member_id.to_string(),
+                    instance_id: member.group_instance_id.as_deref().map(str::to_owned),
+                    topics: topics.topics,
+                }
+            });
+            let deadline = now + METADATA_WAIT.min(self.settings.session_timeout / 3);
+            self.leading = Some(Leading { members: members.collect(), deadline });
+        }
+    }
+
+    fn handle_sync(
+        &mut self,
+        now: Instant,
+        call: &Call,
+        response: SyncGroupResponse,
+        rng: &mut Rng,
+    ) {
+        if self.state != MemberState::Syncing || call.identity != self.identity {
+            return;
+        }
+        if response.error_code != ErrorCode::NONE {
+            self.refused(now, ApiKey::SYNC_GROUP, response.error_code, call, rng);
+            return;
+        }
+        let Ok(assignment) = MemberAssignment::decode(&response.assignment) else {
+            // Taken as empty, these partitions would have an owner who does not read them (R16).
+            let error = self
+                .error(ErrorKind::Protocol, Operation::JoinGroup)
+                .with_detail("the leader's assignment cannot be read; joining again");
+            self.actions.push_back(Action::Tell(Event::Error(error)));
+            self.pause(now, rng);
+            self.enter(MemberState::Joining);
+            return;
+        };
+        if !assignment.partitions.iter().all(|tp| self.topics.contains(&tp.topic)) {
+            // The subscription changed after JoinGroup was sent: ours is not what the leader saw.
+            self.rejoin = Some("the assignment does not match the subscription");
+            self.enter(MemberState::Joining);
+            return;
+        }
+        self.backoff.reset();
+        self.heartbeat.start(call.sent);
+        self.enter(MemberState::Settling);
+        self.actions.push_back(Action::Take(assignment.partitions));
+    }
+
+    fn handle_heartbeat(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        answer: &mut Answer,
+        rng: &mut Rng,
+    ) {
+        match std::mem::replace(&mut answer.result, Ok(None)) {
+            Err(_) => {
+                self.actions.push_back(Action::LoseCoordinator);
+                let wait = self.backoff.next_wait(rng);
+                self.heartbeat.failed(now, wait);
+            }
+            Ok(Some(Response::Heartbeat(response))) => {
+                let code = response.error_code;
+                if code == ErrorCode::NONE {
+                    self.heartbeat.succeeded(sent);
+                    return;
+                }
+                let reaction = disposition::reaction(ApiKey::HEARTBEAT, code);
+                // The coordinator knows us, whatever else it says.
+                if matches!(reaction, Reaction::Rejoin | Reaction::Retry) {
+                    self.heartbeat.succeeded(sent);
+                }
+                let wait = self.backoff.next_wait(rng);
+                self.heartbeat.failed(now, wait);
+                // Heartbeats are dropped when the identity changes, so this one was ours.
+                let sender = self.identity.clone();
+                self.react(reaction, code, &sender, Operation::Heartbeat);
+            }
+            Ok(_) => self.fail(self.error(ErrorKind::Protocol, Operation::Heartbeat)),
+        }
+    }
+
+    /// A refusal of JoinGroup or SyncGroup.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "what is not named here is left to `react`")]
+    fn refused(&mut self, now: Instant, api: ApiKey, code: ErrorCode, call: &Call, rng: &mut Rng) {
+        tracing::debug!(group = %self.settings.group_id, %api, %code, "refused");
+        let reaction = disposition::reaction(api, code);
+        self.pause(now, rng);
+        match reaction {
+            Reaction::Retry | Reaction::FindCoordinator if api == ApiKey::SYNC_GROUP => {
+                if reaction == Reaction::FindCoordinator {
+                    self.actions.push_back(Action::LoseCoordinator);
+                }
+                self.enter(MemberState::Joining);
+            }
+            Reaction::Rejoin => {
+                // The group rebalances already; our place in it waits for us.
+                self.retry_at = None;
+                self.enter(MemberState::Joining);
+            }
+            _ => self.react(reaction, code, &call.identity, Operation::JoinGroup),
+        }
+    }
+
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "what joining again does not heal is told to the user"
+    )]
+    pub(super) fn react(
+        &mut self,
+        reaction: Reaction,
+        code: ErrorCode,
+        sender: &Identity,
+        operation: Operation,
+    ) {
+        match reaction {
+            Reaction::Accept | Reaction::Retry => {}
+            Reaction::FindCoordinator => self.actions.push_back(Action::LoseCoordinator),
+            Reaction::Rejoin => {
+                if matches!(self.state, MemberState::Settling | MemberState::Stable) {
+                    self.rejoin = Some("the group is rebalancing");
+                }
+            }
+            // What was sent as somebody else says nothing of who we are today.
+            _ if *sender != self.identity => {}
+            Reaction::ResetGeneration => {
+                self.identity.generation = None;
+                self.lose();
+            }
+            Reaction::ResetMember => {
+                self.identity = Identity::default();
+                self.lose();
+            }
+            _ => {
+                let error = Error::from_code(ApiKey::JOIN_GROUP, code)
+                    .during(operation)
+                    .with_group(self.settings.group_id.clone());
+                self.fail(error);
+            }
+        }
+    }
+
+    fn pause(&mut self, now: Instant, rng: &mut Rng) {
+        self.retry_at = Some(now + self.backoff.next_wait(rng));
+    }
+
+    fn error(&self, kind: ErrorKind, operation: Operation) -> Error {
+        Error::new(kind).during(operation).with_group(self.settings.group_id.clone())
+    }
+}
