@@ -1,129 +1,197 @@
 import com.fasterxml.jackson.databind.JsonNode;
-import java.io.PrintStream;
-import java.lang.reflect.*;
+
+import java.io.PrintWriter;
+import java.lang.reflect.Method;
+import java.lang.reflect.ParameterizedType;
+import java.lang.reflect.Type;
 import java.nio.ByteBuffer;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.*;
-import java.util.*;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.HexFormat;
+import java.util.List;
+
 import org.apache.kafka.common.Uuid;
+import org.apache.kafka.common.compress.Compression;
 import org.apache.kafka.common.message.ApiMessageType;
-import org.apache.kafka.common.protocol.*;
-import org.apache.kafka.common.protocol.types.*;
-import org.apache.kafka.common.record.internal.*;
+import org.apache.kafka.common.message.RequestHeaderData;
+import org.apache.kafka.common.message.ResponseHeaderData;
+import org.apache.kafka.common.protocol.Message;
+import org.apache.kafka.common.protocol.MessageUtil;
+import org.apache.kafka.common.protocol.types.BoundField;
+import org.apache.kafka.common.protocol.types.Field;
+import org.apache.kafka.common.protocol.types.Schema;
+import org.apache.kafka.common.protocol.types.TaggedFields;
+import org.apache.kafka.common.record.internal.BaseRecords;
+import org.apache.kafka.common.record.internal.MemoryRecords;
+import org.apache.kafka.common.record.internal.SimpleRecord;
 
 /**
- * Writes, for each message and version, the bytes that Kafka's own class makes of a message filled with values that
- * are not the defaults, and what Kafka's own JSON converter says it holds: a line "version, hex, JSON" each, one file
- * a message. Run by `cargo xtask golden`.
+ * Writes, for each message and version, samples as Kafka's own classes serialise them.
+ *
+ * Arguments: the folder to write to, then names of messages. One file a message, one line a sample:
+ * version, sample, the frame in hex without its length, and what Kafka says the message holds, as JSON.
+ * Samples: "full" has every field of the version set to something that is not its default, "null" has nulls where
+ * they may be, "default" is the message as it is made.
  */
-public class Golden {
-    private static int number;
+public final class Golden {
+    private enum Sample { FULL, NULL, DEFAULT }
+
+    private final short version;
+    private final Sample sample;
+    private int count;
+    private boolean longText;
+
+    private Golden(short version, Sample sample) {
+        this.version = version;
+        this.sample = sample;
+    }
 
     public static void main(String[] args) throws Exception {
-        Path folder = Paths.get(args[0]);
-        for (String name : Arrays.copyOfRange(args, 1, args.length)) {
-            String data = name.startsWith("ConsumerProtocol") ? name : name + "Data";
-            Class<?> type = Class.forName("org.apache.kafka.common.message." + data);
-            write(folder, name, type);
-        }
-    }
-
-    private static void write(Path folder, String name, Class<?> type) throws Exception {
-        Schema[] schemas = (Schema[]) type.getField("SCHEMAS").get(null);
-        Method json = Class.forName(type.getName() + "JsonConverter").getMethod("write", type, short.class);
-        StringBuilder text = new StringBuilder();
-        for (short version = 0; version < schemas.length; version++) {
-            if (schemas[version] == null) continue;
-            number = 0;
-            Message message = (Message) type.getConstructor().newInstance();
-            fill(message, schemas[version], 0);
-            ObjectSerializationCache cache = new ObjectSerializationCache();
-            ByteBuffer bytes = ByteBuffer.allocate(message.size(cache, version));
-            message.write(new ByteBufferAccessor(bytes), cache, version);
-            text.append(version).append('\t').append(hex(bytes.array())).append('\t');
-            text.append(json.invoke(null, message, version)).append('\n');
-        }
-        Files.write(folder.resolve(name + ".txt"), text.toString().getBytes(StandardCharsets.UTF_8));
-    }
-
-    /** Fills the fields that the schema of a version has. */
-    private static void fill(Object message, Schema schema, int depth) throws Exception {
-        for (BoundField bound : schema.fields()) {
-            if (bound.def.type instanceof TaggedFields) {
-                for (org.apache.kafka.common.protocol.types.Field tagged : ((TaggedFields) bound.def.type).fields().values())
-                    set(message, tagged, depth);
-            } else {
-                set(message, bound.def, depth);
+        Path folder = Path.of(args[0]);
+        Files.createDirectories(folder);
+        for (int i = 1; i < args.length; i++) {
+            String name = args[i];
+            Class<?> type = Class.forName("org.apache.kafka.common.message." + data(name));
+            try (PrintWriter out = new PrintWriter(Files.newBufferedWriter(folder.resolve(name + ".txt")))) {
+                short low = type.getField("LOWEST_SUPPORTED_VERSION").getShort(null);
+                short high = type.getField("HIGHEST_SUPPORTED_VERSION").getShort(null);
+                for (short version = low; version <= high; version++) {
+                    for (Sample sample : Sample.values()) {
+                        Message message = (Message) type.getDeclaredConstructor().newInstance();
+                        new Golden(version, sample).fill(message);
+                        ByteBuffer body = MessageUtil.toByteBufferAccessor(message, version).buffer();
+                        out.printf("%d %s %s%s %s\n", version, sample.name().toLowerCase(),
+                            header(name, version), hex(body), json(type, message, version));
+                    }
+                }
             }
         }
     }
 
-    private static void set(Object message, org.apache.kafka.common.protocol.types.Field def, int depth) throws Exception {
-        String wanted = def.name.replace("_", "");
-        for (java.lang.reflect.Field field : message.getClass().getDeclaredFields()) {
-            if (Modifier.isStatic(field.getModifiers()) || !field.getName().equalsIgnoreCase(wanted)) continue;
-            field.setAccessible(true);
-            field.set(message, value(field.getGenericType(), def.type, depth));
+    private static String data(String name) {
+        boolean api = name.endsWith("Request") || name.endsWith("Response");
+        return api ? name + "Data" : name;
+    }
+
+    private static String hex(ByteBuffer buffer) {
+        byte[] bytes = new byte[buffer.remaining()];
+        buffer.duplicate().get(bytes);
+        return HexFormat.of().formatHex(bytes);
+    }
+
+    private static String header(String name, short version) {
+        String api = name.replaceAll("(Request|Response)$", "");
+        for (ApiMessageType type : ApiMessageType.values()) {
+            if (type.name.equals(api) && name.endsWith("Request")) {
+                RequestHeaderData header = new RequestHeaderData().setRequestApiKey(type.apiKey())
+                    .setRequestApiVersion(version).setCorrelationId(0x01020304).setClientId("cliënt");
+                return hex(MessageUtil.toByteBufferAccessor(header, type.requestHeaderVersion(version)).buffer());
+            }
+            if (type.name.equals(api) && name.endsWith("Response")) {
+                ResponseHeaderData header = new ResponseHeaderData().setCorrelationId(0x01020304);
+                return hex(MessageUtil.toByteBufferAccessor(header, type.responseHeaderVersion(version)).buffer());
+            }
+        }
+        return "";
+    }
+
+    private static JsonNode json(Class<?> type, Message message, short version) throws Exception {
+        Method write = Class.forName(type.getName() + "JsonConverter").getMethod("write", type, short.class);
+        return (JsonNode) write.invoke(null, message, version);
+    }
+
+    /** Sets the fields that the version has; others keep their defaults, as a version without them demands. */
+    private void fill(Message message) throws Exception {
+        if (sample == Sample.DEFAULT) {
             return;
         }
-        throw new IllegalStateException(message.getClass() + " has no field " + def.name);
-    }
-
-    private static Object value(java.lang.reflect.Type type, org.apache.kafka.common.protocol.types.Type wire, int depth) throws Exception {
-        number++;
-        if (type == boolean.class || type == Boolean.class) return Boolean.TRUE;
-        if (type == byte.class || type == Byte.class) return (byte) (number % 100 + 1);
-        if (type == short.class || type == Short.class) return (short) (number + 200);
-        if (type == int.class || type == Integer.class) return number + 300;
-        if (type == long.class || type == Long.class) return number + 5_000_000_000L;
-        if (type == double.class) return number + 0.25;
-        if (type == String.class) return "text-" + number;
-        if (type == byte[].class) return ("bytes-" + number).getBytes(StandardCharsets.UTF_8);
-        if (type == ByteBuffer.class) return ByteBuffer.wrap(("bytes-" + number).getBytes(StandardCharsets.UTF_8));
-        if (type == Uuid.class) return new Uuid(0x1122334455667788L, number);
-        if (type == BaseRecords.class) return MemoryRecords.withRecords(org.apache.kafka.common.compress.Compression.NONE,
-                new SimpleRecord(1_000L + number, "key".getBytes(), ("value-" + number).getBytes()));
-        if (type instanceof ParameterizedType) {
-            List<Object> list = new ArrayList<>();
-            java.lang.reflect.Type element = ((ParameterizedType) type).getActualTypeArguments()[0];
-            for (int i = 0; i < 2; i++) list.add(value(element, element(wire), depth + 1));
-            return list;
+        Schema[] schemas = (Schema[]) message.getClass().getField("SCHEMAS").get(null);
+        List<Field> fields = new ArrayList<>();
+        for (BoundField bound : schemas[version].fields()) {
+            if (bound.def.type instanceof TaggedFields) {
+                fields.addAll(((TaggedFields) bound.def.type).fields().values());
+            } else {
+                fields.add(bound.def);
+            }
         }
-        Class<?> plain = (Class<?>) type;
-        if (ImplicitLinkedHashCollectionElement(plain) != null) {
-            AbstractCollection<Object> all = cast(plain.getConstructor().newInstance());
-            for (int i = 0; i < 2; i++) all.add(value(ImplicitLinkedHashCollectionElement(plain), element(wire), depth + 1));
-            return all;
+        for (Field field : fields) {
+            String name = field.name.replace("_", "");
+            Method getter = method(message, name, 0);
+            Method setter = method(message, "set" + name, 1);
+            boolean nullable = field.type.isNullable();
+            if (sample == Sample.NULL && nullable) {
+                setter.invoke(message, (Object) null);
+            } else {
+                Object before = getter.invoke(message);
+                setter.invoke(message, value(setter.getParameterTypes()[0], getter.getGenericReturnType(), before));
+            }
         }
-        Object struct = plain.getConstructor().newInstance();
-        fill(struct, schema(wire), depth + 1);
-        return struct;
     }
 
-    private static java.lang.reflect.Type ImplicitLinkedHashCollectionElement(Class<?> type) {
-        if (!AbstractCollection.class.isAssignableFrom(type)) return null;
-        return ((ParameterizedType) type.getGenericSuperclass()).getActualTypeArguments()[0];
+    private static Method method(Message message, String name, int parameters) {
+        for (Method method : message.getClass().getDeclaredMethods()) {
+            if (method.getName().equalsIgnoreCase(name) && method.getParameterCount() == parameters
+                    && !method.isBridge() && !method.isSynthetic()) {
+                return method;
+            }
+        }
+        throw new IllegalStateException(message.getClass() + " has no " + name);
     }
 
-    @SuppressWarnings("unchecked")
-    private static AbstractCollection<Object> cast(Object collection) {
-        return (AbstractCollection<Object>) collection;
+    private Object value(Class<?> type, Type generic, Object before) throws Exception {
+        count++;
+        if (type == boolean.class || type == Boolean.class) {
+            return !Boolean.TRUE.equals(before);
+        } else if (type == byte.class || type == Byte.class) {
+            return (byte) (count % 100 + 20);
+        } else if (type == short.class || type == Short.class) {
+            return (short) (1000 + count);
+        } else if (type == int.class || type == Integer.class) {
+            // Some are unsigned shorts, which this fits as well.
+            return 50000 + count;
+        } else if (type == long.class || type == Long.class) {
+            return 0x0102030405060700L + count;
+        } else if (type == double.class) {
+            return 0.5 + count;
+        } else if (type == Uuid.class) {
+            return new Uuid(0x1112131415161718L, 0x2122232425262700L + count);
+        } else if (type == String.class) {
+            if (sample == Sample.FULL && !longText) {
+                longText = true;
+                // Long enough for a length of two bytes in its compact form.
+                return "é".repeat(70) + count;
+            }
+            return "text-" + count;
+        } else if (type == byte[].class) {
+            return new byte[] {(byte) count, 0, -1};
+        } else if (type == ByteBuffer.class) {
+            return ByteBuffer.wrap(new byte[] {(byte) count, 0, -1});
+        } else if (BaseRecords.class.isAssignableFrom(type)) {
+            return MemoryRecords.withRecords(Compression.NONE,
+                new SimpleRecord(1700000000000L + count, "key".getBytes(), ("value-" + count).getBytes()));
+        } else if (Message.class.isAssignableFrom(type)) {
+            return filled(type);
+        } else if (Collection.class.isAssignableFrom(type)) {
+            @SuppressWarnings("unchecked")
+            Collection<Object> elements = type == List.class
+                ? new ArrayList<>() : (Collection<Object>) type.getDeclaredConstructor().newInstance();
+            Type element = ((ParameterizedType) (generic instanceof ParameterizedType
+                ? generic : type.getGenericSuperclass())).getActualTypeArguments()[0];
+            for (int i = 0; i < (sample == Sample.FULL ? 2 : 1); i++) {
+                Class<?> elementType = (Class<?>) element;
+                elements.add(Message.class.isAssignableFrom(elementType)
+                    ? filled(elementType) : value(elementType, elementType, null));
+            }
+            return elements;
+        }
+        throw new IllegalStateException("no value for " + type);
     }
 
-    private static org.apache.kafka.common.protocol.types.Type element(org.apache.kafka.common.protocol.types.Type wire) {
-        return wire.arrayElementType().orElseThrow(() -> new IllegalStateException("no array: " + wire));
-    }
-
-    private static Schema schema(org.apache.kafka.common.protocol.types.Type wire) throws Exception {
-        if (wire instanceof Schema) return (Schema) wire;
-        java.lang.reflect.Field inner = wire.getClass().getDeclaredField("schema");
-        inner.setAccessible(true);
-        return (Schema) inner.get(wire);
-    }
-
-    private static String hex(byte[] bytes) {
-        StringBuilder text = new StringBuilder();
-        for (byte b : bytes) text.append(String.format("%02x", b));
-        return text.toString();
+    private Message filled(Class<?> type) throws Exception {
+        Message message = (Message) type.getDeclaredConstructor().newInstance();
+        fill(message);
+        return message;
     }
 }

@@ -32,8 +32,8 @@ enum Chore {
     Tidy,
     /// Write the protocol messages from Kafka's schemas.
     Codegen(codegen::Args),
-    /// Write the golden bytes with Kafka's own message classes (needs a JDK and Maven).
-    Golden,
+    /// Have Kafka's own classes write samples of every message.
+    Golden(codegen::golden::Args),
 }
 
 fn main() -> ExitCode {
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         Chore::Test(args) => test::run(&args),
         Chore::Tidy => tidy::run(),
         Chore::Codegen(args) => codegen::run(&args),
-        Chore::Golden => codegen::golden::run(),
+        Chore::Golden(args) => codegen::golden::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -47,6 +47,16 @@ impl Step {
         Self { name: name.into(), repeat: repeat.into(), work: Box::new(work) }
     }
 
+    /// What the table calls it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The same step, failing for this reason instead of being run.
+    pub(crate) fn failing(self, why: String) -> Self {
+        Self { work: Box::new(move || Err(why.into())), ..self }
+    }
+
     /// A step that cannot be run here.
     pub(crate) fn not_run(name: impl Into<String>, why: impl Into<String>) -> Self {
         let why = why.into();

@@ -28,6 +28,7 @@ const CLIENT_GRAPH_MAX: usize = 50;
 /// When a step failed; the table says which and how to repeat it.
 pub(crate) fn run(args: &Args) -> Result {
     let graph = Graph::load()?;
+    let required = args.real || is_ci();
     let mut plan = vec![
         Step::command("format", in_workspace(["fmt", "--all", "--check"])),
         Step::new("tidy", "cargo xtask tidy", || tidy::run().map(|()| passed())),
@@ -40,7 +41,8 @@ pub(crate) fn run(args: &Args) -> Result {
         plan.push(client_graph());
         plan.push(advisories());
         plan.extend(packages(&graph));
-        plan.extend(suite_on_real_kafka(args.real || is_ci()));
+        plan.push(generated_code(required));
+        plan.extend(suites(required));
     }
     steps::run(plan)
 }
@@ -103,29 +105,39 @@ fn packages(graph: &Graph) -> Vec<Step> {
     vec![Step::command("packages", package)]
 }
 
-/// Newest, newest with three brokers, and the oldest that new and old users still run.
+/// What Maven needs, and what starts real brokers.
+const JAVA: [&str; 2] = ["java", "mvn"];
+const KAFKA: [&str; 3] = ["python3", "java", "mvn"];
+
+fn generated_code(required: bool) -> Step {
+    let check = in_workspace(["xtask", "codegen", "--check"]);
+    with(&JAVA, required, Step::command("generated code is up to date", check))
+}
+
+/// The same scenarios on each: newest, newest with three brokers, and two old ones.
 const REAL_CLUSTERS: [&str; 4] = ["4.4.0", "4.4.0-x3", "3.9.2", "2.8.2"];
 
-/// The suite of `protocol-tests` on real brokers, one step a cluster.
-fn suite_on_real_kafka(required: bool) -> Vec<Step> {
+/// The suite of `protocol-tests`, one step a cluster, and the comparison of answers.
+fn suites(required: bool) -> Vec<Step> {
+    let run = |args: &[&str]| {
+        then(in_workspace(["run", "--quiet", "--package", "protocol-tests", "--"]), args)
+    };
     let on = |cluster: &&str| {
-        let suite =
-            in_workspace(["run", "--quiet", "--package", "protocol-tests", "--", "suite", cluster]);
-        Step::command(format!("suite on Kafka {cluster}"), suite)
+        let suite = Step::command(format!("suite on Kafka {cluster}"), run(&["suite", cluster]));
+        with(&KAFKA, required, suite)
     };
-    let missing: Vec<_> =
-        ["python3", "java", "mvn"].into_iter().filter(|program| !is_installed(program)).collect();
+    REAL_CLUSTERS.iter().map(on).collect()
+}
+
+/// The step, if the programs that it starts are installed.
+fn with(programs: &[&str], required: bool, step: Step) -> Step {
+    let missing: Vec<_> = programs.iter().filter(|program| !is_installed(program)).collect();
     if missing.is_empty() {
-        return REAL_CLUSTERS.iter().map(on).collect();
+        return step;
     }
-    let name = "suite on real Kafka";
+    let missing: Vec<_> = missing.into_iter().copied().collect();
     let why = format!("install {} to run it", missing.join(", "));
-    let step = if required {
-        Step::new(name, "cargo xtask test --real", move || Err(why.into()))
-    } else {
-        Step::not_run(name, why)
-    };
-    vec![step]
+    if required { step.failing(why) } else { Step::not_run(step.name(), why) }
 }
 
 fn is_installed(program: &str) -> bool {

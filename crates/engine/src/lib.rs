@@ -14,7 +14,9 @@ pub mod disposition;
 pub mod error;
 mod fetch;
 mod group;
+mod idempotence;
 pub mod metadata;
+pub mod producer;
 pub mod request;
 mod subscription;
 

@@ -1,4 +1,4 @@
-//! The published jar with the schemas in it.
+//! The published jar with the schemas in it, and what runs beside it.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -7,24 +7,38 @@ use std::process::Command;
 
 use crate::Result;
 
-/// Has Maven fetch a jar, by name, and says where it lies.
-pub(super) fn fetch(group: &str, artifact: &str, version: &str) -> Result<PathBuf> {
-    let folder = std::env::current_dir()?.join("target/jars");
+/// The clients that the messages are written from.
+pub(super) const CLIENTS: &str = "org.apache.kafka:kafka-clients:4.4.0";
+/// Without it no class of the clients starts.
+pub(super) const SLF4J: &str = "org.slf4j:slf4j-api:1.7.36";
+/// The JSON library of the clients' converters, in three parts.
+pub(super) const JACKSON: &str = "com.fasterxml.jackson.core:jackson-databind:2.19.0";
+/// See [`JACKSON`].
+pub(super) const JACKSON_CORE: &str = "com.fasterxml.jackson.core:jackson-core:2.19.0";
+/// See [`JACKSON`].
+pub(super) const JACKSON_ANNOTATIONS: &str =
+    "com.fasterxml.jackson.core:jackson-annotations:2.19.0";
+
+/// Has Maven fetch a jar, by `group:artifact:version`, and says where it lies.
+pub(super) fn fetch(coordinates: &str) -> Result<PathBuf> {
+    let [_, artifact, version] = coordinates.split(':').collect::<Vec<_>>()[..] else {
+        return Err(format!("{coordinates} is not group:artifact:version").into());
+    };
+    let folder = Path::new("target/jars");
     let jar = folder.join(format!("{artifact}-{version}.jar"));
     if jar.exists() {
         return Ok(jar);
     }
     let status = Command::new("mvn")
         .args(["-q", "-B", "dependency:copy"])
-        .arg(format!("-Dartifact={group}:{artifact}:{version}"))
-        .arg(format!("-DoutputDirectory={}", folder.display()))
+        .arg(format!("-Dartifact={coordinates}"))
+        .arg(format!("-DoutputDirectory={}", std::env::current_dir()?.join(folder).display()))
         .status()
         .map_err(|e| format!("mvn does not start ({e}); name the jar with --jar FILE"))?;
     if status.success() && jar.exists() {
         Ok(jar)
     } else {
-        Err(format!("Maven did not bring {artifact} {version}; name the jar with --jar FILE")
-            .into())
+        Err(format!("Maven did not bring {coordinates}; name the jar with --jar FILE").into())
     }
 }
 

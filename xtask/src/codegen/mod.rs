@@ -1,4 +1,4 @@
-//! Writes the protocol messages of `milena-wire` from Kafka's schemas.
+//! Writes the protocol messages of `milena-wire` from Kafka's schemas, and the tables of `milena-types`.
 //!
 //! The schemas stand in the published `kafka-clients` jar. What is written is committed, so that only this chore
 //! needs the jar; `--check` says when the committed code is stale.
@@ -7,8 +7,9 @@ mod emit;
 pub(crate) mod golden;
 mod jar;
 mod schema;
+mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -17,8 +18,10 @@ use std::process::{Command, Stdio};
 use crate::Result;
 use schema::Schema;
 
-/// The version of `kafka-clients` that the messages are written from.
-pub(crate) const CLIENTS_VERSION: &str = "4.4.0";
+/// The files of which only a table is written, and the table's name.
+const ERROR_CODES: (&str, &str) = ("crates/types/src/error_code.rs", "codes");
+/// See [`ERROR_CODES`].
+const API_KEYS: (&str, &str) = ("crates/types/src/api_key.rs", "keys");
 
 /// Where the messages stand.
 const MESSAGES: &str = "crates/wire/src/messages";
@@ -65,40 +68,55 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result {
     let jar = match &args.jar {
         Some(jar) => jar.clone(),
-        None => jar::fetch("org.apache.kafka", "kafka-clients", CLIENTS_VERSION)?,
+        None => jar::fetch(jar::CLIENTS)?,
     };
-    let files = generate(jar::schemas(&jar)?)?;
-    let folder = Path::new(MESSAGES);
+    let files = generate(&jar)?;
     if args.check {
-        return compare(folder, &files);
+        return compare(&files);
     }
-    if folder.exists() {
-        fs::remove_dir_all(folder)?;
+    for stale in committed()?.difference(&files.keys().cloned().collect()) {
+        fs::remove_file(stale)?;
     }
-    fs::create_dir_all(folder)?;
-    for (name, text) in &files {
-        fs::write(folder.join(name), text)?;
+    for (path, text) in &files {
+        fs::write(path, text)?;
     }
-    println!("{} files in {MESSAGES}", files.len());
+    println!("{} files written", files.len());
     Ok(())
 }
 
-/// The files and their text, by name.
-fn generate(texts: Vec<String>) -> Result<BTreeMap<String, String>> {
-    let mut schemas = Vec::new();
-    for text in texts {
-        let schema = Schema::parse(&text)?;
-        if is_wanted(&schema) {
-            schemas.push(schema);
-        }
-    }
-    schemas.sort_by(|a, b| a.name.cmp(&b.name));
+/// The names of all messages there is code for.
+pub(crate) fn message_names(jar: &Path) -> Result<Vec<String>> {
+    Ok(wanted(schemas(jar)?).into_iter().map(|schema| schema.name).collect())
+}
+
+/// The files and their text, by path.
+fn generate(jar: &Path) -> Result<BTreeMap<PathBuf, String>> {
     let mut files = BTreeMap::new();
-    for schema in &schemas {
-        files.insert(format!("{}.rs", emit::snake(&schema.name)), format(&emit::message(schema))?);
+    let schemas = schemas(jar)?;
+    for ((path, name), rows) in
+        [(API_KEYS, table::api_keys(&schemas)), (ERROR_CODES, table::error_codes(jar)?)]
+    {
+        let file = table::replace(&fs::read_to_string(path)?, name, &rows)?;
+        files.insert(path.into(), format(&file)?);
     }
-    files.insert("mod.rs".into(), format(&emit::list(&schemas))?);
+    let schemas = wanted(schemas);
+    let folder = Path::new(MESSAGES);
+    for schema in &schemas {
+        let path = folder.join(format!("{}.rs", emit::snake(&schema.name)));
+        files.insert(path, format(&emit::message(schema))?);
+    }
+    files.insert(folder.join("mod.rs"), format(&emit::list(&schemas))?);
     Ok(files)
+}
+
+fn schemas(jar: &Path) -> Result<Vec<Schema>> {
+    jar::schemas(jar)?.iter().map(|text| Schema::parse(text)).collect()
+}
+
+fn wanted(mut schemas: Vec<Schema>) -> Vec<Schema> {
+    schemas.retain(is_wanted);
+    schemas.sort_by(|a, b| a.name.cmp(&b.name));
+    schemas
 }
 
 fn is_wanted(schema: &Schema) -> bool {
@@ -125,22 +143,23 @@ fn format(source: &str) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-fn compare(folder: &Path, files: &BTreeMap<String, String>) -> Result {
-    let mut stale = Vec::new();
-    for (name, text) in files {
-        if fs::read_to_string(folder.join(name)).ok().as_ref() != Some(text) {
-            stale.push(name.clone());
-        }
-    }
-    for entry in fs::read_dir(folder)? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if !files.contains_key(&name) {
-            stale.push(name);
+fn compare(files: &BTreeMap<PathBuf, String>) -> Result {
+    let mut stale = committed()?;
+    stale.retain(|path| !files.contains_key(path));
+    for (path, text) in files {
+        if fs::read_to_string(path).ok().as_ref() != Some(text) {
+            stale.insert(path.clone());
         }
     }
     if stale.is_empty() {
         println!("{} files are up to date", files.len());
         return Ok(());
     }
+    let stale: Vec<_> = stale.iter().map(|path| path.display().to_string()).collect();
     Err(format!("stale, run `cargo xtask codegen`: {}", stale.join(", ")).into())
+}
+
+/// The generated files there are; the folder of messages holds nothing else.
+fn committed() -> Result<BTreeSet<PathBuf>> {
+    fs::read_dir(MESSAGES)?.map(|entry| Ok(entry?.path())).collect()
 }

@@ -187,7 +187,8 @@ impl Pipeline {
                 self.answer(now, sent.id, sent.version, Ok(None));
             }
         }
-        self.is_begun = is_next_begun && self.unwritten > 0;
+        // What was begun stays begun until it is whole.
+        self.is_begun = self.unwritten > 0 && (is_next_begun || (frames == 0 && self.is_begun));
         self.close_if_drained();
     }
 

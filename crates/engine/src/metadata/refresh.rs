@@ -56,7 +56,7 @@ pub struct Metadata {
     /// No request for what is wanted before this.
     wanted_due: Instant,
     backoff: Backoff,
-    /// Since when no request was answered.
+    /// Since when every request has failed.
     failing_since: Option<Instant>,
     outputs: VecDeque<Output>,
 }
@@ -175,6 +175,7 @@ impl Metadata {
             Scope::Cluster | Scope::Used(_) => self.is_stale = true,
             Scope::Some(topics) => self.wanted.extend(topics),
         }
+        self.failing_since.get_or_insert(now);
         self.not_before = now + self.backoff.next_wait(&mut self.rng);
         self.wanted_due = self.not_before;
         let error = error
@@ -208,7 +209,6 @@ impl Metadata {
             message::request(id, self.settings.request_timeout, scope.topics(), may_create);
         // Complaints about one stale leader come in crowds.
         self.not_before = now + self.settings.retry_backoff;
-        self.failing_since.get_or_insert(now);
         self.in_flight = Some((id, scope));
         Some(Output::Request(request))
     }
@@ -297,16 +297,20 @@ impl Metadata {
         if !matches!(scope, Scope::Some(_)) {
             self.full_due = now + self.settings.max_age;
         }
-        let ill = next.topics().filter(|topic| heals(topic)).map(|topic| topic.name.clone());
-        let unnamed =
-            interests.used().filter(|topic| next.topic(topic.as_str()).is_none()).cloned();
-        let wanted: Vec<_> = ill.chain(unnamed).collect();
-        if wanted.is_empty() {
+        let ill: Vec<_> = next.topics().filter(|t| heals(t)).map(|t| t.name.clone()).collect();
+        let unnamed = interests.used().filter(|topic| next.topic(topic.as_str()).is_none());
+        // New ones: somebody waits for them already.
+        self.wanted.extend(unnamed.cloned());
+        let has_new = !self.wanted.is_empty();
+        if ill.is_empty() {
             self.backoff.reset();
         } else {
             // Leaders are elected and topics spread within moments: ask again quickly, then less and less so.
-            self.wanted.extend(wanted);
             self.wanted_due = now + self.backoff.next_wait(&mut self.rng);
+            self.wanted.extend(ill);
+        }
+        if has_new {
+            self.wanted_due = now;
         }
         self.publish(next);
     }

@@ -4,8 +4,20 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use self::output::Output;
 use crate::error::Error;
 use crate::pool::BufferPool;
+
+mod output;
+
+#[cfg_attr(not(feature = "gzip"), path = "disabled.rs")]
+mod gzip;
+#[cfg_attr(not(feature = "lz4"), path = "disabled.rs")]
+mod lz4;
+#[cfg_attr(not(feature = "snappy"), path = "disabled.rs")]
+mod snappy;
+#[cfg_attr(not(feature = "zstd"), path = "disabled.rs")]
+mod zstd;
 
 /// Kafka's compression types (`compression.type`).
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -168,9 +180,13 @@ impl Default for Limits {
 /// Compresses: one context a codec, made on first use and kept.
 ///
 /// Give each thread that seals batches its own.
-#[derive(Debug, Default)]
-#[non_exhaustive]
-pub struct Compressor {}
+#[derive(Default)]
+pub struct Compressor {
+    gzip: gzip::Encoder,
+    snappy: snappy::Encoder,
+    lz4: lz4::Encoder,
+    zstd: zstd::Encoder,
+}
 
 impl Compressor {
     /// A compressor without contexts yet.
@@ -189,31 +205,48 @@ impl Compressor {
         input: &[u8],
         output: &mut Vec<u8>,
     ) -> Result<(), Error> {
-        let kind = compression.kind;
-        match kind {
-            CompressionType::None => output.extend_from_slice(input),
-            CompressionType::Gzip
-            | CompressionType::Snappy
-            | CompressionType::Lz4
-            | CompressionType::Zstd => return Err(Error::CodecDisabled(kind)),
-        }
-        Ok(())
+        let Compression { kind, level } = compression;
+        let result = match kind {
+            CompressionType::None => {
+                output.extend_from_slice(input);
+                Ok(())
+            }
+            CompressionType::Gzip => self.gzip.compress(level, input, output),
+            CompressionType::Snappy => self.snappy.compress(level, input, output),
+            CompressionType::Lz4 => self.lz4.compress(level, input, output),
+            CompressionType::Zstd => self.zstd.compress(level, input, output),
+        };
+        result.map_err(|refusal| refusal.into_error(kind, 0))
+    }
+}
+
+impl fmt::Debug for Compressor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Compressor").finish_non_exhaustive()
     }
 }
 
 /// Decompresses within limits: one context a codec, made on first use and kept.
 ///
 /// Give each thread that reads batches its own.
-#[derive(Debug)]
 pub struct Decompressor {
     limits: Limits,
     pool: BufferPool,
+    decoders: Decoders,
+}
+
+#[derive(Default)]
+struct Decoders {
+    gzip: gzip::Decoder,
+    snappy: snappy::Decoder,
+    lz4: lz4::Decoder,
+    zstd: zstd::Decoder,
 }
 
 impl Decompressor {
     /// A decompressor without contexts yet, whose decoded batches return their buffers to `pool`.
     pub fn new(limits: Limits, pool: BufferPool) -> Self {
-        Self { limits, pool }
+        Self { limits, pool, decoders: Decoders::default() }
     }
 
     /// Appends `input`, decompressed, to `output`, which grows only as data is produced.
@@ -227,15 +260,16 @@ impl Decompressor {
         input: &[u8],
         output: &mut Vec<u8>,
     ) -> Result<(), Error> {
-        let _bytes_max = self.limits.decompressed_max(input.len());
-        match kind {
-            CompressionType::None => output.extend_from_slice(input),
-            CompressionType::Gzip
-            | CompressionType::Snappy
-            | CompressionType::Lz4
-            | CompressionType::Zstd => return Err(Error::CodecDisabled(kind)),
-        }
-        Ok(())
+        let bytes_max = self.limits.decompressed_max(input.len());
+        let output = &mut Output::new(output, bytes_max);
+        let result = match kind {
+            CompressionType::None => output.extend(input),
+            CompressionType::Gzip => self.decoders.gzip.decompress(input, output),
+            CompressionType::Snappy => self.decoders.snappy.decompress(input, output),
+            CompressionType::Lz4 => self.decoders.lz4.decompress(input, output),
+            CompressionType::Zstd => self.decoders.zstd.decompress(input, output),
+        };
+        result.map_err(|refusal| refusal.into_error(kind, bytes_max))
     }
 
     /// Decompresses into a buffer of the pool.
@@ -256,7 +290,16 @@ impl Decompressor {
         kind: CompressionType,
         input: &[u8],
     ) -> Result<Bytes, Error> {
-        self.decompress_shared(kind, input)
+        if kind != CompressionType::Lz4 {
+            return self.decompress_shared(kind, input);
+        }
+        let mut output = self.pool.take(0);
+        let bytes_max = self.limits.decompressed_max(input.len());
+        self.decoders
+            .lz4
+            .decompress_magic_0(input, &mut Output::new(&mut output, bytes_max))
+            .map_err(|refusal| refusal.into_error(kind, bytes_max))?;
+        Ok(output.freeze())
     }
 }
 
@@ -266,3 +309,33 @@ impl Default for Decompressor {
         Self::new(Limits::default(), BufferPool::new(0, 0))
     }
 }
+
+impl fmt::Debug for Decompressor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decompressor").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// Why a codec gave up; becomes an [`Error`] where the codec and the limit are known.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[allow(dead_code, reason = "which of them occur depends on the features")]
+enum Refusal {
+    Disabled,
+    Corrupt,
+    TooLarge,
+    Failed,
+}
+
+impl Refusal {
+    fn into_error(self, compression: CompressionType, bytes_max: usize) -> Error {
+        match self {
+            Self::Disabled => Error::CodecDisabled(compression),
+            Self::Corrupt => Error::CorruptCompression(compression),
+            Self::TooLarge => Error::DecompressedTooLarge { compression, bytes_max },
+            Self::Failed => Error::CompressFailed(compression),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

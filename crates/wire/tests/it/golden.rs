@@ -1,94 +1,80 @@
 //! Bytes that Kafka's own classes wrote, in every version of every message.
 
-use std::fs;
-use std::path::Path;
+use milena_wire::Request;
+use serde_json::Value;
 
-use bytes::Bytes;
-use milena_types::ApiKey;
-use milena_wire::messages::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
-use milena_wire::{Reader, Request, Response, Writer};
-
-/// One line of a golden file.
-struct Sample {
-    message: String,
-    version: i16,
-    bytes: Bytes,
-}
+use crate::debug;
+use crate::sample::{Kind, Sample, samples};
 
 #[test]
 fn every_message_of_kafka_is_read_and_written_back_byte_for_byte() {
     let samples = samples();
     for sample in &samples {
-        let written = round_trip(sample);
-        assert_eq!(written, sample.bytes, "{} version {}", sample.message, sample.version);
+        let message = sample.kind.decode(sample.version, sample.frame.clone());
+        let message = message.unwrap_or_else(|e| panic!("{sample}: {e}"));
+        let written = message.encode(sample.version).unwrap_or_else(|e| panic!("{sample}: {e}"));
+        assert_eq!(written, sample.frame, "{sample}");
     }
     println!("{} golden messages", samples.len());
 }
 
+/// Two fields of one type read in the wrong order would be written back in the same wrong order.
+#[test]
+fn every_field_holds_what_kafka_says_it_holds() {
+    let mut fields = 0;
+    for sample in samples() {
+        let message = sample.kind.decode(sample.version, sample.frame.clone()).unwrap();
+        let theirs: Value = serde_json::from_str(&sample.json).unwrap();
+        let ours = debug::parse(&message.debug());
+        fields += assert_same(&sample, "", &theirs, &ours);
+    }
+    assert!(fields > 10_000, "only {fields} fields were compared");
+    println!("{fields} fields");
+}
+
 /// A version without a sample would pass unseen.
 #[test]
-fn every_api_and_version_has_a_sample() {
+fn every_api_version_and_direction_has_its_samples() {
     let samples = samples();
     for (key, versions) in Request::APIS {
         for version in versions.clone() {
-            for kind in ["Request", "Response"] {
-                let name = format!("{key}{kind}");
-                let found = samples.iter().any(|s| s.message == name && s.version == version);
-                assert!(found, "no golden bytes of {name} version {version}");
+            for kind in [Kind::Request(*key), Kind::Response(*key)] {
+                let found = samples.iter().filter(|s| s.kind == kind && s.version == version);
+                let names: Vec<_> = found.map(|sample| sample.name.as_str()).collect();
+                assert_eq!(names, ["full", "null", "default"], "{key} version {version}");
             }
         }
     }
 }
 
-fn round_trip(sample: &Sample) -> Bytes {
-    let mut r = Reader::new(sample.bytes.clone());
-    let mut w = Writer::new();
-    let version = sample.version;
-    let context = || format!("{} version {version}", sample.message);
-    let read_and_write = || -> Result<(), Box<dyn std::error::Error>> {
-        if let Some(api) = sample.message.strip_suffix("Request") {
-            Request::decode(key(api), version, &mut r)?.encode(&mut w, version)?;
-        } else if let Some(api) = sample.message.strip_suffix("Response") {
-            Response::decode(key(api), version, &mut r)?.encode(&mut w, version)?;
-        } else if sample.message == "ConsumerProtocolAssignment" {
-            ConsumerProtocolAssignment::decode(&mut r, version)?.encode(&mut w, version)?;
-        } else {
-            ConsumerProtocolSubscription::decode(&mut r, version)?.encode(&mut w, version)?;
+/// Each field that Kafka's JSON has must be ours with the same value; gives their number.
+fn assert_same(sample: &Sample, path: &str, theirs: &Value, ours: &Value) -> usize {
+    match (theirs, ours) {
+        (Value::Object(theirs), Value::Object(ours)) => {
+            let mut fields = 0;
+            for (name, theirs) in theirs {
+                let plain = name.to_lowercase();
+                let same = |(ours, _): &(&String, &Value)| ours.replace('_', "") == plain;
+                let Some((_, ours)) = ours.iter().find(same) else {
+                    panic!("{sample}: no field {path}.{name}");
+                };
+                fields += assert_same(sample, &format!("{path}.{name}"), theirs, ours);
+            }
+            fields
         }
-        r.finish()?;
-        Ok(())
-    };
-    if let Err(e) = read_and_write() {
-        panic!("{}: {e}", context());
-    }
-    w.into_bytes()
-}
-
-fn key(name: &str) -> ApiKey {
-    let known = ApiKey::ALL.iter().find(|key| key.name() == Some(name));
-    *known.unwrap_or_else(|| panic!("no API {name}"))
-}
-
-fn samples() -> Vec<Sample> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let mut samples = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let message = path.file_stem().unwrap().to_string_lossy().into_owned();
-        for line in fs::read_to_string(&path).unwrap().lines() {
-            let mut parts = line.split('\t');
-            let version = parts.next().unwrap().parse().unwrap();
-            let bytes = unhex(parts.next().unwrap());
-            samples.push(Sample { message: message.clone(), version, bytes });
+        (Value::Array(theirs), Value::Array(ours)) => {
+            assert_eq!(theirs.len(), ours.len(), "{sample}: elements of {path}");
+            let pairs = theirs.iter().zip(ours).enumerate();
+            pairs.map(|(n, (a, b))| assert_same(sample, &format!("{path}[{n}]"), a, b)).sum()
+        }
+        // Kafka's converter leaves the bytes of records out.
+        (Value::String(theirs), Value::Object(records)) if theirs.is_empty() => {
+            assert!(records.contains_key("head"), "{sample}: {path} are no records");
+            1
+        }
+        _ => {
+            assert_eq!(theirs, ours, "{sample}: {path}");
+            1
         }
     }
-    samples
-}
-
-fn unhex(text: &str) -> Bytes {
-    let digits = text.as_bytes().chunks_exact(2);
-    digits
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
-        .collect::<Vec<u8>>()
-        .into()
 }

@@ -1,4 +1,6 @@
 //! The codec against bytes that it did not make.
+#![cfg(test)]
 
-#[cfg(test)]
+mod debug;
 mod golden;
+mod sample;

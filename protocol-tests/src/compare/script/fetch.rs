@@ -128,7 +128,7 @@ async fn session(on: &mut Recorder, id: Uuid) -> Result {
     on.ask("nothing new, same positions", newest, in_session(session, 1, vec![])).await?;
     let moved = vec![partition(0, 2)];
     on.ask("one position moved", newest, in_session(session, 2, moved)).await?;
-    let end = vec![partition(0, 44), partition(2, 14)];
+    let end = vec![partition(0, 44), partition(2, 10)];
     on.ask("both beyond the end", newest, in_session(session, 3, end)).await?;
     let mut forgetting = in_session(session, 4, vec![]);
     forgetting.forgotten_topics_data =

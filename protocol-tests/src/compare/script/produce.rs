@@ -1,7 +1,7 @@
 //! InitProducerId and Produce.
 
 use bytes::Bytes;
-use milena_types::{ApiKey, Uuid};
+use milena_types::{ApiKey, ErrorCode, Uuid};
 use milena_wire::messages::create_topics_request::CreatableTopic;
 use milena_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use milena_wire::messages::{CreateTopicsRequest, InitProducerIdRequest, ProduceRequest};
@@ -100,21 +100,30 @@ async fn wrong(on: &mut Recorder, id: Uuid) -> Result {
 }
 
 async fn idempotent(on: &mut Recorder, topic: Uuid) -> Result {
-    on.ask_each("no transactional id", ApiKey::INIT_PRODUCER_ID, 0..=5, |_| {
-        message!(InitProducerIdRequest { transaction_timeout_ms: 60_000 })
+    let none =
+        message!(InitProducerIdRequest { transactional_id: None, transaction_timeout_ms: 60_000 });
+    let key = ApiKey::INIT_PRODUCER_ID;
+    // A broker that has no block of ids yet fetches one, and says meanwhile that it is loading.
+    while let Response::InitProducerId(told) = on.quietly(4, none.clone()).await?
+        && told.error_code == ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
+    {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    on.ask_each("no transactional id", key, 0..=5, |_| none.clone()).await?;
+    on.ask_each("an empty transactional id", key, 0..=5, |_| {
+        let mut ask = none.clone();
+        ask.transactional_id = Some("".into());
+        ask
     })
     .await?;
     let newest = on.newest(ApiKey::INIT_PRODUCER_ID).min(5);
-    let ask = message!(InitProducerIdRequest { transaction_timeout_ms: 60_000 });
-    let Response::InitProducerId(told) = on.quietly(newest, ask).await? else {
+    let Response::InitProducerId(told) = on.quietly(newest, none.clone()).await? else {
         return Err("another answer than InitProducerId's".into());
     };
     let id = told.producer_id;
-    let bump = message!(InitProducerIdRequest {
-        transaction_timeout_ms: 60_000,
-        producer_id: id,
-        producer_epoch: told.producer_epoch,
-    });
+    let mut bump = none;
+    bump.producer_id = id;
+    bump.producer_epoch = told.producer_epoch;
     on.ask("its id and epoch, without a transactional id", newest, bump).await?;
 
     let newest = on.newest(ApiKey::PRODUCE);

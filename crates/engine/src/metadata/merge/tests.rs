@@ -1,1 +1,170 @@
+use milena_types::{LeaderEpoch, TopicPartition, Uuid};
 
+use super::*;
+
+const ID: Uuid = Uuid::from_bytes([1; 16]);
+const OTHER_ID: Uuid = Uuid::from_bytes([2; 16]);
+
+/// F25: a broker that is behind must not bring an old leader back.
+#[test]
+fn an_older_leader_epoch_is_ignored() {
+    let known = cluster(Some(ID), &[(Some(1), Some(5))]);
+    let next = refresh(&known, Some(ID), &[(Some(2), Some(4))]);
+    assert_eq!(leaders(&next), [(Some(1), Some(5))]);
+}
+
+#[test]
+fn an_older_epoch_of_a_topic_created_anew_counts() {
+    let known = cluster(Some(ID), &[(Some(1), Some(5)), (Some(1), Some(5))]);
+    let next = refresh(&known, Some(OTHER_ID), &[(Some(2), Some(0))]);
+    assert_eq!(leaders(&next), [(Some(2), Some(0))]);
+    assert_eq!(next.topic("orders").and_then(|topic| topic.id), Some(OTHER_ID));
+    assert!(next.topic_by_id(ID).is_none());
+}
+
+/// Trap 42.
+#[test]
+fn another_leader_with_the_same_or_no_epoch_moves_the_partition() {
+    for epoch in [Some(5), None] {
+        let known = cluster(Some(ID), &[(Some(1), epoch)]);
+        let next = refresh(&known, Some(ID), &[(Some(2), epoch)]);
+        assert_eq!(leaders(&next), [(Some(2), epoch)]);
+    }
+}
+
+/// Trap 41.
+#[test]
+fn a_partition_under_election_keeps_its_leader_unless_the_epoch_says_it_is_over() {
+    let known = cluster(Some(ID), &[(Some(1), Some(5))]);
+    let same = refresh(&known, Some(ID), &[(None, Some(5))]);
+    assert_eq!(leaders(&same), [(Some(1), Some(5))]);
+    let newer = refresh(&known, Some(ID), &[(None, Some(6))]);
+    assert_eq!(leaders(&newer), [(None, Some(6))]);
+}
+
+/// R17, F26: what waits for a topic must not be failed because one broker has not heard of it.
+#[test]
+fn a_topic_is_forgotten_only_after_several_absences_in_a_row() {
+    let unknown = || {
+        let error = Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        fetched([TopicMetadata { error, ..TopicMetadata::new("orders", None, vec![]) }])
+    };
+    for says_so in [true, false] {
+        let mut absences = Absences::new();
+        let mut cluster = cluster(Some(ID), &[(Some(1), Some(5))]);
+        for absence in 1..=ABSENCES_MAX {
+            let answer = if says_so { unknown() } else { fetched([]) };
+            cluster = merge(&cluster, answer, &mut absences);
+            let is_known = cluster.topic("orders").is_some_and(|topic| topic.is_usable());
+            assert_eq!(is_known, absence < ABSENCES_MAX, "absence {absence}");
+            assert_eq!(cluster.topic("orders").is_some(), is_known || says_so);
+        }
+    }
+}
+
+#[test]
+fn a_topic_that_comes_back_starts_the_count_again() {
+    let mut absences = Absences::new();
+    let mut known = cluster(Some(ID), &[(Some(1), Some(5))]);
+    for _ in 0..10 {
+        known = merge(&known, fetched([]), &mut absences);
+        assert_eq!(leaders(&known), [(Some(1), Some(5))]);
+        known = merge(&known, fetched([topic(Some(ID), &[(Some(1), Some(5))])]), &mut absences);
+    }
+    assert!(absences.is_empty());
+}
+
+#[test]
+fn a_partition_that_one_answer_leaves_out_stays() {
+    let known = cluster(Some(ID), &[(Some(1), Some(5)), (Some(2), Some(5))]);
+    let next = refresh(&known, Some(ID), &[(Some(3), Some(6))]);
+    assert_eq!(leaders(&next), [(Some(3), Some(6)), (Some(2), Some(5))]);
+    let more =
+        refresh(&next, Some(ID), &[(Some(3), Some(6)), (Some(2), Some(5)), (Some(1), Some(0))]);
+    assert_eq!(leaders(&more).len(), 3);
+}
+
+#[test]
+fn an_error_of_the_whole_topic_leaves_its_partitions_and_is_kept() {
+    let known = cluster(Some(ID), &[(Some(1), Some(5))]);
+    let error = Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+    let refused = TopicMetadata { error, ..TopicMetadata::new("orders", None, vec![]) };
+    let next = merge(&known, fetched([refused]), &mut Absences::new());
+    assert_eq!(leaders(&next), [(Some(1), Some(5))]);
+    assert_eq!(next.topic("orders").and_then(|topic| topic.error), error);
+}
+
+#[test]
+fn topics_that_were_not_asked_for_stay_and_unused_ones_go() {
+    let known = cluster(Some(ID), &[(Some(1), Some(5))]);
+    let kept = answer(&known, fetched([]), &mut Absences::new(), |_| false, |_| true);
+    assert!(kept.topic("orders").is_some());
+    let gone = answer(&known, fetched([]), &mut Absences::new(), |_| false, |_| false);
+    assert!(gone.topic("orders").is_none());
+    assert_eq!(gone.version(), known.version() + 1);
+}
+
+/// KIP-951, trap 42.
+#[test]
+fn a_hint_counts_only_with_a_newer_epoch_and_a_known_broker() {
+    let known = cluster(Some(ID), &[(Some(1), Some(5))]);
+    let tp = TopicPartition::new("orders", 0);
+    let to = |node: i32, epoch: i32, endpoint: Option<Broker>| {
+        let epoch = LeaderEpoch::from_wire(epoch).expect("not negative");
+        hint(&known, &LeaderHint::new(tp.clone(), NodeId::new(node), epoch, endpoint))
+    };
+    assert!(to(2, 5, None).is_none(), "not newer");
+    assert!(to(9, 6, None).is_none(), "nobody knows where");
+    let moved = to(2, 6, None).expect("newer and known");
+    assert_eq!(leaders(&moved), [(Some(2), Some(6))]);
+    assert_eq!(moved.version(), known.version() + 1);
+    let endpoint = Broker::new(NodeId::new(9), "nine", 9092);
+    let moved = to(9, 6, Some(endpoint)).expect("named by the answer");
+    assert_eq!(moved.leader("orders", 0).map(|broker| &*broker.host), Some("nine"));
+    let wrong = Broker::new(NodeId::new(8), "eight", 9092);
+    assert!(to(9, 6, Some(wrong)).is_none(), "the endpoint of another broker");
+    let without_epoch = cluster(Some(ID), &[(Some(1), None)]);
+    let newer = LeaderHint::new(tp, NodeId::new(2), LeaderEpoch::ZERO, None);
+    assert!(hint(&without_epoch, &newer).is_none());
+}
+
+type Leader = (Option<i32>, Option<i32>);
+
+fn topic(id: Option<Uuid>, leaders: &[Leader]) -> TopicMetadata {
+    let partition = |(index, (leader, epoch)): (i32, &Leader)| {
+        let epoch = epoch.and_then(LeaderEpoch::from_wire);
+        PartitionMetadata::new(index, leader.map(NodeId::new), epoch)
+    };
+    TopicMetadata::new("orders", id, (0..).zip(leaders).map(partition).collect())
+}
+
+fn brokers() -> impl Iterator<Item = Broker> {
+    (1..4).map(|id| Broker::new(NodeId::new(id), "broker", 9092))
+}
+
+fn cluster(id: Option<Uuid>, leaders: &[Leader]) -> Cluster {
+    Cluster::new(brokers(), [topic(id, leaders)])
+}
+
+fn fetched(topics: impl IntoIterator<Item = TopicMetadata>) -> Fetched {
+    Fetched {
+        brokers: brokers().map(|broker| (broker.id, broker)).collect(),
+        topics: topics.into_iter().map(|topic| (topic.name.clone(), topic)).collect(),
+        ..Fetched::default()
+    }
+}
+
+fn merge(known: &Cluster, fetched: Fetched, absences: &mut Absences) -> Cluster {
+    answer(known, fetched, absences, |_| true, |_| true)
+}
+
+fn refresh(known: &Cluster, id: Option<Uuid>, leaders: &[Leader]) -> Cluster {
+    merge(known, fetched([topic(id, leaders)]), &mut Absences::new())
+}
+
+fn leaders(cluster: &Cluster) -> Vec<Leader> {
+    let topic = cluster.topic("orders").expect("it is known");
+    let leader =
+        |p: &PartitionMetadata| (p.leader.map(NodeId::get), p.leader_epoch.map(LeaderEpoch::get));
+    topic.partitions.iter().map(leader).collect()
+}

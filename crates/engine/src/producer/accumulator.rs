@@ -1,0 +1,331 @@
+//! Where records become batches.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::time::Instant;
+
+use milena_records::partition::murmur2_partition;
+use milena_records::{BatchBuilder, BufferPool, Header};
+use milena_types::Topic;
+
+use super::delivery::{BatchResult, Delivery};
+use super::memory::{Grant, Memory, Room};
+use super::queue::{OpenBatch, PartitionQueue, QueueState};
+use super::record::NewRecord;
+use super::settings::Settings;
+use super::topic::{TopicHandle, TopicQueues, TopicReady};
+use crate::{Error, Operation};
+
+/// Takes records from any number of tasks and encodes them into batches, one per partition at a time.
+///
+/// Appending takes the lock of one partition, for as long as it takes to encode one record. The driver that owns the
+/// [`Producer`](super::Producer) machine takes the batches out. Both share it by `Arc`.
+pub struct Accumulator {
+    batch_bytes: usize,
+    record_bytes_max: usize,
+    is_adaptive: bool,
+    ignores_keys: bool,
+    seed: u64,
+    memory: Arc<Memory>,
+    /// Buffers of full size that came back.
+    pool: BufferPool,
+    topics: RwLock<BTreeMap<Topic, TopicHandle>>,
+    news: Mutex<News>,
+    /// Why nothing more is taken in.
+    closed: OnceLock<Error>,
+}
+
+/// What the driver has not looked at yet. Bounded by the topics and partitions that there are.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    /// Topics to find the partitions of.
+    pub(super) topics: Vec<TopicHandle>,
+    /// Queues where a batch was opened or filled.
+    pub(super) queues: Vec<Arc<PartitionQueue>>,
+    /// Someone waits for room, or for a topic.
+    pub(super) someone_waits: bool,
+}
+
+/// A record that was taken in.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Appended {
+    /// Resolves when the record's fate is known.
+    pub delivery: Delivery,
+    /// Whether the driver must be woken: a batch was opened or filled, and it does not know yet.
+    pub wake: bool,
+}
+
+/// Why a record was not taken in, and what to wait for.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Refused {
+    /// No room in the send buffer. Wake the driver, wait for [`Accumulator::room`] of `bytes` up to `max.block.ms`,
+    /// and try again with the grant.
+    NoRoom {
+        /// What the record needs.
+        bytes: usize,
+    },
+    /// The topic, or the partition that the record names, is not known. Wake the driver, wait for
+    /// [`Accumulator::topic_ready`] up to `max.block.ms`, and try again.
+    UnknownPartition,
+    /// It will not be taken in: too large, or the producer is closed.
+    Failed(Error),
+}
+
+impl Accumulator {
+    /// An empty one. `seed` decides which partitions records without key go to.
+    pub fn new(settings: &Settings, seed: u64) -> Self {
+        let memory = Memory::new(settings.buffer_bytes);
+        let batch_bytes = settings.batch_bytes.min(memory.bytes_max());
+        // As many as the budget allows to be in use; a record larger than a batch has a buffer of its own.
+        let pool = BufferPool::new(memory.bytes_max() / batch_bytes.max(1), batch_bytes);
+        Self {
+            batch_bytes,
+            record_bytes_max: settings.request_bytes_max.min(memory.bytes_max()),
+            is_adaptive: settings.is_adaptive,
+            ignores_keys: settings.ignores_keys,
+            seed,
+            memory: Arc::new(memory),
+            pool,
+            topics: RwLock::default(),
+            news: Mutex::default(),
+            closed: OnceLock::new(),
+        }
+    }
+
+    /// The topic called `name`. The first call for a name tells the driver that the topic is wanted; a handle that is
+    /// kept saves the look-up.
+    pub fn topic(&self, name: &str) -> TopicHandle {
+        let known = self.topics.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        known.unwrap_or_else(|| self.add_topic(name))
+    }
+
+    /// Encodes `record` into the open batch of its partition.
+    ///
+    /// `clock` is read only where a batch is opened, so that the time costs nothing per record. A `grant` is used up
+    /// if the record opens a batch, and goes back otherwise.
+    ///
+    /// # Errors
+    /// What stands in the way, and how to wait for it; the record is untouched.
+    pub fn try_append<'a, H>(
+        &self,
+        topic: &TopicHandle,
+        record: &NewRecord<'a, H>,
+        mut grant: Option<Grant>,
+        clock: impl Fn() -> Instant,
+    ) -> Result<Appended, Refused>
+    where
+        H: IntoIterator<Item = Header<'a>, IntoIter: Clone> + Clone,
+    {
+        let topic = &*topic.0;
+        let bytes = record.bytes_bound();
+        let mut wake = false;
+        loop {
+            let assigned = self.assign(topic, record.partition, record.key);
+            let Some((partition, is_sticky)) = assigned else {
+                return Err(self.unless_closed(Refused::UnknownPartition));
+            };
+            let Some(queue) = topic.queue_in_use(partition) else {
+                return Err(self.unless_closed(Refused::UnknownPartition));
+            };
+            let mut state = queue.lock();
+            if state.is_closed {
+                return Err(self.unless_closed(Refused::UnknownPartition));
+            }
+            if is_sticky && !topic.sticky.is_current(partition) {
+                continue;
+            }
+            if let Some(delivery) = state.add(record, bytes, self.batch_bytes) {
+                if is_sticky {
+                    state.sticky_bytes += bytes;
+                    // Lingering batches leave before they are full; the partition is left all the same.
+                    if state.sticky_bytes >= 2 * self.batch_bytes {
+                        self.switch(topic, partition, &mut state);
+                    }
+                }
+                return Ok(Appended { delivery, wake });
+            }
+
+            if bytes > self.record_bytes_max {
+                let error = Error::record_too_large(bytes, self.record_bytes_max, self.limit_key());
+                let error = error.during(Operation::Send).with_partition(&queue.partition);
+                return Err(Refused::Failed(error));
+            }
+            let is_filled = state.close_open();
+            // KIP-794: a partition is left when it has had its share, and no batch is left behind half full.
+            if is_sticky && state.sticky_bytes > 0 && state.sticky_bytes + bytes >= self.batch_bytes
+            {
+                self.switch(topic, partition, &mut state);
+                drop(state);
+                wake |= is_filled && self.notice(queue);
+                continue;
+            }
+            let bytes_needed = bytes.max(self.batch_bytes);
+            let reserved = match &grant {
+                Some(Grant(reserved)) if reserved.bytes() >= bytes_needed => {
+                    grant.take().map(|grant| grant.0)
+                }
+                _ => self.memory.try_reserve(bytes_needed),
+            };
+            let Some(reserved) = reserved else {
+                drop(state);
+                if is_filled {
+                    self.notice(queue);
+                }
+                return Err(Refused::NoRoom { bytes: bytes_needed });
+            };
+            let batch = OpenBatch {
+                builder: BatchBuilder::new(self.pool.take(bytes_needed)),
+                result: Arc::new(BatchResult::new(queue.partition.clone())),
+                opened: clock(),
+                reserved,
+            };
+            let Some(delivery) = state.open(batch, record) else {
+                let error = Error::record_too_large(bytes, self.record_bytes_max, self.limit_key());
+                return Err(Refused::Failed(error.during(Operation::Send)));
+            };
+            if is_sticky {
+                state.sticky_bytes += bytes;
+            }
+            topic.deepened(queue.deepen());
+            drop(state);
+            wake |= self.notice(queue);
+            return Ok(Appended { delivery, wake });
+        }
+    }
+
+    /// Queues up for `bytes` of room, as [`Refused::NoRoom`] asks. The driver must be woken, to send what is not full.
+    pub fn room(&self, bytes: usize) -> Room {
+        let room = self.memory.reserve(bytes);
+        self.news().someone_waits = true;
+        room
+    }
+
+    /// Waits until `partition` of `topic`, or any if it is `None`, is known. The driver must be woken, to look for it.
+    pub fn topic_ready(&self, topic: &TopicHandle, partition: Option<i32>) -> TopicReady {
+        let ready = topic.0.wait(partition);
+        if let Some(error) = self.closed.get() {
+            topic.0.updated(Some(error.clone()));
+        } else {
+            let mut news = self.news();
+            news.someone_waits = true;
+            news.topics.push(topic.clone());
+        }
+        ready
+    }
+
+    /// Bytes that records hold at the moment, of `buffer.memory`.
+    pub fn bytes_used(&self) -> usize {
+        self.memory.bytes_used()
+    }
+
+    /// Whether someone waits for room.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.memory.is_exhausted()
+    }
+
+    /// Takes what happened since the last call.
+    pub(super) fn take_news(&self) -> News {
+        let news = std::mem::take(&mut *self.news());
+        // Before the queues are read: what is appended from here on is news again.
+        news.queues.iter().for_each(|queue| queue.seen());
+        news
+    }
+
+    /// Takes nothing more in; whoever waits for a topic or comes later gets `error`. What is in stays.
+    pub(super) fn close(&self, error: Error) {
+        let error = self.closed.get_or_init(|| error).clone();
+        for topic in self.topics() {
+            for queue in topic.0.queues() {
+                queue.lock().is_closed = true;
+            }
+            topic.0.updated(Some(error.clone()));
+        }
+    }
+
+    pub(super) fn topics(&self) -> Vec<TopicHandle> {
+        self.topics.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// The partition of a record, and whether it is the sticky one; `None` while the topic's partitions are unknown.
+    fn assign(
+        &self,
+        topic: &TopicQueues,
+        chosen: Option<i32>,
+        key: Option<&[u8]>,
+    ) -> Option<(i32, bool)> {
+        if let Some(partition) = chosen {
+            return Some((partition, false));
+        }
+        let partitions = NonZeroU32::new(topic.count().unsigned_abs())?;
+        match key {
+            Some(key) if !self.ignores_keys => Some((murmur2_partition(key, partitions), false)),
+            Some(_) | None => Some((topic.sticky.current(topic, self.is_adaptive), true)),
+        }
+    }
+
+    fn switch(&self, topic: &TopicQueues, old: i32, state: &mut QueueState) {
+        state.sticky_bytes = 0;
+        topic.sticky.switch(old, topic, self.is_adaptive);
+    }
+
+    fn add_topic(&self, name: &str) -> TopicHandle {
+        let topic = {
+            let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
+            if let Some(known) = topics.get(name) {
+                return known.clone();
+            }
+            // Each topic draws its own numbers, the same ones in every run.
+            let seed = self.seed.wrapping_add(topics.len() as u64).wrapping_mul(0x9e37_79b9);
+            let topic = TopicHandle(Arc::new(TopicQueues::new(Topic::from(name), seed)));
+            topics.insert(topic.name().clone(), topic.clone());
+            topic
+        };
+        self.news().topics.push(topic.clone());
+        topic
+    }
+
+    /// Tells the driver of `queue`; returns whether it must be woken.
+    fn notice(&self, queue: &Arc<PartitionQueue>) -> bool {
+        if !queue.notice() {
+            return false;
+        }
+        let mut news = self.news();
+        news.queues.push(Arc::clone(queue));
+        // Whoever made the list begin has woken the driver.
+        news.queues.len() == 1
+    }
+
+    fn unless_closed(&self, refused: Refused) -> Refused {
+        match self.closed.get() {
+            Some(error) => Refused::Failed(error.clone()),
+            None => refused,
+        }
+    }
+
+    /// The setting that bounds a record.
+    fn limit_key(&self) -> &'static str {
+        if self.record_bytes_max < self.memory.bytes_max() {
+            "max.request.size"
+        } else {
+            "buffer.memory"
+        }
+    }
+
+    fn news(&self) -> MutexGuard<'_, News> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Accumulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accumulator")
+            .field("bytes_used", &self.bytes_used())
+            .field("bytes_max", &self.memory.bytes_max())
+            .field("closed", &self.closed.get())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,195 @@
+//! A batch that the driver has taken out of the accumulator.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use milena_records::{BatchBuilder, BatchParts, ProducerStamp, SealedBatch};
+use milena_types::{NodeId, Offset, Sequence, Timestamp};
+
+use super::delivery::{BatchResult, Outcome, Stored};
+use super::memory::Reserved;
+use super::queue::OpenBatch;
+use crate::idempotence::Identity;
+use crate::request::RequestId;
+use crate::{Error, Fate};
+
+/// Names a batch; batches are numbered in the order in which they were taken, and the parts of a split one share it.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(super) struct BatchId(pub(super) u64);
+
+/// A batch from the moment it is full until its fate is known and nothing of it is on its way.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) id: BatchId,
+    pub(super) content: Content,
+    /// The first of the result's records that is in here; not 0 in the later parts of a split batch.
+    pub(super) first: u32,
+    pub(super) records: u32,
+    result: Arc<BatchResult>,
+    /// Whether all of the result's records are in here.
+    is_whole: bool,
+    /// Shared by the parts of a split batch.
+    reserved: Arc<Reserved>,
+    pub(super) opened: Instant,
+    /// Who it counts under, and from where; set when it is first sent.
+    pub(super) stamp: Option<(Identity, Sequence)>,
+    pub(super) attempts: u32,
+    /// Whether a broker may have stored it at an earlier try.
+    pub(super) maybe_written: bool,
+    pub(super) travel: Travel,
+    /// Whether its records have their result.
+    pub(super) is_settled: bool,
+    /// Why the last try failed.
+    pub(super) last_error: Option<Error>,
+    /// Answers in a row that say that it is out of order.
+    pub(super) out_of_order: u32,
+}
+
+/// What there is of a batch to send.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// With whoever compresses it, or splits it, as this job.
+    Away(u64),
+    /// Ready to be sent, as often as it takes.
+    Sealed(SealedBatch),
+}
+
+/// Where a batch is between the queue and its end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Travel {
+    /// It was never sent.
+    Waiting,
+    /// A request has it.
+    InFlight(RequestId, NodeId),
+    /// It was sent, and is to be sent again from this moment on.
+    Retry(Instant),
+}
+
+impl Batch {
+    /// Takes an open batch over, and gives out what is to be sealed.
+    pub(super) fn new(id: BatchId, job: u64, open: OpenBatch) -> (Self, BatchBuilder) {
+        let OpenBatch { builder, result, opened, reserved } = open;
+        let batch = Self {
+            id,
+            content: Content::Away(job),
+            first: 0,
+            records: builder.record_count().unsigned_abs(),
+            result,
+            is_whole: true,
+            reserved: Arc::new(reserved),
+            opened,
+            stamp: None,
+            attempts: 0,
+            maybe_written: false,
+            travel: Travel::Waiting,
+            is_settled: false,
+            last_error: None,
+            out_of_order: 0,
+        };
+        (batch, builder)
+    }
+
+    /// The size of what is to be sent; `None` while it is away.
+    pub(super) fn bytes(&self) -> Option<usize> {
+        match &self.content {
+            Content::Sealed(sealed) => Some(sealed.size()),
+            Content::Away(_) => None,
+        }
+    }
+
+    /// The bytes to send, under the batch's own stamp.
+    pub(super) fn parts(&self) -> Option<BatchParts> {
+        let stamp = self.stamp.map(|(identity, base)| ProducerStamp {
+            producer_id: identity.producer_id,
+            producer_epoch: identity.epoch,
+            base_sequence: Some(base),
+            transactional: false,
+        });
+        match &self.content {
+            Content::Sealed(sealed) => Some(sealed.stamp(stamp)),
+            Content::Away(_) => None,
+        }
+    }
+
+    pub(super) fn is_in_flight(&self) -> bool {
+        matches!(self.travel, Travel::InFlight(..))
+    }
+
+    /// What became of it if nothing more is done.
+    pub(super) fn fate(&self) -> Fate {
+        if self.maybe_written || self.is_in_flight() { Fate::Unknown } else { Fate::NotStored }
+    }
+
+    /// Its records are stored.
+    pub(super) fn succeed(
+        &mut self,
+        base_offset: Option<Offset>,
+        log_append_time: Option<Timestamp>,
+    ) {
+        self.settle(Ok(Stored { first: self.first, base_offset, log_append_time }));
+    }
+
+    /// Its records will not be stored, or nobody can tell.
+    pub(super) fn fail(&mut self, error: Error) {
+        self.settle(Err(error));
+    }
+
+    /// Its record `index`, counted from its own first, was the cause why the batch failed; the others were not.
+    pub(super) fn fail_each(&mut self, of: impl Fn(u32) -> Error) {
+        if !std::mem::replace(&mut self.is_settled, true) {
+            for index in 0..self.records {
+                self.result.settle(self.first + index, 1, false, Err(of(index)));
+            }
+        }
+    }
+
+    fn settle(&mut self, outcome: Outcome) {
+        if !std::mem::replace(&mut self.is_settled, true) {
+            self.result.settle(self.first, self.records, self.is_whole, outcome);
+        }
+    }
+
+    /// Puts the batches `sealed`, which hold the same records in order, in its place, with its sequences.
+    pub(super) fn split(mut self, sealed: Vec<SealedBatch>) -> Vec<Self> {
+        let mut first = self.first;
+        let parts = sealed.into_iter().map(|sealed| {
+            let records = sealed.record_count().unsigned_abs();
+            let skipped = first - self.first;
+            let part = Self {
+                id: self.id,
+                first,
+                records,
+                content: Content::Sealed(sealed),
+                result: Arc::clone(&self.result),
+                is_whole: false,
+                reserved: Arc::clone(&self.reserved),
+                opened: self.opened,
+                stamp: self
+                    .stamp
+                    .map(|(identity, base)| (identity, crate::idempotence::advance(base, skipped))),
+                attempts: self.attempts,
+                maybe_written: self.maybe_written,
+                travel: self.travel,
+                is_settled: self.is_settled,
+                last_error: self.last_error.clone(),
+                out_of_order: 0,
+            };
+            first += records;
+            part
+        });
+        let parts = parts.collect();
+        // Its parts settle its records.
+        self.is_settled = true;
+        parts
+    }
+}
+
+impl Drop for Batch {
+    /// No record is ever left without a result, whatever way its batch goes.
+    fn drop(&mut self) {
+        if !self.is_settled {
+            let error = Error::closed().with_fate(self.fate());
+            self.fail(error);
+        }
+    }
+}

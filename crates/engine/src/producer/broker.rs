@@ -1,0 +1,64 @@
+//! What is under way to each broker.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
+use milena_types::{NodeId, Uuid};
+
+use super::batch::BatchId;
+use crate::request::RequestId;
+
+/// One broker's window and the partitions that have something for it.
+#[derive(Debug, Default)]
+pub(super) struct Broker {
+    /// Slots of partitions, in the order of their turns.
+    pub(super) line: VecDeque<usize>,
+    pub(super) in_flight: usize,
+    /// The broker asked for silence until then (KIP-219).
+    pub(super) muted_until: Option<Instant>,
+}
+
+impl Broker {
+    /// Whether a request may go out.
+    pub(super) fn is_open(&self, now: Instant, in_flight_max: usize) -> bool {
+        self.in_flight < in_flight_max && self.muted_until.is_none_or(|until| until <= now)
+    }
+}
+
+/// Produce requests without an answer.
+#[derive(Debug, Default)]
+pub(super) struct InFlight {
+    requests: BTreeMap<RequestId, Produce>,
+}
+
+/// A Produce request without an answer.
+#[derive(Debug)]
+pub(super) struct Produce {
+    pub(super) node: NodeId,
+    pub(super) batches: Vec<Sent>,
+}
+
+/// A batch in a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    pub(super) slot: usize,
+    pub(super) batch: BatchId,
+    /// Tells the parts of a split batch apart.
+    pub(super) first: u32,
+    /// The topic's id when the request was made.
+    pub(super) topic_id: Option<Uuid>,
+}
+
+impl InFlight {
+    pub(super) fn insert(&mut self, id: RequestId, request: Produce) {
+        self.requests.insert(id, request);
+    }
+
+    pub(super) fn remove(&mut self, id: RequestId) -> Option<Produce> {
+        self.requests.remove(&id)
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.requests.clear();
+    }
+}

@@ -1,0 +1,251 @@
+//! What became of a record, for those who wait for it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use milena_types::{Offset, Timestamp, Topic, TopicPartition};
+
+use crate::Error;
+
+/// Resolves to where a record was stored, or to why it was not.
+///
+/// It costs no allocation: a share of its batch's result and the record's place in the batch. Dropping it is free and
+/// never takes the record back.
+#[must_use = "a record is known to be stored only once its delivery resolves"]
+pub struct Delivery {
+    batch: Option<Arc<BatchResult>>,
+    record: u32,
+    /// Which of the batch's wakers is ours.
+    seat: Option<Seat>,
+    timestamp: Timestamp,
+}
+
+/// Where a record was stored, and when.
+#[derive(Clone)]
+pub struct RecordMetadata {
+    batch: Arc<BatchResult>,
+    offset: Option<Offset>,
+    timestamp: Timestamp,
+}
+
+impl Delivery {
+    pub(super) fn new(batch: Arc<BatchResult>, record: u32, timestamp: Timestamp) -> Self {
+        Self { batch: Some(batch), record, seat: None, timestamp }
+    }
+
+    /// What became of the record, if that is known; `None` while it is on its way, and after the delivery resolved.
+    pub fn result(&self) -> Option<Result<RecordMetadata, Error>> {
+        let batch = self.batch.as_ref()?;
+        Some(self.of(batch, batch.outcome(self.record)?))
+    }
+
+    fn of(&self, batch: &Arc<BatchResult>, outcome: Outcome) -> Result<RecordMetadata, Error> {
+        let stored = outcome?;
+        Ok(RecordMetadata {
+            batch: Arc::clone(batch),
+            offset: stored.offset(self.record),
+            timestamp: stored.log_append_time.unwrap_or(self.timestamp),
+        })
+    }
+}
+
+impl Future for Delivery {
+    type Output = Result<RecordMetadata, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let Some(batch) = this.batch.take() else {
+            return Poll::Ready(Err(Error::misuse("a delivery must not be polled once resolved")));
+        };
+        match batch.poll(this.record, &mut this.seat, cx) {
+            Poll::Ready(outcome) => Poll::Ready(this.of(&batch, outcome)),
+            Poll::Pending => {
+                this.batch = Some(batch);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("partition", &self.batch.as_ref().map(|batch| &batch.partition))
+            .field("record", &self.record)
+            .field("result", &self.result())
+            .finish()
+    }
+}
+
+impl RecordMetadata {
+    /// The topic that holds the record.
+    pub fn topic(&self) -> &Topic {
+        &self.batch.partition.topic
+    }
+
+    /// The partition that holds the record.
+    pub fn partition(&self) -> i32 {
+        self.batch.partition.partition
+    }
+
+    /// The topic and the partition.
+    pub fn topic_partition(&self) -> &TopicPartition {
+        &self.batch.partition
+    }
+
+    /// The record's place in its partition; `None` with acks=0, and where a broker knew the record from an earlier
+    /// try but not its offset any more.
+    pub fn offset(&self) -> Option<Offset> {
+        self.offset
+    }
+
+    /// The time that consumers see: the record's own, or the broker's where the topic says `LogAppendTime`.
+    pub fn timestamp(&self) -> Timestamp {
+        self.timestamp
+    }
+}
+
+impl fmt::Debug for RecordMetadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordMetadata")
+            .field("partition", &self.batch.partition)
+            .field("offset", &self.offset)
+            .field("timestamp", &self.timestamp)
+            .finish()
+    }
+}
+
+/// A range of records that a broker stored.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Stored {
+    /// The range's first record.
+    pub(super) first: u32,
+    /// That record's offset.
+    pub(super) base_offset: Option<Offset>,
+    /// Set where the topic's timestamps are the broker's.
+    pub(super) log_append_time: Option<Timestamp>,
+}
+
+impl Stored {
+    fn offset(&self, record: u32) -> Option<Offset> {
+        let base = self.base_offset?;
+        Some(base.saturating_add(i64::from(record.saturating_sub(self.first))))
+    }
+}
+
+/// What became of a range of records.
+pub(super) type Outcome = Result<Stored, Error>;
+
+/// What became of one batch, shared by the deliveries of its records.
+///
+/// A batch settles as one, as a rule. One that was split, or refused for the sake of some of its records, settles in
+/// ranges; each record once.
+#[derive(Debug)]
+pub(super) struct BatchResult {
+    partition: TopicPartition,
+    /// The usual case, read without a lock.
+    whole: OnceLock<Outcome>,
+    parts: Mutex<Parts>,
+}
+
+#[derive(Debug, Default)]
+struct Parts {
+    /// By first record: how many, and what became of them.
+    settled: BTreeMap<u32, (u32, Outcome)>,
+    /// Who waits for what is not settled.
+    waiting: Vec<Waiting>,
+    /// How often `waiting` was emptied: a seat taken before that is void.
+    round: u32,
+}
+
+/// One task that waits, for one or more records in a row.
+#[derive(Debug)]
+struct Waiting {
+    waker: Waker,
+    shares: u32,
+}
+
+/// A place in `waiting`.
+#[derive(Clone, Copy, Debug)]
+struct Seat {
+    round: u32,
+    index: usize,
+}
+
+impl BatchResult {
+    pub(super) fn new(partition: TopicPartition) -> Self {
+        Self { partition, whole: OnceLock::new(), parts: Mutex::default() }
+    }
+
+    /// Settles the `records` records from `first` on, and wakes everyone who waits for the batch. What is settled
+    /// stays as it is.
+    pub(super) fn settle(&self, first: u32, records: u32, is_whole: bool, outcome: Outcome) {
+        let waiting = {
+            let mut parts = self.parts();
+            if is_whole && parts.settled.is_empty() {
+                // A second settlement of the whole would be a defect; the first one stands.
+                let _ = self.whole.set(outcome);
+            } else {
+                parts.settled.entry(first).or_insert((records, outcome));
+            }
+            parts.round += 1;
+            std::mem::take(&mut parts.waiting)
+        };
+        waiting.into_iter().for_each(|waiting| waiting.waker.wake());
+    }
+
+    fn outcome(&self, record: u32) -> Option<Outcome> {
+        self.whole.get().cloned().or_else(|| self.parts().outcome(record))
+    }
+
+    fn poll(&self, record: u32, seat: &mut Option<Seat>, cx: &Context<'_>) -> Poll<Outcome> {
+        if let Some(outcome) = self.whole.get() {
+            return Poll::Ready(outcome.clone());
+        }
+        let mut parts = self.parts();
+        // It may have been settled before we had the lock.
+        if let Some(outcome) = self.whole.get().cloned().or_else(|| parts.outcome(record)) {
+            return Poll::Ready(outcome);
+        }
+        parts.sit(seat, cx.waker());
+        Poll::Pending
+    }
+
+    fn parts(&self) -> MutexGuard<'_, Parts> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Parts {
+    fn outcome(&self, record: u32) -> Option<Outcome> {
+        let (&first, (records, outcome)) = self.settled.range(..=record).next_back()?;
+        (record - first < *records).then(|| outcome.clone())
+    }
+
+    /// Remembers whom to wake. A task that awaits many deliveries in turn takes one seat, not one a record.
+    fn sit(&mut self, seat: &mut Option<Seat>, waker: &Waker) {
+        let own = seat.filter(|seat| seat.round == self.round);
+        if let Some(own) = own.and_then(|own| self.waiting.get_mut(own.index)) {
+            if own.waker.will_wake(waker) {
+                return;
+            }
+            if own.shares == 1 {
+                own.waker.clone_from(waker);
+                return;
+            }
+            own.shares -= 1;
+        }
+        match self.waiting.last_mut() {
+            Some(last) if last.waker.will_wake(waker) => last.shares += 1,
+            _ => self.waiting.push(Waiting { waker: waker.clone(), shares: 1 }),
+        }
+        *seat = Some(Seat { round: self.round, index: self.waiting.len() - 1 });
+    }
+}
+
+#[cfg(test)]
+mod tests;

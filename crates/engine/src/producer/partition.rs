@@ -1,0 +1,267 @@
+//! One partition, as the driver sees it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use milena_records::BatchParts;
+use milena_types::{LeaderEpoch, NodeId};
+
+use super::batch::{Batch, Travel};
+use super::flush::Unsettled;
+use super::queue::PartitionQueue;
+use super::topic::TopicHandle;
+use crate::idempotence::{Idempotence, Identity, Repair, Sequences};
+use crate::request::RequestId;
+use crate::{Backoff, Error, ErrorKind, Operation};
+
+/// One partition: its leader, its batches in order, and its sequences.
+#[derive(Debug)]
+pub(super) struct Partition {
+    pub(super) queue: Arc<PartitionQueue>,
+    pub(super) topic: TopicHandle,
+    /// The last one known: metadata that leaves the partition out does not take it away (R17).
+    pub(super) leader: Option<NodeId>,
+    pub(super) leader_epoch: Option<LeaderEpoch>,
+    /// When the batch was opened that callers still append to.
+    pub(super) open_since: Option<Instant>,
+    /// Batches never sent, oldest first.
+    pub(super) waiting: VecDeque<Batch>,
+    /// Batches sent and not acknowledged, in order of sequence.
+    pub(super) sent: VecDeque<Batch>,
+    pub(super) sequences: Sequences,
+    pub(super) backoff: Backoff,
+    /// When the machine looks at it again at the latest.
+    pub(super) timer: Option<Instant>,
+    pub(super) is_dirty: bool,
+    /// Whether it stands in the line of a broker.
+    pub(super) is_listed: bool,
+}
+
+/// What a partition would send next.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Next {
+    /// Nothing for now.
+    Nothing,
+    /// The oldest batch that was sent before.
+    Retry,
+    /// The oldest batch that was not.
+    New,
+    /// The open batch, once it is closed and sealed.
+    Open,
+}
+
+/// What decides whether a partition may send.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    pub(super) now: Instant,
+    pub(super) linger: Duration,
+    pub(super) delivery_timeout: Duration,
+    pub(super) is_idempotent: bool,
+    /// Under which new batches count.
+    pub(super) identity: Option<Identity>,
+    /// Someone waits for room: open batches leave at once.
+    pub(super) is_exhausted: bool,
+}
+
+impl Partition {
+    pub(super) fn new(queue: Arc<PartitionQueue>, topic: TopicHandle, backoff: Backoff) -> Self {
+        Self {
+            queue,
+            topic,
+            leader: None,
+            leader_epoch: None,
+            open_since: None,
+            waiting: VecDeque::new(),
+            sent: VecDeque::new(),
+            sequences: Sequences::default(),
+            backoff,
+            timer: None,
+            is_dirty: false,
+            is_listed: false,
+        }
+    }
+
+    /// Whether there is anything to send.
+    pub(super) fn has_work(&self) -> bool {
+        self.open_since.is_some() || !self.waiting.is_empty() || !self.sent.is_empty()
+    }
+
+    /// What may go to the leader.
+    ///
+    /// While an older batch is to be sent again, it alone travels: a later one would overtake it. All batches in flight
+    /// are with one broker, or the new leader could take a later one first.
+    pub(super) fn next(&self, rules: Rules) -> Next {
+        let Some(leader) = self.leader else { return Next::Nothing };
+        let is_elsewhere =
+            |batch: &Batch| matches!(batch.travel, Travel::InFlight(_, node) if node != leader);
+        if self.sent.iter().any(is_elsewhere) {
+            return Next::Nothing;
+        }
+        if let Some(Batch { travel: Travel::Retry(from), .. }) = self.sent.front() {
+            let is_ready = *from <= rules.now
+                && self.sequences.repair() != Repair::Gap
+                && self.sent.front().is_some_and(|batch| batch.bytes().is_some());
+            return if is_ready { Next::Retry } else { Next::Nothing };
+        }
+        if self.sent.iter().any(|batch| !batch.is_in_flight()) || !self.may_send_new(rules) {
+            return Next::Nothing;
+        }
+        match self.waiting.front() {
+            Some(batch) if batch.bytes().is_some() => Next::New,
+            Some(_) => Next::Nothing,
+            None if self.is_open_due(rules) => Next::Open,
+            None => Next::Nothing,
+        }
+    }
+
+    /// The size of what may go to the leader; `None` where there is nothing.
+    pub(super) fn next_bytes(&self, rules: Rules) -> Option<usize> {
+        match self.next(rules) {
+            Next::Retry => self.sent.front()?.bytes(),
+            Next::New => self.waiting.front()?.bytes(),
+            Next::Nothing | Next::Open => None,
+        }
+    }
+
+    fn may_send_new(&self, rules: Rules) -> bool {
+        if !rules.is_idempotent {
+            return true;
+        }
+        let Some(identity) = rules.identity else { return false };
+        let is_settled_in =
+            self.sequences.identity() == Some(identity) && self.sequences.is_known_to_broker();
+        self.sequences.repair() == Repair::None && (self.sent.is_empty() || is_settled_in)
+    }
+
+    fn is_open_due(&self, rules: Rules) -> bool {
+        self.open_since
+            .is_some_and(|opened| rules.is_exhausted || opened + rules.linger <= rules.now)
+    }
+
+    /// Puts the next batch on its way in `request` and returns what to send of it.
+    pub(super) fn depart(
+        &mut self,
+        rules: Rules,
+        request: RequestId,
+    ) -> Option<(&Batch, BatchParts)> {
+        let next = self.next(rules);
+        let leader = self.leader?;
+        let batch = match next {
+            Next::Nothing | Next::Open => return None,
+            Next::Retry => self.sent.front_mut()?,
+            Next::New => {
+                let mut batch = self.waiting.pop_front()?;
+                self.topic.0.shortened(self.queue.depth());
+                self.queue.shorten();
+                if let Some(identity) = rules.identity {
+                    if self.sequences.identity() != Some(identity) {
+                        self.sequences.begin(identity);
+                    }
+                    batch.stamp = Some((identity, self.sequences.assign(batch.records)));
+                }
+                self.sent.push_back(batch);
+                self.sent.back_mut()?
+            }
+        };
+        batch.attempts += 1;
+        batch.travel = Travel::InFlight(request, leader);
+        let parts = batch.parts()?;
+        Some((batch, parts))
+    }
+
+    /// Gives up what is too old: its records fail, and its sequences are repaired as far as they need it.
+    pub(super) fn expire(&mut self, rules: Rules, unsettled: &mut Unsettled) {
+        let is_expired = |batch: &Batch| batch.opened + rules.delivery_timeout <= rules.now;
+        while self.waiting.front().is_some_and(is_expired) {
+            let Some(mut batch) = self.waiting.pop_front() else { break };
+            self.queue.shorten();
+            batch.fail(self.expiry(&batch, rules.delivery_timeout));
+            unsettled.settled(batch.id);
+        }
+        for index in (0..self.sent.len()).rev() {
+            let Some(batch) = self.sent.get(index) else { continue };
+            if batch.is_settled || !is_expired(batch) {
+                continue;
+            }
+            let error = self.expiry(batch, rules.delivery_timeout);
+            let Some(batch) = self.sent.get_mut(index) else { continue };
+            batch.fail(error);
+            unsettled.settled(batch.id);
+            if batch.is_in_flight() {
+                // Its bytes stay until the request is done, and its answer still counts.
+                self.sequences.leave_unresolved();
+            } else {
+                self.give_up(index);
+            }
+        }
+    }
+
+    fn expiry(&self, batch: &Batch, delivery_timeout: Duration) -> Error {
+        let detail = match self.leader {
+            Some(_) => "delivery.timeout.ms is over",
+            None => "delivery.timeout.ms is over, and the partition has no known leader",
+        };
+        let error = Error::new(ErrorKind::Timeout)
+            .with_detail(format!("{detail} ({delivery_timeout:?})"))
+            .during(Operation::Produce)
+            .with_partition(&self.queue.partition)
+            .with_broker(self.leader)
+            .with_attempt(batch.attempts)
+            .with_fate(batch.fate());
+        match &batch.last_error {
+            Some(cause) => error.because(cause.clone()),
+            None => error,
+        }
+    }
+
+    /// Takes out a batch that is not in flight and will not be sent again.
+    pub(super) fn give_up(&mut self, index: usize) -> Option<Batch> {
+        let batch = self.sent.remove(index)?;
+        if let Some((identity, base)) = batch.stamp
+            && self.sequences.identity() == Some(identity)
+        {
+            if batch.maybe_written {
+                self.sequences.leave_unresolved();
+            } else {
+                self.sequences.take_back(base, batch.records);
+            }
+        }
+        Some(batch)
+    }
+
+    /// Begins anew under a new identity where sequences broke and nothing is in flight any more.
+    pub(super) fn repair(&mut self, idempotence: &mut Idempotence) {
+        if self.sent.is_empty() {
+            self.sequences.drained();
+        }
+        let is_in_flight = self.sent.iter().any(Batch::is_in_flight);
+        if self.sequences.repair() != Repair::Gap || is_in_flight {
+            return;
+        }
+        if let Some(old) = self.sequences.identity() {
+            idempotence.leave(old);
+        }
+        // Where the epochs are used up, the new id is on its way.
+        let Some(identity) = idempotence.identity() else { return };
+        self.sequences.begin(identity);
+        for batch in &mut self.sent {
+            batch.stamp = Some((identity, self.sequences.assign(batch.records)));
+        }
+    }
+
+    /// When something falls due here: linger, retry or the end of a batch's time.
+    pub(super) fn timeout(&self, rules: Rules) -> Option<Instant> {
+        let is_later = |at: &Instant| *at > rules.now;
+        let linger = self.open_since.map(|opened| opened + rules.linger).filter(is_later);
+        let retry = match self.sent.front().map(|batch| batch.travel) {
+            Some(Travel::Retry(from)) => Some(from).filter(is_later),
+            Some(Travel::Waiting | Travel::InFlight(..)) | None => None,
+        };
+        let sent = self.sent.iter().filter(|batch| !batch.is_settled).map(|batch| batch.opened);
+        let waiting = self.waiting.front().map(|batch| batch.opened);
+        let oldest = sent.chain(waiting).chain(self.open_since).min();
+        let expiry = oldest.map(|opened| opened + rules.delivery_timeout);
+        [linger, retry, expiry].into_iter().flatten().min()
+    }
+}

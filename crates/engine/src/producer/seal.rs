@@ -1,0 +1,56 @@
+//! The heavy work on batches, done wherever there is a core for it.
+
+use milena_records::{BatchBuilder, Compression, Compressor, Decompressor, SealedBatch};
+
+/// A batch to compress and checksum, or to split; [`run`](Self::run) it and hand the result back.
+#[derive(Debug)]
+#[must_use = "the batch is not sent before its seal comes back"]
+pub struct SealJob {
+    pub(super) slot: usize,
+    pub(super) number: u64,
+    pub(super) compression: Compression,
+    pub(super) work: Work,
+}
+
+#[derive(Debug)]
+pub(super) enum Work {
+    Seal(BatchBuilder),
+    /// Into batches of at most so many bytes before compression.
+    Split(SealedBatch, usize),
+}
+
+/// A [`SealJob`] that is done.
+#[derive(Debug)]
+#[must_use = "hand it to `Producer::handle_sealed`"]
+pub struct Sealed {
+    pub(super) slot: usize,
+    pub(super) number: u64,
+    pub(super) batches: Result<Vec<SealedBatch>, milena_records::Error>,
+}
+
+impl SealJob {
+    /// Does the work. It may be done in another thread, and jobs may come back in any order.
+    pub fn run(self, compressor: &mut Compressor, decompressor: &mut Decompressor) -> Sealed {
+        let Self { slot, number, compression, work } = self;
+        let batches = match work {
+            Work::Seal(builder) => builder.seal(compression, compressor).map(|sealed| vec![sealed]),
+            Work::Split(sealed, bytes) => {
+                sealed.split(bytes, compression, compressor, decompressor)
+            }
+        };
+        Sealed { slot, number, batches }
+    }
+
+    /// Bytes to work on: tells whether another thread is worth its while.
+    pub fn bytes(&self) -> usize {
+        match &self.work {
+            Work::Seal(builder) => builder.size(),
+            Work::Split(sealed, _) => sealed.uncompressed_size(),
+        }
+    }
+
+    /// Whether the work is a checksum only.
+    pub fn is_cheap(&self) -> bool {
+        self.compression == Compression::NONE
+    }
+}

@@ -1,0 +1,334 @@
+//! The machine that sends batches.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use fastrand::Rng;
+use milena_types::{NodeId, Topic};
+
+use super::accumulator::Accumulator;
+use super::batch::{Batch, Content};
+use super::broker::{Broker, InFlight};
+use super::flush::{FlushId, Unsettled};
+use super::partition::{Partition, Rules};
+use super::request::init_producer_id;
+use super::routes::TopicState;
+use super::seal::{SealJob, Sealed};
+use super::settings::Settings;
+use super::state::State;
+use crate::idempotence::Idempotence;
+use crate::metadata::{Cluster, LeaderHint};
+use crate::request::{Answer, Outbound, RequestIds};
+use crate::{Backoff, Error, ErrorKind, Operation};
+
+/// Takes batches out of an [`Accumulator`] and has them stored, in order, each once.
+///
+/// Its driver drains [`poll_output`](Self::poll_output) to `None` after every call, sleeps until
+/// [`poll_timeout`](Self::poll_timeout) at the latest, and is woken when an append says so. Dropping it fails what is
+/// unsettled, so that no delivery waits for ever.
+pub struct Producer {
+    pub(super) settings: Settings,
+    pub(super) accumulator: Arc<Accumulator>,
+    pub(super) state: State,
+    pub(super) rng: Rng,
+    pub(super) ids: RequestIds,
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) topics: BTreeMap<Topic, TopicState>,
+    /// By slot.
+    pub(super) partitions: Vec<Partition>,
+    /// Slots to look at.
+    pub(super) dirty: Vec<usize>,
+    pub(super) brokers: BTreeMap<NodeId, Broker>,
+    /// Brokers that may have room for what is in their line.
+    pub(super) busy: BTreeSet<NodeId>,
+    pub(super) in_flight: InFlight,
+    pub(super) idempotence: Idempotence,
+    pub(super) timers: BTreeSet<(Instant, usize)>,
+    pub(super) unsettled: Unsettled,
+    pub(super) next_job: u64,
+    pub(super) wants_refresh: bool,
+    pub(super) outputs: VecDeque<Output>,
+}
+
+/// What the driver is to do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Output {
+    /// Send this; the answer comes back by [`Producer::handle_answer`].
+    Request(Outbound),
+    /// Compress and checksum this, here or in another thread, and hand the result to [`Producer::handle_sealed`].
+    Seal(SealJob),
+    /// Keep the metadata of this topic: it is in use.
+    UseTopic(Topic),
+    /// What is known of the cluster is out of date.
+    RefreshMetadata,
+    /// A partition has moved (KIP-951).
+    LeaderHint(LeaderHint),
+    /// Everything that was appended before this flush has its result.
+    Flushed(FlushId),
+    /// The producer is closed, and every record has its result.
+    Closed,
+}
+
+impl Producer {
+    /// A producer that sends what is appended to `accumulator`. `rng` draws the jitter of its waits.
+    pub fn new(settings: Settings, accumulator: Arc<Accumulator>, rng: Rng) -> Self {
+        let backoff = Backoff::new(settings.retry_backoff, settings.retry_backoff_max);
+        Self {
+            idempotence: Idempotence::new(settings.is_idempotent, backoff),
+            settings,
+            accumulator,
+            state: State::Running,
+            rng,
+            ids: RequestIds::default(),
+            cluster: Arc::default(),
+            topics: BTreeMap::new(),
+            partitions: Vec::new(),
+            dirty: Vec::new(),
+            brokers: BTreeMap::new(),
+            busy: BTreeSet::new(),
+            in_flight: InFlight::default(),
+            timers: BTreeSet::new(),
+            unsettled: Unsettled::default(),
+            next_job: 0,
+            wants_refresh: false,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Sends everything that was appended so far without further linger; [`Output::Flushed`] follows when all of it
+    /// has its result, good or bad.
+    pub fn flush(&mut self, now: Instant) -> FlushId {
+        self.take_news(now);
+        self.take_everything(now);
+        self.unsettled.flush()
+    }
+
+    /// Takes nothing more in, and sends what there is until `deadline`; then what is left fails. [`Output::Closed`]
+    /// follows at the latest then. A second call may only bring the deadline forward.
+    pub fn close(&mut self, now: Instant, deadline: Instant) {
+        self.accumulator.close(Error::closed().during(Operation::Send));
+        self.take_news(now);
+        self.take_everything(now);
+        match self.state {
+            State::Running => self.state = State::Closing(deadline),
+            State::Closing(earlier) => self.state = State::Closing(earlier.min(deadline)),
+            State::Failed | State::Closed => {
+                self.state = State::Closed;
+                self.outputs.push_back(Output::Closed);
+            }
+        }
+    }
+
+    /// New metadata.
+    pub fn handle_metadata(&mut self, now: Instant, cluster: Arc<Cluster>) {
+        self.cluster = cluster;
+        if self.state.is_alive() {
+            self.take_news(now);
+            self.learn_all();
+        }
+    }
+
+    /// The answer to a request, or the news that there will be none.
+    pub fn handle_answer(&mut self, now: Instant, answer: Answer) {
+        if self.idempotence.is_asked_by(answer.id) {
+            self.identified(now, answer);
+        } else if let Some(request) = self.in_flight.remove(answer.id) {
+            self.answered(now, request, answer);
+        }
+    }
+
+    /// A batch that is sealed, or split.
+    pub fn handle_sealed(&mut self, sealed: Sealed) {
+        let Sealed { slot, number, batches } = sealed;
+        let Some(partition) = self.partitions.get_mut(slot) else { return };
+        let is_it = |batch: &Batch| matches!(batch.content, Content::Away(job) if job == number);
+        let batches = batches.map_err(|cause| {
+            Error::new(ErrorKind::InvalidRecord)
+                .with_detail("the batch could not be sealed")
+                .because(cause)
+                .during(Operation::Produce)
+                .with_partition(&partition.queue.partition)
+        });
+        if let Some(index) = partition.waiting.iter().position(is_it) {
+            match batches {
+                Ok(mut batches) => {
+                    if let (Some(batch), Some(sealed)) =
+                        (partition.waiting.get_mut(index), batches.pop())
+                    {
+                        batch.content = Content::Sealed(sealed);
+                    }
+                }
+                Err(error) => {
+                    if let Some(mut batch) = partition.waiting.remove(index) {
+                        partition.queue.shorten();
+                        batch.fail(error);
+                        self.unsettled.settled(batch.id);
+                    }
+                }
+            }
+        } else if let Some(index) = partition.sent.iter().position(is_it) {
+            match batches {
+                Ok(batches) => {
+                    if let Some(batch) = partition.sent.remove(index) {
+                        self.unsettled.split(batch.id, batches.len());
+                        for (offset, part) in batch.split(batches).into_iter().enumerate() {
+                            partition.sent.insert(index + offset, part);
+                        }
+                    }
+                }
+                Err(error) => {
+                    if let Some(mut batch) = partition.give_up(index) {
+                        batch.fail(error);
+                        self.unsettled.settled(batch.id);
+                    }
+                }
+            }
+        }
+        self.mark(slot);
+    }
+
+    /// Something that [`poll_timeout`](Self::poll_timeout) announced is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(&(at, slot)) = self.timers.first()
+            && at <= now
+        {
+            self.timers.pop_first();
+            if let Some(partition) = self.partitions.get_mut(slot) {
+                partition.timer = None;
+            }
+            self.mark(slot);
+        }
+        for (&node, broker) in &mut self.brokers {
+            if broker.muted_until.is_some_and(|until| until <= now) {
+                broker.muted_until = None;
+                self.busy.insert(node);
+            }
+        }
+        if let State::Closing(deadline) = self.state
+            && deadline <= now
+        {
+            let error = Error::closed().with_detail("closed before it could be sent");
+            self.fail_all(&error);
+        }
+    }
+
+    /// What to do next; `None` when there is nothing until the next event.
+    #[must_use]
+    pub fn poll_output(&mut self, now: Instant) -> Option<Output> {
+        if self.outputs.is_empty() {
+            self.advance(now);
+        }
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) at the latest.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let closing = match self.state {
+            State::Closing(deadline) => Some(deadline),
+            State::Running => None,
+            State::Failed | State::Closed => return None,
+        };
+        let partition = self.timers.first().map(|&(at, _)| at);
+        let muted = self.brokers.values().filter_map(|broker| broker.muted_until).min();
+        [closing, partition, muted, self.idempotence.timeout()].into_iter().flatten().min()
+    }
+
+    /// Looks at all that changed since the last time. Requests are made only when every seal was handed out, so that
+    /// partitions whose batches are sealed at once share one.
+    fn advance(&mut self, now: Instant) {
+        if !self.state.is_alive() {
+            self.conclude();
+            return;
+        }
+        self.take_news(now);
+        if let Some(error) = self.idempotence.refusal().cloned() {
+            self.fail(&error);
+            return;
+        }
+        if self.idempotence.is_due(now) {
+            let id = self.ids.deal();
+            self.idempotence.asked(id);
+            let request = init_producer_id(id, self.settings.request_timeout);
+            self.outputs.push_back(Output::Request(request));
+        }
+        loop {
+            while let Some(slot) = self.dirty.pop() {
+                self.update(now, slot);
+            }
+            if std::mem::take(&mut self.wants_refresh) {
+                self.outputs.push_back(Output::RefreshMetadata);
+            }
+            if !self.outputs.is_empty() || self.busy.is_empty() {
+                break;
+            }
+            for node in std::mem::take(&mut self.busy) {
+                self.drain(now, node);
+            }
+        }
+        self.conclude();
+    }
+
+    /// Reports what is finished.
+    fn conclude(&mut self) {
+        while let Some(id) = self.unsettled.flushed() {
+            self.outputs.push_back(Output::Flushed(id));
+        }
+        let is_closing = matches!(self.state, State::Closing(_));
+        if is_closing && self.unsettled.is_empty() {
+            self.state.become_if_allowed(State::Closed);
+            self.outputs.push_back(Output::Closed);
+        }
+    }
+
+    /// Notes that a partition changed.
+    pub(super) fn mark(&mut self, slot: usize) {
+        if let Some(partition) = self.partitions.get_mut(slot)
+            && !std::mem::replace(&mut partition.is_dirty, true)
+        {
+            self.dirty.push(slot);
+        }
+    }
+
+    pub(super) fn mark_all(&mut self) {
+        for slot in 0..self.partitions.len() {
+            if self.partitions.get(slot).is_some_and(Partition::has_work) {
+                self.mark(slot);
+            }
+        }
+    }
+
+    pub(super) fn rules(&self, now: Instant) -> Rules {
+        Rules {
+            now,
+            linger: self.settings.linger,
+            delivery_timeout: self.settings.delivery_timeout,
+            is_idempotent: self.idempotence.is_on(),
+            identity: self.idempotence.identity(),
+            is_exhausted: self.accumulator.is_exhausted(),
+        }
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        let error = Error::closed().with_detail("the producer was dropped");
+        self.accumulator.close(error.clone());
+        self.fail_all(&error);
+    }
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer")
+            .field("state", &self.state)
+            .field("idempotence", &self.idempotence)
+            .field("topics", &self.topics.len())
+            .field("partitions", &self.partitions.len())
+            .finish_non_exhaustive()
+    }
+}
+

@@ -1,0 +1,218 @@
+//! LZ4's frame format over lz4_flex's blocks, or over those of our own high-compression match finder.
+//!
+//! The frame layer is ours because the crate's copies every block once more each way, and because of the wrong header
+//! checksum of Kafka's early messages.
+
+mod hc;
+mod xxh32;
+
+use lz4_flex::block::{
+    CompressTable, compress_into_with_table, decompress_into_with_dict, get_maximum_output_size,
+};
+
+use self::hc::MatchFinder;
+use self::xxh32::xxh32;
+use super::Refusal;
+use super::output::Output;
+
+/// Compresses; keeps its tables.
+#[derive(Default)]
+pub(super) struct Encoder {
+    fast: Option<CompressTable>,
+    high: MatchFinder,
+}
+
+impl Encoder {
+    /// Java's client takes the fast compressor at the default level, 9, and the high-compression one at every other.
+    pub(super) fn compress(
+        &mut self,
+        level: i32,
+        input: &[u8],
+        output: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
+        output.extend_from_slice(&HEADER);
+        for block in input.chunks(BLOCK_BYTES) {
+            let start = output.len();
+            output.resize(start + LENGTH_BYTES + get_maximum_output_size(block.len()), 0);
+            let (length, place) = output
+                .get_mut(start..)
+                .and_then(|place| place.split_first_chunk_mut())
+                .ok_or(Refusal::Failed)?;
+            let written = if level == DEFAULT_LEVEL {
+                let table = self.fast.get_or_insert_with(CompressTable::large);
+                compress_into_with_table(block, place, table).map_err(|_| Refusal::Failed)?
+            } else {
+                self.high.compress(level, block, place)
+            };
+            if written < block.len() {
+                *length = (written as u32).to_le_bytes();
+                output.truncate(start + LENGTH_BYTES + written);
+            } else {
+                *length = (block.len() as u32 | STORED).to_le_bytes();
+                output.truncate(start + LENGTH_BYTES);
+                output.extend_from_slice(block);
+            }
+        }
+        output.extend_from_slice(&END);
+        Ok(())
+    }
+}
+
+/// Decompresses; LZ4 needs no context.
+#[derive(Default)]
+pub(super) struct Decoder;
+
+impl Decoder {
+    pub(super) fn decompress(
+        &mut self,
+        input: &[u8],
+        output: &mut Output<'_>,
+    ) -> Result<(), Refusal> {
+        frame(input, output, true)
+    }
+
+    /// As [`decompress`](Self::decompress), for messages of format 0: early clients computed the header's checksum
+    /// over the wrong bytes, and readers have not checked it since (KAFKA-3160).
+    pub(super) fn decompress_magic_0(
+        &mut self,
+        input: &[u8],
+        output: &mut Output<'_>,
+    ) -> Result<(), Refusal> {
+        frame(input, output, false)
+    }
+}
+
+/// Reads one frame; what follows it is ignored, as Java does.
+fn frame(input: &[u8], output: &mut Output<'_>, check_header: bool) -> Result<(), Refusal> {
+    let mut rest = input;
+    let start = output.produced();
+    let descriptor = Descriptor::take(&mut rest, check_header).ok_or(Refusal::Corrupt)?;
+    loop {
+        let length = u32::from_le_bytes(take(&mut rest)?);
+        if length == 0 {
+            break;
+        }
+        let stored = length & STORED != 0;
+        let length = (length & !STORED) as usize;
+        if length > descriptor.block_bytes_max {
+            return Err(Refusal::Corrupt);
+        }
+        let (block, after) = rest.split_at_checked(length).ok_or(Refusal::Corrupt)?;
+        rest = after;
+        if descriptor.block_checksums && u32::from_le_bytes(take(&mut rest)?) != xxh32(block) {
+            return Err(Refusal::Corrupt);
+        }
+        if stored {
+            output.extend(block)?;
+            continue;
+        }
+        let possible = length.saturating_mul(RATIO_MAX).min(descriptor.block_bytes_max);
+        let fits = possible <= output.left();
+        output.fill(possible, |before, place| {
+            // A block of its own gets no history. The refusal of one that does not fit into what is left is the
+            // limit's, not the data's.
+            let history = if descriptor.blocks_depend { window(before, start) } else { &[] };
+            let refusal = if fits { Refusal::Corrupt } else { Refusal::TooLarge };
+            decompress_into_with_dict(block, place, history).map_err(|_| refusal)
+        })?;
+    }
+    let content = output.written().get(start..).unwrap_or_default();
+    if descriptor.content_bytes.is_some_and(|stated| stated != content.len() as u64) {
+        return Err(Refusal::Corrupt);
+    }
+    if descriptor.content_checksum && u32::from_le_bytes(take(&mut rest)?) != xxh32(content) {
+        return Err(Refusal::Corrupt);
+    }
+    Ok(())
+}
+
+/// What a frame says of itself.
+struct Descriptor {
+    blocks_depend: bool,
+    block_checksums: bool,
+    block_bytes_max: usize,
+    content_bytes: Option<u64>,
+    content_checksum: bool,
+}
+
+impl Descriptor {
+    fn take(rest: &mut &[u8], check_header: bool) -> Option<Self> {
+        let magic: [u8; 4] = take(rest).ok()?;
+        if magic != MAGIC {
+            return None;
+        }
+        let whole = *rest;
+        let [flags, sizes] = take(rest).ok()?;
+        // Version 1, no reserved bit, no dictionary, which Kafka has no way to name.
+        if flags >> 6 != 1 || flags & 0x03 != 0 || sizes & 0x8f != 0 {
+            return None;
+        }
+        let block_bytes_max = match sizes >> 4 {
+            4 => 64 << 10,
+            5 => 256 << 10,
+            6 => 1 << 20,
+            7 => 4 << 20,
+            _ => return None,
+        };
+        let content_bytes = match flags & 0x08 {
+            0 => None,
+            _ => Some(u64::from_le_bytes(take(rest).ok()?)),
+        };
+        let covered = whole.get(..whole.len() - rest.len())?;
+        let [checksum] = take(rest).ok()?;
+        if check_header && checksum != (xxh32(covered) >> 8) as u8 {
+            return None;
+        }
+        Some(Self {
+            blocks_depend: flags & 0x20 == 0,
+            block_checksums: flags & 0x10 != 0,
+            block_bytes_max,
+            content_bytes,
+            content_checksum: flags & 0x04 != 0,
+        })
+    }
+}
+
+/// The last 64 KiB of a frame's output, which a block may copy from.
+fn window(before: &[u8], frame_start: usize) -> &[u8] {
+    let start = before.len().saturating_sub(BLOCK_BYTES).max(frame_start);
+    before.get(start..).unwrap_or_default()
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], Refusal> {
+    let (field, after) = rest.split_first_chunk().ok_or(Refusal::Corrupt)?;
+    *rest = after;
+    Ok(*field)
+}
+
+const DEFAULT_LEVEL: i32 = 9;
+
+/// Java's and ours; also how far back a match may reach.
+const BLOCK_BYTES: usize = 64 << 10;
+
+const LENGTH_BYTES: usize = 4;
+
+/// Marks a block's length: the block is not compressed.
+const STORED: u32 = 1 << 31;
+
+/// The best that LZ4 can do is 255 bytes for one more byte of a match's length.
+const RATIO_MAX: usize = 256;
+
+const MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
+
+/// Version 1, independent blocks of at most 64 KiB, no checksums but that of the two bytes, as Java's client writes it.
+const HEADER: [u8; 7] = [0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82];
+
+/// A block of no bytes.
+const END: [u8; 4] = [0; 4];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_s_checksum_is_that_of_its_bytes() {
+        let [.., flags, sizes, checksum] = HEADER;
+        assert_eq!((xxh32(&[flags, sizes]) >> 8) as u8, checksum);
+    }
+}

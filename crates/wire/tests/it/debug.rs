@@ -1,0 +1,154 @@
+//! Reads back what `Debug` shows of a message.
+//!
+//! So the fields of a message can be held against Kafka's own JSON without a line of JSON in the library.
+
+use serde_json::{Map, Number, Value};
+
+/// The message as JSON: structures are objects, newtypes what they hold, bytes base64, uuids as Kafka shows them.
+pub(crate) fn parse(text: &str) -> Value {
+    let mut parser = Parser { rest: text };
+    let value = parser.value();
+    assert_eq!(parser.rest, "", "all of it was read");
+    value
+}
+
+struct Parser<'a> {
+    rest: &'a str,
+}
+
+impl Parser<'_> {
+    fn value(&mut self) -> Value {
+        match self.peek() {
+            '"' => Value::String(String::from_utf8(self.quoted()).unwrap()),
+            'b' if self.rest.starts_with("b\"") => {
+                self.expect("b");
+                Value::String(base64(&self.quoted(), STANDARD, true))
+            }
+            '[' => self.list('[', ']'),
+            c if c == '-' || c.is_ascii_digit() => {
+                let number = self.word();
+                let whole = number.parse::<i64>().map(Number::from);
+                Value::Number(
+                    whole.unwrap_or_else(|_| Number::from_f64(number.parse().unwrap()).unwrap()),
+                )
+            }
+            _ => self.named(),
+        }
+    }
+
+    /// `None`, `true`, `Name { field: value }`, `Name(value)`.
+    fn named(&mut self) -> Value {
+        let name = self.word();
+        if self.rest.starts_with(" {") {
+            self.expect(" { ");
+            let mut fields = Map::new();
+            loop {
+                let field = self.word();
+                self.expect(": ");
+                fields.insert(field, self.value());
+                if !self.rest.starts_with(", ") {
+                    break;
+                }
+                self.expect(", ");
+            }
+            self.expect(" }");
+            return Value::Object(fields);
+        }
+        if self.rest.starts_with('(') {
+            let Value::Array(mut values) = self.list('(', ')') else { unreachable!() };
+            let value = values.pop().unwrap();
+            assert!(values.is_empty(), "{name} holds one value");
+            return if name == "Uuid" { uuid(&value) } else { value };
+        }
+        match name.as_str() {
+            "None" => Value::Null,
+            "true" => Value::Bool(true),
+            "false" => Value::Bool(false),
+            // A structure without fields.
+            _ => Value::Object(Map::new()),
+        }
+    }
+
+    fn list(&mut self, open: char, close: char) -> Value {
+        self.expect(open.encode_utf8(&mut [0; 4]));
+        let mut values = Vec::new();
+        while self.peek() != close {
+            values.push(self.value());
+            if self.rest.starts_with(", ") {
+                self.expect(", ");
+            }
+        }
+        self.expect(close.encode_utf8(&mut [0; 4]));
+        Value::Array(values)
+    }
+
+    fn quoted(&mut self) -> Vec<u8> {
+        self.expect("\"");
+        let mut bytes = Vec::new();
+        loop {
+            match self.next() {
+                '"' => return bytes,
+                '\\' => match self.next() {
+                    'x' => {
+                        let (digits, rest) = self.rest.split_at(2);
+                        self.rest = rest;
+                        bytes.push(u8::from_str_radix(digits, 16).unwrap());
+                    }
+                    '0' => bytes.push(0),
+                    'n' => bytes.push(b'\n'),
+                    'r' => bytes.push(b'\r'),
+                    't' => bytes.push(b'\t'),
+                    other => bytes.extend(other.encode_utf8(&mut [0; 4]).bytes()),
+                },
+                other => bytes.extend(other.encode_utf8(&mut [0; 4]).bytes()),
+            }
+        }
+    }
+
+    fn word(&mut self) -> String {
+        let ends = |c: char| !(c.is_alphanumeric() || "_.-#".contains(c));
+        let (word, rest) = self.rest.split_at(self.rest.find(ends).unwrap_or(self.rest.len()));
+        self.rest = rest;
+        word.to_owned()
+    }
+
+    fn peek(&self) -> char {
+        self.rest.chars().next().unwrap()
+    }
+
+    fn next(&mut self) -> char {
+        let c = self.peek();
+        self.rest = &self.rest[c.len_utf8()..];
+        c
+    }
+
+    fn expect(&mut self, text: &str) {
+        self.rest = self.rest.strip_prefix(text).unwrap_or_else(|| {
+            panic!("expected {text:?} at {:?}", &self.rest.chars().take(40).collect::<String>())
+        });
+    }
+}
+
+fn uuid(bytes: &Value) -> Value {
+    let bytes: Vec<u8> = serde_json::from_value(bytes.clone()).unwrap();
+    Value::String(base64(&bytes, URL, false))
+}
+
+fn base64(bytes: &[u8], last: [char; 2], padded: bool) -> String {
+    let digits: Vec<char> = ('A'..='Z').chain('a'..='z').chain('0'..='9').chain(last).collect();
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let bits = chunk.iter().fold(0u32, |bits, b| bits << 8 | u32::from(*b));
+        let bits = bits << (8 * (3 - chunk.len()));
+        for digit in 0..=chunk.len() {
+            text.push(digits[(bits >> (18 - 6 * digit)) as usize & 63]);
+        }
+        if padded {
+            text.extend(std::iter::repeat_n('=', 3 - chunk.len()));
+        }
+    }
+    text
+}
+
+const STANDARD: [char; 2] = ['+', '/'];
+const URL: [char; 2] = ['-', '_'];
