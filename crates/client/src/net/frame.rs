@@ -56,6 +56,11 @@ impl Frames {
         missing.min(self.buffer.len().max(BELIEVED_BYTES)).max(READ_BYTES_MIN)
     }
 
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     fn end(&self) -> io::Error {
         let is_between = self.buffer.is_empty();
         let what =
