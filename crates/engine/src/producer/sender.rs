@@ -331,4 +331,3 @@ impl fmt::Debug for Producer {
             .finish_non_exhaustive()
     }
 }
-
