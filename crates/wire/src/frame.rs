@@ -63,6 +63,13 @@ impl Frame {
     }
 }
 
+/// Bytes that are a whole frame already, their length among them, or shall be taken for one.
+impl From<Bytes> for Frame {
+    fn from(bytes: Bytes) -> Self {
+        Self { len: bytes.len(), parts: vec![bytes] }
+    }
+}
+
 /// What stands before a request.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
