@@ -1,2 +1,31 @@
 //! An Apache Kafka cluster in the process.
 #![forbid(unsafe_code)]
+
+mod api;
+mod clock;
+mod cluster;
+mod connection;
+mod fault;
+mod fetch;
+mod group;
+mod journal;
+mod node;
+mod settings;
+mod shell;
+mod state;
+mod storage;
+mod ticket;
+mod timers;
+mod topic;
+
+pub use cluster::{
+    Cluster, CommandError, GroupView, MemberView, OpenError, Output, PartitionView, StoredBatch,
+    StoredRecord,
+};
+pub use connection::ConnectionId;
+pub use fault::{Condition, Fault, FaultId, FaultRule, on, on_any};
+pub use group::{Committed, GroupState};
+pub use journal::{AcceptedBatch, AcceptedCommit, Journal, SeenRequest};
+pub use node::NodeStatus;
+pub use settings::{NodeSettings, Settings, TopicSettings};
+pub use shell::{Broker, Builder};

@@ -1,0 +1,88 @@
+//! ApiVersions (key 18), versions 0-5.
+//!
+//! Lists what is answered. A version above the newest is answered in version 0 with UNSUPPORTED_VERSION and the
+//! range of this API, so that the client can ask again. Version 5 checks cluster and node id (KIP-1242).
+//!
+//! Notes: Produce is listed from version 0 on although 0-2 are refused (KAFKA-18659). The finalized features are
+//! those of a cluster without transactions V2.
+
+use milena_types::{ApiKey, ErrorCode};
+use milena_wire::Response;
+use milena_wire::messages::api_versions_request::ApiVersionsRequest;
+use milena_wire::messages::api_versions_response::{
+    ApiVersion, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
+};
+
+use super::{APIS, Call, Outcome, Versions};
+use crate::state::State;
+
+pub(super) const VERSIONS: Versions = Versions::new(0, 5);
+
+pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &ApiVersionsRequest) -> Outcome {
+    if call.version >= 3 && !is_legal_software(request) {
+        return Outcome::Answer(error(request, ErrorCode::INVALID_REQUEST));
+    }
+    let cluster_differs =
+        request.cluster_id.as_ref().is_some_and(|id| *id != *state.settings.cluster_id);
+    let node_differs = request.node_id >= 0 && request.node_id != call.node.get();
+    if call.version >= 5 && (cluster_differs || node_differs) {
+        return Outcome::Answer(error(request, ErrorCode::REBOOTSTRAP_REQUIRED));
+    }
+    let features = FEATURES.iter();
+    let supported = features.clone().map(|(name, max)| SupportedFeatureKey {
+        name: (*name).into(),
+        min_version: if *name == "metadata.version" { METADATA_VERSION_MIN } else { 0 },
+        max_version: *max,
+    });
+    let finalized = features.map(|(name, max)| FinalizedFeatureKey {
+        name: (*name).into(),
+        max_version_level: *max,
+        min_version_level: *max,
+    });
+    let response = ApiVersionsResponse {
+        api_keys: api_keys(),
+        supported_features: supported.collect(),
+        finalized_features_epoch: 0,
+        finalized_features: finalized.collect(),
+        ..Default::default()
+    };
+    Outcome::Answer(response.into())
+}
+
+pub(super) fn error(_: &ApiVersionsRequest, code: ErrorCode) -> Response {
+    ApiVersionsResponse { error_code: code, api_keys: api_keys(), ..Default::default() }.into()
+}
+
+/// The answer to a version that is not known here, to be written in version 0.
+pub(crate) fn unsupported() -> Response {
+    let range = api_keys().into_iter().filter(|api| api.api_key == ApiKey::API_VERSIONS.get());
+    let error_code = ErrorCode::UNSUPPORTED_VERSION;
+    ApiVersionsResponse { error_code, api_keys: range.collect(), ..Default::default() }.into()
+}
+
+fn api_keys() -> Vec<ApiVersion> {
+    let entry = |(key, versions): &(ApiKey, Versions)| ApiVersion {
+        api_key: key.get(),
+        min_version: if *key == ApiKey::PRODUCE { 0 } else { versions.min },
+        max_version: versions.max,
+    };
+    APIS.iter().map(entry).collect()
+}
+
+/// Letters, digits, `.` and `-`, beginning and ending with a letter or digit, as Kafka's pattern says (KIP-511).
+fn is_legal_software(request: &ApiVersionsRequest) -> bool {
+    let is_legal = |text: &str| {
+        let is_edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+        let bytes = text.as_bytes();
+        is_edge(bytes.first())
+            && is_edge(bytes.last())
+            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
+    };
+    is_legal(&request.client_software_name) && is_legal(&request.client_software_version)
+}
+
+/// Features and the level they are at.
+const FEATURES: &[(&str, i16)] = &[("metadata.version", 29)];
+
+/// 3.3-IV3, the oldest that Kafka 4 knows.
+const METADATA_VERSION_MIN: i16 = 7;

@@ -1,0 +1,71 @@
+//! CreatePartitions (key 37), versions 0-3.
+//!
+//! Raises the number of a topic's partitions, or with `validate_only` says whether it could.
+//!
+//! Notes: any node answers.
+
+use milena_types::{ErrorCode, NodeId, Topic};
+use milena_wire::Response;
+use milena_wire::messages::create_partitions_request::{
+    CreatePartitionsRequest, CreatePartitionsTopic,
+};
+use milena_wire::messages::create_partitions_response::{
+    CreatePartitionsResponse, CreatePartitionsTopicResult,
+};
+
+use super::{Call, Outcome, Versions};
+use crate::state::{Refused, State};
+
+pub(super) const VERSIONS: Versions = Versions::new(0, 3);
+
+pub(super) fn handle(
+    state: &mut State,
+    call: &Call<'_>,
+    request: &CreatePartitionsRequest,
+) -> Outcome {
+    let mut results = Vec::with_capacity(request.topics.len());
+    for topic in &request.topics {
+        let raised = raise(state, call, topic, request.validate_only);
+        results.push(answer(topic, raised.err()));
+    }
+    Outcome::Answer(CreatePartitionsResponse { results, ..Default::default() }.into())
+}
+
+pub(super) fn error(request: &CreatePartitionsRequest, code: ErrorCode) -> Response {
+    let refused = || Some(Refused::new(code, ""));
+    let results = request.topics.iter().map(|topic| answer(topic, refused())).collect();
+    CreatePartitionsResponse { results, ..Default::default() }.into()
+}
+
+fn raise(
+    state: &mut State,
+    call: &Call<'_>,
+    topic: &CreatePartitionsTopic,
+    validate_only: bool,
+) -> Result<(), Refused> {
+    let assignments = topic.assignments.as_ref().map(|assignments| {
+        let nodes = |ids: &[i32]| ids.iter().copied().map(NodeId::new).collect();
+        assignments.iter().map(|assignment| nodes(&assignment.broker_ids)).collect()
+    });
+    let added = state.plan_partitions(&topic.name, topic.count, assignments)?;
+    if validate_only {
+        return Ok(());
+    }
+    if let Some(topic) = state.topics.get_mut(&Topic::from(&*topic.name)) {
+        topic.partitions.extend(added);
+    }
+    state.settle(call.now);
+    Ok(())
+}
+
+fn answer(topic: &CreatePartitionsTopic, refused: Option<Refused>) -> CreatePartitionsTopicResult {
+    let (error_code, message) = match refused {
+        Some(Refused { code, message }) => (code, Some(message)),
+        None => (ErrorCode::NONE, None),
+    };
+    CreatePartitionsTopicResult {
+        name: topic.name.clone(),
+        error_code,
+        error_message: message.map(Into::into),
+    }
+}

@@ -1,0 +1,123 @@
+//! CreateTopics (key 19), versions 2-7.
+//!
+//! Creates each topic, or with `validate_only` says whether it could. Partitions and replication factor -1 take the
+//! cluster's default. From version 5 on the answer has the topic's configuration.
+//!
+//! Notes: any node answers, as KRaft brokers forward to the controller. A topic is there before the answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use milena_types::{ErrorCode, NodeId, Uuid};
+use milena_wire::messages::create_topics_request::{CreatableTopic, CreateTopicsRequest};
+use milena_wire::messages::create_topics_response::{
+    CreatableTopicConfigs, CreatableTopicResult, CreateTopicsResponse,
+};
+use milena_wire::{ByteString, Response};
+
+use super::describe_configs::{DEFAULT_CONFIG, DYNAMIC_TOPIC_CONFIG};
+use super::{Call, Outcome, Versions};
+use crate::state::{NewTopic, Refused, State};
+use crate::topic::{TopicConfig, TopicState};
+
+pub(super) const VERSIONS: Versions = Versions::new(2, 7);
+
+pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &CreateTopicsRequest) -> Outcome {
+    let mut seen = BTreeSet::new();
+    let mut twice = BTreeSet::new();
+    for topic in &request.topics {
+        if !seen.insert(&*topic.name) {
+            twice.insert(&*topic.name);
+        }
+    }
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in &request.topics {
+        let created = if twice.contains(&*topic.name) {
+            Err(Refused::new(ErrorCode::INVALID_REQUEST, "Duplicate topic name."))
+        } else {
+            create(state, call, topic, request.validate_only)
+        };
+        topics.push(match created {
+            Ok(created) => answer(topic, &created, request.validate_only),
+            Err(refused) => failure(topic, refused.code, Some(refused.message)),
+        });
+    }
+    Outcome::Answer(CreateTopicsResponse { topics, ..Default::default() }.into())
+}
+
+pub(super) fn error(request: &CreateTopicsRequest, code: ErrorCode) -> Response {
+    let topics = request.topics.iter().map(|topic| failure(topic, code, None)).collect();
+    CreateTopicsResponse { topics, ..Default::default() }.into()
+}
+
+fn create(
+    state: &mut State,
+    call: &Call<'_>,
+    topic: &CreatableTopic,
+    validate_only: bool,
+) -> Result<TopicState, Refused> {
+    let decides = !topic.assignments.is_empty();
+    if decides && (topic.num_partitions != -1 || topic.replication_factor != -1) {
+        let message = "A manual partition assignment was given along with a number of partitions or replicas.";
+        return Err(Refused::new(ErrorCode::INVALID_REQUEST, message));
+    }
+    let assignments = topic.assignments.iter().map(|one| {
+        (one.partition_index, one.broker_ids.iter().copied().map(NodeId::new).collect())
+    });
+    let config = topic.configs.iter().filter_map(|config| {
+        config.value.as_ref().map(|value| (config.name.to_string(), value.to_string()))
+    });
+    let new = NewTopic {
+        name: topic.name.to_string(),
+        partitions: Some(topic.num_partitions).filter(|partitions| *partitions != -1),
+        replication_factor: Some(topic.replication_factor).filter(|factor| *factor != -1),
+        assignments: assignments.collect::<BTreeMap<_, _>>(),
+        config: config.collect(),
+        is_internal: false,
+    };
+    if validate_only {
+        return state.plan_topic(&new);
+    }
+    state.create_topic(call.now, &new)?;
+    let created = state.topics.get(new.name.as_str()).cloned();
+    created
+        .ok_or_else(|| Refused::new(ErrorCode::UNKNOWN_SERVER_ERROR, "the topic is gone already"))
+}
+
+fn answer(
+    topic: &CreatableTopic,
+    created: &TopicState,
+    validate_only: bool,
+) -> CreatableTopicResult {
+    let configs = TopicConfig::DEFINITIONS.iter().map(|definition| {
+        let set = created.config.overrides().get(definition.name);
+        CreatableTopicConfigs {
+            name: definition.name.into(),
+            value: Some(set.map_or(definition.default, String::as_str).into()),
+            read_only: false,
+            config_source: if set.is_some() { DYNAMIC_TOPIC_CONFIG } else { DEFAULT_CONFIG },
+            is_sensitive: false,
+        }
+    });
+    CreatableTopicResult {
+        name: topic.name.clone(),
+        topic_id: if validate_only { Uuid::ZERO } else { created.id },
+        num_partitions: i32::try_from(created.partitions.len()).unwrap_or(-1),
+        replication_factor: i16::try_from(created.replication_factor()).unwrap_or(-1),
+        configs: Some(configs.collect()),
+        ..Default::default()
+    }
+}
+
+fn failure(
+    topic: &CreatableTopic,
+    code: ErrorCode,
+    message: Option<String>,
+) -> CreatableTopicResult {
+    CreatableTopicResult {
+        name: topic.name.clone(),
+        error_code: code,
+        error_message: message.map(ByteString::from),
+        configs: Some(Vec::new()),
+        ..Default::default()
+    }
+}

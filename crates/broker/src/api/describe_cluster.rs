@@ -1,0 +1,49 @@
+//! DescribeCluster (key 60), versions 0-2.
+//!
+//! The cluster's name, its controller and its nodes; from version 2 on those too that are fenced, if asked for.
+//!
+//! Notes: controllers cannot be asked for (endpoint type 2), as with a broker of Kafka.
+
+use milena_types::{ErrorCode, NodeId};
+use milena_wire::messages::describe_cluster_request::DescribeClusterRequest;
+use milena_wire::messages::describe_cluster_response::{
+    DescribeClusterBroker, DescribeClusterResponse,
+};
+use milena_wire::{ByteString, Response};
+
+use super::{AUTHORIZED_CLUSTER, Call, Outcome, UNASKED, Versions};
+use crate::node::Node;
+use crate::state::State;
+
+pub(super) const VERSIONS: Versions = Versions::new(0, 2);
+
+pub(super) fn handle(state: &mut State, _: &Call<'_>, request: &DescribeClusterRequest) -> Outcome {
+    if request.endpoint_type != BROKERS {
+        return Outcome::Answer(error(request, ErrorCode::MISMATCHED_ENDPOINT_TYPE));
+    }
+    let describe = |node: &Node| DescribeClusterBroker {
+        broker_id: node.id.get(),
+        host: node.host.clone().into(),
+        port: node.port.into(),
+        rack: node.rack.clone().map(ByteString::from),
+        is_fenced: !node.is_registered,
+    };
+    let nodes =
+        state.nodes.iter().filter(|node| node.is_registered || request.include_fenced_brokers);
+    let asks = request.include_cluster_authorized_operations;
+    let response = DescribeClusterResponse {
+        endpoint_type: BROKERS,
+        cluster_id: state.settings.cluster_id.clone().into(),
+        controller_id: state.nodes.controller().map_or(-1, NodeId::get),
+        brokers: nodes.map(describe).collect(),
+        cluster_authorized_operations: if asks { AUTHORIZED_CLUSTER } else { UNASKED },
+        ..Default::default()
+    };
+    Outcome::Answer(response.into())
+}
+
+pub(super) fn error(_: &DescribeClusterRequest, code: ErrorCode) -> Response {
+    DescribeClusterResponse { error_code: code, ..Default::default() }.into()
+}
+
+const BROKERS: i8 = 1;

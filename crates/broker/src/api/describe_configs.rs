@@ -1,0 +1,192 @@
+//! DescribeConfigs (key 32), versions 1-4.
+//!
+//! The configuration of topics and brokers, with where each value comes from.
+//!
+//! Notes: a broker's list is short: what this cluster has a counterpart for. Loggers, groups and client metrics are
+//! answered by INVALID_REQUEST. There is no documentation in the answer.
+
+use milena_types::ErrorCode;
+use milena_wire::Response;
+use milena_wire::messages::describe_configs_request::{
+    DescribeConfigsRequest, DescribeConfigsResource,
+};
+use milena_wire::messages::describe_configs_response::{
+    DescribeConfigsResourceResult, DescribeConfigsResponse, DescribeConfigsResult,
+    DescribeConfigsSynonym,
+};
+
+use super::{Call, Outcome, Versions};
+use crate::state::{Refused, State};
+use crate::topic::{ConfigKind, Definition, TopicConfig};
+
+pub(super) const VERSIONS: Versions = Versions::new(1, 4);
+
+/// Where a value comes from: set for the topic.
+pub(super) const DYNAMIC_TOPIC_CONFIG: i8 = 1;
+/// Set when the broker was started.
+const STATIC_BROKER_CONFIG: i8 = 4;
+/// By default.
+pub(super) const DEFAULT_CONFIG: i8 = 5;
+
+/// The kinds of resources.
+pub(super) const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+
+pub(super) fn handle(state: &mut State, _: &Call<'_>, request: &DescribeConfigsRequest) -> Outcome {
+    let results = request.resources.iter().map(|resource| {
+        let described = describe(state, resource);
+        answer(resource, described, request.include_synonyms)
+    });
+    Outcome::Answer(
+        DescribeConfigsResponse { results: results.collect(), ..Default::default() }.into(),
+    )
+}
+
+pub(super) fn error(request: &DescribeConfigsRequest, code: ErrorCode) -> Response {
+    let refused = || Err(Refused::new(code, ""));
+    let results =
+        request.resources.iter().map(|resource| answer(resource, refused(), false)).collect();
+    DescribeConfigsResponse { results, ..Default::default() }.into()
+}
+
+/// One value and where it comes from.
+struct Entry {
+    name: &'static str,
+    kind: ConfigKind,
+    value: String,
+    source: i8,
+    read_only: bool,
+    /// From the strongest to the weakest.
+    synonyms: Vec<(&'static str, String, i8)>,
+}
+
+fn describe(state: &State, resource: &DescribeConfigsResource) -> Result<Vec<Entry>, Refused> {
+    let is_asked = |entry: &Entry| match &resource.configuration_keys {
+        None => true,
+        // Kafka's own tools send an empty list where they mean all.
+        Some(keys) => keys.is_empty() || keys.iter().any(|key| **key == *entry.name),
+    };
+    let entries = match resource.resource_type {
+        TOPIC => topic_entries(state, &resource.resource_name)?,
+        BROKER => broker_entries(state, &resource.resource_name)?,
+        _ => return Err(Refused::new(ErrorCode::INVALID_REQUEST, "Unsupported resource type")),
+    };
+    Ok(entries.into_iter().filter(is_asked).collect())
+}
+
+fn topic_entries(state: &State, name: &str) -> Result<Vec<Entry>, Refused> {
+    let unknown = || {
+        let message = "This server does not host this topic-partition.";
+        Refused::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message)
+    };
+    let config = &state.topics.get(name).ok_or_else(unknown)?.config;
+    let entry = |definition: &Definition| {
+        let set = config.overrides().get(definition.name);
+        let default =
+            definition.synonym.map(|name| (name, definition.default.to_owned(), DEFAULT_CONFIG));
+        let own = set.map(|value| (definition.name, value.clone(), DYNAMIC_TOPIC_CONFIG));
+        Entry {
+            name: definition.name,
+            kind: definition.kind,
+            value: set.map_or(definition.default, String::as_str).to_owned(),
+            source: if set.is_some() { DYNAMIC_TOPIC_CONFIG } else { DEFAULT_CONFIG },
+            read_only: false,
+            synonyms: own.into_iter().chain(default).collect(),
+        }
+    };
+    Ok(TopicConfig::DEFINITIONS.iter().map(entry).collect())
+}
+
+fn broker_entries(state: &State, name: &str) -> Result<Vec<Entry>, Refused> {
+    let node = state.nodes.iter().find(|node| node.id.to_string() == name);
+    let Some(node) = node else {
+        // The empty name is the default of all brokers, for which nothing is set.
+        if name.is_empty() {
+            return Ok(Vec::new());
+        }
+        let message =
+            format!("Unexpected broker id, expected one of the cluster's, but received {name}");
+        return Err(Refused::new(ErrorCode::INVALID_REQUEST, message));
+    };
+    let settings = &state.settings;
+    let listener = format!("PLAINTEXT://{}:{}", node.host, node.port);
+    let milliseconds = |duration: std::time::Duration| duration.as_millis().to_string();
+    let values = [
+        ("advertised.listeners", ConfigKind::List, listener),
+        ("auto.create.topics.enable", ConfigKind::Boolean, settings.auto_create_topics.to_string()),
+        ("broker.id", ConfigKind::Int, node.id.to_string()),
+        ("broker.rack", ConfigKind::String, node.rack.clone().unwrap_or_default()),
+        (
+            "default.replication.factor",
+            ConfigKind::Int,
+            settings.replication_factor_default.to_string(),
+        ),
+        ("fetch.max.bytes", ConfigKind::Int, settings.fetch_bytes_max.to_string()),
+        (
+            "group.initial.rebalance.delay.ms",
+            ConfigKind::Int,
+            milliseconds(settings.initial_rebalance_delay),
+        ),
+        (
+            "group.max.session.timeout.ms",
+            ConfigKind::Int,
+            milliseconds(settings.session_timeout_max),
+        ),
+        ("group.max.size", ConfigKind::Int, settings.group_size_max.to_string()),
+        (
+            "group.min.session.timeout.ms",
+            ConfigKind::Int,
+            milliseconds(settings.session_timeout_min),
+        ),
+        ("node.id", ConfigKind::Int, node.id.to_string()),
+        ("num.partitions", ConfigKind::Int, settings.partitions_default.to_string()),
+        (
+            "offset.metadata.max.bytes",
+            ConfigKind::Int,
+            settings.offset_metadata_bytes_max.to_string(),
+        ),
+        ("socket.request.max.bytes", ConfigKind::Int, settings.frame_bytes_max.to_string()),
+    ];
+    let entry = |(name, kind, value): (&'static str, ConfigKind, String)| Entry {
+        name,
+        kind,
+        synonyms: vec![(name, value.clone(), STATIC_BROKER_CONFIG)],
+        value,
+        source: STATIC_BROKER_CONFIG,
+        read_only: true,
+    };
+    Ok(values.into_iter().map(entry).collect())
+}
+
+fn answer(
+    resource: &DescribeConfigsResource,
+    described: Result<Vec<Entry>, Refused>,
+    with_synonyms: bool,
+) -> DescribeConfigsResult {
+    let (error_code, message, entries) = match described {
+        Ok(entries) => (ErrorCode::NONE, None, entries),
+        Err(Refused { code, message }) => (code, Some(message), Vec::new()),
+    };
+    let synonym = |(name, value, source): (&'static str, String, i8)| DescribeConfigsSynonym {
+        name: name.into(),
+        value: Some(value.into()),
+        source,
+    };
+    let config = |entry: Entry| DescribeConfigsResourceResult {
+        name: entry.name.into(),
+        value: Some(entry.value.into()),
+        read_only: entry.read_only,
+        config_source: entry.source,
+        is_sensitive: false,
+        synonyms: entry.synonyms.into_iter().filter(|_| with_synonyms).map(synonym).collect(),
+        config_type: entry.kind as i8,
+        documentation: None,
+    };
+    DescribeConfigsResult {
+        error_code,
+        error_message: message.map(Into::into),
+        resource_type: resource.resource_type,
+        resource_name: resource.resource_name.clone(),
+        configs: entries.into_iter().map(config).collect(),
+    }
+}

@@ -1,0 +1,76 @@
+//! DescribeGroups (key 15), versions 0-6.
+//!
+//! State, assignor, members, subscriptions and assignments of classic groups.
+//!
+//! Notes: a group that is not there is `Dead`, and from version 6 on GROUP_ID_NOT_FOUND (KIP-1043).
+
+use bytes::Bytes;
+use milena_types::ErrorCode;
+use milena_wire::messages::describe_groups_request::DescribeGroupsRequest;
+use milena_wire::messages::describe_groups_response::{
+    DescribeGroupsResponse, DescribedGroup, DescribedGroupMember,
+};
+use milena_wire::{ByteString, Response};
+
+use super::{AUTHORIZED_GROUP, Call, Outcome, UNASKED, Versions};
+use crate::group::{Group, GroupState, Member};
+use crate::state::State;
+
+pub(super) const VERSIONS: Versions = Versions::new(0, 6);
+
+pub(super) fn handle(
+    state: &mut State,
+    call: &Call<'_>,
+    request: &DescribeGroupsRequest,
+) -> Outcome {
+    let groups = request.groups.iter().map(|id| {
+        if let Err(code) = state.check_coordinator(call.node, id) {
+            return failure(id, code);
+        }
+        let group = match state.groups.get(&**id) {
+            Some(group) => describe(id, group),
+            None if call.version >= 6 => DescribedGroup {
+                group_state: "Dead".into(),
+                error_message: Some(format!("Group {id} not found.").into()),
+                ..failure(id, ErrorCode::GROUP_ID_NOT_FOUND)
+            },
+            None => DescribedGroup { group_state: "Dead".into(), ..failure(id, ErrorCode::NONE) },
+        };
+        let authorized_operations =
+            if request.include_authorized_operations { AUTHORIZED_GROUP } else { UNASKED };
+        DescribedGroup { authorized_operations, ..group }
+    });
+    Outcome::Answer(
+        DescribeGroupsResponse { groups: groups.collect(), ..Default::default() }.into(),
+    )
+}
+
+pub(super) fn error(request: &DescribeGroupsRequest, code: ErrorCode) -> Response {
+    let groups = request.groups.iter().map(|id| failure(id, code)).collect();
+    DescribeGroupsResponse { groups, ..Default::default() }.into()
+}
+
+fn describe(id: &ByteString, group: &Group) -> DescribedGroup {
+    let is_stable = group.state() == GroupState::Stable;
+    // Kafka tells subscriptions and assignments only once they are settled.
+    let protocol = group.protocol().filter(|_| is_stable).unwrap_or_default();
+    let member = |member: &Member| DescribedGroupMember {
+        member_id: member.id.as_str().into(),
+        group_instance_id: member.instance_id.clone().map(ByteString::from),
+        client_id: member.client_id.as_str().into(),
+        client_host: member.client_host.as_str().into(),
+        member_metadata: if is_stable { member.metadata(protocol) } else { Bytes::new() },
+        member_assignment: if is_stable { member.assignment.clone() } else { Bytes::new() },
+    };
+    DescribedGroup {
+        group_state: group.state().name().into(),
+        protocol_type: group.protocol_type().unwrap_or_default().into(),
+        protocol_data: protocol.into(),
+        members: group.members().map(member).collect(),
+        ..failure(id, ErrorCode::NONE)
+    }
+}
+
+fn failure(id: &ByteString, error_code: ErrorCode) -> DescribedGroup {
+    DescribedGroup { group_id: id.clone(), error_code, ..Default::default() }
+}

@@ -1,0 +1,413 @@
+//! Fetch (key 1), versions 4-18.
+//!
+//! Reads from the partition's leader up to the high watermark, or the last stable offset with read_committed.
+//! Waits until `min_bytes` can be read, at most `max_wait_ms`; an error or a diverged log is answered at once. The
+//! first batch of the first partition with data is returned whole whatever the limits say. Sessions as KIP-227.
+//!
+//! Notes: topic ids from version 13 on. A record set is a slice of what was produced where it is one batch, else
+//! copied together. Fetching from followers is answered by NOT_LEADER_OR_FOLLOWER. Replica fields are ignored.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use milena_types::{ErrorCode, LeaderEpoch, NodeId, Offset, Topic, TopicPartition};
+use milena_wire::messages::fetch_request::FetchRequest;
+use milena_wire::messages::fetch_response::{
+    AbortedTransaction, EpochEndOffset, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch,
+    NodeEndpoint, PartitionData,
+};
+use milena_wire::{ByteString, Records, Response};
+
+use super::{Call, Outcome, Versions};
+use crate::fetch::{Interest, SessionRequest, SessionUse, Shown, TopicKey};
+use crate::node::Node;
+use crate::state::{State, Wait};
+use crate::storage::{Batch, EpochEnd};
+use crate::topic::Partition;
+
+pub(super) const VERSIONS: Versions = Versions::new(4, 18);
+
+/// A Fetch that is answered now or once there is enough to read.
+#[derive(Debug)]
+pub(crate) struct FetchPlan {
+    node: NodeId,
+    names_by_id: bool,
+    session: SessionUse,
+    /// What is to be read, in turn.
+    interests: Vec<Interest>,
+    /// The partitions behind the interests, as far as they exist.
+    partitions: Vec<TopicPartition>,
+    bytes_min: usize,
+    bytes_max: usize,
+    is_read_committed: bool,
+}
+
+pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &FetchRequest) -> Outcome {
+    let names_by_id = call.version >= 13;
+    let has_sessions = call.version >= 7;
+    let session = SessionRequest {
+        id: if has_sessions { request.session_id } else { 0 },
+        epoch: if has_sessions { request.session_epoch } else { -1 },
+        names_by_id,
+        interests: interests(request, names_by_id),
+        forgotten: forgotten(request, names_by_id),
+    };
+    let Some(node) = state.nodes.get_mut(call.node) else { return Outcome::Close };
+    let (session, interests) = match node.sessions.open(call.now, session) {
+        Ok(opened) => opened,
+        Err(code) => return Outcome::Answer(error(request, code)),
+    };
+    let exists = |interest: &Interest| {
+        let name = state.resolve(&interest.topic).ok()?;
+        Some(TopicPartition::new(name, interest.partition))
+    };
+    let bytes = |wire: i32| usize::try_from(wire).unwrap_or(0);
+    let plan = FetchPlan {
+        node: call.node,
+        names_by_id,
+        session,
+        partitions: interests.iter().filter_map(exists).collect(),
+        interests,
+        bytes_min: bytes(request.min_bytes),
+        bytes_max: bytes(request.max_bytes).min(state.settings.fetch_bytes_max),
+        is_read_committed: request.isolation_level == READ_COMMITTED,
+    };
+    let patience = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
+    if patience.is_zero() || plan.interests.is_empty() || plan.is_ready(state) {
+        return Outcome::Answer(plan.answer(state, call.now));
+    }
+    let deadline = call.now.checked_add(patience).unwrap_or(call.now);
+    state.park(call.ticket, Wait::Fetch(plan), deadline);
+    Outcome::Wait
+}
+
+/// The whole answer is the error, as with sessions; older versions say it in each partition.
+pub(super) fn error(request: &FetchRequest, code: ErrorCode) -> Response {
+    let topics = request.topics.iter().map(|topic| FetchableTopicResponse {
+        topic: topic.topic.clone(),
+        topic_id: topic.topic_id,
+        partitions: topic
+            .partitions
+            .iter()
+            .map(|partition| PartitionData { error_code: code, ..blank(partition.partition) })
+            .collect(),
+        ..Default::default()
+    });
+    let is_of_session = matches!(
+        code,
+        ErrorCode::FETCH_SESSION_ID_NOT_FOUND
+            | ErrorCode::INVALID_FETCH_SESSION_EPOCH
+            | ErrorCode::FETCH_SESSION_TOPIC_ID_ERROR
+    );
+    let responses = if is_of_session { Vec::new() } else { topics.collect() };
+    let error_code = if is_of_session { code } else { ErrorCode::NONE };
+    FetchResponse { error_code, responses, ..Default::default() }.into()
+}
+
+impl FetchPlan {
+    pub(crate) fn partitions(&self) -> &[TopicPartition] {
+        &self.partitions
+    }
+
+    /// Whether there is enough to read, or something to be told at once.
+    pub(crate) fn is_ready(&self, state: &State) -> bool {
+        let mut found = 0;
+        for interest in &self.interests {
+            match self.find(state, interest) {
+                Ok(Found::Readable { partition, from, until }) => {
+                    let wanted =
+                        interest.bytes_max.min(self.bytes_min.saturating_sub(found).max(1));
+                    found += partition.log().bytes_between(from, until, wanted);
+                }
+                Ok(Found::Diverged(..)) | Err(_) => return true,
+            }
+            if found >= self.bytes_min {
+                return true;
+            }
+        }
+        found >= self.bytes_min
+    }
+
+    /// The answer, from what there is.
+    pub(crate) fn answer(self, state: &mut State, now: Instant) -> Response {
+        let mut room = self.bytes_max;
+        let mut has_read = false;
+        let mut read = Vec::with_capacity(self.interests.len());
+        for interest in &self.interests {
+            let data = self.read(state, interest, room, !has_read);
+            let bytes =
+                data.records.as_ref().map_or(0, |records| records.head.len() + records.body.len());
+            room = room.saturating_sub(bytes);
+            has_read |= bytes > 0;
+            read.push(data);
+        }
+        let session_id = self.keep_session(state, now, &mut read);
+        let node_endpoints = self.name_leaders(state, &mut read);
+        let mut response = FetchResponse { session_id, node_endpoints, ..Default::default() };
+        for (interest, data) in self.interests.into_iter().zip(read) {
+            if data.partition_index != LEFT_OUT {
+                push(&mut response.responses, state, interest.topic, data);
+            }
+        }
+        response.into()
+    }
+
+    /// Begins or goes on with the session; what is no news to the consumer is marked as left out.
+    fn keep_session(&self, state: &mut State, now: Instant, read: &mut [PartitionData]) -> i32 {
+        let State { nodes, rng, .. } = state;
+        let Some(node) = nodes.get_mut(self.node) else { return 0 };
+        match self.session {
+            SessionUse::None => 0,
+            SessionUse::New => {
+                let answered = self.interests.iter().cloned().zip(read.iter().map(shown));
+                node.sessions.begin(now, rng, self.names_by_id, answered)
+            }
+            SessionUse::Incremental(id) => {
+                for (interest, data) in self.interests.iter().zip(read) {
+                    let has_records = data.records.as_ref().is_some_and(|r| !r.head.is_empty());
+                    let must_say = data.error_code.is_error() || data.diverging_epoch.epoch >= 0;
+                    let (topic, index) = (&interest.topic, interest.partition);
+                    let is_news =
+                        node.sessions.must_show(id, topic, index, shown(data), has_records);
+                    if !is_news && !must_say {
+                        data.partition_index = LEFT_OUT;
+                    }
+                }
+                id
+            }
+        }
+    }
+
+    fn read(
+        &self,
+        state: &State,
+        interest: &Interest,
+        room: usize,
+        is_first: bool,
+    ) -> PartitionData {
+        let answer = blank(interest.partition);
+        let (partition, from, until) = match self.find(state, interest) {
+            Err(code) => {
+                let log_start = self.log_start_of(state, interest, code);
+                return PartitionData { error_code: code, log_start_offset: log_start, ..answer };
+            }
+            Ok(Found::Diverged(partition, end)) => {
+                let diverging_epoch = EpochEndOffset {
+                    epoch: end.epoch.get(),
+                    end_offset: end.end.get(),
+                    ..Default::default()
+                };
+                return PartitionData { diverging_epoch, ..watermarks(partition, answer) };
+            }
+            Ok(Found::Readable { partition, from, until }) => (partition, from, until),
+        };
+        let bytes_max = interest.bytes_max.min(room);
+        let batches: Vec<_> = partition.log().read(from, until, bytes_max, is_first).collect();
+        let aborted = self.is_read_committed.then(|| {
+            let until = batches.last().map_or(from, |batch| batch.last_offset().next());
+            let aborted = partition.transactions().aborted_between(from, until);
+            let entry = |one: crate::storage::Aborted| AbortedTransaction {
+                producer_id: one.producer_id.get(),
+                first_offset: one.first.get(),
+                ..Default::default()
+            };
+            aborted.map(entry).collect()
+        });
+        PartitionData {
+            aborted_transactions: aborted,
+            records: Some(join(&batches)),
+            ..watermarks(partition, answer)
+        }
+    }
+
+    fn find<'a>(&self, state: &'a State, interest: &Interest) -> Result<Found<'a>, ErrorCode> {
+        let name = state.resolve(&interest.topic)?;
+        let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+        let partition = state.partition(name.as_str(), interest.partition).ok_or(unknown)?;
+        partition.check_leader(self.node, interest.leader_epoch).map_err(|failed| failed.0)?;
+        let offset = interest.offset.ok_or(ErrorCode::OFFSET_OUT_OF_RANGE)?;
+        if let Some(end) = diverges(partition, interest.last_fetched_epoch, offset) {
+            return Ok(Found::Diverged(partition, end));
+        }
+        // Up to the log's end: what is not replicated yet is there but is not shown.
+        if offset < partition.log().start() || offset > partition.log().end() {
+            return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
+        }
+        let until = if self.is_read_committed {
+            partition.last_stable_offset()
+        } else {
+            partition.high_watermark()
+        };
+        Ok(Found::Readable { partition, from: offset, until })
+    }
+
+    fn log_start_of(&self, state: &State, interest: &Interest, code: ErrorCode) -> i64 {
+        if code != ErrorCode::OFFSET_OUT_OF_RANGE {
+            return -1;
+        }
+        let name = state.resolve(&interest.topic).ok();
+        let partition = name.and_then(|name| state.partition(name.as_str(), interest.partition));
+        partition.map_or(-1, |partition| partition.log().start().get())
+    }
+
+    /// Tells who leads where the answer is that another node does (KIP-951).
+    fn name_leaders(&self, state: &State, read: &mut [PartitionData]) -> Vec<NodeEndpoint> {
+        let mut leaders = BTreeSet::new();
+        for (interest, data) in self.interests.iter().zip(read) {
+            let is_stale = matches!(
+                data.error_code,
+                ErrorCode::NOT_LEADER_OR_FOLLOWER | ErrorCode::FENCED_LEADER_EPOCH
+            );
+            let name = state.resolve(&interest.topic).ok().filter(|_| is_stale);
+            let partition =
+                name.and_then(|name| state.partition(name.as_str(), interest.partition));
+            let Some((partition, leader)) = partition.and_then(|p| Some((p, p.leader()?))) else {
+                continue;
+            };
+            data.current_leader = LeaderIdAndEpoch {
+                leader_id: leader.get(),
+                leader_epoch: partition.leader_epoch().get(),
+                ..Default::default()
+            };
+            leaders.insert(leader);
+        }
+        let nodes = leaders.into_iter().filter_map(|leader| state.nodes.get(leader));
+        let endpoint = |node: &Node| NodeEndpoint {
+            node_id: node.id.get(),
+            host: node.host.clone().into(),
+            port: node.port.into(),
+            rack: node.rack.clone().map(ByteString::from),
+            ..Default::default()
+        };
+        nodes.map(endpoint).collect()
+    }
+}
+
+enum Found<'a> {
+    Readable {
+        partition: &'a Partition,
+        from: Offset,
+        until: Offset,
+    },
+    /// The consumer read records that are no longer part of the log.
+    Diverged(&'a Partition, EpochEnd),
+}
+
+/// Where the log and what the consumer has read part, if they do (KIP-595).
+fn diverges(partition: &Partition, last: Option<LeaderEpoch>, offset: Offset) -> Option<EpochEnd> {
+    let last = last?;
+    let end = partition.end_of_epoch(last)?;
+    (end.epoch < last || end.end < offset).then_some(end)
+}
+
+fn interests(request: &FetchRequest, by_id: bool) -> Vec<Interest> {
+    let topics = request.topics.iter().flat_map(|topic| {
+        let key = if by_id {
+            TopicKey::Id(topic.topic_id)
+        } else {
+            TopicKey::Name((&*topic.topic).into())
+        };
+        topic.partitions.iter().map(move |partition| Interest {
+            topic: key.clone(),
+            partition: partition.partition,
+            offset: Offset::new(partition.fetch_offset),
+            leader_epoch: LeaderEpoch::from_wire(partition.current_leader_epoch),
+            last_fetched_epoch: LeaderEpoch::from_wire(partition.last_fetched_epoch),
+            bytes_max: usize::try_from(partition.partition_max_bytes).unwrap_or(0),
+        })
+    });
+    topics.collect()
+}
+
+fn forgotten(request: &FetchRequest, by_id: bool) -> Vec<(TopicKey, i32)> {
+    let topics = request.forgotten_topics_data.iter().flat_map(|topic| {
+        let key = if by_id {
+            TopicKey::Id(topic.topic_id)
+        } else {
+            TopicKey::Name((&*topic.topic).into())
+        };
+        topic.partitions.iter().map(move |partition| (key.clone(), *partition))
+    });
+    topics.collect()
+}
+
+/// One batch as it is, several copied together.
+fn join(batches: &[&Batch]) -> Records {
+    match batches {
+        [] => Records { head: Bytes::new(), body: Bytes::new() },
+        [one] => Records { head: one.head().clone(), body: one.body().clone() },
+        [first, rest @ ..] => {
+            let bytes = rest.iter().map(|batch| batch.bytes()).sum::<usize>() + first.body().len();
+            let mut body = BytesMut::with_capacity(bytes);
+            body.extend_from_slice(first.body());
+            for batch in rest {
+                body.extend_from_slice(batch.head());
+                body.extend_from_slice(batch.body());
+            }
+            Records { head: first.head().clone(), body: body.freeze() }
+        }
+    }
+}
+
+/// Adds a partition to the answer, to the topic before it if that is its own.
+fn push(
+    responses: &mut Vec<FetchableTopicResponse>,
+    state: &State,
+    topic: TopicKey,
+    data: PartitionData,
+) {
+    let (name, id) = match topic {
+        TopicKey::Name(name) => {
+            let id = state.topics.get(&name).map(|topic| topic.id).unwrap_or_default();
+            (name, id)
+        }
+        TopicKey::Id(id) => {
+            (state.topic_ids.get(&id).cloned().unwrap_or_else(|| Topic::from("")), id)
+        }
+    };
+    match responses.last_mut() {
+        Some(last) if *last.topic == *name.as_str() && last.topic_id == id => {
+            last.partitions.push(data)
+        }
+        _ => responses.push(FetchableTopicResponse {
+            topic: name.as_str().into(),
+            topic_id: id,
+            partitions: vec![data],
+            ..Default::default()
+        }),
+    }
+}
+
+fn shown(data: &PartitionData) -> Shown {
+    Shown {
+        high_watermark: Offset::new(data.high_watermark),
+        log_start: Offset::new(data.log_start_offset),
+    }
+}
+
+fn watermarks(partition: &Partition, answer: PartitionData) -> PartitionData {
+    PartitionData {
+        high_watermark: partition.high_watermark().get(),
+        last_stable_offset: partition.last_stable_offset().get(),
+        log_start_offset: partition.log().start().get(),
+        ..answer
+    }
+}
+
+fn blank(partition_index: i32) -> PartitionData {
+    PartitionData {
+        partition_index,
+        high_watermark: -1,
+        last_stable_offset: -1,
+        log_start_offset: -1,
+        preferred_read_replica: -1,
+        records: Some(Records { head: Bytes::new(), body: Bytes::new() }),
+        ..Default::default()
+    }
+}
+
+const READ_COMMITTED: i8 = 1;
+
+/// Marks a partition that an incremental answer does not mention; no partition has this index.
+const LEFT_OUT: i32 = i32::MIN;

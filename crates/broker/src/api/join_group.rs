@@ -1,0 +1,123 @@
+//! JoinGroup (key 11), versions 0-9.
+//!
+//! Makes the caller a member of the group's next generation. The answer waits until all members have joined or the
+//! rebalance timeout is over; the leader's names the members. Version 4 makes newcomers come twice, with the id they
+//! are given (KIP-394), 5 knows static members (KIP-345), 9 tells a returning static leader not to assign (KIP-814).
+//!
+//! Notes: an id that is handed out and not used counts towards the group's size.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use milena_types::{ErrorCode, Generation};
+use milena_wire::messages::join_group_request::JoinGroupRequest;
+use milena_wire::messages::join_group_response::{JoinGroupResponse, JoinGroupResponseMember};
+use milena_wire::{ByteString, Response};
+
+use super::{Call, Outcome, Versions};
+use crate::group::{JoinAnswer, JoinRequest};
+use crate::state::State;
+
+pub(super) const VERSIONS: Versions = Versions::new(0, 9);
+
+pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &JoinGroupRequest) -> Outcome {
+    if let Err(code) = check(state, call, request) {
+        let answer = JoinAnswer::error(code, &request.member_id);
+        return Outcome::Answer(respond(call.version, answer));
+    }
+    let join = read(state, call, request);
+    state.ensure_group(&request.group_id);
+    let now = call.now;
+    state.with_group(&request.group_id, |group| group.join(now, join));
+    Outcome::Wait
+}
+
+pub(super) fn error(request: &JoinGroupRequest, code: ErrorCode) -> Response {
+    // An empty name is legal in every version, null only in the newer ones.
+    respond(0, JoinAnswer::error(code, &request.member_id))
+}
+
+/// The answer as it was asked for in `version`.
+pub(crate) fn respond(version: i16, answer: JoinAnswer) -> Response {
+    let member =
+        |(id, instance_id, metadata): (String, Option<String>, Bytes)| JoinGroupResponseMember {
+            member_id: id.into(),
+            group_instance_id: instance_id.map(ByteString::from),
+            metadata,
+        };
+    let protocol_name = answer.protocol.map(ByteString::from);
+    JoinGroupResponse {
+        error_code: answer.code,
+        generation_id: Generation::to_wire(answer.generation),
+        protocol_type: answer.protocol_type.map(ByteString::from),
+        protocol_name: if version < 7 {
+            Some(protocol_name.unwrap_or_default())
+        } else {
+            protocol_name
+        },
+        leader: answer.leader.into(),
+        skip_assignment: answer.skip_assignment,
+        member_id: answer.member_id.into(),
+        members: answer.members.into_iter().map(member).collect(),
+        ..Default::default()
+    }
+    .into()
+}
+
+fn check(state: &State, call: &Call<'_>, request: &JoinGroupRequest) -> Result<(), ErrorCode> {
+    state.check_coordinator(call.node, &request.group_id)?;
+    let session_timeout = milliseconds(request.session_timeout_ms);
+    let settings = &state.settings;
+    if !(settings.session_timeout_min..=settings.session_timeout_max).contains(&session_timeout) {
+        return Err(ErrorCode::INVALID_SESSION_TIMEOUT);
+    }
+    if !request.member_id.is_empty() && !state.groups.contains_key(&*request.group_id) {
+        return Err(ErrorCode::UNKNOWN_MEMBER_ID);
+    }
+    Ok(())
+}
+
+fn read(state: &mut State, call: &Call<'_>, request: &JoinGroupRequest) -> JoinRequest {
+    let uuid = state.draw_uuid().as_bytes().map(|byte| format!("{byte:02x}")).concat();
+    let instance_id = request.group_instance_id.as_ref().map(ByteString::to_string);
+    let prefix = instance_id.as_deref().unwrap_or(call.client_id);
+    // The metadata is copied, so that a small subscription does not keep a large frame alive.
+    let protocols = request
+        .protocols
+        .iter()
+        .map(|protocol| (protocol.name.to_string(), Bytes::copy_from_slice(&protocol.metadata)));
+    let rebalance_timeout_ms =
+        if call.version == 0 { request.session_timeout_ms } else { request.rebalance_timeout_ms };
+    JoinRequest {
+        ticket: call.ticket,
+        member_id: request.member_id.to_string(),
+        fresh_member_id: format!("{prefix}-{}", dashed(&uuid)),
+        instance_id,
+        client_id: call.client_id.to_owned(),
+        client_host: "/127.0.0.1".to_owned(),
+        session_timeout: milliseconds(request.session_timeout_ms),
+        rebalance_timeout: milliseconds(rebalance_timeout_ms),
+        protocol_type: request.protocol_type.to_string(),
+        protocols: protocols.collect(),
+        requires_known_id: call.version >= 4,
+        may_skip_assignment: call.version >= 9,
+        group_size_max: state.settings.group_size_max,
+        initial_rebalance_delay: state.settings.initial_rebalance_delay,
+    }
+}
+
+/// `8-4-4-4-12` digits, as Java prints ids.
+fn dashed(hex: &str) -> String {
+    let mut text = String::with_capacity(36);
+    for (at, digit) in hex.chars().enumerate() {
+        if matches!(at, 8 | 12 | 16 | 20) {
+            text.push('-');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn milliseconds(wire: i32) -> Duration {
+    Duration::from_millis(u64::try_from(wire).unwrap_or(0))
+}

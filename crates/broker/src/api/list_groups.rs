@@ -1,0 +1,40 @@
+//! ListGroups (key 16), versions 0-5.
+//!
+//! The groups that this node coordinates, filtered by state (KIP-518) and type (KIP-848) if asked for.
+//!
+//! Notes: every group is of the classic type.
+
+use milena_types::ErrorCode;
+use milena_wire::messages::list_groups_request::ListGroupsRequest;
+use milena_wire::messages::list_groups_response::{ListGroupsResponse, ListedGroup};
+use milena_wire::{ByteString, Response};
+
+use super::{Call, Outcome, Versions};
+use crate::state::State;
+
+pub(super) const VERSIONS: Versions = Versions::new(0, 5);
+
+pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &ListGroupsRequest) -> Outcome {
+    let is_wanted = |filter: &[ByteString], name: &str| {
+        filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
+    };
+    let coordinated =
+        state.groups.iter().filter(|(id, _)| state.check_coordinator(call.node, id).is_ok());
+    let wanted = coordinated.filter(|(_, group)| {
+        is_wanted(&request.states_filter, group.state().name())
+            && is_wanted(&request.types_filter, CLASSIC)
+    });
+    let groups = wanted.map(|(id, group)| ListedGroup {
+        group_id: id.as_str().into(),
+        protocol_type: group.protocol_type().unwrap_or_default().into(),
+        group_state: group.state().name().into(),
+        group_type: CLASSIC.into(),
+    });
+    Outcome::Answer(ListGroupsResponse { groups: groups.collect(), ..Default::default() }.into())
+}
+
+pub(super) fn error(_: &ListGroupsRequest, code: ErrorCode) -> Response {
+    ListGroupsResponse { error_code: code, ..Default::default() }.into()
+}
+
+const CLASSIC: &str = "classic";

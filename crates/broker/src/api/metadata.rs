@@ -1,0 +1,146 @@
+//! Metadata (key 3), versions 0-13.
+//!
+//! All topics (`null`, or an empty list in version 0), none (an empty list) or the ones named by name or, from
+//! version 10 on, by id. An unknown name is created where the client and the cluster allow it.
+//!
+//! Notes: a created topic is there at once, where Kafka answers UNKNOWN_TOPIC_OR_PARTITION until it is. The
+//! controller named is the first live node; in KRaft Kafka names a random one.
+
+use milena_types::{ErrorCode, NodeId, Topic, Uuid};
+use milena_wire::messages::metadata_request::{MetadataRequest, MetadataRequestTopic};
+use milena_wire::messages::metadata_response::{
+    MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+use milena_wire::{ByteString, Response};
+
+use super::{AUTHORIZED_CLUSTER, AUTHORIZED_TOPIC, Call, Outcome, UNASKED, Versions};
+use crate::fetch::TopicKey;
+use crate::state::{NewTopic, State};
+use crate::topic::{Liveness, Partition, TopicState, is_legal_topic_name};
+
+pub(super) const VERSIONS: Versions = Versions::new(0, 13);
+
+pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &MetadataRequest) -> Outcome {
+    let asks_for_all = match &request.topics {
+        None => true,
+        Some(topics) => call.version == 0 && topics.is_empty(),
+    };
+    let with_operations = request.include_topic_authorized_operations;
+    let topics = if asks_for_all {
+        let describe = |(name, topic)| describe(state, name, topic, with_operations);
+        state.topics.iter().map(describe).collect()
+    } else {
+        let mut found = Vec::new();
+        for topic in request.topics.iter().flatten() {
+            found.push(find(state, call, request, topic));
+        }
+        found
+    };
+    let brokers = state.nodes.registered().map(|node| MetadataResponseBroker {
+        node_id: node.id.get(),
+        host: node.host.clone().into(),
+        port: node.port.into(),
+        rack: node.rack.clone().map(ByteString::from),
+    });
+    let asks_operations = request.include_cluster_authorized_operations;
+    let response = MetadataResponse {
+        brokers: brokers.collect(),
+        cluster_id: Some(state.settings.cluster_id.clone().into()),
+        controller_id: state.nodes.controller().map_or(-1, NodeId::get),
+        topics,
+        cluster_authorized_operations: if asks_operations { AUTHORIZED_CLUSTER } else { UNASKED },
+        ..Default::default()
+    };
+    Outcome::Answer(response.into())
+}
+
+pub(super) fn error(request: &MetadataRequest, code: ErrorCode) -> Response {
+    let topic = |topic: &MetadataRequestTopic| MetadataResponseTopic {
+        name: topic.name.clone(),
+        topic_id: topic.topic_id,
+        error_code: code,
+        ..Default::default()
+    };
+    let topics = request.topics.iter().flatten().map(topic).collect();
+    MetadataResponse { topics, error_code: code, ..Default::default() }.into()
+}
+
+fn find(
+    state: &mut State,
+    call: &Call<'_>,
+    request: &MetadataRequest,
+    asked: &MetadataRequestTopic,
+) -> MetadataResponseTopic {
+    let failed = |error_code, name: Option<ByteString>| MetadataResponseTopic {
+        error_code,
+        name,
+        topic_id: asked.topic_id,
+        topic_authorized_operations: UNASKED,
+        ..Default::default()
+    };
+    let key = match &asked.name {
+        Some(name) => TopicKey::Name((&**name).into()),
+        None if asked.topic_id == Uuid::ZERO => {
+            return failed(ErrorCode::INVALID_REQUEST, Some(ByteString::new()));
+        }
+        None => TopicKey::Id(asked.topic_id),
+    };
+    let mut found = state.resolve(&key);
+    if let (Err(_), Some(name)) = (&found, &asked.name) {
+        if !is_legal_topic_name(name) {
+            return failed(ErrorCode::INVALID_TOPIC_EXCEPTION, asked.name.clone());
+        }
+        // Before version 4 a client could not say, and meant yes.
+        let may_create = call.version < 4 || request.allow_auto_topic_creation;
+        if may_create && state.settings.auto_create_topics {
+            let new = NewTopic { name: name.to_string(), ..NewTopic::default() };
+            found = match state.create_topic(call.now, &new) {
+                Ok(()) => Ok(Topic::from(&**name)),
+                Err(refused) => Err(refused.code),
+            };
+        }
+    }
+    let topic = found.and_then(|name| {
+        let topic = state.topics.get(&name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+        Ok(describe(state, &name, topic, request.include_topic_authorized_operations))
+    });
+    topic.unwrap_or_else(|code| failed(code, asked.name.clone()))
+}
+
+fn describe(
+    state: &State,
+    name: &Topic,
+    topic: &TopicState,
+    with_operations: bool,
+) -> MetadataResponseTopic {
+    MetadataResponseTopic {
+        name: Some(name.as_str().into()),
+        topic_id: topic.id,
+        is_internal: topic.is_internal,
+        partitions: topic.indexed().map(|(index, p)| describe_partition(state, index, p)).collect(),
+        topic_authorized_operations: if with_operations { AUTHORIZED_TOPIC } else { UNASKED },
+        ..Default::default()
+    }
+}
+
+fn describe_partition(
+    state: &State,
+    index: i32,
+    partition: &Partition,
+) -> MetadataResponsePartition {
+    let leader = partition.leader().filter(|leader| state.nodes.is_registered(*leader));
+    let offline = partition.replicas().filter(|node| !state.nodes.is_registered(*node));
+    MetadataResponsePartition {
+        error_code: if leader.is_some() {
+            ErrorCode::NONE
+        } else {
+            ErrorCode::LEADER_NOT_AVAILABLE
+        },
+        partition_index: index,
+        leader_id: leader.map_or(-1, NodeId::get),
+        leader_epoch: partition.leader_epoch().get(),
+        replica_nodes: partition.replicas().map(NodeId::get).collect(),
+        isr_nodes: partition.isr().iter().map(|node| node.get()).collect(),
+        offline_replicas: offline.map(NodeId::get).collect(),
+    }
+}

@@ -1,0 +1,205 @@
+//! What each API does: one file per key.
+
+pub(crate) mod api_versions;
+mod create_partitions;
+mod create_topics;
+mod delete_groups;
+mod delete_records;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod describe_groups;
+pub(crate) mod fetch;
+mod find_coordinator;
+mod heartbeat;
+mod incremental_alter_configs;
+mod init_producer_id;
+pub(crate) mod join_group;
+mod leave_group;
+mod list_groups;
+mod list_offsets;
+mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
+mod offset_for_leader_epoch;
+pub(crate) mod produce;
+pub(crate) mod sync_group;
+
+use std::time::Instant;
+
+use milena_types::{ApiKey, ErrorCode, NodeId, Topic};
+use milena_wire::{ByteString, Request, Response};
+
+use crate::state::State;
+use crate::ticket::Ticket;
+
+/// One request as a node takes it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) now: Instant,
+    pub(crate) node: NodeId,
+    pub(crate) ticket: Ticket,
+    pub(crate) version: i16,
+    pub(crate) client_id: &'a str,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Answer(Response),
+    /// The answer comes later, through [`State::answered`].
+    Wait,
+    /// There is none, by request.
+    Silent,
+    Close,
+}
+
+/// The versions of an API that are answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Versions {
+    pub(crate) min: i16,
+    pub(crate) max: i16,
+}
+
+impl Versions {
+    const fn new(min: i16, max: i16) -> Self {
+        Self { min, max }
+    }
+
+    pub(crate) fn contains(self, version: i16) -> bool {
+        (self.min..=self.max).contains(&version)
+    }
+}
+
+macro_rules! apis {
+    ($($name:ident $key:ident $module:ident;)*) => {
+        /// Every API that is answered, in the order of the keys.
+        pub(crate) const APIS: &[(ApiKey, Versions)] =
+            &[$((ApiKey::$key, $module::VERSIONS)),*];
+
+        /// Carries out a request.
+        pub(crate) fn handle(state: &mut State, call: &Call<'_>, request: &Request) -> Outcome {
+            match request {
+                $(Request::$name(request) => $module::handle(state, call, request),)*
+                _ => Outcome::Close,
+            }
+        }
+
+        /// The answer that says `code` wherever the API has a place for an error.
+        pub(crate) fn error(request: &Request, code: ErrorCode) -> Option<Response> {
+            match request {
+                $(Request::$name(request) => Some($module::error(request, code)),)*
+                _ => None,
+            }
+        }
+
+        /// Says in the answer how long the client was throttled.
+        pub(crate) fn throttle(response: &mut Response, milliseconds: i32) {
+            match response {
+                $(Response::$name(response) => response.throttle_time_ms = milliseconds,)*
+                _ => {}
+            }
+        }
+    };
+}
+
+apis! {
+    Produce PRODUCE produce;
+    Fetch FETCH fetch;
+    ListOffsets LIST_OFFSETS list_offsets;
+    Metadata METADATA metadata;
+    OffsetCommit OFFSET_COMMIT offset_commit;
+    OffsetFetch OFFSET_FETCH offset_fetch;
+    FindCoordinator FIND_COORDINATOR find_coordinator;
+    JoinGroup JOIN_GROUP join_group;
+    Heartbeat HEARTBEAT heartbeat;
+    LeaveGroup LEAVE_GROUP leave_group;
+    SyncGroup SYNC_GROUP sync_group;
+    DescribeGroups DESCRIBE_GROUPS describe_groups;
+    ListGroups LIST_GROUPS list_groups;
+    ApiVersions API_VERSIONS api_versions;
+    CreateTopics CREATE_TOPICS create_topics;
+    DeleteTopics DELETE_TOPICS delete_topics;
+    DeleteRecords DELETE_RECORDS delete_records;
+    InitProducerId INIT_PRODUCER_ID init_producer_id;
+    OffsetForLeaderEpoch OFFSET_FOR_LEADER_EPOCH offset_for_leader_epoch;
+    DescribeConfigs DESCRIBE_CONFIGS describe_configs;
+    CreatePartitions CREATE_PARTITIONS create_partitions;
+    DeleteGroups DELETE_GROUPS delete_groups;
+    IncrementalAlterConfigs INCREMENTAL_ALTER_CONFIGS incremental_alter_configs;
+    OffsetDelete OFFSET_DELETE offset_delete;
+    DescribeCluster DESCRIBE_CLUSTER describe_cluster;
+}
+
+/// The answered versions of an API, if it is answered at all.
+pub(crate) fn versions(api: ApiKey) -> Option<Versions> {
+    APIS.iter().find(|(key, _)| *key == api).map(|(_, versions)| *versions)
+}
+
+/// The topics that a request names, for fault rules.
+pub(crate) fn topics(state: &State, request: &Request) -> Vec<Topic> {
+    let by_id = |id| state.topic_ids.get(id).cloned();
+    let by_name = |name: &ByteString| Topic::from(&**name);
+    let either =
+        |name: &ByteString, id| if name.is_empty() { by_id(id) } else { Some(by_name(name)) };
+    match request {
+        Request::Produce(r) => {
+            r.topic_data.iter().filter_map(|t| either(&t.name, &t.topic_id)).collect()
+        }
+        Request::Fetch(r) => {
+            r.topics.iter().filter_map(|t| either(&t.topic, &t.topic_id)).collect()
+        }
+        Request::ListOffsets(r) => r.topics.iter().map(|t| by_name(&t.name)).collect(),
+        Request::OffsetForLeaderEpoch(r) => r.topics.iter().map(|t| by_name(&t.topic)).collect(),
+        Request::OffsetCommit(r) => {
+            r.topics.iter().filter_map(|t| either(&t.name, &t.topic_id)).collect()
+        }
+        Request::Metadata(r) => {
+            let asked = r.topics.iter().flatten();
+            asked
+                .filter_map(|t| t.name.as_ref().map(by_name).or_else(|| by_id(&t.topic_id)))
+                .collect()
+        }
+        Request::CreateTopics(r) => r.topics.iter().map(|t| by_name(&t.name)).collect(),
+        Request::DeleteTopics(r) => r.topic_names.iter().map(by_name).collect(),
+        Request::CreatePartitions(r) => r.topics.iter().map(|t| by_name(&t.name)).collect(),
+        Request::DeleteRecords(r) => r.topics.iter().map(|t| by_name(&t.name)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The groups that a request names, for fault rules.
+pub(crate) fn groups(request: &Request) -> Vec<String> {
+    let one = |id: &ByteString| vec![id.to_string()];
+    let many = |ids: &[ByteString]| ids.iter().map(ByteString::to_string).collect();
+    match request {
+        Request::JoinGroup(r) => one(&r.group_id),
+        Request::SyncGroup(r) => one(&r.group_id),
+        Request::Heartbeat(r) => one(&r.group_id),
+        Request::LeaveGroup(r) => one(&r.group_id),
+        Request::OffsetCommit(r) => one(&r.group_id),
+        Request::OffsetDelete(r) => one(&r.group_id),
+        Request::OffsetFetch(r) if r.groups.is_empty() => one(&r.group_id),
+        Request::OffsetFetch(r) => {
+            r.groups.iter().map(|group| group.group_id.to_string()).collect()
+        }
+        Request::FindCoordinator(r) if r.coordinator_keys.is_empty() => one(&r.key),
+        Request::FindCoordinator(r) => many(&r.coordinator_keys),
+        Request::DescribeGroups(r) => many(&r.groups),
+        Request::DeleteGroups(r) => many(&r.groups_names),
+        _ => Vec::new(),
+    }
+}
+
+/// What is answered where nobody asked which operations are allowed.
+const UNASKED: i32 = i32::MIN;
+
+/// Every operation that topics have, as a bit field; there is no authorizer.
+const AUTHORIZED_TOPIC: i32 = 0b1101_1111_1000;
+
+/// Every operation that groups have.
+const AUTHORIZED_GROUP: i32 = 0b1101_0100_1000;
+
+/// Every operation that the cluster has.
+const AUTHORIZED_CLUSTER: i32 = 0b1_1111_1010_0000;

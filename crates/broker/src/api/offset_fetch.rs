@@ -1,0 +1,196 @@
+//! OffsetFetch (key 9), versions 1-10.
+//!
+//! What groups committed: for named partitions, or for all (null topics, from version 2 on). One group up to version
+//! 7, several from version 8 on (KIP-709), topic ids from version 10 on. A partition without a commit has offset -1.
+//!
+//! Notes: nothing is ever unstable, as transactions do not commit offsets here yet, so RequireStable changes nothing.
+
+use std::collections::BTreeMap;
+
+use milena_types::{ErrorCode, LeaderEpoch, Topic, TopicPartition, Uuid};
+use milena_wire::messages::offset_fetch_request::OffsetFetchRequest;
+use milena_wire::messages::offset_fetch_response::{
+    OffsetFetchResponse, OffsetFetchResponseGroup, OffsetFetchResponsePartition,
+    OffsetFetchResponsePartitions, OffsetFetchResponseTopic, OffsetFetchResponseTopics,
+};
+use milena_wire::{ByteString, Response};
+
+use super::{Call, Outcome, Versions};
+use crate::fetch::TopicKey;
+use crate::group::Committed;
+use crate::state::State;
+
+pub(super) const VERSIONS: Versions = Versions::new(1, 10);
+
+pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &OffsetFetchRequest) -> Outcome {
+    Outcome::Answer(if call.version < 8 {
+        one_group(state, call, request)
+    } else {
+        many_groups(state, call, request)
+    })
+}
+
+pub(super) fn error(request: &OffsetFetchRequest, code: ErrorCode) -> Response {
+    if request.groups.is_empty() {
+        return OffsetFetchResponse { error_code: code, ..Default::default() }.into();
+    }
+    let groups = request.groups.iter().map(|group| failed_group(&group.group_id, code)).collect();
+    OffsetFetchResponse { groups, ..Default::default() }.into()
+}
+
+fn one_group(state: &State, call: &Call<'_>, request: &OffsetFetchRequest) -> Response {
+    if let Err(code) = state.check_coordinator(call.node, &request.group_id) {
+        return one_group_error(call.version, request, code);
+    }
+    let named = |(name, indexes): (&ByteString, &Vec<i32>)| OffsetFetchResponseTopic {
+        name: name.clone(),
+        partitions: indexes
+            .iter()
+            .map(|index| {
+                let found = committed(state, &request.group_id, Topic::from(&**name), *index);
+                old(new(*index, found))
+            })
+            .collect(),
+    };
+    let topics = match &request.topics {
+        Some(topics) => topics.iter().map(|t| named((&t.name, &t.partition_indexes))).collect(),
+        None => all(state, &request.group_id)
+            .into_iter()
+            .map(|(name, partitions)| OffsetFetchResponseTopic {
+                name: name.as_str().into(),
+                partitions: partitions
+                    .into_iter()
+                    .map(|(index, c)| old(new(index, Some(c))))
+                    .collect(),
+            })
+            .collect(),
+    };
+    OffsetFetchResponse { topics, ..Default::default() }.into()
+}
+
+/// Version 1 has no place for an error but in each partition.
+fn one_group_error(version: i16, request: &OffsetFetchRequest, code: ErrorCode) -> Response {
+    if version >= 2 {
+        return error(request, code);
+    }
+    let topics = request.topics.iter().flatten().map(|topic| OffsetFetchResponseTopic {
+        name: topic.name.clone(),
+        partitions: topic
+            .partition_indexes
+            .iter()
+            .map(|index| OffsetFetchResponsePartition {
+                error_code: code,
+                ..old(new(*index, None))
+            })
+            .collect(),
+    });
+    OffsetFetchResponse { topics: topics.collect(), ..Default::default() }.into()
+}
+
+fn many_groups(state: &State, call: &Call<'_>, request: &OffsetFetchRequest) -> Response {
+    let by_id = call.version >= 10;
+    let groups = request.groups.iter().map(|group| {
+        if let Err(code) = state.check_coordinator(call.node, &group.group_id) {
+            return failed_group(&group.group_id, code);
+        }
+        if let Err(code) =
+            check_member(state, &group.group_id, group.member_id.as_ref(), group.member_epoch)
+        {
+            return failed_group(&group.group_id, code);
+        }
+        let topics = match &group.topics {
+            None => all(state, &group.group_id)
+                .into_iter()
+                .map(|(name, partitions)| OffsetFetchResponseTopics {
+                    name: name.as_str().into(),
+                    topic_id: state.topics.get(name).map_or(Uuid::ZERO, |topic| topic.id),
+                    partitions: partitions
+                        .into_iter()
+                        .map(|(index, c)| new(index, Some(c)))
+                        .collect(),
+                })
+                .collect(),
+            Some(topics) => topics
+                .iter()
+                .map(|topic| {
+                    let key = match by_id {
+                        true => TopicKey::Id(topic.topic_id),
+                        false => TopicKey::Name((&*topic.name).into()),
+                    };
+                    // Commits outlive nothing, but a name need not exist to be asked for.
+                    let name = match state.resolve(&key) {
+                        Err(code) if by_id => Err(code),
+                        Err(_) => Ok(Topic::from(&*topic.name)),
+                        Ok(name) => Ok(name),
+                    };
+                    let partition = |index: &i32| match &name {
+                        Ok(name) => {
+                            new(*index, committed(state, &group.group_id, name.clone(), *index))
+                        }
+                        Err(code) => {
+                            OffsetFetchResponsePartitions { error_code: *code, ..new(*index, None) }
+                        }
+                    };
+                    OffsetFetchResponseTopics {
+                        name: topic.name.clone(),
+                        topic_id: topic.topic_id,
+                        partitions: topic.partition_indexes.iter().map(partition).collect(),
+                    }
+                })
+                .collect(),
+        };
+        OffsetFetchResponseGroup { group_id: group.group_id.clone(), topics, ..Default::default() }
+    });
+    OffsetFetchResponse { groups: groups.collect(), ..Default::default() }.into()
+}
+
+/// A member that names itself must be one; classic consumers do not.
+fn check_member(
+    state: &State,
+    group: &str,
+    member_id: Option<&ByteString>,
+    member_epoch: i32,
+) -> Result<(), ErrorCode> {
+    let Some(group) = state.groups.get(group) else { return Ok(()) };
+    let is_plain = member_id.is_none_or(|id| id.is_empty()) && member_epoch < 0;
+    let is_member = || group.members().any(|member| member_id.is_some_and(|id| **id == member.id));
+    if is_plain || is_member() { Ok(()) } else { Err(ErrorCode::UNKNOWN_MEMBER_ID) }
+}
+
+fn committed<'a>(state: &'a State, group: &str, topic: Topic, index: i32) -> Option<&'a Committed> {
+    let partition = TopicPartition::new(topic, index);
+    state.groups.get(group).and_then(|group| group.committed().get(&partition))
+}
+
+fn all<'a>(state: &'a State, group: &str) -> BTreeMap<&'a Topic, Vec<(i32, &'a Committed)>> {
+    let mut topics = BTreeMap::<_, Vec<_>>::new();
+    let committed = state.groups.get(group).into_iter().flat_map(|group| group.committed());
+    for (partition, committed) in committed {
+        topics.entry(&partition.topic).or_default().push((partition.partition, committed));
+    }
+    topics
+}
+
+fn new(partition_index: i32, committed: Option<&Committed>) -> OffsetFetchResponsePartitions {
+    OffsetFetchResponsePartitions {
+        partition_index,
+        committed_offset: committed.map_or(-1, |committed| committed.offset.get()),
+        committed_leader_epoch: LeaderEpoch::to_wire(committed.and_then(|c| c.leader_epoch)),
+        metadata: Some(committed.map(|c| c.metadata.clone()).unwrap_or_default().into()),
+        error_code: ErrorCode::NONE,
+    }
+}
+
+fn old(new: OffsetFetchResponsePartitions) -> OffsetFetchResponsePartition {
+    OffsetFetchResponsePartition {
+        partition_index: new.partition_index,
+        committed_offset: new.committed_offset,
+        committed_leader_epoch: new.committed_leader_epoch,
+        metadata: new.metadata,
+        error_code: new.error_code,
+    }
+}
+
+fn failed_group(group_id: &ByteString, error_code: ErrorCode) -> OffsetFetchResponseGroup {
+    OffsetFetchResponseGroup { group_id: group_id.clone(), error_code, ..Default::default() }
+}

@@ -1,0 +1,302 @@
+//! Produce (key 0), versions 3-13.
+//!
+//! Appends one batch per partition, checks sequences as Kafka does, and with acks=-1 answers once every in-sync
+//! replica has it. With acks=0 nothing is answered; an error then closes the connection.
+//!
+//! Notes: versions 0-2 are advertised, as Kafka does for the sake of librdkafka (KAFKA-18659), and refused. zstd
+//! needs version 7. From version 10 on an answer that sends the client elsewhere names the leader (KIP-951).
+
+use std::time::Duration;
+
+use milena_types::{ErrorCode, LeaderEpoch, NodeId, Offset, Timestamp, TopicPartition};
+use milena_wire::messages::produce_request::{PartitionProduceData, ProduceRequest};
+use milena_wire::messages::produce_response::{
+    LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
+};
+use milena_wire::{ByteString, Response};
+
+use super::{Call, Outcome, Versions};
+use crate::fetch::TopicKey;
+use crate::journal::AcceptedBatch;
+use crate::state::{State, Wait, is_internal};
+use crate::storage::{Batch, Rejected};
+use crate::topic::{Appended, Origin, Partition};
+
+pub(super) const VERSIONS: Versions = Versions::new(3, 13);
+
+/// A Produce whose batches are appended and whose answer may have to wait for replicas.
+#[derive(Debug)]
+pub(crate) struct ProducePlan {
+    node: NodeId,
+    version: i16,
+    response: ProduceResponse,
+    partitions: Vec<TopicPartition>,
+    waits: Vec<Waiting>,
+}
+
+/// A batch that is to be replicated before it is acknowledged.
+#[derive(Debug)]
+struct Waiting {
+    /// Where the answer stands in the response.
+    place: (usize, usize),
+    partition: TopicPartition,
+    end: Offset,
+    leader_epoch: LeaderEpoch,
+}
+
+pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &ProduceRequest) -> Outcome {
+    if !matches!(request.acks, -1..=1) {
+        return Outcome::Answer(error(request, ErrorCode::INVALID_REQUIRED_ACKS));
+    }
+    let mut plan = ProducePlan {
+        node: call.node,
+        version: call.version,
+        response: ProduceResponse::default(),
+        partitions: Vec::new(),
+        waits: Vec::new(),
+    };
+    let by_id = call.version >= 13;
+    for (topic_at, topic) in request.topic_data.iter().enumerate() {
+        let key = if by_id {
+            TopicKey::Id(topic.topic_id)
+        } else {
+            TopicKey::Name((&*topic.name).into())
+        };
+        let name = state.resolve(&key);
+        let mut answers = Vec::with_capacity(topic.partition_data.len());
+        for (partition_at, data) in topic.partition_data.iter().enumerate() {
+            let partition = name.clone().map(|name| TopicPartition::new(name, data.index));
+            let appended = match &partition {
+                Ok(partition) => append(state, call, partition, data, request.acks),
+                Err(code) => Err(Rejected { code: *code, why: "" }),
+            };
+            answers.push(answer_of(data.index, &appended));
+            if let (Ok(partition), Ok(Stored { appended, leader_epoch, .. })) =
+                (partition, appended)
+            {
+                let place = (topic_at, partition_at);
+                plan.partitions.push(partition.clone());
+                let end = appended.end;
+                plan.waits.push(Waiting { place, partition, end, leader_epoch });
+            }
+        }
+        plan.response.responses.push(TopicProduceResponse {
+            name: topic.name.clone(),
+            topic_id: topic.topic_id,
+            partition_responses: answers,
+            ..Default::default()
+        });
+    }
+    for partition in &plan.partitions {
+        state.replicate(call.now, partition);
+    }
+    match request.acks {
+        0 if plan.has_errors() => Outcome::Close,
+        0 => Outcome::Silent,
+        -1 if !plan.is_ready(state) => {
+            let patience = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+            let deadline = call.now.checked_add(patience).unwrap_or(call.now);
+            state.park(call.ticket, Wait::Produce(plan), deadline);
+            Outcome::Wait
+        }
+        acks => {
+            if acks != -1 {
+                plan.waits.clear();
+            }
+            Outcome::Answer(plan.answer(state))
+        }
+    }
+}
+
+/// Every partition of the request with the same error.
+pub(super) fn error(request: &ProduceRequest, code: ErrorCode) -> Response {
+    let rejected = Err(Rejected { code, why: "" });
+    let responses = request.topic_data.iter().map(|topic| TopicProduceResponse {
+        name: topic.name.clone(),
+        topic_id: topic.topic_id,
+        partition_responses: topic
+            .partition_data
+            .iter()
+            .map(|data| answer_of(data.index, &rejected))
+            .collect(),
+        ..Default::default()
+    });
+    ProduceResponse { responses: responses.collect(), ..Default::default() }.into()
+}
+
+impl ProducePlan {
+    pub(crate) fn partitions(&self) -> &[TopicPartition] {
+        &self.partitions
+    }
+
+    /// Whether nothing is left to wait for.
+    pub(crate) fn is_ready(&self, state: &State) -> bool {
+        self.waits.iter().all(|waiting| waiting.fate(state, self.node).is_some())
+    }
+
+    /// The answer; what is not replicated by now has timed out.
+    pub(crate) fn answer(mut self, state: &State) -> Response {
+        for waiting in &self.waits {
+            let code = waiting.fate(state, self.node).unwrap_or(ErrorCode::REQUEST_TIMED_OUT);
+            let (topic_at, partition_at) = waiting.place;
+            let topic = self.response.responses.get_mut(topic_at);
+            let answer = topic.and_then(|topic| topic.partition_responses.get_mut(partition_at));
+            if let Some(answer) = answer.filter(|_| code.is_error()) {
+                *answer = answer_of(answer.index, &Err(Rejected { code, why: "" }));
+            }
+        }
+        if self.version >= 10 {
+            self.name_leaders(state);
+        }
+        self.response.into()
+    }
+
+    fn has_errors(&self) -> bool {
+        let topics = self.response.responses.iter();
+        topics
+            .flat_map(|topic| &topic.partition_responses)
+            .any(|answer| answer.error_code.is_error())
+    }
+
+    fn name_leaders(&mut self, state: &State) {
+        let endpoints = &mut self.response.node_endpoints;
+        for topic in &mut self.response.responses {
+            let key = match topic.topic_id.is_zero() {
+                true => TopicKey::Name((&*topic.name).into()),
+                false => TopicKey::Id(topic.topic_id),
+            };
+            let Ok(name) = state.resolve(&key) else { continue };
+            for answer in &mut topic.partition_responses {
+                if answer.error_code != ErrorCode::NOT_LEADER_OR_FOLLOWER {
+                    continue;
+                }
+                let Some(partition) = state.partition(name.as_str(), answer.index) else {
+                    continue;
+                };
+                let Some(leader) = partition.leader() else { continue };
+                answer.current_leader = LeaderIdAndEpoch {
+                    leader_id: leader.get(),
+                    leader_epoch: partition.leader_epoch().get(),
+                    ..Default::default()
+                };
+                let is_named = endpoints.iter().any(|endpoint| endpoint.node_id == leader.get());
+                if let Some(node) = state.nodes.get(leader).filter(|_| !is_named) {
+                    endpoints.push(NodeEndpoint {
+                        node_id: node.id.get(),
+                        host: node.host.clone().into(),
+                        port: node.port.into(),
+                        rack: node.rack.clone().map(ByteString::from),
+                        ..Default::default()
+                    });
+                }
+            }
+        }
+    }
+}
+
+impl Waiting {
+    /// What became of the batch, once that is certain.
+    fn fate(&self, state: &State, node: NodeId) -> Option<ErrorCode> {
+        let Some(topic) = state.topics.get(&self.partition.topic) else {
+            return Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        };
+        let partition = topic.partition(self.partition.partition)?;
+        if partition.leader() != Some(node) || partition.leader_epoch() != self.leader_epoch {
+            return Some(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+        }
+        if partition.high_watermark() < self.end {
+            return None;
+        }
+        let is_safe = partition.isr().len() >= topic.config.min_insync_replicas;
+        Some(if is_safe { ErrorCode::NONE } else { ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND })
+    }
+}
+
+/// A batch that is in the log of its leader.
+struct Stored {
+    appended: Appended,
+    leader_epoch: LeaderEpoch,
+    log_start: Offset,
+}
+
+fn append(
+    state: &mut State,
+    call: &Call<'_>,
+    tp: &TopicPartition,
+    data: &PartitionProduceData,
+    acks: i16,
+) -> Result<Stored, Rejected> {
+    let wall = state.wall(call.now);
+    let reject = |code| Rejected { code, why: "" };
+    let topic = state.topics.get_mut(&tp.topic);
+    let topic = topic.ok_or(reject(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION))?;
+    let (config, is_forbidden) = (topic.config.clone(), is_internal(&tp.topic));
+    let partition = topic.partition_mut(tp.partition);
+    let partition = partition.ok_or(reject(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION))?;
+    if is_forbidden {
+        return Err(reject(ErrorCode::INVALID_TOPIC_EXCEPTION));
+    }
+    partition.check_leader(call.node, None).map_err(|failed| reject(failed.0))?;
+    if acks == -1 && partition.isr().len() < config.min_insync_replicas {
+        return Err(reject(ErrorCode::NOT_ENOUGH_REPLICAS));
+    }
+    let records = data.records.as_ref().map(|records| records.head.clone()).unwrap_or_default();
+    let batch = Batch::read(&records)?;
+    if batch.is_zstd() && call.version < 7 {
+        return Err(reject(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE));
+    }
+    let mut accepted = accepted(&batch, wall, call.node, tp, partition);
+    let appended = partition.append(batch, Origin::Client, &config, wall)?;
+    partition.retain(&config, wall);
+    let (leader_epoch, log_start) = (partition.leader_epoch(), partition.log().start());
+    if !appended.is_duplicate {
+        accepted.base_offset = appended.base_offset;
+        state.journal.note_batch(accepted);
+    }
+    Ok(Stored { appended, leader_epoch, log_start })
+}
+
+fn accepted(
+    batch: &Batch,
+    at: Timestamp,
+    node: NodeId,
+    tp: &TopicPartition,
+    partition: &Partition,
+) -> AcceptedBatch {
+    AcceptedBatch {
+        at,
+        node,
+        leader_epoch: partition.leader_epoch(),
+        partition: tp.clone(),
+        base_offset: batch.base_offset(),
+        records: batch.records(),
+        bytes: batch.bytes(),
+        producer: batch.sent().map(|sent| (sent.producer_id, sent.producer_epoch)),
+        base_sequence: batch.sent().and_then(|sent| sent.base_sequence),
+        is_transactional: batch.is_transactional(),
+        is_control: batch.is_control(),
+    }
+}
+
+fn answer_of(index: i32, stored: &Result<Stored, Rejected>) -> PartitionProduceResponse {
+    let answer = PartitionProduceResponse {
+        index,
+        base_offset: -1,
+        log_append_time_ms: -1,
+        log_start_offset: -1,
+        ..Default::default()
+    };
+    match stored {
+        Ok(stored) => PartitionProduceResponse {
+            base_offset: stored.appended.base_offset.get(),
+            log_append_time_ms: stored.appended.append_time.map_or(-1, |time| time.millis()),
+            log_start_offset: stored.log_start.get(),
+            ..answer
+        },
+        Err(Rejected { code, why }) => PartitionProduceResponse {
+            error_code: *code,
+            error_message: (!why.is_empty()).then(|| ByteString::from_static(why)),
+            ..answer
+        },
+    }
+}

@@ -1,0 +1,76 @@
+//! One client's connection: what it sent that is not read yet, and what is being answered.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::Bytes;
+use milena_types::{CorrelationId, NodeId};
+use milena_wire::Frame;
+
+use crate::fault::Fault;
+use crate::ticket::Ticket;
+
+/// Names a connection; none is dealt twice.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ConnectionId(pub(crate) u64);
+
+/// A connection. As in Kafka, one request is worked on at a time, and the next is read once it is answered.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) node: NodeId,
+    /// Frames that are not read yet.
+    pub(crate) unread: VecDeque<Bytes>,
+    pub(crate) unread_bytes: usize,
+    pub(crate) state: ConnectionState,
+}
+
+/// What the connection is at.
+#[derive(Debug)]
+pub(crate) enum ConnectionState {
+    /// Ready for the next request.
+    Idle,
+    /// Its request waits for an answer.
+    Waiting(Asked),
+    /// A request is held back by a fault rule until then.
+    Held { until: Instant, frame: Bytes },
+    /// An answer is held back by a fault rule until then.
+    Late { until: Instant, answer: Option<Frame> },
+    /// Nothing is answered any more.
+    Hung,
+}
+
+/// The request that is being answered.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) ticket: Ticket,
+    pub(crate) correlation_id: CorrelationId,
+    /// What shall happen to the answer.
+    pub(crate) fault: Option<Fault>,
+}
+
+impl Connection {
+    pub(crate) fn new(node: NodeId) -> Self {
+        Self { node, unread: VecDeque::new(), unread_bytes: 0, state: ConnectionState::Idle }
+    }
+
+    pub(crate) fn push(&mut self, frame: Bytes) {
+        self.unread_bytes += frame.len();
+        self.unread.push_back(frame);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Bytes> {
+        let frame = self.unread.pop_front()?;
+        self.unread_bytes = self.unread_bytes.saturating_sub(frame.len());
+        Some(frame)
+    }
+
+    /// When the connection goes on by itself.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match &self.state {
+            ConnectionState::Held { until, .. } | ConnectionState::Late { until, .. } => {
+                Some(*until)
+            }
+            ConnectionState::Idle | ConnectionState::Waiting(_) | ConnectionState::Hung => None,
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! One group: its state, its members and what it committed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use milena_types::{ErrorCode, Generation, TopicPartition};
+
+use super::commit::Committed;
+use super::join::JoinAnswer;
+use super::member::Member;
+use super::sync::SyncAnswer;
+use crate::ticket::Ticket;
+
+/// A group of the classic protocol.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(super) state: GroupState,
+    pub(super) generation: Option<Generation>,
+    /// What the members are, as `consumer` or `connect`.
+    pub(super) protocol_type: Option<String>,
+    /// The assignor chosen for this generation.
+    pub(super) protocol: Option<String>,
+    pub(super) leader: Option<String>,
+    pub(super) members: BTreeMap<String, Member>,
+    /// Static members: instance id to member id.
+    pub(super) statics: BTreeMap<String, String>,
+    /// Member ids handed out by MEMBER_ID_REQUIRED, and until when they may be used.
+    pub(super) pending: BTreeMap<String, Instant>,
+    pub(super) committed: BTreeMap<TopicPartition, Committed>,
+    /// When the present phase of a rebalance goes on without those that are missing.
+    pub(super) phase_deadline: Option<Instant>,
+    /// Whether the rebalance is the first of an empty group, which waits for more members to come.
+    pub(super) is_initial: bool,
+    pub(super) joins: u64,
+    /// Answers that became due; the owner takes them after each call.
+    pub(super) replies: Vec<Reply>,
+}
+
+/// Kafka's states of a classic group; there are no others.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the classic protocol is frozen")]
+pub enum GroupState {
+    /// No members, perhaps committed offsets.
+    Empty,
+    /// Gathers the members of the next generation.
+    PreparingRebalance,
+    /// Waits for the leader's assignment.
+    CompletingRebalance,
+    /// Every member has its assignment.
+    Stable,
+}
+
+/// An answer to a request that waited.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    pub(crate) ticket: Ticket,
+    pub(crate) answer: Answer,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    Join(JoinAnswer),
+    Sync(SyncAnswer),
+}
+
+impl GroupState {
+    /// The name that DescribeGroups and ListGroups use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "Empty",
+            Self::PreparingRebalance => "PreparingRebalance",
+            Self::CompletingRebalance => "CompletingRebalance",
+            Self::Stable => "Stable",
+        }
+    }
+
+    /// Whether a group may go from here to `next`.
+    pub(super) fn may_become(self, next: Self) -> bool {
+        use GroupState::{CompletingRebalance, Empty, PreparingRebalance, Stable};
+        matches!(
+            (self, next),
+            (Empty | Stable | CompletingRebalance, PreparingRebalance)
+                | (PreparingRebalance, CompletingRebalance | Empty)
+                | (CompletingRebalance, Stable)
+        )
+    }
+}
+
+impl Group {
+    /// A group without members.
+    pub(crate) fn new() -> Self {
+        Self {
+            state: GroupState::Empty,
+            generation: None,
+            protocol_type: None,
+            protocol: None,
+            leader: None,
+            members: BTreeMap::new(),
+            statics: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            committed: BTreeMap::new(),
+            phase_deadline: None,
+            is_initial: false,
+            joins: 0,
+            replies: Vec::new(),
+        }
+    }
+
+    pub(crate) fn state(&self) -> GroupState {
+        self.state
+    }
+
+    pub(crate) fn generation(&self) -> Option<Generation> {
+        self.generation
+    }
+
+    pub(crate) fn protocol_type(&self) -> Option<&str> {
+        self.protocol_type.as_deref()
+    }
+
+    pub(crate) fn protocol(&self) -> Option<&str> {
+        self.protocol.as_deref()
+    }
+
+    pub(crate) fn leader(&self) -> Option<&str> {
+        self.leader.as_deref()
+    }
+
+    /// The members, ordered by id.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Member> {
+        self.members.values()
+    }
+
+    pub(crate) fn committed(&self) -> &BTreeMap<TopicPartition, Committed> {
+        &self.committed
+    }
+
+    /// Whether there is nothing left to remember.
+    pub(crate) fn is_forgettable(&self) -> bool {
+        self.state == GroupState::Empty && self.pending.is_empty() && self.committed.is_empty()
+    }
+
+    /// The answers that became due since the last call.
+    pub(crate) fn take_replies(&mut self) -> Vec<Reply> {
+        std::mem::take(&mut self.replies)
+    }
+
+    /// When [`Group::handle_timeout`] is due.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let sessions = self.members.values().filter_map(Member::deadline);
+        sessions.chain(self.pending.values().copied()).chain(self.phase_deadline).min()
+    }
+
+    /// Gives up members and member ids that were not heard of, and ends a phase of a rebalance that took too long.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.pending.retain(|_, deadline| *deadline > now);
+        let is_expired = |member: &&Member| member.deadline().is_some_and(|at| at <= now);
+        let expired: Vec<_> =
+            self.members.values().filter(is_expired).map(|m| m.id.clone()).collect();
+        for id in expired {
+            self.remove(now, &id, ErrorCode::UNKNOWN_MEMBER_ID);
+        }
+        if self.phase_deadline.is_some_and(|deadline| deadline <= now) {
+            self.phase_deadline = None;
+            self.end_phase(now);
+        }
+        self.try_complete_join(now);
+    }
+
+    /// Forgets who waits for answers, as a coordinator does that moves to another node: they are told to look for it.
+    pub(crate) fn handle_coordinator_move(&mut self, now: Instant) {
+        let ids: Vec<_> = self.members.keys().cloned().collect();
+        for id in ids {
+            self.refuse_waiting(&id, ErrorCode::NOT_COORDINATOR);
+        }
+        for member in self.members.values_mut() {
+            member.is_new = false;
+            member.touch(now);
+        }
+    }
+
+    pub(super) fn become_state(&mut self, next: GroupState) {
+        debug_assert!(self.state.may_become(next), "{:?} to {next:?}", self.state);
+        self.state = next;
+    }
+
+    /// Whether the member exists and is the holder of its instance id.
+    pub(super) fn check_member(
+        &self,
+        id: &str,
+        instance_id: Option<&str>,
+    ) -> Result<(), ErrorCode> {
+        if let Some(instance_id) = instance_id {
+            match self.statics.get(instance_id) {
+                None => return Err(ErrorCode::UNKNOWN_MEMBER_ID),
+                Some(holder) if holder != id => return Err(ErrorCode::FENCED_INSTANCE_ID),
+                Some(_) => {}
+            }
+        }
+        if self.members.contains_key(id) { Ok(()) } else { Err(ErrorCode::UNKNOWN_MEMBER_ID) }
+    }
+
+    /// Answers whatever the member waits for with `code`.
+    pub(super) fn refuse_waiting(&mut self, id: &str, code: ErrorCode) {
+        let Some(member) = self.members.get_mut(id) else { return };
+        let join = member.join.take().map(|ticket| Reply {
+            ticket,
+            answer: Answer::Join(JoinAnswer::error(code, &member.id)),
+        });
+        let sync = member
+            .sync
+            .take()
+            .map(|ticket| Reply { ticket, answer: Answer::Sync(SyncAnswer::error(code)) });
+        self.replies.extend(join.into_iter().chain(sync));
+    }
+
+    /// The longest time any member may take to rejoin.
+    pub(super) fn rebalance_timeout(&self) -> Duration {
+        self.members.values().map(|member| member.rebalance_timeout).max().unwrap_or_default()
+    }
+
+    /// The assignors that every member speaks.
+    pub(super) fn common_protocols(&self) -> BTreeSet<&str> {
+        let mut members = self.members.values();
+        let names = |member: &'_ Member| -> BTreeSet<String> {
+            member.protocols.iter().map(|(name, _)| name.clone()).collect()
+        };
+        let Some(first) = members.next() else { return BTreeSet::new() };
+        let rest: Vec<_> = members.map(names).collect();
+        let spoken = first.protocols.iter().map(|(name, _)| name.as_str());
+        spoken.filter(|name| rest.iter().all(|names| names.contains(*name))).collect()
+    }
+
+    /// The assignor with the most votes; each member votes for its favourite of those that all speak.
+    pub(super) fn elect_protocol(&self) -> Option<String> {
+        let candidates = self.common_protocols();
+        let mut votes = BTreeMap::<&str, usize>::new();
+        for member in self.members.values() {
+            let mut names = member.protocols.iter().map(|(name, _)| name.as_str());
+            if let Some(favourite) = names.find(|name| candidates.contains(name)) {
+                *votes.entry(favourite).or_default() += 1;
+            }
+        }
+        votes.into_iter().max_by_key(|(_, count)| *count).map(|(name, _)| name.to_owned())
+    }
+}

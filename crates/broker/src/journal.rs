@@ -1,0 +1,135 @@
+//! What the cluster accepted: the evidence that tests assert on.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use milena_types::{
+    ApiKey, CorrelationId, LeaderEpoch, NodeId, Offset, ProducerEpoch, ProducerId, Sequence,
+    Timestamp, TopicPartition,
+};
+
+use crate::group::Committed;
+
+/// Everything accepted since the start, each kind bounded by [`Settings::journal_max`](crate::Settings).
+#[derive(Clone, Debug)]
+pub struct Journal {
+    entries_max: usize,
+    batches: VecDeque<AcceptedBatch>,
+    commits: VecDeque<AcceptedCommit>,
+    requests: VecDeque<SeenRequest>,
+    request_counts: BTreeMap<ApiKey, u64>,
+}
+
+/// A batch that was appended to a log. A duplicate that was only acknowledged again is not among these.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct AcceptedBatch {
+    /// When.
+    pub at: Timestamp,
+    /// The leader that took it.
+    pub node: NodeId,
+    /// The leader's epoch.
+    pub leader_epoch: LeaderEpoch,
+    /// Where it lies.
+    pub partition: TopicPartition,
+    /// The offset of its first record.
+    pub base_offset: Offset,
+    /// How many records it has.
+    pub records: i32,
+    /// Its size.
+    pub bytes: usize,
+    /// The idempotent producer that sent it.
+    pub producer: Option<(ProducerId, ProducerEpoch)>,
+    /// The sequence of its first record.
+    pub base_sequence: Option<Sequence>,
+    /// Whether it belongs to a transaction.
+    pub is_transactional: bool,
+    /// Whether it is a transaction's marker.
+    pub is_control: bool,
+}
+
+/// An offset that a group committed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct AcceptedCommit {
+    /// The group.
+    pub group: String,
+    /// The member that committed; empty for a consumer without membership.
+    pub member_id: String,
+    /// For which partition.
+    pub partition: TopicPartition,
+    /// What.
+    pub committed: Committed,
+}
+
+/// A request that a node read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct SeenRequest {
+    /// When.
+    pub at: Timestamp,
+    /// The node that read it.
+    pub node: NodeId,
+    /// What was asked.
+    pub api: ApiKey,
+    /// In which version.
+    pub version: i16,
+    /// The number that the answer repeats.
+    pub correlation_id: CorrelationId,
+    /// What the client calls itself.
+    pub client_id: Option<String>,
+}
+
+impl Journal {
+    pub(crate) fn new(entries_max: usize) -> Self {
+        Self {
+            entries_max,
+            batches: VecDeque::new(),
+            commits: VecDeque::new(),
+            requests: VecDeque::new(),
+            request_counts: BTreeMap::new(),
+        }
+    }
+
+    /// The batches appended, oldest first.
+    pub fn batches(&self) -> impl DoubleEndedIterator<Item = &AcceptedBatch> {
+        self.batches.iter()
+    }
+
+    /// The commits taken, oldest first.
+    pub fn commits(&self) -> impl DoubleEndedIterator<Item = &AcceptedCommit> {
+        self.commits.iter()
+    }
+
+    /// The requests read, oldest first.
+    pub fn requests(&self) -> impl DoubleEndedIterator<Item = &SeenRequest> {
+        self.requests.iter()
+    }
+
+    /// How many requests of this API were read since the start.
+    pub fn request_count(&self, api: ApiKey) -> u64 {
+        self.request_counts.get(&api).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn note_batch(&mut self, batch: AcceptedBatch) {
+        push(&mut self.batches, batch, self.entries_max);
+    }
+
+    pub(crate) fn note_commit(&mut self, commit: AcceptedCommit) {
+        push(&mut self.commits, commit, self.entries_max);
+    }
+
+    pub(crate) fn note_request(&mut self, request: SeenRequest) {
+        *self.request_counts.entry(request.api).or_default() += 1;
+        push(&mut self.requests, request, self.entries_max);
+    }
+}
+
+fn push<T>(ring: &mut VecDeque<T>, entry: T, max: usize) {
+    if max == 0 {
+        return;
+    }
+    if ring.len() >= max {
+        ring.pop_front();
+    }
+    ring.push_back(entry);
+}

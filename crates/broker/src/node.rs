@@ -1,0 +1,30 @@
+//! One broker of the cluster.
+
+use milena_types::NodeId;
+
+use crate::fetch::Sessions;
+
+/// A node: where it is reached and how it is.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) id: NodeId,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) rack: Option<String>,
+    pub(crate) status: NodeStatus,
+    /// Whether the controller counts it in; a node that stops is counted in a little longer.
+    pub(crate) is_registered: bool,
+    pub(crate) sessions: Sessions,
+}
+
+/// How a node is; there is nothing between.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a process runs, stands still or is gone")]
+pub enum NodeStatus {
+    /// It answers.
+    Running,
+    /// It stands still as after SIGSTOP: connections stay open and nothing answers.
+    Paused,
+    /// It is gone: connections are closed and new ones refused.
+    Crashed,
+}

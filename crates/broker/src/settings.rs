@@ -1,0 +1,148 @@
+//! What a cluster is made of and how it behaves.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use milena_types::{NodeId, Timestamp};
+
+/// Everything that is decided before a [`Cluster`](crate::Cluster) starts.
+///
+/// The defaults are Kafka's unless the field says otherwise.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Seeds all that is drawn: topic ids, member ids, fetch sessions, fault rules with a probability. Default 0.
+    pub seed: u64,
+    /// The name in metadata. Default one that is shaped as Kafka's.
+    pub cluster_id: String,
+    /// The wall clock at the moment the cluster is made; it goes on with the `now` of each call.
+    ///
+    /// Default 2026-01-01. Clients whose records are more than an hour ahead of it are refused, as Kafka does.
+    pub wall_clock: Timestamp,
+    /// The nodes. Default one, with id 1.
+    pub nodes: Vec<NodeSettings>,
+    /// Topics that exist from the start.
+    pub topics: Vec<TopicSettings>,
+    /// `num.partitions`: of topics whose creator leaves it open. Default 1.
+    pub partitions_default: i32,
+    /// `default.replication.factor`. Default 3, or the number of nodes if that is less (Kafka: 1).
+    pub replication_factor_default: i16,
+    /// `auto.create.topics.enable`. Default true.
+    pub auto_create_topics: bool,
+    /// What topics are configured with where they do not say otherwise, by Kafka's names for topics.
+    pub topic_defaults: BTreeMap<String, String>,
+    /// How long the controller takes a crashed or paused node for alive: `broker.session.timeout.ms`.
+    ///
+    /// Default 200 ms (Kafka: 9 s).
+    pub failover: Duration,
+    /// `group.initial.rebalance.delay.ms`: how long an empty group waits for more members. Default 0 (Kafka: 3 s).
+    pub initial_rebalance_delay: Duration,
+    /// `group.min.session.timeout.ms`. Default 1 s (Kafka: 6 s), for tests in real time.
+    pub session_timeout_min: Duration,
+    /// `group.max.session.timeout.ms`. Default 30 min.
+    pub session_timeout_max: Duration,
+    /// `group.max.size`. Default 10,000 (Kafka: no limit).
+    pub group_size_max: usize,
+    /// `offset.metadata.max.bytes`. Default 4096.
+    pub offset_metadata_bytes_max: usize,
+    /// `socket.request.max.bytes`: a longer frame closes the connection. Default 100 MiB.
+    pub frame_bytes_max: usize,
+    /// How many connections the cluster takes; a further one is refused. Default 10,000 (Kafka: no limit).
+    pub connections_max: usize,
+    /// `fetch.max.bytes` of the broker: the most that one Fetch returns. Default 55 MiB.
+    pub fetch_bytes_max: usize,
+    /// `max.incremental.fetch.session.cache.slots`, of each node. Default 1000.
+    pub fetch_sessions_max: usize,
+    /// How many partitions all topics may have together. Default 100,000 (Kafka: no limit).
+    pub partitions_max: usize,
+    /// How many entries of each kind the journal keeps. Default 100,000.
+    pub journal_max: usize,
+}
+
+/// A node before the start.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct NodeSettings {
+    /// Its id.
+    pub id: NodeId,
+    /// The host that clients are told. Default `localhost`.
+    pub host: String,
+    /// The port that clients are told. Default 9092 for node 1, 9093 for node 2 and so on.
+    pub port: u16,
+    /// `broker.rack`. Default none.
+    pub rack: Option<String>,
+}
+
+/// A topic before the start.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TopicSettings {
+    /// Its name.
+    pub name: String,
+    /// How many partitions it has.
+    pub partitions: i32,
+    /// How many copies of each; `None` takes the cluster's default.
+    pub replication_factor: Option<i16>,
+    /// Its configuration, by Kafka's names.
+    pub config: BTreeMap<String, String>,
+}
+
+impl Settings {
+    /// A cluster of `nodes` nodes with the ids 1, 2 and so on.
+    pub fn with_nodes(nodes: usize) -> Self {
+        let ids = (1..).take(nodes).map(NodeId::new);
+        Self {
+            nodes: ids.map(NodeSettings::new).collect(),
+            replication_factor_default: i16::try_from(nodes.min(3)).unwrap_or(3),
+            ..Self::default()
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            cluster_id: "milena-embedded-cluster".to_owned(),
+            wall_clock: Timestamp::from_millis(1_767_225_600_000),
+            nodes: vec![NodeSettings::new(NodeId::new(1))],
+            topics: Vec::new(),
+            partitions_default: 1,
+            replication_factor_default: 1,
+            auto_create_topics: true,
+            topic_defaults: BTreeMap::new(),
+            failover: Duration::from_millis(200),
+            initial_rebalance_delay: Duration::ZERO,
+            session_timeout_min: Duration::from_secs(1),
+            session_timeout_max: Duration::from_secs(30 * 60),
+            group_size_max: 10_000,
+            offset_metadata_bytes_max: 4096,
+            frame_bytes_max: 100 << 20,
+            connections_max: 10_000,
+            fetch_bytes_max: 55 << 20,
+            fetch_sessions_max: 1000,
+            partitions_max: 100_000,
+            journal_max: 100_000,
+        }
+    }
+}
+
+impl NodeSettings {
+    /// A node at `localhost:9091 + id`.
+    pub fn new(id: NodeId) -> Self {
+        let port = 9091_i32.saturating_add(id.get());
+        Self {
+            id,
+            host: "localhost".to_owned(),
+            port: u16::try_from(port).unwrap_or(9092),
+            rack: None,
+        }
+    }
+}
+
+impl TopicSettings {
+    /// A topic with `partitions` partitions, all else by default.
+    pub fn new(name: impl Into<String>, partitions: i32) -> Self {
+        Self { name: name.into(), partitions, replication_factor: None, config: BTreeMap::new() }
+    }
+}

@@ -1,0 +1,240 @@
+//! The handle of a running cluster.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use milena_types::{ApiKey, NodeId, TopicPartition};
+use tokio::io::DuplexStream;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+use super::builder::Builder;
+use super::shared::Shared;
+use super::{listen, pump};
+use crate::cluster::{Cluster, CommandError, GroupView, PartitionView, StoredBatch, StoredRecord};
+use crate::fault::{FaultId, FaultRule};
+use crate::group::Committed;
+use crate::journal::{Journal, SeenRequest};
+use crate::settings::TopicSettings;
+
+/// A running cluster. Dropping it stops everything at once, without waiting.
+///
+/// Its tasks live in the tokio runtime it was started in. Under `tokio::time::pause` its clock stands still too.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// use milena_broker::{Broker, on};
+/// use milena_types::{ApiKey, ErrorCode};
+///
+/// let broker = Broker::builder().nodes(3).topic("orders", 6).seed(7).start().await?;
+/// broker.add_fault(on(ApiKey::PRODUCE).nth(1).error(ErrorCode::NOT_LEADER_OR_FOLLOWER));
+/// // Give `broker.bootstrap_servers()` to any Kafka client, then ask what the cluster accepted.
+/// assert!(broker.records("orders", 0).is_empty());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "the cluster stops when its handle is dropped"]
+pub struct Broker {
+    shared: Arc<Shared>,
+    runtime: Handle,
+    /// Of the socket shell: who takes connections for each node that is not crashed.
+    acceptors: Mutex<BTreeMap<NodeId, AbortHandle>>,
+    has_sockets: bool,
+}
+
+impl Broker {
+    /// A cluster of one node without topics, to be changed before it starts.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    pub(super) fn in_memory(cluster: Cluster) -> Self {
+        let shared = Arc::new(Shared::new(cluster));
+        let runtime = Handle::current();
+        let timer = Arc::clone(&shared);
+        runtime.spawn(async move { timer.keep_time().await });
+        Self { shared, runtime, acceptors: Mutex::default(), has_sockets: false }
+    }
+
+    pub(super) fn on_sockets(
+        cluster: Cluster,
+        listeners: Vec<(NodeId, std::net::TcpListener)>,
+    ) -> io::Result<Self> {
+        let mut broker = Self::in_memory(cluster);
+        broker.has_sockets = true;
+        for (node, listener) in listeners {
+            broker.accept(node, listener)?;
+        }
+        Ok(broker)
+    }
+
+    /// `host:port` of every node, with commas between, as `bootstrap.servers` takes it.
+    pub fn bootstrap_servers(&self) -> String {
+        self.with(|cluster, _| {
+            let nodes = cluster.nodes().into_iter();
+            let addresses = nodes.filter_map(|node| cluster.node_address(node));
+            addresses.map(|(host, port)| format!("{host}:{port}")).collect::<Vec<_>>().join(",")
+        })
+    }
+
+    /// What connects to a node of this cluster within the process, by the port that metadata names.
+    ///
+    /// Works for a cluster on sockets as well. Fails with `ConnectionRefused` for a port that no node has and for a
+    /// crashed node.
+    pub fn dialer(
+        &self,
+    ) -> impl Fn(&str, u16) -> io::Result<DuplexStream> + Clone + Send + Sync + 'static {
+        let (shared, runtime) = (Arc::clone(&self.shared), self.runtime.clone());
+        move |_host, port| {
+            let node = shared.with(|cluster, _| {
+                let is_its =
+                    |node: &NodeId| cluster.node_address(*node).is_some_and(|(_, p)| p == port);
+                cluster.nodes().into_iter().find(is_its)
+            });
+            let node = node.ok_or(io::ErrorKind::ConnectionRefused)?;
+            let (connection, outbox, inbox) = shared.open(node)?;
+            let (client, server) = tokio::io::duplex(PIPE_BYTES);
+            runtime.spawn(pump::serve(server, Arc::clone(&shared), connection, outbox, inbox));
+            Ok(client)
+        }
+    }
+
+    /// Works on the machine itself: all of [`Cluster`]'s commands and questions.
+    pub fn with<T>(&self, work: impl FnOnce(&mut Cluster, Instant) -> T) -> T {
+        self.shared.with(work)
+    }
+
+    /// Adds a fault rule.
+    pub fn add_fault(&self, rule: FaultRule) -> FaultId {
+        self.with(|cluster, _| cluster.add_fault(rule))
+    }
+
+    /// Removes a fault rule; false if it is gone already.
+    pub fn remove_fault(&self, id: FaultId) -> bool {
+        self.with(|cluster, _| cluster.remove_fault(id))
+    }
+
+    /// Removes every fault rule.
+    pub fn clear_faults(&self) {
+        self.with(|cluster, _| cluster.clear_faults());
+    }
+
+    /// Creates a topic.
+    ///
+    /// # Errors
+    /// As CreateTopics.
+    pub fn create_topic(&self, topic: &TopicSettings) -> Result<(), CommandError> {
+        self.with(|cluster, now| cluster.create_topic(now, topic))
+    }
+
+    /// Deletes a topic; false if there is none of this name.
+    pub fn delete_topic(&self, topic: &str) -> bool {
+        self.with(|cluster, now| cluster.delete_topic(now, topic))
+    }
+
+    /// Kills a node; see [`Cluster::crash_node`]. Its port refuses connections until it is restarted.
+    pub fn crash_node(&self, node: NodeId) {
+        if let Some(acceptor) = self.lock_acceptors().remove(&node) {
+            acceptor.abort();
+        }
+        self.with(|cluster, now| cluster.crash_node(now, node));
+    }
+
+    /// Starts a crashed node again, at the same port.
+    ///
+    /// # Errors
+    /// If somebody else took the port meanwhile.
+    pub fn restart_node(&self, node: NodeId) -> io::Result<()> {
+        self.with(|cluster, now| cluster.restart_node(now, node));
+        let port = self.with(|cluster, _| cluster.node_address(node).map(|(_, port)| port));
+        if let Some(port) = port.filter(|_| self.has_sockets) {
+            let listening = self.lock_acceptors().contains_key(&node);
+            if !listening {
+                self.accept(node, listen::bind(port)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a node stand still; see [`Cluster::pause_node`].
+    pub fn pause_node(&self, node: NodeId) {
+        self.with(|cluster, now| cluster.pause_node(now, node));
+    }
+
+    /// Lets a paused node go on.
+    pub fn resume_node(&self, node: NodeId) {
+        self.with(|cluster, now| cluster.resume_node(now, node));
+    }
+
+    /// Makes an in-sync replica the leader; false if `node` is none.
+    pub fn move_leader(&self, topic: &str, partition: i32, node: NodeId) -> bool {
+        let partition = TopicPartition::new(topic, partition);
+        self.with(|cluster, now| cluster.move_leader(now, &partition, node))
+    }
+
+    /// Every record of a partition.
+    pub fn records(&self, topic: &str, partition: i32) -> Vec<StoredRecord> {
+        self.with(|cluster, _| cluster.records(&TopicPartition::new(topic, partition)))
+    }
+
+    /// Every batch of a partition.
+    pub fn batches(&self, topic: &str, partition: i32) -> Vec<StoredBatch> {
+        self.with(|cluster, _| cluster.batches(&TopicPartition::new(topic, partition)))
+    }
+
+    /// A partition's leader, replicas and watermarks.
+    pub fn partition(&self, topic: &str, partition: i32) -> Option<PartitionView> {
+        self.with(|cluster, _| cluster.partition(&TopicPartition::new(topic, partition)))
+    }
+
+    /// What a group committed.
+    pub fn committed(&self, group: &str) -> BTreeMap<TopicPartition, Committed> {
+        self.with(|cluster, _| cluster.committed(group))
+    }
+
+    /// A group as it is now.
+    pub fn group(&self, group: &str) -> Option<GroupView> {
+        self.with(|cluster, _| cluster.group(group))
+    }
+
+    /// The requests of one API, oldest first.
+    pub fn requests(&self, api: ApiKey) -> Vec<SeenRequest> {
+        self.with(|cluster, _| cluster.requests(api))
+    }
+
+    /// A copy of what was accepted so far.
+    pub fn journal(&self) -> Journal {
+        self.with(|cluster, _| cluster.journal().clone())
+    }
+
+    fn accept(&self, node: NodeId, listener: std::net::TcpListener) -> io::Result<()> {
+        let _in_runtime = self.runtime.enter();
+        let listener = TcpListener::from_std(listener)?;
+        let task = self.runtime.spawn(listen::accept(listener, node, Arc::clone(&self.shared)));
+        self.lock_acceptors().insert(node, task.abort_handle());
+        Ok(())
+    }
+
+    fn lock_acceptors(&self) -> std::sync::MutexGuard<'_, BTreeMap<NodeId, AbortHandle>> {
+        self.acceptors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        for acceptor in self.lock_acceptors().values() {
+            acceptor.abort();
+        }
+        self.shared.stop();
+    }
+}
+
+/// How much a pipe within the process holds before its writer waits.
+const PIPE_BYTES: usize = 256 << 10;

@@ -1,0 +1,118 @@
+//! Says what a cluster shall be, and starts it.
+
+use std::io;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use milena_types::Timestamp;
+
+use super::broker::Broker;
+use super::listen;
+use crate::cluster::Cluster;
+use crate::settings::{Settings, TopicSettings};
+
+/// A cluster before it runs. Made by [`Broker::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing runs until it is started"]
+pub struct Builder {
+    settings: Settings,
+    nodes: usize,
+    port: u16,
+    wall_clock: Option<Timestamp>,
+}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        Self { settings: Settings::default(), nodes: 1, port: 0, wall_clock: None }
+    }
+
+    /// How many nodes. Default 1.
+    pub fn nodes(mut self, nodes: usize) -> Self {
+        self.nodes = nodes.max(1);
+        let cluster = Settings::with_nodes(self.nodes);
+        self.settings.nodes = cluster.nodes;
+        self.settings.replication_factor_default = cluster.replication_factor_default;
+        self
+    }
+
+    /// A topic that exists from the start, replicated as the cluster's default says.
+    pub fn topic(self, name: impl Into<String>, partitions: i32) -> Self {
+        self.topic_with(TopicSettings::new(name, partitions))
+    }
+
+    /// A topic that exists from the start, with replication and configuration of its own.
+    pub fn topic_with(mut self, topic: TopicSettings) -> Self {
+        self.settings.topics.push(topic);
+        self
+    }
+
+    /// Seeds all that is drawn. Default 0.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.settings.seed = seed;
+        self
+    }
+
+    /// The port of the first node; the others follow it. Default: free ports on sockets, 9092 and on in memory.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// The wall clock at the start. Default: the machine's.
+    pub fn wall_clock(mut self, wall_clock: Timestamp) -> Self {
+        self.wall_clock = Some(wall_clock);
+        self
+    }
+
+    /// Changes any of the settings.
+    pub fn configure(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.settings);
+        self
+    }
+
+    /// Starts the cluster on sockets of the loopback (127.0.0.1 only), within the present tokio runtime.
+    ///
+    /// # Errors
+    /// Where a port is taken, or a topic is not legal.
+    #[expect(clippy::unused_async, reason = "tells that a tokio runtime is needed")]
+    pub async fn start(mut self) -> io::Result<Broker> {
+        let mut listeners = Vec::new();
+        for (node, offset) in self.settings.nodes.iter_mut().zip(0..) {
+            let port = if self.port == 0 { 0 } else { self.port.saturating_add(offset) };
+            let listener = listen::bind(port)?;
+            let address = listener.local_addr()?;
+            node.host = address.ip().to_string();
+            node.port = address.port();
+            listeners.push((node.id, listener));
+        }
+        let cluster = self.cluster()?;
+        Broker::on_sockets(cluster, listeners)
+    }
+
+    /// Starts the cluster within the process, to be reached through [`Broker::dialer`] alone.
+    ///
+    /// # Errors
+    /// Where a topic is not legal.
+    #[expect(clippy::unused_async, reason = "tells that a tokio runtime is needed")]
+    pub async fn start_in_memory(mut self) -> io::Result<Broker> {
+        if self.port != 0 {
+            for (node, offset) in self.settings.nodes.iter_mut().zip(0..) {
+                node.port = self.port.saturating_add(offset);
+            }
+        }
+        let cluster = self.cluster()?;
+        Ok(Broker::in_memory(cluster))
+    }
+
+    fn cluster(mut self) -> io::Result<Cluster> {
+        self.settings.wall_clock = self.wall_clock.unwrap_or_else(machines_clock);
+        let now = tokio::time::Instant::now().into_std();
+        let invalid = |message| io::Error::new(io::ErrorKind::InvalidInput, message);
+        Cluster::new(self.settings, now).map_err(invalid)
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the seam where the wall clock comes in")]
+fn machines_clock() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+}

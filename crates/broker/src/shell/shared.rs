@@ -1,0 +1,188 @@
+//! The machine under its lock, and what ties it to tasks.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use bytes::Bytes;
+use milena_types::NodeId;
+use milena_wire::Frame;
+use tokio::sync::{Notify, mpsc};
+
+use crate::cluster::{Cluster, Output};
+use crate::connection::ConnectionId;
+
+/// A running cluster, shared by its handle, its timer and a pump per connection.
+#[derive(Debug)]
+pub(super) struct Shared {
+    running: Mutex<Running>,
+    /// Wakes the timer: its deadline came nearer, or all is over.
+    timer: Notify,
+}
+
+#[derive(Debug)]
+struct Running {
+    cluster: Cluster,
+    /// The pumps by connection; a pump whose entry is gone closes its stream.
+    pumps: BTreeMap<ConnectionId, Arc<Outbox>>,
+    /// When the timer wakes by itself.
+    armed: Option<Instant>,
+    is_stopped: bool,
+}
+
+/// What one pump is to write.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    frames: mpsc::UnboundedSender<Option<Frame>>,
+    /// Bytes in `frames`; a client that does not read is not read from.
+    bytes: AtomicUsize,
+    /// Rung whenever a frame was put in or written.
+    pub(super) progress: Notify,
+}
+
+/// The pump's end of an [`Outbox`]: frames, and `None` to close.
+pub(super) type Inbox = mpsc::UnboundedReceiver<Option<Frame>>;
+
+impl Outbox {
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_written(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.progress.notify_one();
+    }
+
+    fn push(&self, frame: Option<Frame>) {
+        self.bytes.fetch_add(frame.as_ref().map_or(0, Frame::len), Ordering::Relaxed);
+        // The pump may be gone already; then nobody reads.
+        let _ = self.frames.send(frame);
+        self.progress.notify_one();
+    }
+}
+
+impl Shared {
+    pub(super) fn new(cluster: Cluster) -> Self {
+        let running = Running { cluster, pumps: BTreeMap::new(), armed: None, is_stopped: false };
+        Self { running: Mutex::new(running), timer: Notify::new() }
+    }
+
+    /// Works on the machine and carries out what it wants done.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut Cluster, Instant) -> T) -> T {
+        let now = now();
+        let mut running = self.lock();
+        let result = work(&mut running.cluster, now);
+        self.carry_out(&mut running, now);
+        result
+    }
+
+    /// A client connects.
+    pub(super) fn open(&self, node: NodeId) -> io::Result<(ConnectionId, Arc<Outbox>, Inbox)> {
+        let now = now();
+        let mut running = self.lock();
+        if running.is_stopped {
+            return Err(io::Error::new(
+                io::ErrorKind::ConnectionRefused,
+                "the cluster has stopped",
+            ));
+        }
+        let refuse = |error| io::Error::new(io::ErrorKind::ConnectionRefused, error);
+        let connection = running.cluster.open(now, node).map_err(refuse)?;
+        let (sender, inbox) = mpsc::unbounded_channel();
+        let progress = Notify::new();
+        let outbox = Arc::new(Outbox { frames: sender, bytes: AtomicUsize::new(0), progress });
+        running.pumps.insert(connection, Arc::clone(&outbox));
+        Ok((connection, outbox, inbox))
+    }
+
+    /// A frame came in; returns how many of the connection wait to be read.
+    pub(super) fn handle(&self, connection: ConnectionId, frame: Bytes) -> usize {
+        self.with(|cluster, now| {
+            cluster.handle(now, connection, frame);
+            cluster.backlog(connection)
+        })
+    }
+
+    pub(super) fn backlog(&self, connection: ConnectionId) -> usize {
+        self.lock().cluster.backlog(connection)
+    }
+
+    /// The client is gone, or the pump gave up.
+    pub(super) fn close(&self, connection: ConnectionId) {
+        let now = now();
+        let mut running = self.lock();
+        if running.pumps.remove(&connection).is_some() {
+            running.cluster.close(now, connection);
+            self.carry_out(&mut running, now);
+        }
+    }
+
+    /// Ends the timer and every pump.
+    pub(super) fn stop(&self) {
+        let mut running = self.lock();
+        running.is_stopped = true;
+        for outbox in std::mem::take(&mut running.pumps).into_values() {
+            outbox.push(None);
+        }
+        self.timer.notify_one();
+    }
+
+    /// Calls the machine whenever it is due, until the cluster stops.
+    pub(super) async fn keep_time(&self) {
+        loop {
+            let deadline = {
+                let mut running = self.lock();
+                if running.is_stopped {
+                    return;
+                }
+                running.armed = running.cluster.poll_timeout();
+                running.armed
+            };
+            let due = async {
+                match deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = self.timer.notified() => {}
+                () = due => self.with(Cluster::handle_timeout),
+            }
+        }
+    }
+
+    fn carry_out(&self, running: &mut Running, now: Instant) {
+        while let Some(output) = running.cluster.poll_output(now) {
+            match output {
+                Output::Reply { connection, frame } => {
+                    if let Some(outbox) = running.pumps.get(&connection) {
+                        outbox.push(Some(frame));
+                    }
+                }
+                Output::Close { connection } => {
+                    if let Some(outbox) = running.pumps.remove(&connection) {
+                        outbox.push(None);
+                    }
+                }
+            }
+        }
+        let due = running.cluster.poll_timeout();
+        if due.is_some_and(|due| running.armed.is_none_or(|armed| due < armed)) {
+            running.armed = due;
+            self.timer.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Running> {
+        // A panic inside the machine is a defect; what others ask of it is answered all the same.
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// tokio's clock, so that a paused one holds for the cluster too.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}

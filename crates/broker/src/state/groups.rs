@@ -1,0 +1,161 @@
+//! Which node coordinates which group, and the clockwork of groups.
+
+use std::time::Instant;
+
+use milena_types::{ErrorCode, NodeId, Topic, TopicPartition};
+
+use super::{NewTopic, State, Timer};
+use crate::api;
+use crate::group::{Answer, Group};
+use crate::topic::Liveness;
+
+/// Kafka's topic of commits; which node leads its partitions decides who coordinates a group.
+pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
+
+/// Kafka's topic of transactions; likewise for transactional ids.
+pub(crate) const TRANSACTIONS_TOPIC: &str = "__transaction_state";
+
+impl State {
+    /// The node that coordinates `key` by the internal topic, which is created at the first question as Kafka does.
+    pub(crate) fn find_coordinator(
+        &mut self,
+        now: Instant,
+        topic: &str,
+        key: &str,
+    ) -> Result<NodeId, ErrorCode> {
+        if !self.topics.contains_key(topic) {
+            let mut new = NewTopic {
+                name: topic.to_owned(),
+                partitions: Some(INTERNAL_PARTITIONS),
+                is_internal: true,
+                ..NewTopic::default()
+            };
+            new.config.insert("cleanup.policy".to_owned(), "compact".to_owned());
+            self.create_topic(now, &new).map_err(|_| ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
+        }
+        let index = internal_partition(key);
+        let leader = self.partition(topic, index).and_then(super::super::topic::Partition::leader);
+        leader
+            .filter(|node| self.nodes.is_registered(*node))
+            .ok_or(ErrorCode::COORDINATOR_NOT_AVAILABLE)
+    }
+
+    /// Whether `node` coordinates the group.
+    pub(crate) fn check_coordinator(&self, node: NodeId, group: &str) -> Result<(), ErrorCode> {
+        if group.is_empty() {
+            return Err(ErrorCode::INVALID_GROUP_ID);
+        }
+        let partition = self.partition(OFFSETS_TOPIC, internal_partition(group));
+        let leads = partition.is_some_and(|partition| partition.leader() == Some(node));
+        if leads { Ok(()) } else { Err(ErrorCode::NOT_COORDINATOR) }
+    }
+
+    /// Works on a group, then sends the answers that became due and sets its timer.
+    pub(crate) fn with_group<T>(
+        &mut self,
+        id: &str,
+        work: impl FnOnce(&mut Group) -> T,
+    ) -> Option<T> {
+        let group = self.groups.get_mut(id)?;
+        let result = work(group);
+        let replies = group.take_replies();
+        if group.is_forgettable() && group.generation().is_none() {
+            self.groups.remove(id);
+        }
+        for reply in replies {
+            let response = match reply.answer {
+                Answer::Join(answer) => api::join_group::respond(reply.ticket.version, answer),
+                Answer::Sync(answer) => api::sync_group::respond(answer),
+            };
+            self.answered.push((reply.ticket, response));
+        }
+        self.arm_group(id);
+        Some(result)
+    }
+
+    /// The group, made if there is none.
+    pub(crate) fn ensure_group(&mut self, id: &str) {
+        if !self.groups.contains_key(id) {
+            self.groups.insert(id.to_owned(), Group::new());
+        }
+    }
+
+    pub(super) fn expire_group(&mut self, now: Instant, id: &str) {
+        if self.coordinator_runs(id) {
+            self.with_group(id, |group| group.handle_timeout(now));
+        }
+    }
+
+    /// Sets the group's timer; while its coordinator stands still, so do its deadlines.
+    pub(crate) fn arm_group(&mut self, id: &str) {
+        let deadline = self.groups.get(id).filter(|_| self.coordinator_runs(id));
+        let deadline = deadline.and_then(Group::poll_timeout);
+        self.timers.set(Timer::Group(id.to_owned()), deadline);
+    }
+
+    /// The groups that this node coordinates.
+    pub(super) fn groups_of(&self, node: NodeId) -> Vec<String> {
+        let is_its = |id: &&String| self.check_coordinator(node, id).is_ok();
+        self.groups.keys().filter(is_its).cloned().collect()
+    }
+
+    /// Groups whose coordinator changed begin anew there: members keep their place, waiting requests are refused.
+    pub(crate) fn handle_new_leaders(&mut self, now: Instant, partitions: &[TopicPartition]) {
+        let moved = |id: &&String| {
+            let index = internal_partition(id);
+            let is_its = |tp: &&TopicPartition| tp.topic == OFFSETS_TOPIC && tp.partition == index;
+            partitions.iter().any(|tp| is_its(&tp))
+        };
+        let ids: Vec<_> = self.groups.keys().filter(moved).cloned().collect();
+        for id in ids {
+            self.with_group(&id, |group| group.handle_coordinator_move(now));
+        }
+    }
+
+    /// Forgets a group that has no members, as DeleteGroups does.
+    pub(crate) fn delete_group(&mut self, id: &str) -> ErrorCode {
+        let Some(group) = self.groups.get(id) else { return ErrorCode::GROUP_ID_NOT_FOUND };
+        if group.members().next().is_some() {
+            return ErrorCode::NON_EMPTY_GROUP;
+        }
+        self.groups.remove(id);
+        self.timers.set(Timer::Group(id.to_owned()), None);
+        ErrorCode::NONE
+    }
+
+    fn coordinator_runs(&self, id: &str) -> bool {
+        let partition = self.partition(OFFSETS_TOPIC, internal_partition(id));
+        partition
+            .and_then(super::super::topic::Partition::leader)
+            .is_some_and(|node| self.nodes.is_running(node))
+    }
+}
+
+/// The partition of an internal topic that a group or transactional id belongs to: Java's string hash.
+fn internal_partition(key: &str) -> i32 {
+    let hash = key
+        .encode_utf16()
+        .fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
+    (hash & i32::MAX) % INTERNAL_PARTITIONS
+}
+
+/// Whether clients are to be told that the topic belongs to the cluster itself.
+pub(crate) fn is_internal(topic: &Topic) -> bool {
+    *topic == OFFSETS_TOPIC || *topic == TRANSACTIONS_TOPIC
+}
+
+/// `offsets.topic.num.partitions` and `transaction.state.log.num.partitions`.
+const INTERNAL_PARTITIONS: i32 = 50;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Computed by `Utils.abs("...".hashCode()) % 50` of Kafka.
+    #[test]
+    fn groups_are_spread_by_javas_hash() {
+        assert_eq!(internal_partition(""), 0);
+        assert_eq!(internal_partition("a"), 97 % 50);
+        assert_eq!(internal_partition("ab"), (97 * 31 + 98) % 50);
+    }
+}

@@ -1,0 +1,105 @@
+//! Everything the APIs work on: nodes, topics, groups, producer ids, and who waits for what.
+
+mod groups;
+mod nodes;
+mod producer_ids;
+mod topics;
+mod waits;
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use milena_types::{NodeId, Timestamp, Topic, Uuid};
+use milena_wire::Response;
+
+pub(crate) use groups::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, is_internal};
+pub(crate) use nodes::Nodes;
+pub(crate) use producer_ids::{Identity, ProducerIds};
+pub(crate) use topics::{NewTopic, Refused};
+pub(crate) use waits::{Wait, Waits};
+
+use crate::clock::Clock;
+use crate::group::Group;
+use crate::journal::Journal;
+use crate::settings::Settings;
+use crate::ticket::Ticket;
+use crate::timers::Timers;
+use crate::topic::TopicState;
+
+/// The cluster's model, without its connections.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) settings: Settings,
+    pub(crate) clock: Clock,
+    pub(crate) rng: fastrand::Rng,
+    pub(crate) nodes: Nodes,
+    pub(crate) topics: BTreeMap<Topic, TopicState>,
+    /// Names of topics by their id.
+    pub(crate) topic_ids: BTreeMap<Uuid, Topic>,
+    pub(crate) groups: BTreeMap<String, Group>,
+    pub(crate) producer_ids: ProducerIds,
+    pub(crate) waits: Waits,
+    pub(crate) timers: Timers<Timer>,
+    pub(crate) journal: Journal,
+    /// Answers that became due and are not sent yet.
+    pub(crate) answered: Vec<(Ticket, Response)>,
+}
+
+/// What can become due.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Timer {
+    /// A node that stopped is no longer counted in.
+    Fence(NodeId),
+    /// A member's session, a rebalance, a member id handed out.
+    Group(String),
+    /// A request that waits for data or for replicas.
+    Wait(Ticket),
+}
+
+impl State {
+    /// A cluster of the given nodes, still without topics.
+    pub(crate) fn new(settings: Settings, now: Instant) -> Self {
+        let nodes = Nodes::new(&settings);
+        Self {
+            clock: Clock::new(now, settings.wall_clock),
+            rng: fastrand::Rng::with_seed(settings.seed),
+            nodes,
+            topics: BTreeMap::new(),
+            topic_ids: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            producer_ids: ProducerIds::default(),
+            waits: Waits::default(),
+            timers: Timers::default(),
+            journal: Journal::new(settings.journal_max),
+            answered: Vec::new(),
+            settings,
+        }
+    }
+
+    pub(crate) fn wall(&self, now: Instant) -> Timestamp {
+        self.clock.wall(now)
+    }
+
+    /// A random id as Kafka draws them (version 4).
+    pub(crate) fn draw_uuid(&mut self) -> Uuid {
+        let mut bytes = self.rng.u128(..).to_be_bytes();
+        let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
+        *version = (*version & 0x0f) | 0x40;
+        *variant = (*variant & 0x3f) | 0x80;
+        Uuid::from_bytes(bytes)
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        while let Some(timer) = self.timers.pop(now) {
+            match timer {
+                Timer::Fence(node) => self.fence(now, node),
+                Timer::Group(group) => self.expire_group(now, &group),
+                Timer::Wait(ticket) => self.expire_wait(now, ticket),
+            }
+        }
+    }
+}

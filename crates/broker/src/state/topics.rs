@@ -1,0 +1,220 @@
+//! Creating and deleting topics.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use milena_types::{ErrorCode, NodeId, Topic, TopicPartition};
+
+use super::State;
+use crate::fetch::TopicKey;
+use crate::topic::{Partition, TopicConfig, TopicState, is_legal_topic_name};
+
+/// A topic to be created.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct NewTopic {
+    pub(crate) name: String,
+    /// `None` takes the cluster's default.
+    pub(crate) partitions: Option<i32>,
+    /// `None` takes the cluster's default.
+    pub(crate) replication_factor: Option<i16>,
+    /// The nodes of each partition's replicas by its index, where the creator decides.
+    pub(crate) assignments: BTreeMap<i32, Vec<NodeId>>,
+    pub(crate) config: BTreeMap<String, String>,
+    pub(crate) is_internal: bool,
+}
+
+/// Why an administrator's wish is not granted.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Refused {
+    pub(crate) code: ErrorCode,
+    pub(crate) message: String,
+}
+
+impl Refused {
+    pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+impl State {
+    /// What the topic would be, if all about it is legal; nothing is changed.
+    pub(crate) fn plan_topic(&mut self, new: &NewTopic) -> Result<TopicState, Refused> {
+        let name = &new.name;
+        if !is_legal_topic_name(name) {
+            let message = format!("Topic name is invalid: '{name}'");
+            return Err(Refused::new(ErrorCode::INVALID_TOPIC_EXCEPTION, message));
+        }
+        if self.topics.contains_key(name.as_str()) {
+            let message = format!("Topic '{name}' already exists.");
+            return Err(Refused::new(ErrorCode::TOPIC_ALREADY_EXISTS, message));
+        }
+        let collision = self.topics.keys().find(|other| collide(other.as_str(), name));
+        if let Some(other) = collision {
+            let message = format!("Topic '{name}' collides with existing topic: {other}");
+            return Err(Refused::new(ErrorCode::INVALID_TOPIC_EXCEPTION, message));
+        }
+        let mut config = self.settings.topic_defaults.clone();
+        config.extend(new.config.clone());
+        let config = TopicConfig::new(config)
+            .map_err(|message| Refused::new(ErrorCode::INVALID_CONFIG, message))?;
+        let replicas = if new.assignments.is_empty() {
+            let count = new.partitions.unwrap_or(self.settings.partitions_default);
+            let factor = new.replication_factor.unwrap_or(self.settings.replication_factor_default);
+            self.assign(0, count, factor)?
+        } else {
+            self.check_assignments(&new.assignments)?
+        };
+        let partitions = replicas.into_iter().map(Partition::new).collect();
+        Ok(TopicState { id: self.draw_uuid(), config, partitions, is_internal: new.is_internal })
+    }
+
+    /// Creates a topic.
+    pub(crate) fn create_topic(&mut self, now: Instant, new: &NewTopic) -> Result<(), Refused> {
+        let topic = self.plan_topic(new)?;
+        let name = Topic::from(new.name.as_str());
+        self.topic_ids.insert(topic.id, name.clone());
+        self.topics.insert(name, topic);
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Deletes a topic with all its records and what groups committed for it.
+    pub(crate) fn delete_topic(&mut self, now: Instant, name: &Topic) -> bool {
+        let Some(topic) = self.topics.remove(name) else { return false };
+        self.topic_ids.remove(&topic.id);
+        for group in self.groups.values_mut() {
+            group.forget_commits(|partition| partition.topic == *name);
+        }
+        for (index, _) in topic.indexed() {
+            self.wake(now, &TopicPartition::new(name, index));
+        }
+        true
+    }
+
+    /// Which partitions would be added to a topic to make them `count`.
+    pub(crate) fn plan_partitions(
+        &self,
+        name: &str,
+        count: i32,
+        assignments: Option<Vec<Vec<NodeId>>>,
+    ) -> Result<Vec<Partition>, Refused> {
+        let Some(topic) = self.topics.get(name) else {
+            let message = "This server does not host this topic-partition.";
+            return Err(Refused::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message));
+        };
+        let have = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
+        if count <= have {
+            let message = format!(
+                "The topic {name} currently has {have} partition(s); {count} would not be an increase."
+            );
+            return Err(Refused::new(ErrorCode::INVALID_PARTITIONS, message));
+        }
+        let factor = i16::try_from(topic.replication_factor()).unwrap_or(i16::MAX);
+        let replicas = match assignments {
+            None => self.assign(have, count - have, factor)?,
+            Some(assignments) => {
+                if i32::try_from(assignments.len()) != Ok(count - have) {
+                    let message = "The assignments do not match the number of new partitions.";
+                    return Err(Refused::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message));
+                }
+                self.check_assignments(&(0..).zip(assignments).collect())?
+            }
+        };
+        Ok(replicas.into_iter().map(Partition::new).collect())
+    }
+
+    /// The name of a topic that a request named by name or by id.
+    pub(crate) fn resolve(&self, key: &TopicKey) -> Result<Topic, ErrorCode> {
+        match key {
+            TopicKey::Name(name) => match self.topics.contains_key(name) {
+                true => Ok(name.clone()),
+                false => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+            },
+            TopicKey::Id(id) => self.topic_ids.get(id).cloned().ok_or(ErrorCode::UNKNOWN_TOPIC_ID),
+        }
+    }
+
+    /// A partition, if there is one.
+    pub(crate) fn partition(&self, topic: &str, index: i32) -> Option<&Partition> {
+        self.topics.get(topic).and_then(|topic| topic.partition(index))
+    }
+
+    pub(crate) fn partition_mut(&mut self, topic: &str, index: i32) -> Option<&mut Partition> {
+        self.topics.get_mut(topic).and_then(|topic| topic.partition_mut(index))
+    }
+
+    /// Spreads replicas over the nodes round and round, each topic beginning at another one.
+    fn assign(&self, from: i32, count: i32, factor: i16) -> Result<Vec<Vec<NodeId>>, Refused> {
+        let nodes: Vec<_> = self.nodes.registered().map(|node| node.id).collect();
+        let count = usize::try_from(count).ok().filter(|count| *count > 0).ok_or_else(|| {
+            Refused::new(
+                ErrorCode::INVALID_PARTITIONS,
+                "Number of partitions must be larger than 0.",
+            )
+        })?;
+        let factor =
+            usize::try_from(factor).ok().filter(|factor| *factor > 0).ok_or_else(|| {
+                let message = "Replication factor must be larger than 0.";
+                Refused::new(ErrorCode::INVALID_REPLICATION_FACTOR, message)
+            })?;
+        if factor > nodes.len() {
+            let message = format!(
+                "Unable to replicate the partition {factor} time(s): The target replication factor of {factor} \
+                 cannot be reached because only {} broker(s) are registered.",
+                nodes.len()
+            );
+            return Err(Refused::new(ErrorCode::INVALID_REPLICATION_FACTOR, message));
+        }
+        let taken: usize = self.topics.values().map(|topic| topic.partitions.len()).sum();
+        if count > self.settings.partitions_max.saturating_sub(taken) {
+            let message = "the embedded cluster's limit of partitions is reached";
+            return Err(Refused::new(ErrorCode::POLICY_VIOLATION, message));
+        }
+        let first = self.topics.len() + usize::try_from(from).unwrap_or(0);
+        let replicas = |partition: usize| {
+            nodes
+                .iter()
+                .cycle()
+                .skip((first + partition) % nodes.len())
+                .take(factor)
+                .copied()
+                .collect()
+        };
+        Ok((0..count).map(replicas).collect())
+    }
+
+    fn check_assignments(
+        &self,
+        wished: &BTreeMap<i32, Vec<NodeId>>,
+    ) -> Result<Vec<Vec<NodeId>>, Refused> {
+        let refuse = |message: &str| {
+            Err(Refused::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message.to_owned()))
+        };
+        let factor = wished.values().next().map_or(0, Vec::len);
+        for (expected, (index, nodes)) in (0..).zip(wished) {
+            let mut distinct = nodes.clone();
+            distinct.sort_unstable();
+            distinct.dedup();
+            if *index != expected {
+                return refuse("partitions should be a consecutive 0-based integer sequence");
+            }
+            if nodes.is_empty() || distinct.len() != nodes.len() || nodes.len() != factor {
+                return refuse("each partition needs the same number of distinct replicas");
+            }
+            if nodes.iter().any(|node| self.nodes.get(*node).is_none()) {
+                return refuse("a replica is assigned to an unknown broker");
+            }
+        }
+        let taken: usize = self.topics.values().map(|topic| topic.partitions.len()).sum();
+        if wished.len() > self.settings.partitions_max.saturating_sub(taken) {
+            return refuse("the embedded cluster's limit of partitions is reached");
+        }
+        Ok(wished.values().cloned().collect())
+    }
+}
+
+/// Kafka's metrics take `.` and `_` for the same, so that names that differ only there are refused.
+fn collide(one: &str, other: &str) -> bool {
+    let plain = |byte: u8| if byte == b'.' { b'_' } else { byte };
+    one.len() == other.len() && one.bytes().map(plain).eq(other.bytes().map(plain))
+}

@@ -1,0 +1,157 @@
+//! A record batch as it lies in a log.
+
+use bytes::{Bytes, BytesMut};
+use milena_records::batch::control::end_transaction;
+use milena_records::{BatchHeader, CompressionType, Error, TimestampType};
+use milena_types::{
+    ErrorCode, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp,
+};
+
+/// A batch with its header read; the records stay as they were sent, in a slice of the frame they came in.
+#[derive(Clone, Debug)]
+pub(crate) struct Batch {
+    header: BatchHeader,
+    /// The header as bytes.
+    head: Bytes,
+    body: Bytes,
+}
+
+/// What an idempotent producer says of itself in each batch.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Sent {
+    pub(crate) producer_id: ProducerId,
+    pub(crate) producer_epoch: ProducerEpoch,
+    /// `None` in control batches.
+    pub(crate) base_sequence: Option<Sequence>,
+}
+
+/// Why a set of records is not stored.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Rejected {
+    pub(crate) code: ErrorCode,
+    pub(crate) why: &'static str,
+}
+
+impl Batch {
+    /// Reads a produced record set, which must be exactly one batch of the current format, whole and unharmed.
+    pub(crate) fn read(bytes: &Bytes) -> Result<Self, Rejected> {
+        let invalid = |why| Rejected { code: ErrorCode::INVALID_RECORD, why };
+        let batch = milena_records::Batch::parse(bytes.clone()).map_err(|error| match error {
+            Error::UnknownMagic { .. } => invalid("the record format is unknown"),
+            _ => invalid("a produced record set is exactly one batch, whole and consistent"),
+        })?;
+        let header = *batch.header().ok_or(invalid("only record format 2 is written"))?;
+        let corrupt = Rejected { code: ErrorCode::CORRUPT_MESSAGE, why: "checksum mismatch" };
+        batch.verify().map_err(|_| corrupt)?;
+        if header.compression().is_err() {
+            return Err(invalid("the codec is unknown"));
+        }
+        if header.producer_id().is_some() && header.producer().is_none() {
+            return Err(invalid("a producer id without an epoch"));
+        }
+        let parts = batch.parts();
+        Ok(Self { header, head: parts.head, body: parts.body })
+    }
+
+    /// A marker that ends a producer's transaction.
+    pub(crate) fn marker(sent: Sent, is_commit: bool, now: Timestamp) -> Result<Self, Error> {
+        let Sent { producer_id, producer_epoch, .. } = sent;
+        let sealed = end_transaction(is_commit, producer_id, producer_epoch, 0, now)?;
+        let header = *sealed.header();
+        let parts = sealed.with_header(&header);
+        Ok(Self { header, head: parts.head, body: parts.body })
+    }
+
+    /// Gives the batch its place in the log. Offset and leader epoch lie outside of what the checksum covers.
+    pub(super) fn place(&mut self, base_offset: Offset, leader_epoch: LeaderEpoch) {
+        self.header.set_base_offset(base_offset);
+        self.header.set_leader_epoch(Some(leader_epoch));
+        self.head = Bytes::copy_from_slice(&self.header.encode());
+    }
+
+    /// Replaces the producer's clock by the broker's, as topics with `LogAppendTime` want it.
+    pub(crate) fn stamp_append_time(&mut self, now: Timestamp) {
+        self.header.set_log_append_time(now);
+        self.head = Bytes::copy_from_slice(&self.header.encode());
+    }
+
+    /// The header as bytes.
+    pub(crate) fn head(&self) -> &Bytes {
+        &self.head
+    }
+
+    /// The records as bytes, perhaps compressed.
+    pub(crate) fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The batch in one piece, copied.
+    pub(crate) fn to_bytes(&self) -> Bytes {
+        let mut whole = BytesMut::with_capacity(self.bytes());
+        whole.extend_from_slice(&self.head);
+        whole.extend_from_slice(&self.body);
+        whole.freeze()
+    }
+
+    /// Its size in the log and on the wire.
+    pub(crate) fn bytes(&self) -> usize {
+        self.head.len() + self.body.len()
+    }
+
+    pub(crate) fn base_offset(&self) -> Offset {
+        self.header.base_offset()
+    }
+
+    /// The offset of its last record, also where compaction took that record away.
+    pub(crate) fn last_offset(&self) -> Offset {
+        self.header.last_offset()
+    }
+
+    pub(crate) fn leader_epoch(&self) -> Option<LeaderEpoch> {
+        self.header.leader_epoch()
+    }
+
+    /// How many records it has; zero only where a client says so, which is refused.
+    pub(crate) fn records(&self) -> i32 {
+        self.header.record_count()
+    }
+
+    /// Whether its offsets are those of its records, without gaps.
+    pub(crate) fn is_gapless(&self) -> bool {
+        self.header.last_offset_delta().checked_add(1) == Some(self.header.record_count())
+    }
+
+    /// The time of its latest record; `None` where its records have no time.
+    pub(crate) fn max_timestamp(&self) -> Option<Timestamp> {
+        self.header.max_timestamp()
+    }
+
+    pub(crate) fn base_timestamp(&self) -> Option<Timestamp> {
+        self.header.base_timestamp()
+    }
+
+    pub(crate) fn is_log_append_time(&self) -> bool {
+        self.header.timestamp_type() == TimestampType::LogAppendTime
+    }
+
+    /// Who sent it, where an idempotent producer did.
+    pub(crate) fn sent(&self) -> Option<Sent> {
+        self.header.producer().map(|stamp| Sent {
+            producer_id: stamp.producer_id,
+            producer_epoch: stamp.producer_epoch,
+            base_sequence: stamp.base_sequence,
+        })
+    }
+
+    pub(crate) fn is_zstd(&self) -> bool {
+        self.header.compression() == Ok(CompressionType::Zstd)
+    }
+
+    pub(crate) fn is_transactional(&self) -> bool {
+        self.header.is_transactional()
+    }
+
+    pub(crate) fn is_control(&self) -> bool {
+        self.header.is_control()
+    }
+}

@@ -1,0 +1,13 @@
+//! What a partition keeps: batches, the epochs of its leaders, what it knows of its producers.
+
+mod batch;
+mod epochs;
+mod log;
+mod producers;
+mod transactions;
+
+pub(crate) use batch::{Batch, Rejected, Sent};
+pub(crate) use epochs::EpochEnd;
+pub(crate) use log::Log;
+pub(crate) use producers::{Producers, Stored, Verdict};
+pub(crate) use transactions::{Aborted, Transactions};

@@ -1,0 +1,70 @@
+//! Which transactions are open in a partition, and which were aborted (KIP-98).
+
+use std::collections::BTreeMap;
+
+use milena_types::{Offset, ProducerId};
+
+use super::batch::Batch;
+
+/// The transactions of one partition.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Transactions {
+    /// Where each open one begins.
+    open: BTreeMap<ProducerId, Offset>,
+    /// By the offset of their marker.
+    aborted: Vec<Aborted>,
+}
+
+/// A transaction whose records readers of committed data skip.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Aborted {
+    pub(crate) producer_id: ProducerId,
+    pub(crate) first: Offset,
+    pub(crate) marker: Offset,
+}
+
+impl Transactions {
+    /// Notes a batch that was stored at `base_offset`; `is_commit` says how, if it is a marker.
+    pub(crate) fn note(&mut self, batch: &Batch, base_offset: Offset, is_commit: bool) {
+        let Some(sent) = batch.sent().filter(|_| batch.is_transactional()) else { return };
+        if !batch.is_control() {
+            self.open.entry(sent.producer_id).or_insert(base_offset);
+        } else if let Some(first) = self.open.remove(&sent.producer_id).filter(|_| !is_commit) {
+            self.aborted.push(Aborted {
+                producer_id: sent.producer_id,
+                first,
+                marker: base_offset,
+            });
+        }
+    }
+
+    /// The offset below which every transaction is decided: the start of the oldest open one, at most `high_watermark`.
+    pub(crate) fn last_stable_offset(&self, high_watermark: Offset) -> Offset {
+        self.open.values().min().map_or(high_watermark, |first| high_watermark.min(*first))
+    }
+
+    /// The aborted transactions with records in `from..until`.
+    pub(crate) fn aborted_between(
+        &self,
+        from: Offset,
+        until: Offset,
+    ) -> impl Iterator<Item = Aborted> {
+        self.aborted.iter().copied().filter(move |one| one.first < until && one.marker >= from)
+    }
+
+    /// Forgets what a truncated log no longer holds.
+    pub(crate) fn truncate(&mut self, end: Offset) {
+        self.open.retain(|_, first| *first < end);
+        let (kept, undone) = self.aborted.iter().partition::<Vec<_>, _>(|one| one.marker < end);
+        self.aborted = kept;
+        // The marker is cut off but the transaction's beginning is not: it is open again.
+        for one in undone.into_iter().filter(|one| one.first < end) {
+            self.open.entry(one.producer_id).or_insert(one.first);
+        }
+    }
+
+    /// Forgets aborted transactions that lie wholly below the start of the log.
+    pub(crate) fn trim(&mut self, start: Offset) {
+        self.aborted.retain(|one| one.marker >= start);
+    }
+}

@@ -1,0 +1,200 @@
+//! A topic's configuration: which names there are, what they default to, what is set.
+
+use std::collections::BTreeMap;
+
+use milena_records::TimestampType;
+
+/// What the settings of one topic come to; the ones that this broker acts on are read out once.
+#[derive(Clone, Debug)]
+pub(crate) struct TopicConfig {
+    set: BTreeMap<String, String>,
+    pub(crate) max_message_bytes: usize,
+    pub(crate) min_insync_replicas: usize,
+    pub(crate) retention_ms: Option<i64>,
+    pub(crate) retention_bytes: Option<u64>,
+    pub(crate) timestamp_type: TimestampType,
+    pub(crate) timestamp_before_max_ms: i64,
+    pub(crate) timestamp_after_max_ms: i64,
+    pub(crate) unclean_leader_election: bool,
+    pub(crate) is_compacted: bool,
+}
+
+/// How Kafka types a value (`ConfigDef.Type`), with the numbers of DescribeConfigs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ConfigKind {
+    Boolean = 1,
+    String = 2,
+    Int = 3,
+    Long = 5,
+    Double = 6,
+    List = 7,
+}
+
+/// One name that a topic's configuration may hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Definition {
+    pub(crate) name: &'static str,
+    pub(crate) kind: ConfigKind,
+    pub(crate) default: &'static str,
+    /// The broker's setting that gives the default, where Kafka has one.
+    pub(crate) synonym: Option<&'static str>,
+}
+
+impl TopicConfig {
+    /// Every name, in the alphabet's order.
+    pub(crate) const DEFINITIONS: &[Definition] = DEFINITIONS;
+
+    /// Reads the values that are set; the error says which is wrong.
+    pub(crate) fn new(set: BTreeMap<String, String>) -> Result<Self, String> {
+        for (name, value) in &set {
+            let definition =
+                Definition::of(name).ok_or_else(|| format!("Unknown topic config name: {name}"))?;
+            definition.check(value)?;
+        }
+        let text = |name: &str| {
+            let default = || Definition::of(name).map_or("", |definition| definition.default);
+            set.get(name).map_or_else(default, String::as_str)
+        };
+        // Values were checked above, so that what does not parse can only be a wrong default in the table.
+        let number = |name: &str| text(name).trim().parse::<i64>().unwrap_or_default();
+        let bound = |name: &str| Some(number(name)).filter(|value| *value >= 0);
+        Ok(Self {
+            max_message_bytes: usize::try_from(number("max.message.bytes")).unwrap_or_default(),
+            min_insync_replicas: usize::try_from(number("min.insync.replicas")).unwrap_or(1),
+            retention_ms: bound("retention.ms"),
+            retention_bytes: bound("retention.bytes").map(i64::unsigned_abs),
+            timestamp_type: match text("message.timestamp.type") {
+                "LogAppendTime" => TimestampType::LogAppendTime,
+                _ => TimestampType::CreateTime,
+            },
+            timestamp_before_max_ms: number("message.timestamp.before.max.ms"),
+            timestamp_after_max_ms: number("message.timestamp.after.max.ms"),
+            unclean_leader_election: text("unclean.leader.election.enable") == "true",
+            is_compacted: text("cleanup.policy")
+                .split(',')
+                .any(|policy| policy.trim() == "compact"),
+            set,
+        })
+    }
+
+    /// What is set for this topic, by name.
+    pub(crate) fn overrides(&self) -> &BTreeMap<String, String> {
+        &self.set
+    }
+}
+
+impl Definition {
+    /// The definition of `name`, if there is one.
+    pub(crate) fn of(name: &str) -> Option<&'static Self> {
+        DEFINITIONS.iter().find(|definition| definition.name == name)
+    }
+
+    fn check(&self, value: &str) -> Result<(), String> {
+        let name = self.name;
+        let wrong =
+            |what: &str| Err(format!("Invalid value {value} for configuration {name}: {what}"));
+        let value = value.trim();
+        let is_well_typed = match self.kind {
+            Boolean => matches!(value, "true" | "false"),
+            Int => value.parse::<i32>().is_ok(),
+            Long => value.parse::<i64>().is_ok(),
+            Double => value.parse::<f64>().is_ok(),
+            Text | List => true,
+        };
+        if !is_well_typed {
+            return wrong("Not a value of the expected type");
+        }
+        let number = value.parse::<i64>().unwrap_or_default();
+        match name {
+            "min.insync.replicas" if number < 1 => wrong("Value must be at least 1"),
+            "max.message.bytes" if number < 0 => wrong("Value must be at least 0"),
+            "retention.ms" | "retention.bytes" if number < -1 => wrong("Value must be at least -1"),
+            "message.timestamp.type" if !matches!(value, "CreateTime" | "LogAppendTime") => {
+                wrong("String must be one of: CreateTime, LogAppendTime")
+            }
+            "cleanup.policy"
+                if value.split(',').any(|p| !matches!(p.trim(), "compact" | "delete")) =>
+            {
+                wrong("String must be one of: compact, delete")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+const fn definition(
+    name: &'static str,
+    kind: ConfigKind,
+    default: &'static str,
+    synonym: &'static str,
+) -> Definition {
+    let synonym = if synonym.is_empty() { None } else { Some(synonym) };
+    Definition { name, kind, default, synonym }
+}
+
+use ConfigKind::{Boolean, Double, Int, List, Long, String as Text};
+
+/// Names, types and defaults of Kafka 4.4.
+#[rustfmt::skip]
+const DEFINITIONS: &[Definition] = &[
+    definition("cleanup.policy", List, "delete", "log.cleanup.policy"),
+    definition("compression.gzip.level", Int, "-1", "compression.gzip.level"),
+    definition("compression.lz4.level", Int, "9", "compression.lz4.level"),
+    definition("compression.type", Text, "producer", "compression.type"),
+    definition("compression.zstd.level", Int, "3", "compression.zstd.level"),
+    definition("delete.retention.ms", Long, "86400000", "log.cleaner.delete.retention.ms"),
+    definition("file.delete.delay.ms", Long, "60000", "log.segment.delete.delay.ms"),
+    definition("flush.messages", Long, "9223372036854775807", "log.flush.interval.messages"),
+    definition("flush.ms", Long, "9223372036854775807", "log.flush.interval.ms"),
+    definition("follower.replication.throttled.replicas", List, "", ""),
+    definition("index.interval.bytes", Int, "4096", "log.index.interval.bytes"),
+    definition("leader.replication.throttled.replicas", List, "", ""),
+    definition("local.retention.bytes", Long, "-2", "log.local.retention.bytes"),
+    definition("local.retention.ms", Long, "-2", "log.local.retention.ms"),
+    definition("max.compaction.lag.ms", Long, "9223372036854775807", "log.cleaner.max.compaction.lag.ms"),
+    definition("max.message.bytes", Int, "1048588", "message.max.bytes"),
+    definition("message.timestamp.after.max.ms", Long, "3600000", "log.message.timestamp.after.max.ms"),
+    definition("message.timestamp.before.max.ms", Long, "9223372036854775807", "log.message.timestamp.before.max.ms"),
+    definition("message.timestamp.type", Text, "CreateTime", "log.message.timestamp.type"),
+    definition("min.cleanable.dirty.ratio", Double, "0.5", "log.cleaner.min.cleanable.ratio"),
+    definition("min.compaction.lag.ms", Long, "0", "log.cleaner.min.compaction.lag.ms"),
+    definition("min.insync.replicas", Int, "1", "min.insync.replicas"),
+    definition("preallocate", Boolean, "false", "log.preallocate"),
+    definition("remote.log.copy.disable", Boolean, "false", ""),
+    definition("remote.log.delete.on.disable", Boolean, "false", ""),
+    definition("remote.storage.enable", Boolean, "false", ""),
+    definition("retention.bytes", Long, "-1", "log.retention.bytes"),
+    definition("retention.ms", Long, "604800000", ""),
+    definition("segment.bytes", Int, "1073741824", "log.segment.bytes"),
+    definition("segment.index.bytes", Int, "10485760", "log.index.size.max.bytes"),
+    definition("segment.jitter.ms", Long, "0", ""),
+    definition("segment.ms", Long, "604800000", ""),
+    definition("unclean.leader.election.enable", Boolean, "false", "unclean.leader.election.enable"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(set: &[(&str, &str)]) -> Result<TopicConfig, String> {
+        TopicConfig::new(
+            set.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+        )
+    }
+
+    #[test]
+    fn every_default_in_the_table_is_a_legal_value() {
+        for definition in DEFINITIONS {
+            assert_eq!(definition.check(definition.default), Ok(()), "{}", definition.name);
+        }
+    }
+
+    #[test]
+    fn unknown_names_and_wrong_values_are_refused() {
+        assert!(config(&[("retention", "1")]).is_err());
+        assert!(config(&[("retention.ms", "soon")]).is_err());
+        assert!(config(&[("min.insync.replicas", "0")]).is_err());
+        let config = config(&[("retention.bytes", "5"), ("cleanup.policy", "compact,delete")]);
+        assert!(config.is_ok_and(|c| c.retention_bytes == Some(5) && c.is_compacted));
+    }
+}

@@ -1,0 +1,13 @@
+//! Topics, their configuration and their replicated partitions.
+
+mod config;
+mod name;
+mod partition;
+mod replication;
+mod state;
+
+pub(crate) use config::{ConfigKind, Definition, TopicConfig};
+pub(crate) use name::is_legal_topic_name;
+pub(crate) use partition::{Appended, Origin, Partition};
+pub(crate) use replication::Liveness;
+pub(crate) use state::TopicState;

@@ -1,0 +1,219 @@
+//! One partition: its log, its replicas and who leads them.
+
+use milena_types::{ErrorCode, LeaderEpoch, NodeId, Offset, Timestamp};
+
+use super::config::TopicConfig;
+use super::replication::Replica;
+use milena_records::TimestampType;
+
+use crate::storage::{Batch, EpochEnd, Log, Producers, Rejected, Stored, Transactions, Verdict};
+
+/// A replicated partition. How leaders come and go is in the module `replication`.
+#[derive(Clone, Debug)]
+pub(crate) struct Partition {
+    pub(super) replicas: Vec<Replica>,
+    pub(super) leader: Option<NodeId>,
+    pub(super) leader_epoch: LeaderEpoch,
+    pub(super) isr: Vec<NodeId>,
+    pub(super) high_watermark: Offset,
+    pub(super) log: Log,
+    pub(super) producers: Producers,
+    pub(super) transactions: Transactions,
+}
+
+/// A batch that is in the log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Appended {
+    pub(crate) base_offset: Offset,
+    /// The offset after its last record: replicated once the high watermark reaches it.
+    pub(crate) end: Offset,
+    /// The broker's clock, where the topic wants it in the records.
+    pub(crate) append_time: Option<Timestamp>,
+    /// Whether it was there before.
+    pub(crate) is_duplicate: bool,
+}
+
+/// Who appends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Origin {
+    Client,
+    /// The transaction coordinator: a marker, and whether it commits.
+    Coordinator {
+        is_commit: bool,
+    },
+}
+
+/// Why a partition does not serve a reader.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct PartitionError(pub(crate) ErrorCode);
+
+impl Partition {
+    /// An empty partition, led by the first of its replicas.
+    pub(crate) fn new(nodes: Vec<NodeId>) -> Self {
+        Self {
+            leader: nodes.first().copied(),
+            leader_epoch: LeaderEpoch::ZERO,
+            replicas: nodes.iter().map(|node| Replica { node: *node, end: Offset::ZERO }).collect(),
+            isr: nodes,
+            high_watermark: Offset::ZERO,
+            log: Log::default(),
+            producers: Producers::default(),
+            transactions: Transactions::default(),
+        }
+    }
+
+    /// Stores one batch, if size, timestamps and sequence allow it.
+    pub(crate) fn append(
+        &mut self,
+        mut batch: Batch,
+        origin: Origin,
+        config: &TopicConfig,
+        now: Timestamp,
+    ) -> Result<Appended, Rejected> {
+        if origin == Origin::Client {
+            check_sent(&batch, config, now)?;
+            if let Some(sent) = batch.sent() {
+                let verdict = self.producers.check(sent, batch.records());
+                match verdict.map_err(|code| Rejected { code, why: "" })? {
+                    Verdict::Append => {}
+                    Verdict::Duplicate { base_offset, timestamp } => {
+                        let end = base_offset.saturating_add(batch.records().into());
+                        let append_time = append_time(config, timestamp.unwrap_or(now));
+                        return Ok(Appended { base_offset, end, append_time, is_duplicate: true });
+                    }
+                }
+            }
+        }
+        if config.timestamp_type == TimestampType::LogAppendTime {
+            batch.stamp_append_time(now);
+        }
+        let base_offset = self.log.append(batch, self.leader_epoch);
+        if let Some(stored) = self.log.batches().next_back() {
+            if let Some(noted) = Stored::of(stored) {
+                self.producers.note(noted, now);
+            }
+            let is_commit = origin == Origin::Coordinator { is_commit: true };
+            self.transactions.note(stored, base_offset, is_commit);
+        }
+        let append_time = append_time(config, now);
+        Ok(Appended { base_offset, end: self.log.end(), append_time, is_duplicate: false })
+    }
+
+    /// Whether `node` may answer for this partition to a client that knows the leader epoch `known`.
+    pub(crate) fn check_leader(
+        &self,
+        node: NodeId,
+        known: Option<LeaderEpoch>,
+    ) -> Result<(), PartitionError> {
+        match known {
+            Some(known) if known < self.leader_epoch => {
+                Err(PartitionError(ErrorCode::FENCED_LEADER_EPOCH))
+            }
+            Some(known) if known > self.leader_epoch => {
+                Err(PartitionError(ErrorCode::UNKNOWN_LEADER_EPOCH))
+            }
+            _ if self.leader != Some(node) => {
+                Err(PartitionError(ErrorCode::NOT_LEADER_OR_FOLLOWER))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Deletes what retention no longer keeps.
+    pub(crate) fn retain(&mut self, config: &TopicConfig, now: Timestamp) {
+        if config.is_compacted && config.retention_bytes.is_none() {
+            return;
+        }
+        let oldest = config.retention_ms.filter(|_| !config.is_compacted);
+        let oldest = oldest.map(|ms| Timestamp::from_millis(now.millis().saturating_sub(ms)));
+        let start = self.log.retained_from(config.retention_bytes, oldest, self.high_watermark);
+        self.delete_before(start);
+    }
+
+    /// Makes everything below `start` unreadable; at most up to the high watermark.
+    pub(crate) fn delete_before(&mut self, start: Offset) {
+        self.log.delete_before(start.min(self.high_watermark));
+        self.transactions.trim(self.log.start());
+    }
+
+    /// The offset below which every transaction is decided.
+    pub(crate) fn last_stable_offset(&self) -> Offset {
+        self.transactions.last_stable_offset(self.high_watermark)
+    }
+
+    /// Where the newest epoch not newer than `asked` ends.
+    pub(crate) fn end_of_epoch(&self, asked: LeaderEpoch) -> Option<EpochEnd> {
+        self.log.end_of_epoch(asked, self.leader_epoch)
+    }
+
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    pub(crate) fn transactions(&self) -> &Transactions {
+        &self.transactions
+    }
+
+    pub(crate) fn high_watermark(&self) -> Offset {
+        self.high_watermark
+    }
+
+    pub(crate) fn leader(&self) -> Option<NodeId> {
+        self.leader
+    }
+
+    pub(crate) fn leader_epoch(&self) -> LeaderEpoch {
+        self.leader_epoch
+    }
+
+    /// The nodes that hold a copy, the preferred leader first.
+    pub(crate) fn replicas(&self) -> impl Iterator<Item = NodeId> {
+        self.replicas.iter().map(|replica| replica.node)
+    }
+
+    /// The nodes whose copy is complete.
+    pub(crate) fn isr(&self) -> &[NodeId] {
+        &self.isr
+    }
+}
+
+fn append_time(config: &TopicConfig, time: Timestamp) -> Option<Timestamp> {
+    (config.timestamp_type == TimestampType::LogAppendTime).then_some(time)
+}
+
+/// What Kafka's `LogValidator` asks of a client's batch.
+fn check_sent(batch: &Batch, config: &TopicConfig, now: Timestamp) -> Result<(), Rejected> {
+    let invalid = |why| Err(Rejected { code: ErrorCode::INVALID_RECORD, why });
+    if batch.bytes() > config.max_message_bytes {
+        let why = "the record batch is larger than max.message.bytes";
+        return Err(Rejected { code: ErrorCode::MESSAGE_TOO_LARGE, why });
+    }
+    if batch.base_offset() != Offset::ZERO {
+        return invalid("the base offset of a produced batch is 0");
+    }
+    if batch.records() < 1 || !batch.is_gapless() {
+        return invalid("the batch's offsets do not match its count of records");
+    }
+    if batch.is_control() {
+        return invalid("clients cannot write control batches");
+    }
+    if batch.sent().is_some_and(|sent| sent.base_sequence.is_none()) {
+        return invalid("a producer id without a sequence");
+    }
+    if batch.sent().is_none() && batch.is_transactional() {
+        return invalid("a transactional batch without a producer id");
+    }
+    if config.timestamp_type == TimestampType::CreateTime {
+        let ahead = |time: Timestamp| time.millis().saturating_sub(now.millis());
+        let is_ahead =
+            batch.max_timestamp().is_some_and(|t| ahead(t) > config.timestamp_after_max_ms);
+        let is_behind = batch
+            .base_timestamp()
+            .is_some_and(|t| ahead(t).saturating_neg() > config.timestamp_before_max_ms);
+        if is_ahead || is_behind {
+            let why = "the timestamp is out of the range that the topic accepts";
+            return Err(Rejected { code: ErrorCode::INVALID_TIMESTAMP, why });
+        }
+    }
+    Ok(())
+}
