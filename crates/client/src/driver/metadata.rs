@@ -336,3 +336,6 @@ fn now() -> std::time::Instant {
 
 /// Hints that wait for the task at once; a whole broker's partitions move together.
 const HINTS_MAX: usize = 10_000;
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ mod tcp;
 mod transport;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use memory::Memory;
 pub(crate) use pool::Pool;

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use milena_types::{CorrelationId, NodeId};
 use milena_wire::ByteString;
 use milena_wire::{Frame, Response, encode_request};
+use tracing::field::{self, Empty};
+use tracing::{Span, debug, debug_span};
 
 use super::shape;
 use super::throttle::throttle_time;
@@ -109,8 +111,10 @@ struct InFlight {
     correlation: CorrelationId,
     version: i16,
     question: shape::Question,
+    sent: Instant,
     deadline: Instant,
     is_answered: bool,
+    span: Span,
 }
 
 impl Pipeline {
@@ -184,7 +188,7 @@ impl Pipeline {
             if self.in_flight.get(place).is_some_and(|sent| !sent.is_answered)
                 && let Some(sent) = self.in_flight.remove(place)
             {
-                self.answer(now, sent.id, sent.version, Ok(None));
+                self.settle(now, &sent, Ok(None));
             }
         }
         // What was begun stays begun until it is whole.
@@ -201,26 +205,22 @@ impl Pipeline {
             return self.close(now, CloseReason::Malformed("answer without a request".into()));
         }
         let Some(sent) = self.in_flight.pop_front() else { return };
-        let InFlight { id, correlation: due, version, question, .. } = sent;
-        match question.decode(version, frame) {
-            Ok((correlation, response)) if correlation == due => {
+        match sent.question.decode(sent.version, frame) {
+            Ok((correlation, response)) if correlation == sent.correlation => {
                 self.active = now;
                 if let Some(wait) = throttle_time(&response) {
+                    debug!(parent: &sent.span, elapsed = ?wait, "throttled");
                     let until = now + wait.min(THROTTLE_MAX);
                     self.muted_until = self.muted_until.max(Some(until));
                 }
-                self.answer(now, id, version, Ok(Some(response)));
+                self.settle(now, &sent, Ok(Some(response)));
                 self.close_if_drained();
             }
             Ok((correlation, _)) => {
-                self.malformed(
-                    now,
-                    id,
-                    version,
-                    &format!("answer {correlation} where {due} was due"),
-                );
+                let due = sent.correlation;
+                self.malformed(now, &sent, &format!("answer {correlation} where {due} was due"));
             }
-            Err(error) => self.malformed(now, id, version, &error.to_string()),
+            Err(error) => self.malformed(now, &sent, &error.to_string()),
         }
     }
 
@@ -300,21 +300,33 @@ impl Pipeline {
             }
         };
         self.next_correlation = correlation.next();
+        let span = debug_span!(
+            "request",
+            broker = self.broker.map(NodeId::get),
+            api = %body.api_key(),
+            api_version = version,
+            correlation_id = correlation.get(),
+            bytes = frame.len(),
+            elapsed = Empty,
+            failure = Empty,
+        );
         self.in_flight.push_back(InFlight {
             id,
             correlation,
             version,
             question,
+            sent: now,
             deadline: now + timeout,
             is_answered: answered,
+            span,
         });
         self.unwritten += 1;
         Some(frame)
     }
 
-    fn malformed(&mut self, now: Instant, id: RequestId, version: i16, why: &str) {
+    fn malformed(&mut self, now: Instant, sent: &InFlight, why: &str) {
         let why: Arc<str> = why.into();
-        self.answer(now, id, version, Err(Failure::MalformedResponse(Arc::clone(&why))));
+        self.settle(now, sent, Err(Failure::MalformedResponse(Arc::clone(&why))));
         self.close(now, CloseReason::Malformed(why));
     }
 
@@ -342,7 +354,7 @@ impl Pipeline {
             } else {
                 Failure::ConnectionLost
             };
-            self.answer(now, sent.id, sent.version, Err(failure));
+            self.settle(now, &sent, Err(failure));
         }
         self.fail_waiting(now);
         self.outputs.push_back(Output::Close(reason));
@@ -352,6 +364,16 @@ impl Pipeline {
         for Waiting { request, .. } in std::mem::take(&mut self.waiting) {
             self.answer(now, request.id, 0, Err(Failure::NotSent));
         }
+    }
+
+    /// Answers a request that was in flight.
+    fn settle(&mut self, now: Instant, sent: &InFlight, result: Result<Option<Response>, Failure>) {
+        sent.span.record("elapsed", field::debug(now.saturating_duration_since(sent.sent)));
+        if let Err(failure) = &result {
+            sent.span.record("failure", field::debug(failure));
+        }
+        debug!(parent: &sent.span, "answered");
+        self.answer(now, sent.id, sent.version, result);
     }
 
     fn answer(

@@ -61,17 +61,17 @@ impl Question {
     /// Reads the answer, into the newest shape.
     #[expect(clippy::wildcard_enum_match_arm, reason = "all others only gain or lose fields")]
     pub(super) fn decode(
-        self,
+        &self,
         version: i16,
         frame: Bytes,
     ) -> Result<(CorrelationId, Response), DecodeError> {
         let (correlation, response) = decode_response(self.api, version, frame)?;
         let response = match response {
             Response::FindCoordinator(response) if version < 4 => {
-                new_find_coordinator(self.key, response).into()
+                new_find_coordinator(self.key.clone(), response).into()
             }
             Response::OffsetFetch(response) if version < 8 => {
-                new_offset_fetch(self.key, response).into()
+                new_offset_fetch(self.key.clone(), response).into()
             }
             other => other,
         };

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::peer::{Act, answer, stray};
 use super::*;
+use crate::net::Tcp;
 
 #[tokio::test(start_paused = true)]
 async fn a_request_opens_the_connection_and_is_answered() {
@@ -236,4 +237,27 @@ async fn requests_and_answers_cross_a_pipe_of_seven_bytes() {
         assert!(beat.await.unwrap().result.is_ok());
     }
     assert_eq!(peer.dials(), 1);
+}
+
+/// KIP-602: `localhost` is mostly an IPv6 address first, where nobody listens.
+#[tokio::test]
+async fn over_tcp_every_address_of_a_name_is_tried() {
+    let peer = Peer::well();
+    let port = peer.listen().await;
+    let tcp = Tcp { send_buffer_bytes: Some(64 * 1024), receive_buffer_bytes: None };
+    let address = Address::new("localhost", port);
+    let pool = Pool::new(Arc::new(tcp), Settings::default(), vec![address], Rng::with_seed(1));
+    assert!(beat(&pool, Target::Any).await.unwrap().result.is_ok());
+    pool.close(SECOND).await;
+}
+
+#[tokio::test]
+async fn over_tcp_a_refused_connection_says_so() {
+    let address = Address::new("127.0.0.1", 1);
+    let tcp = Tcp { send_buffer_bytes: None, receive_buffer_bytes: None };
+    let pool = Pool::new(Arc::new(tcp), Settings::default(), vec![address], Rng::with_seed(1));
+    let failure = beat(&pool, Target::Any).await.unwrap().result.unwrap_err();
+    let Failure::Unreachable(why) = failure else { panic!("{failure:?}") };
+    assert!(why.starts_with("127.0.0.1:1: "), "{why}");
+    assert!(why.to_lowercase().contains("connection refused"), "{why}");
 }

@@ -12,10 +12,11 @@ use milena_wire::messages::metadata_response::{
 };
 use milena_wire::messages::{HeartbeatResponse, ProduceResponse};
 use milena_wire::{Request, Response, decode_request, encode_response};
-use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncWriteExt, duplex};
+use tokio::net::TcpListener;
 
-use crate::net::Memory;
 use crate::net::frame::Frames;
+use crate::net::{Memory, Stream};
 
 /// What a peer does about one request.
 #[derive(Clone, Debug)]
@@ -34,8 +35,10 @@ pub(crate) enum Act {
 #[derive(Clone)]
 pub(crate) struct Peer(Arc<Inner>);
 
+type Script = dyn Fn(usize, &Request) -> Act + Send + Sync;
+
 struct Inner {
-    act: Box<dyn Fn(usize, &Request) -> Act + Send + Sync>,
+    act: Box<Script>,
     dials: AtomicUsize,
     closed: AtomicUsize,
     /// Hosts that refuse.
@@ -102,7 +105,21 @@ impl Peer {
         self.0.seen.lock().unwrap().clone()
     }
 
-    async fn serve(self, connection: usize, host: String, mut stream: DuplexStream) {
+    /// Listens on a free port of the loopback address; says which.
+    pub(crate) async fn listen(&self) -> u16 {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let peer = self.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let connection = peer.0.dials.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(peer.clone().serve(connection, "tcp".to_owned(), stream));
+            }
+        });
+        port
+    }
+
+    async fn serve(self, connection: usize, host: String, mut stream: impl Stream) {
         let mut frames = Frames::new(usize::MAX >> 1);
         while let Ok(frame) = frames.read(&mut stream).await {
             let (header, request) = decode_request(frame).expect("the client is well");
