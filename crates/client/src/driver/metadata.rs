@@ -338,4 +338,6 @@ fn now() -> std::time::Instant {
 const HINTS_MAX: usize = 10_000;
 
 #[cfg(test)]
+mod cluster_tests;
+#[cfg(test)]
 mod tests;
