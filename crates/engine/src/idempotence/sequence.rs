@@ -38,6 +38,8 @@ impl Repair {
 pub(crate) struct Sequences {
     identity: Option<Identity>,
     next: Option<Sequence>,
+    /// Batches that got a sequence.
+    batches: u64,
     /// The sequence after the last acknowledged batch.
     acked_to: Option<Sequence>,
     repair: Repair,
@@ -68,8 +70,20 @@ impl Sequences {
         self.repair = Repair::None;
     }
 
+    /// How many batches got a sequence, under any identity.
+    pub(crate) fn batches(&self) -> u64 {
+        self.batches
+    }
+
+    /// Whether the broker will still know batch number `ordinal` again after one more. It remembers five; that the
+    /// ones in between are acknowledged does not help the one that is not, whose answer may be lost again.
+    pub(crate) fn is_remembered_after_next(&self, ordinal: u64) -> bool {
+        self.batches - ordinal + 1 < BATCHES_REMEMBERED
+    }
+
     /// Gives the next `records` records their sequences and returns the first one.
     pub(crate) fn assign(&mut self, records: u32) -> Sequence {
+        self.batches += 1;
         let base = self.next.unwrap_or(Sequence::ZERO);
         self.next = Some(advance(base, records));
         base
@@ -114,6 +128,9 @@ impl Sequences {
         }
     }
 }
+
+/// Kafka's `ProducerStateEntry.NUM_BATCHES_TO_RETAIN`.
+const BATCHES_REMEMBERED: u64 = 5;
 
 /// The sequence `records` after `base`. A batch holds fewer than 2^31 records.
 pub(crate) fn advance(base: Sequence, records: u32) -> Sequence {
@@ -222,6 +239,18 @@ mod tests {
         sequences.assign(1);
         assert!(!sequences.take_back(first, 2));
         assert_eq!(sequences.repair(), Repair::Gap);
+    }
+
+    #[test]
+    fn the_oldest_of_five_batches_is_forgotten_with_the_sixth() {
+        let mut sequences = sequences();
+        sequences.assign(1);
+        let oldest = sequences.batches();
+        for _ in 0..4 {
+            assert!(sequences.is_remembered_after_next(oldest));
+            sequences.assign(1);
+        }
+        assert!(!sequences.is_remembered_after_next(oldest));
     }
 
     /// An answer to a batch of an older epoch must not pass for progress under the new one.

@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
+use milena_records::batch::HEADER_BYTES;
 use milena_records::partition::murmur2_partition;
 use milena_records::{BatchBuilder, BufferPool, Header};
 use milena_types::Topic;
@@ -149,21 +150,25 @@ impl Accumulator {
                 return Ok(Appended { delivery, wake });
             }
 
-            if bytes > self.record_bytes_max {
-                let error = Error::record_too_large(bytes, self.record_bytes_max, self.limit_key());
+            let batch_of_one = bytes + HEADER_BYTES;
+            if batch_of_one > self.record_bytes_max {
+                let error =
+                    Error::record_too_large(batch_of_one, self.record_bytes_max, self.limit_key());
                 let error = error.during(Operation::Send).with_partition(&queue.partition);
                 return Err(Refused::Failed(error));
             }
             let is_filled = state.close_open();
             // KIP-794: a partition is left when it has had its share, and no batch is left behind half full.
-            if is_sticky && state.sticky_bytes > 0 && state.sticky_bytes + bytes >= self.batch_bytes
+            if is_sticky
+                && state.sticky_bytes > 0
+                && state.sticky_bytes + batch_of_one >= self.batch_bytes
             {
                 self.switch(topic, partition, &mut state);
                 drop(state);
                 wake |= is_filled && self.notice(queue);
                 continue;
             }
-            let bytes_needed = bytes.max(self.batch_bytes);
+            let bytes_needed = batch_of_one.max(self.batch_bytes);
             let reserved = match &grant {
                 Some(Grant(reserved)) if reserved.bytes() >= bytes_needed => {
                     grant.take().map(|grant| grant.0)
@@ -184,7 +189,8 @@ impl Accumulator {
                 reserved,
             };
             let Some(delivery) = state.open(batch, record) else {
-                let error = Error::record_too_large(bytes, self.record_bytes_max, self.limit_key());
+                let error =
+                    Error::record_too_large(batch_of_one, self.record_bytes_max, self.limit_key());
                 return Err(Refused::Failed(error.during(Operation::Send)));
             };
             if is_sticky {

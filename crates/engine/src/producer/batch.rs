@@ -33,9 +33,17 @@ pub(super) struct Batch {
     pub(super) opened: Instant,
     /// Who it counts under, and from where; set when it is first sent.
     pub(super) stamp: Option<(Identity, Sequence)>,
+    /// Its place among the batches that got a sequence; the parts of a split one share it.
+    pub(super) ordinal: u64,
     pub(super) attempts: u32,
+    /// Whether it is proven not to be stored under its stamp, because a sequence before it is missing: it must get
+    /// another one.
+    pub(super) is_void: bool,
     /// Whether a broker may have stored it at an earlier try.
     pub(super) maybe_written: bool,
+    /// Whether it is a part of a batch that may have been stored whole: the broker would not know the part again by its
+    /// sequence, and say that it is out of order.
+    pub(super) is_doubtful_part: bool,
     pub(super) travel: Travel,
     /// Whether its records have their result.
     pub(super) is_settled: bool,
@@ -79,8 +87,11 @@ impl Batch {
             reserved: Arc::new(reserved),
             opened,
             stamp: None,
+            ordinal: 0,
             attempts: 0,
+            is_void: false,
             maybe_written: false,
+            is_doubtful_part: false,
             travel: Travel::Waiting,
             is_settled: false,
             last_error: None,
@@ -167,8 +178,11 @@ impl Batch {
                 stamp: self
                     .stamp
                     .map(|(identity, base)| (identity, crate::idempotence::advance(base, skipped))),
+                ordinal: self.ordinal,
                 attempts: self.attempts,
+                is_void: self.is_void,
                 maybe_written: self.maybe_written,
+                is_doubtful_part: self.maybe_written,
                 travel: self.travel,
                 is_settled: self.is_settled,
                 last_error: self.last_error.clone(),

@@ -43,6 +43,11 @@ impl Delivery {
         Some(self.of(batch, batch.outcome(self.record)?))
     }
 
+    /// The partition that the record was given; `None` after the delivery resolved.
+    pub fn topic_partition(&self) -> Option<&TopicPartition> {
+        self.batch.as_ref().map(|batch| &batch.partition)
+    }
+
     fn of(&self, batch: &Arc<BatchResult>, outcome: Outcome) -> Result<RecordMetadata, Error> {
         let stored = outcome?;
         Ok(RecordMetadata {
@@ -74,7 +79,7 @@ impl Future for Delivery {
 impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Delivery")
-            .field("partition", &self.batch.as_ref().map(|batch| &batch.partition))
+            .field("partition", &self.topic_partition())
             .field("record", &self.record)
             .field("result", &self.result())
             .finish()

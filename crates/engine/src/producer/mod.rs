@@ -32,3 +32,6 @@ pub use seal::{SealJob, Sealed};
 pub use sender::{Output, Producer};
 pub use settings::{Acks, Settings};
 pub use topic::{TopicHandle, TopicReady};
+
+#[cfg(test)]
+mod tests;

@@ -246,6 +246,10 @@ impl Producer {
         let is_unknown = answer.error_code == ErrorCode::UNKNOWN_PRODUCER_ID;
         let Some(partition) = self.partitions.get_mut(slot) else { return };
         let Some(batch) = partition.sent.get_mut(index) else { return };
+        if batch.is_doubtful_part && index == 0 {
+            self.refuse(now, node, slot, index, error);
+            return;
+        }
         batch.out_of_order += 1;
         // An older batch is to be stored first; and an answer without log start says that the leader is about to move.
         let is_next_in_line = index == 0 && !(is_unknown && answer.log_start_offset < 0);
@@ -253,8 +257,7 @@ impl Producer {
         // must not be sent under another name before fresh metadata gave the same answer again.
         let is_proven = !batch.maybe_written || batch.out_of_order >= OUT_OF_ORDER_PROOFS;
         if is_next_in_line && is_proven && !batch.is_settled {
-            batch.maybe_written = false;
-            partition.sequences.leave_gap();
+            partition.void_from(0);
             self.retry(now, node, slot, index, error, Pace::AtOnce);
         } else {
             self.wants_refresh = true;

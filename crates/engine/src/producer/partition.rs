@@ -98,10 +98,10 @@ impl Partition {
         if self.sent.iter().any(is_elsewhere) {
             return Next::Nothing;
         }
-        if let Some(Batch { travel: Travel::Retry(from), .. }) = self.sent.front() {
-            let is_ready = *from <= rules.now
-                && self.sequences.repair() != Repair::Gap
-                && self.sent.front().is_some_and(|batch| batch.bytes().is_some());
+        if let Some(front) = self.sent.front()
+            && let Travel::Retry(from) = front.travel
+        {
+            let is_ready = from <= rules.now && !front.is_void && front.bytes().is_some();
             return if is_ready { Next::Retry } else { Next::Nothing };
         }
         if self.sent.iter().any(|batch| !batch.is_in_flight()) || !self.may_send_new(rules) {
@@ -129,6 +129,10 @@ impl Partition {
             return true;
         }
         let Some(identity) = rules.identity else { return false };
+        let is_remembered = |front: &Batch| self.sequences.is_remembered_after_next(front.ordinal);
+        if !self.sent.front().is_none_or(is_remembered) {
+            return false;
+        }
         let is_settled_in =
             self.sequences.identity() == Some(identity) && self.sequences.is_known_to_broker();
         self.sequences.repair() == Repair::None && (self.sent.is_empty() || is_settled_in)
@@ -159,6 +163,7 @@ impl Partition {
                         self.sequences.begin(identity);
                     }
                     batch.stamp = Some((identity, self.sequences.assign(batch.records)));
+                    batch.ordinal = self.sequences.batches();
                 }
                 self.sent.push_back(batch);
                 self.sent.back_mut()?
@@ -223,20 +228,29 @@ impl Partition {
         {
             if batch.maybe_written {
                 self.sequences.leave_unresolved();
-            } else {
-                self.sequences.take_back(base, batch.records);
+            } else if !self.sequences.take_back(base, batch.records) {
+                self.void_from(index);
             }
         }
         Some(batch)
     }
 
-    /// Begins anew under a new identity where sequences broke and nothing is in flight any more.
+    /// The batches from `index` on are out of order for good: what is before them is settled under the old identity
+    /// first, since it may be stored.
+    pub(super) fn void_from(&mut self, index: usize) {
+        self.sequences.leave_gap();
+        for batch in self.sent.iter_mut().skip(index) {
+            batch.is_void = true;
+        }
+    }
+
+    /// Begins anew under a new identity where sequences broke and nothing counts on the old one any more.
     pub(super) fn repair(&mut self, idempotence: &mut Idempotence) {
         if self.sent.is_empty() {
             self.sequences.drained();
         }
-        let is_in_flight = self.sent.iter().any(Batch::is_in_flight);
-        if self.sequences.repair() != Repair::Gap || is_in_flight {
+        let is_old_settled = self.sent.iter().all(|batch| batch.is_void && !batch.is_in_flight());
+        if self.sequences.repair() != Repair::Gap || !is_old_settled {
             return;
         }
         if let Some(old) = self.sequences.identity() {
@@ -246,7 +260,10 @@ impl Partition {
         let Some(identity) = idempotence.identity() else { return };
         self.sequences.begin(identity);
         for batch in &mut self.sent {
+            batch.is_void = false;
+            batch.maybe_written = false;
             batch.stamp = Some((identity, self.sequences.assign(batch.records)));
+            batch.ordinal = self.sequences.batches();
         }
     }
 

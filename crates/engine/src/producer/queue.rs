@@ -122,7 +122,7 @@ impl PartitionQueue {
 }
 
 impl QueueState {
-    /// Adds `record`, of at most `bytes`, to the open batch, if there is one with room.
+    /// Adds `record`, which takes at most `bytes`, to the open batch, if there is one with room.
     pub(super) fn add<'a, H>(
         &mut self,
         record: &NewRecord<'a, H>,
@@ -133,7 +133,6 @@ impl QueueState {
         H: IntoIterator<Item = Header<'a>, IntoIter: Clone> + Clone,
     {
         let open = self.open.as_mut()?;
-        // The bound counts a header of the batch that this record does not bring: a few bytes are left unused.
         if open.builder.size() + bytes > batch_bytes {
             return None;
         }

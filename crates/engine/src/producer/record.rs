@@ -1,6 +1,7 @@
 //! A record on its way into a batch.
 
 use milena_records::Header;
+use milena_records::batch::{HEADER_BYTES, size_upper_bound};
 use milena_types::Timestamp;
 
 /// A record to append; everything is borrowed, and copied once, into its batch.
@@ -20,8 +21,9 @@ pub struct NewRecord<'a, H = std::iter::Empty<Header<'a>>> {
 }
 
 impl<'a, H: IntoIterator<Item = Header<'a>> + Clone> NewRecord<'a, H> {
-    /// No fewer bytes than a batch of this record alone takes, counted as Java does for `max.request.size`.
+    /// No fewer bytes than this record takes in a batch. Together with [`HEADER_BYTES`] it is what Java holds against
+    /// `max.request.size`.
     pub(super) fn bytes_bound(&self) -> usize {
-        milena_records::batch::size_upper_bound(self.key, self.value, self.headers.clone())
+        size_upper_bound(self.key, self.value, self.headers.clone()) - HEADER_BYTES
     }
 }

@@ -70,7 +70,7 @@ impl Producer {
     }
 
     /// Looks at all that changed in the metadata.
-    pub(super) fn learn_all(&mut self) {
+    pub(super) fn learn_all(&mut self, now: Instant) {
         let cluster = Arc::clone(&self.cluster);
         let changed: Vec<_> = self
             .topics
@@ -83,6 +83,13 @@ impl Producer {
             .collect();
         for (name, topic) in changed {
             self.learn(&name, topic);
+        }
+        for name in self.topics.keys().cloned().collect::<Vec<_>>() {
+            // A caller waits for the topic, or for a partition that it may be given.
+            if self.topics.get(&name).is_some_and(|state| state.handle.0.is_waited_for()) {
+                self.wants_refresh = true;
+                self.touch(now, &name);
+            }
         }
         // Whoever still waits for a leader asks again; how often is the metadata's own business.
         self.mark_all();
@@ -115,7 +122,7 @@ impl Producer {
             let Some(partition) = self.partitions.get_mut(queue.slot) else { continue };
             if is_recreated {
                 // What the old topic counted means nothing to the new one (trap 16).
-                partition.sequences.leave_gap();
+                partition.void_from(0);
             }
             // A partition that is missing may be on its way to us: the last leader stays (R17).
             if let Some(known) = topic.partition(queue.partition.partition) {

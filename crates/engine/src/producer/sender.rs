@@ -127,7 +127,7 @@ impl Producer {
         self.cluster = cluster;
         if self.state.is_alive() {
             self.take_news(now);
-            self.learn_all();
+            self.learn_all(now);
         }
     }
 

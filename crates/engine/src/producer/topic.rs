@@ -144,6 +144,10 @@ impl TopicQueues {
         TopicReady { topic: Arc::clone(self), id, updates, partition: partition.unwrap_or(0) }
     }
 
+    pub(super) fn is_waited_for(&self) -> bool {
+        !self.waits().wakers.is_empty()
+    }
+
     fn waits(&self) -> MutexGuard<'_, Waits> {
         self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }

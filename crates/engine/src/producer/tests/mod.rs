@@ -1,0 +1,9 @@
+//! The producer against a small world: brokers with Kafka's sequence rules, a network that loses what it likes, and
+//! one virtual clock.
+
+mod broker;
+mod faults;
+mod flow;
+mod random;
+mod sequences;
+mod world;
