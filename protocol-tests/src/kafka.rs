@@ -22,14 +22,7 @@ pub(crate) struct RealCluster {
 /// What the script says of a cluster.
 #[derive(Debug, Deserialize)]
 struct Description {
-    version: String,
     bootstrap: BTreeMap<String, String>,
-    nodes: BTreeMap<String, Node>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Node {
-    listeners: BTreeMap<String, String>,
 }
 
 impl RealCluster {
@@ -54,26 +47,16 @@ impl RealCluster {
         Ok(Self { dir, description })
     }
 
-    /// The version that runs, as `4.4.0`.
-    pub(crate) fn version(&self) -> &str {
-        &self.description.version
-    }
-
     /// Addresses of all brokers, with commas.
     pub(crate) fn bootstrap_servers(&self) -> &str {
         &self.description.bootstrap["plaintext"]
-    }
-
-    /// The address of one broker.
-    pub(crate) fn address(&self, broker: u32) -> &str {
-        &self.description.nodes[&broker.to_string()].listeners["plaintext"]
     }
 
     /// Ends a broker as a power cut does.
     ///
     /// # Errors
     /// What the script said.
-    pub(crate) async fn kill_broker(&self, broker: u32) -> Result {
+    pub(crate) async fn kill_broker(&self, broker: i32) -> Result {
         self.on("kill-broker", broker).await
     }
 
@@ -81,27 +64,11 @@ impl RealCluster {
     ///
     /// # Errors
     /// What the script said.
-    pub(crate) async fn start_broker(&self, broker: u32) -> Result {
+    pub(crate) async fn start_broker(&self, broker: i32) -> Result {
         self.on("start-broker", broker).await
     }
 
-    /// Stops a broker in its tracks: connections stay open and nothing answers.
-    ///
-    /// # Errors
-    /// What the script said.
-    pub(crate) async fn pause_broker(&self, broker: u32) -> Result {
-        self.on("pause", broker).await
-    }
-
-    /// Lets a paused broker go on.
-    ///
-    /// # Errors
-    /// What the script said.
-    pub(crate) async fn resume_broker(&self, broker: u32) -> Result {
-        self.on("resume", broker).await
-    }
-
-    async fn on(&self, verb: &str, broker: u32) -> Result {
+    async fn on(&self, verb: &str, broker: i32) -> Result {
         let mut command = script(verb);
         command.arg("--dir").arg(&self.dir).arg(broker.to_string());
         said(command).await.map(drop)

@@ -5,7 +5,8 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use milena_types::ErrorCode;
+use milena_broker::{Broker, Settings};
+use milena_types::{ErrorCode, NodeId};
 use milena_wire::Response;
 use milena_wire::messages::metadata_request::MetadataRequestTopic;
 use milena_wire::messages::{MetadataRequest, MetadataResponse};
@@ -26,6 +27,7 @@ pub(crate) struct Target {
 
 #[derive(Debug)]
 enum Cluster {
+    Embedded(Broker),
     Real(RealCluster),
 }
 
@@ -53,16 +55,20 @@ impl Target {
     /// # Errors
     /// Why it did not start.
     pub(crate) async fn start(choice: &Choice) -> Result<Self> {
-        let Some(version) = &choice.version else {
-            return Err("the embedded broker cannot be started yet".into());
+        let (cluster, bootstrap_servers) = match &choice.version {
+            Some(version) => {
+                let cluster = RealCluster::start(&version.to_string(), choice.brokers, &[]).await?;
+                let servers = cluster.bootstrap_servers().to_owned();
+                (Cluster::Real(cluster), servers)
+            }
+            None => {
+                let broker = Broker::builder().nodes(usize::try_from(choice.brokers)?);
+                let broker = broker.configure(as_a_real_one).start().await?;
+                let servers = broker.bootstrap_servers();
+                (Cluster::Embedded(broker), servers)
+            }
         };
-        let cluster = RealCluster::start(&version.to_string(), choice.brokers, &[]).await?;
-        Ok(Self {
-            choice: choice.clone(),
-            bootstrap_servers: cluster.bootstrap_servers().to_owned(),
-            cluster: Cluster::Real(cluster),
-            names: AtomicU32::new(0),
-        })
+        Ok(Self { choice: choice.clone(), bootstrap_servers, cluster, names: AtomicU32::new(0) })
     }
 
     /// Addresses of all brokers, with commas.
@@ -80,10 +86,22 @@ impl Target {
         &self.choice
     }
 
-    /// The real cluster, if it is one: to kill and pause its brokers.
-    pub(crate) fn real(&self) -> Option<&RealCluster> {
+    /// Ends a broker as a power cut does.
+    pub(crate) async fn kill_broker(&self, broker: i32) -> Result {
         match &self.cluster {
-            Cluster::Real(cluster) => Some(cluster),
+            Cluster::Embedded(embedded) => {
+                embedded.crash_node(NodeId::new(broker));
+                Ok(())
+            }
+            Cluster::Real(real) => real.kill_broker(broker).await,
+        }
+    }
+
+    /// Brings a killed broker back with its data and its port.
+    pub(crate) async fn start_broker(&self, broker: i32) -> Result {
+        match &self.cluster {
+            Cluster::Embedded(embedded) => Ok(embedded.restart_node(NodeId::new(broker))?),
+            Cluster::Real(real) => real.start_broker(broker).await,
         }
     }
 
@@ -145,6 +163,9 @@ impl Target {
         tool(&self.version().to_string(), &self.bootstrap_servers, name, args, input).await
     }
 }
+
+/// Settings in which the embedded broker differs from what `kafka-cluster` gives a real one.
+fn as_a_real_one(_settings: &mut Settings) {}
 
 fn address_of(told: &MetadataResponse, broker: i32) -> Result<String> {
     let broker = told.brokers.iter().find(|b| b.node_id == broker).ok_or("an unknown broker")?;
