@@ -16,7 +16,7 @@ pub(crate) struct Exchange {
 /// A difference that is meant, with the reason.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Allowed {
-    /// Start of the request, as `Metadata`; empty for any.
+    /// Start of the request, as `Metadata v1`; empty for any.
     pub(crate) request: &'static str,
     /// The path, with `[*]` for any item; a trailing `*` takes all below.
     pub(crate) path: &'static str,
@@ -85,12 +85,11 @@ pub(crate) fn differences(
 
 impl Allowed {
     fn takes(&self, request: &str, path: &str) -> bool {
-        let path = generic(path);
-        let fits = match self.path.strip_suffix('*').filter(|p| !p.ends_with('[')) {
+        let fits = |path: &str| match self.path.strip_suffix('*').filter(|p| !p.ends_with('[')) {
             Some(start) => path.starts_with(start),
             None => path == self.path,
         };
-        request.starts_with(self.request) && fits
+        request.starts_with(self.request) && (fits(path) || fits(&generic(path)))
     }
 }
 

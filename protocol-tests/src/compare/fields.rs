@@ -49,6 +49,40 @@ pub(crate) fn fields(of: &impl Debug) -> Vec<Field> {
     fields
 }
 
+/// Lists that have no order: the list's name, and the field by which an item is known.
+const UNORDERED: [(&str, &str); 5] = [
+    ("api_keys", "api_key"),
+    ("configs", "name"),
+    ("supported_features", "name"),
+    ("finalized_features", "name"),
+    ("groups", "group_id"),
+];
+
+/// Gives the items of unordered lists their names instead of their places.
+pub(crate) fn name_items(fields: &mut [Field]) {
+    for (list, key) in UNORDERED {
+        let marker = format!("{list}[");
+        let mut names = Vec::new();
+        for field in fields.iter() {
+            let Some(at) = field.path.find(&marker) else { continue };
+            let Some(end) = field.path[at..].find(']').map(|end| at + end) else { continue };
+            if field.path[end + 1..] == format!(".{key}") {
+                let (item, value) = (&field.path[..=end], field.value.trim_matches('"'));
+                names.push((
+                    item.to_owned(),
+                    format!("{}[{value}]", &field.path[..at + list.len()]),
+                ));
+            }
+        }
+        for field in fields.iter_mut() {
+            if let Some((item, name)) = names.iter().find(|(item, _)| field.path.starts_with(item))
+            {
+                field.path = format!("{name}{}", &field.path[item.len()..]);
+            }
+        }
+    }
+}
+
 struct Open {
     segment: String,
     is_list: bool,
@@ -79,6 +113,26 @@ mod tests {
     #[derive(Debug)]
     #[expect(dead_code, reason = "printed")]
     struct Code(i16);
+
+    #[test]
+    fn an_item_without_order_is_known_by_its_name() {
+        let field = |path: &str, value: &str| Field { path: path.into(), value: value.into() };
+        let mut fields = [
+            field("results[0].configs[0].name", "\"retention.ms\""),
+            field("results[0].configs[0].value", "1"),
+            field("results[0].configs[10].value", "2"),
+        ];
+        name_items(&mut fields);
+        let paths: Vec<_> = fields.iter().map(|field| field.path.as_str()).collect();
+        assert_eq!(
+            paths,
+            [
+                "results[0].configs[retention.ms].name",
+                "results[0].configs[retention.ms].value",
+                "results[0].configs[10].value"
+            ]
+        );
+    }
 
     #[test]
     fn each_leaf_has_its_path() {

@@ -11,7 +11,7 @@ use milena_wire::messages::{ApiVersionsRequest, ListOffsetsRequest, MetadataRequ
 use milena_wire::{Request, Response};
 
 use super::differences::Exchange;
-use super::fields::{Field, fields};
+use super::fields::{Field, fields, name_items};
 use super::identity::Identities;
 use crate::Result;
 use crate::raw::{Connection, coordinator, message};
@@ -63,6 +63,7 @@ impl Recorder {
                 (vec![Field { path: "unanswered".into(), value: e.to_string() }], None)
             }
         };
+        name_items(&mut fields);
         self.identities.rename(&mut fields);
         self.exchanges.push(Exchange { request: name, fields });
         Ok(response)
@@ -93,6 +94,7 @@ impl Recorder {
 
     /// Writes down something that is no plain answer.
     pub(crate) fn note(&mut self, what: &str, mut fields: Vec<Field>) {
+        name_items(&mut fields);
         self.identities.rename(&mut fields);
         self.exchanges.push(Exchange { request: what.to_owned(), fields });
     }

@@ -1,5 +1,8 @@
 //! Record batches written by hand, a third reading of the format beside ours and Java's.
 
+use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// A batch of magic 2 with one record a value, without keys and headers.
@@ -19,8 +22,14 @@ pub(crate) struct Batch {
     pub(crate) values: Vec<Vec<u8>>,
 }
 
-/// A moment in 2026, so that retention leaves the records alone.
-pub(crate) const TIMESTAMP: i64 = 1_790_000_000_000;
+/// The records' time: the second in which the tests began, so that retention leaves them alone and
+/// two clusters are sent the same bytes.
+pub(crate) fn timestamp() -> i64 {
+    static BEGAN: OnceLock<i64> = OnceLock::new();
+    #[expect(clippy::disallowed_methods, reason = "real brokers live in real time")]
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    *BEGAN.get_or_init(|| i64::try_from(now()).unwrap_or_default() * 1000)
+}
 
 const CRC_AT: usize = 17;
 const ATTRIBUTES_AT: usize = 21;
@@ -32,7 +41,7 @@ impl Batch {
             producer_id: -1,
             producer_epoch: -1,
             base_sequence: -1,
-            timestamp: TIMESTAMP,
+            timestamp: timestamp(),
             attributes: 0,
             values: values.iter().map(|value| value.as_bytes().to_vec()).collect(),
         }

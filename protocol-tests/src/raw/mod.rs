@@ -15,5 +15,5 @@ pub(crate) use message;
 mod batch;
 mod connection;
 
-pub(crate) use batch::{Batch, TIMESTAMP};
+pub(crate) use batch::{Batch, timestamp};
 pub(crate) use connection::{Connection, coordinator};

@@ -58,7 +58,10 @@ fn find(
             partition_index: asked.partition_index,
             offset: found.map_or(-1, |(offset, _)| offset.get()),
             timestamp: found.and_then(|(_, time)| time).map_or(-1, Timestamp::millis),
-            leader_epoch: LeaderEpoch::to_wire(epoch.filter(|_| found.is_some())),
+            // Older versions have no place for an epoch.
+            leader_epoch: LeaderEpoch::to_wire(
+                epoch.filter(|_| found.is_some() && call.version >= 4),
+            ),
             ..Default::default()
         }
     };

@@ -18,6 +18,35 @@ pub(super) async fn run(on: &mut Recorder) -> Result {
     find_coordinator(on).await
 }
 
+/// What the embedded broker answers; a real one's further APIs are not compared.
+const PLAYED: [&str; 25] = [
+    "ApiVersions",
+    "CreatePartitions",
+    "CreateTopics",
+    "DeleteGroups",
+    "DeleteRecords",
+    "DeleteTopics",
+    "DescribeCluster",
+    "DescribeConfigs",
+    "DescribeGroups",
+    "Fetch",
+    "FindCoordinator",
+    "Heartbeat",
+    "IncrementalAlterConfigs",
+    "InitProducerId",
+    "JoinGroup",
+    "LeaveGroup",
+    "ListGroups",
+    "ListOffsets",
+    "Metadata",
+    "OffsetCommit",
+    "OffsetDelete",
+    "OffsetFetch",
+    "OffsetForLeaderEpoch",
+    "Produce",
+    "SyncGroup",
+];
+
 /// The list is compared by API, whatever its order.
 async fn api_versions(on: &mut Recorder) -> Result {
     for version in on.versions(ApiKey::API_VERSIONS) {
@@ -31,7 +60,10 @@ async fn api_versions(on: &mut Recorder) -> Result {
         let mut list = Vec::new();
         for api in std::mem::take(&mut told.api_keys) {
             let path = ApiKey::from_wire(api.api_key).name().unwrap_or("unknown").to_owned();
-            list.push(Field { path, value: format!("{}-{}", api.min_version, api.max_version) });
+            if PLAYED.contains(&path.as_str()) {
+                let value = format!("{}-{}", api.min_version, api.max_version);
+                list.push(Field { path, value });
+            }
         }
         list.sort_by(|a, b| a.path.cmp(&b.path));
         on.note(&format!("ApiVersions v{version}: the list"), list);
@@ -42,7 +74,11 @@ async fn api_versions(on: &mut Recorder) -> Result {
         client_software_name: "no name!".into(),
         client_software_version: "1".into(),
     });
-    on.ask("a software name that is none", 3, nameless).await?;
+    let Response::ApiVersions(mut told) = on.quietly(3, nameless).await? else {
+        return Err("another answer than ApiVersions'".into());
+    };
+    told.api_keys.clear();
+    on.note("ApiVersions v3: a software name that is none", fields(&told));
 
     // Version 99 of the request, header version 2: the answer has version 0 and error 35.
     let request = [0, 18, 0, 99, 0, 0, 0, 7, 0, 1, b'x', 0, 2, b'x', 2, b'1', 0];

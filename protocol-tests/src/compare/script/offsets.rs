@@ -13,7 +13,7 @@ use milena_wire::messages::{ListOffsetsRequest, OffsetCommitRequest, OffsetFetch
 use super::produce::TOPIC;
 use crate::Result;
 use crate::compare::recorder::Recorder;
-use crate::raw::{TIMESTAMP, message};
+use crate::raw::{message, timestamp};
 
 pub(super) async fn run(on: &mut Recorder) -> Result {
     list(on).await?;
@@ -42,9 +42,9 @@ async fn list(on: &mut Recorder) -> Result {
         ("latest tiered", -5, 9),
         ("a nonsense", -9, 1),
         ("time 0", 0, 1),
-        ("the first record's time", TIMESTAMP, 1),
-        ("the second record's time", TIMESTAMP + 1, 1),
-        ("after the last record", TIMESTAMP + 2, 1),
+        ("the first record's time", timestamp(), 1),
+        ("the second record's time", timestamp() + 1, 1),
+        ("after the last record", timestamp() + 2, 1),
     ] {
         on.ask_each(what, key, since..=99, |_| asking(TOPIC, 0, timestamp, -1)).await?;
     }
