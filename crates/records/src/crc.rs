@@ -27,33 +27,43 @@ pub(crate) fn patch(crc: u32, old: &[u8], new: &[u8], body_bytes: usize) -> u32 
 /// `crc` times x to the power of 8 `bytes`, modulo the polynomial.
 fn shift(crc: u32, bytes: usize) -> u32 {
     let mut product = crc;
-    let mut exponent = bytes as u64;
-    // x^8, x^16, x^32 … by squaring, multiplied in where the exponent has a bit.
-    let mut power = ONE >> 8;
-    while exponent != 0 {
-        if exponent & 1 == 1 {
+    let mut rest = bytes;
+    for power in POWERS {
+        if rest == 0 {
+            break;
+        }
+        if rest & 1 == 1 {
             product = multiply(product, power);
         }
-        exponent >>= 1;
-        if exponent != 0 {
-            power = multiply(power, power);
-        }
+        rest >>= 1;
     }
     product
 }
 
 /// The product of two polynomials, bits reflected: the highest bit is x^0.
-fn multiply(a: u32, mut b: u32) -> u32 {
+const fn multiply(a: u32, mut b: u32) -> u32 {
     let mut product = 0;
-    let mut bit = ONE;
-    while bit != 0 {
+    let mut bit = 32;
+    while bit > 0 {
+        bit -= 1;
         // Masks, since the bits are random and a branch on them would be mispredicted half of the time.
-        product ^= b & 0u32.wrapping_sub(u32::from(a & bit != 0));
+        product ^= b & 0u32.wrapping_sub(a >> bit & 1);
         b = (b >> 1) ^ (POLYNOMIAL & 0u32.wrapping_sub(b & 1));
-        bit >>= 1;
     }
     product
 }
+
+/// x^8, x^16, x^32 and so on, each the square of the one before; a batch has less than 2^32 bytes.
+const POWERS: [u32; 32] = {
+    let mut powers = [ONE >> 8; 32];
+    let mut at = 1;
+    #[expect(clippy::indexing_slicing, reason = "evaluated when compiled")]
+    while at < powers.len() {
+        powers[at] = multiply(powers[at - 1], powers[at - 1]);
+        at += 1;
+    }
+    powers
+};
 
 /// x^0.
 const ONE: u32 = 1 << 31;
