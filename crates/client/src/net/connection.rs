@@ -119,8 +119,8 @@ struct Pump {
     /// Machines number their requests each on their own; here they get one number for all.
     ids: RequestIds,
     replies: BTreeMap<RequestId, Reply>,
-    /// Requests that wait for the connection to open.
-    waiting: Vec<(Outbound, Reply)>,
+    /// Requests that wait for the connection to open, and until when.
+    waiting: Vec<(Outbound, Reply, Instant)>,
 }
 
 impl Pump {
@@ -129,7 +129,7 @@ impl Pump {
         loop {
             if self.waiting.is_empty() {
                 match self.mailbox.recv().await {
-                    Some(request) => self.waiting.push(request),
+                    Some(request) => self.wait(request),
                     None => return,
                 }
             }
@@ -168,7 +168,7 @@ impl Pump {
             select! {
                 biased;
                 request = self.mailbox.recv() => match request {
-                    Some(request) => self.waiting.push(request),
+                    Some(request) => self.wait(request),
                     None => return false,
                 },
                 () = sleep_until(deadline) => return true,
@@ -192,10 +192,18 @@ impl Pump {
         let opening = handshake::open(&*transport, &settings, &address, timeout).instrument(span);
         let mut opening = pin!(opening);
         loop {
+            // A dial may take long, with many addresses to try: nobody waits for it longer than for an answer.
+            let patience = self.waiting.iter().map(|(_, _, until)| *until).min();
             select! {
                 biased;
                 opened = &mut opening => return Some(opened),
-                request = self.mailbox.recv() => self.waiting.push(request?),
+                request = self.mailbox.recv() => self.wait(request?),
+                () = sleep_until(patience.unwrap_or_else(Instant::now)), if patience.is_some() => {
+                    let now = Instant::now();
+                    let is_over = |(_, _, until): &mut (_, _, Instant)| now >= *until;
+                    let over: Vec<_> = self.waiting.extract_if(.., is_over).collect();
+                    self.fail(over, &Failure::NotSent);
+                }
             }
         }
     }
@@ -210,7 +218,7 @@ impl Pump {
         let mut writer = FrameWriter::default();
         let mut pipeline =
             Pipeline::new(now(), self.limits(), self.broker, versions, next_correlation);
-        for (request, reply) in std::mem::take(&mut self.waiting) {
+        for (request, reply, _) in std::mem::take(&mut self.waiting) {
             self.submit(&mut pipeline, request, reply);
         }
         let mut is_wanted = true;
@@ -296,12 +304,22 @@ impl Pump {
         pipeline.handle_lost(now());
     }
 
+    fn wait(&mut self, (request, reply): (Outbound, Reply)) {
+        let until = Instant::now() + request.timeout;
+        self.waiting.push((request, reply, until));
+    }
+
     /// Fails everything that waits for the connection to open.
     fn fail_waiting(&mut self, failure: &Failure) {
         while let Ok(request) = self.mailbox.try_recv() {
-            self.waiting.push(request);
+            self.wait(request);
         }
-        for (_, reply) in self.waiting.drain(..) {
+        let waiting = std::mem::take(&mut self.waiting);
+        self.fail(waiting, failure);
+    }
+
+    fn fail(&self, requests: Vec<(Outbound, Reply, Instant)>, failure: &Failure) {
+        for (_, reply, _) in requests {
             self.status.load.fetch_sub(1, Ordering::Relaxed);
             reply.fail(self.broker, failure.clone());
         }

@@ -90,6 +90,21 @@ async fn a_handshake_without_an_answer_is_given_up_after_the_setup_timeout() {
     assert!((16..=25).contains(&again.elapsed().as_secs()), "KIP-601: twice as long");
 }
 
+/// F2: a dial with many addresses may take minutes.
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_longer_for_a_dial_than_for_an_answer() {
+    let peer = Peer::new(|_, _| Act::Ignore);
+    let settings = Settings {
+        setup_timeout: 300 * SECOND,
+        setup_timeout_max: 300 * SECOND,
+        ..Settings::default()
+    };
+    let pool = pool(&peer, settings);
+    let start = Instant::now();
+    assert_eq!(beat(&pool, to(1)).await.unwrap().result.unwrap_err(), Failure::NotSent);
+    assert_eq!(start.elapsed().as_secs(), 30);
+}
+
 /// Trap 40, 45: some brokers hang up on a version they do not know.
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_hangs_up_on_new_versions_is_asked_in_version_0() {
