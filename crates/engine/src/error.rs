@@ -194,7 +194,9 @@ impl Error {
     /// A request that has no response.
     pub fn from_failure(failure: &Failure) -> Self {
         let (kind, detail) = match failure {
-            Failure::NotSent => (ErrorKind::Connection, "connection lost before the request was sent".into()),
+            Failure::NotSent => {
+                (ErrorKind::Connection, "connection lost before the request was sent".into())
+            }
             Failure::Unreachable(why) => (ErrorKind::Connection, Arc::clone(why)),
             Failure::ConnectionLost => {
                 (ErrorKind::Connection, "connection lost before the answer".into())

@@ -265,15 +265,10 @@ impl Metadata {
         Scope::Some(create)
     }
 
+    /// One topic that must not be created keeps the switch off for all: it may be known here and deleted there.
     fn may_create(&self, scope: &Scope) -> bool {
-        let is_known =
-            |topic: &&Topic| self.cluster.topic(topic.as_str()).is_some_and(|t| t.is_usable());
-        scope.topics().is_some_and(|topics| {
-            topics
-                .iter()
-                .filter(|topic| !is_known(topic))
-                .all(|topic| self.interests.may_create(topic))
-        })
+        let topics = scope.topics();
+        topics.is_some_and(|topics| topics.iter().all(|topic| self.interests.may_create(topic)))
     }
 
     fn take_in(&mut self, now: Instant, scope: &Scope, mut fetched: Fetched) {

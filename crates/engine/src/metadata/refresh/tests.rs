@@ -128,6 +128,21 @@ fn a_topic_that_the_consumer_must_not_create_goes_in_a_request_of_its_own() {
     assert_eq!(world.asked(), Some((Some(vec!["theirs".into()]), false)));
 }
 
+/// A refresh that comes just after a deletion would bring the topic back.
+#[test]
+fn a_known_topic_that_the_consumer_must_not_create_keeps_the_switch_off() {
+    let mut world = World::ready(&["ours"]);
+    let consumer = world.metadata.register();
+    let held = Interest::Topics { topics: ["theirs".into()].into(), may_create: false };
+    world.metadata.set_interest(world.now, consumer, held);
+    assert!(world.asked().is_some());
+    world.answer(&[("theirs", 0)]);
+    world.advance(SECOND);
+    world.metadata.refresh();
+    let both = vec!["ours".to_owned(), "theirs".to_owned()];
+    assert_eq!(world.asked(), Some((Some(both), false)));
+}
+
 #[test]
 fn all_topics_are_asked_for_without_names_and_new_ones_by_name() {
     let mut world = World::ready(&[]);
