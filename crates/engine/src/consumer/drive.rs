@@ -20,10 +20,11 @@ impl Consumer {
         if matches!(self.phase, Phase::Closed) {
             return;
         }
-        self.drive_commits(now);
+        // The member first: a commit is judged by what is assigned, which an answer may just have changed.
         self.drive_member(now);
-        // A member that has just joined may send what waited for it.
         self.drive_commits(now);
+        // Commits that are over may be what a rebalance waited for.
+        self.drive_member(now);
         self.drive_lookups(now);
         if self.is_open() {
             self.drive_fetches(now);

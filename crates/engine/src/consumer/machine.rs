@@ -491,6 +491,3 @@ fn not_assigned(tp: &TopicPartition, operation: Operation) -> Error {
         .during(operation)
         .with_partition(tp)
 }
-
-#[cfg(test)]
-mod tests;

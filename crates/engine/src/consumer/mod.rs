@@ -7,6 +7,10 @@ mod membership;
 mod output;
 mod queries;
 mod settings;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod world;
 
 pub use machine::Consumer;
 pub use output::{Output, Query, QueryId, Reply};

@@ -197,6 +197,8 @@ impl Fetcher {
                 notes.refresh_metadata = true;
                 continue;
             };
+            // What is read from here on is of this leader's log, or of one it agrees with.
+            assigned.confirmed = assigned.confirmed.or(partition.leader_epoch);
             let ask = Ask {
                 topic_id: topic.id,
                 offset: position.offset,

@@ -1,0 +1,7 @@
+//! The consumer against the scripted cluster.
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test picks what it is about")]
+
+mod assigned;
+mod commits;
+mod groups;
+mod scripts;

@@ -1,0 +1,336 @@
+//! The scripted cluster: what it answers.
+#![allow(clippy::wildcard_enum_match_arm, reason = "it speaks what a consumer needs")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use milena_types::{ErrorCode, LeaderEpoch, NodeId, Topic, TopicPartition, Uuid};
+use milena_wire::messages::fetch_response::{FetchableTopicResponse, PartitionData};
+use milena_wire::messages::find_coordinator_response::Coordinator;
+use milena_wire::messages::list_offsets_response::{
+    ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+};
+use milena_wire::messages::offset_commit_response::{
+    OffsetCommitResponsePartition, OffsetCommitResponseTopic,
+};
+use milena_wire::messages::offset_fetch_response::{
+    OffsetFetchResponsePartition, OffsetFetchResponseTopic,
+};
+use milena_wire::messages::offset_for_leader_epoch_response::{
+    EpochEndOffset, OffsetForLeaderTopicResult,
+};
+use milena_wire::messages::{
+    FetchRequest, FetchResponse, FindCoordinatorResponse, LeaveGroupResponse, ListOffsetsResponse,
+    OffsetCommitRequest, OffsetCommitResponse, OffsetFetchResponse, OffsetForLeaderEpochResponse,
+};
+use milena_wire::{Records, Request, Response};
+
+use super::Waiter;
+use super::group::{Answers, Group};
+use super::log::Log;
+use crate::metadata::{Broker, Cluster, PartitionMetadata, TopicMetadata};
+
+/// A cluster of a few brokers; node 1 coordinates.
+#[derive(Debug, Default)]
+pub(crate) struct Stub {
+    pub(crate) logs: BTreeMap<TopicPartition, Log>,
+    pub(crate) group: Group,
+    pub(crate) committed: BTreeMap<TopicPartition, (i64, i32)>,
+    /// Every commit that was stored, in order.
+    pub(crate) commits: Vec<(TopicPartition, i64)>,
+    sessions: BTreeMap<i32, Session>,
+    last_session: i32,
+    parked: Vec<(Instant, Waiter, i32, FetchRequest)>,
+    pub(crate) nodes: i32,
+    /// Fetches that named partitions although a session could have spared it.
+    pub(crate) full_fetches: u32,
+    pub(crate) requests: Vec<milena_types::ApiKey>,
+}
+
+#[derive(Debug, Default)]
+struct Session {
+    epoch: i32,
+    asks: BTreeMap<TopicPartition, i64>,
+}
+
+impl Stub {
+    pub(crate) fn cluster(&self) -> Arc<Cluster> {
+        let mut topics: BTreeMap<Topic, Vec<PartitionMetadata>> = BTreeMap::new();
+        for (tp, log) in &self.logs {
+            topics.entry(tp.topic.clone()).or_default().push(PartitionMetadata::new(
+                tp.partition,
+                NodeId::from_wire(log.leader),
+                LeaderEpoch::from_wire(log.epoch),
+            ));
+        }
+        let topics = topics
+            .into_iter()
+            .map(|(name, partitions)| TopicMetadata::new(&name, Some(topic_id(&name)), partitions));
+        let brokers = (1..=self.nodes).map(|id| Broker::new(NodeId::new(id), "stub", 9092));
+        Arc::new(Cluster::new(brokers, topics))
+    }
+
+    pub(crate) fn handle(
+        &mut self,
+        now: Instant,
+        node: i32,
+        waiter: Waiter,
+        request: &Request,
+        out: &mut Answers,
+    ) {
+        self.requests.push(request.api_key());
+        let response = match request {
+            Request::FindCoordinator(request) => {
+                let key = request.coordinator_keys.first().cloned();
+                let coordinator = Coordinator {
+                    key: key.unwrap_or_else(|| request.key.clone()),
+                    node_id: 1,
+                    host: "stub".into(),
+                    port: 9092,
+                    ..Default::default()
+                };
+                FindCoordinatorResponse { coordinators: vec![coordinator], ..Default::default() }
+                    .into()
+            }
+            Request::JoinGroup(request) => return self.group.join(now, waiter, request, out),
+            Request::SyncGroup(request) => return self.group.sync(now, waiter, request, out),
+            Request::Heartbeat(request) => {
+                self.group.heartbeat(now, &request.member_id, request.generation_id)
+            }
+            Request::LeaveGroup(request) => {
+                let error_code = self.group.leave(now, &request.member_id, out);
+                LeaveGroupResponse { error_code, ..Default::default() }.into()
+            }
+            Request::OffsetCommit(request) => self.commit(now, request),
+            Request::OffsetFetch(request) => {
+                let topics = request.topics.iter().flatten().map(|topic| {
+                    let partitions = topic.partition_indexes.iter().map(|&index| {
+                        let tp = TopicPartition::new(&*topic.name, index);
+                        let (offset, epoch) = self.committed.get(&tp).copied().unwrap_or((-1, -1));
+                        OffsetFetchResponsePartition {
+                            partition_index: index,
+                            committed_offset: offset,
+                            committed_leader_epoch: epoch,
+                            ..Default::default()
+                        }
+                    });
+                    let partitions = partitions.collect();
+                    OffsetFetchResponseTopic { name: topic.name.clone(), partitions }
+                });
+                OffsetFetchResponse { topics: topics.collect(), ..Default::default() }.into()
+            }
+            Request::ListOffsets(request) => {
+                let topics = request.topics.iter().map(|topic| {
+                    let partitions = topic.partitions.iter().map(|asked| {
+                        let tp = TopicPartition::new(&*topic.name, asked.partition_index);
+                        let log = &self.logs[&tp];
+                        let offset = match asked.timestamp {
+                            -2 => log.start,
+                            -1 => log.end(),
+                            at if at < log.end() => at.max(log.start),
+                            _ => -1,
+                        };
+                        let error_code = self.leads(node, &tp);
+                        ListOffsetsPartitionResponse {
+                            partition_index: asked.partition_index,
+                            error_code,
+                            offset,
+                            leader_epoch: log.epoch,
+                            ..Default::default()
+                        }
+                    });
+                    let partitions = partitions.collect();
+                    ListOffsetsTopicResponse { name: topic.name.clone(), partitions }
+                });
+                ListOffsetsResponse { topics: topics.collect(), ..Default::default() }.into()
+            }
+            Request::OffsetForLeaderEpoch(request) => {
+                let topics = request.topics.iter().map(|topic| {
+                    let partitions = topic.partitions.iter().map(|asked| {
+                        let tp = TopicPartition::new(&*topic.topic, asked.partition);
+                        let (leader_epoch, end_offset) =
+                            self.logs[&tp].epoch_end(asked.leader_epoch);
+                        EpochEndOffset {
+                            error_code: self.leads(node, &tp),
+                            partition: asked.partition,
+                            leader_epoch,
+                            end_offset,
+                        }
+                    });
+                    let partitions = partitions.collect();
+                    OffsetForLeaderTopicResult { topic: topic.topic.clone(), partitions }
+                });
+                OffsetForLeaderEpochResponse { topics: topics.collect(), ..Default::default() }
+                    .into()
+            }
+            Request::Fetch(request) => {
+                let response = self.fetch(node, request);
+                let waits = response.responses.is_empty()
+                    && response.error_code == ErrorCode::NONE
+                    && request.session_epoch > 0
+                    && request.max_wait_ms > 0;
+                if waits {
+                    let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap());
+                    self.parked.push((now + wait, waiter, node, request.clone()));
+                    return;
+                }
+                response.into()
+            }
+            other => panic!("the stub does not speak {}", other.api_key()),
+        };
+        out.push((waiter, response));
+    }
+
+    /// Lets time pass.
+    pub(crate) fn tick(&mut self, now: Instant, out: &mut Answers) {
+        self.group.tick(now, out);
+        for (due, waiter, node, request) in std::mem::take(&mut self.parked) {
+            let Some(session) = self.sessions.get(&request.session_id) else {
+                let error_code = ErrorCode::FETCH_SESSION_ID_NOT_FOUND;
+                let response = FetchResponse { error_code, ..Default::default() };
+                out.push((waiter, response.into()));
+                continue;
+            };
+            let session_id = request.session_id;
+            let responses = self.read(node, &session.asks.clone(), &request, true);
+            if responses.is_empty() && now < due {
+                self.parked.push((due, waiter, node, request));
+            } else {
+                let response = FetchResponse { session_id, responses, ..Default::default() };
+                out.push((waiter, response.into()));
+            }
+        }
+    }
+
+    /// Forgets every session, as a busy broker does.
+    pub(crate) fn evict_sessions(&mut self) {
+        self.sessions.clear();
+    }
+
+    fn commit(&mut self, now: Instant, request: &OffsetCommitRequest) -> Response {
+        let generation = request.generation_id_or_member_epoch;
+        let code = self.group.may_commit(now, &request.member_id, generation);
+        let topics = request.topics.iter().map(|topic| {
+            let partitions = topic.partitions.iter().map(|partition| {
+                let tp = TopicPartition::new(&*topic.name, partition.partition_index);
+                if code == ErrorCode::NONE {
+                    let committed = (partition.committed_offset, partition.committed_leader_epoch);
+                    self.committed.insert(tp.clone(), committed);
+                    self.commits.push((tp, partition.committed_offset));
+                }
+                let partition_index = partition.partition_index;
+                OffsetCommitResponsePartition { partition_index, error_code: code }
+            });
+            let partitions = partitions.collect();
+            let name = topic.name.clone();
+            OffsetCommitResponseTopic { name, partitions, ..Default::default() }
+        });
+        OffsetCommitResponse { topics: topics.collect(), ..Default::default() }.into()
+    }
+
+    fn fetch(&mut self, node: i32, request: &FetchRequest) -> FetchResponse {
+        let refuse = |code| FetchResponse { error_code: code, ..Default::default() };
+        if request.session_epoch == -1 {
+            self.sessions.remove(&request.session_id);
+            return FetchResponse::default();
+        }
+        let full = request.session_epoch == 0;
+        let session_id = if full {
+            self.full_fetches += 1;
+            self.sessions.remove(&request.session_id);
+            self.last_session += 1;
+            self.sessions.insert(self.last_session, Session { epoch: 1, ..Default::default() });
+            self.last_session
+        } else {
+            match self.sessions.get_mut(&request.session_id) {
+                None => return refuse(ErrorCode::FETCH_SESSION_ID_NOT_FOUND),
+                Some(session) if session.epoch != request.session_epoch => {
+                    return refuse(ErrorCode::INVALID_FETCH_SESSION_EPOCH);
+                }
+                Some(session) => session.epoch += 1,
+            }
+            request.session_id
+        };
+        let session = self.sessions.get_mut(&session_id).unwrap();
+        for topic in &request.forgotten_topics_data {
+            for &index in &topic.partitions {
+                session.asks.remove(&TopicPartition::new(&*topic.topic, index));
+            }
+        }
+        for topic in &request.topics {
+            for asked in &topic.partitions {
+                let tp = TopicPartition::new(&*topic.topic, asked.partition);
+                session.asks.insert(tp, asked.fetch_offset);
+            }
+        }
+        let asks = session.asks.clone();
+        let responses = self.read(node, &asks, request, !full);
+        FetchResponse { session_id, responses, ..Default::default() }
+    }
+
+    fn read(
+        &self,
+        node: i32,
+        asks: &BTreeMap<TopicPartition, i64>,
+        request: &FetchRequest,
+        incremental: bool,
+    ) -> Vec<FetchableTopicResponse> {
+        let mut left = usize::try_from(request.max_bytes).unwrap();
+        let mut responses: Vec<FetchableTopicResponse> = Vec::new();
+        for (tp, &offset) in asks {
+            let log = &self.logs[tp];
+            let mut error_code = self.leads(node, tp);
+            if error_code == ErrorCode::NONE && (offset < log.start || offset > log.end()) {
+                error_code = ErrorCode::OFFSET_OUT_OF_RANGE;
+            }
+            let records = if error_code == ErrorCode::NONE && left > 0 {
+                log.read(offset, left.min(1 << 20))
+            } else {
+                bytes::Bytes::new()
+            };
+            left = left.saturating_sub(records.len());
+            if incremental && records.is_empty() && error_code == ErrorCode::NONE {
+                continue;
+            }
+            let aborted = log.aborted.iter().rev().filter(|aborted| aborted.first_offset >= 0);
+            let data = PartitionData {
+                partition_index: tp.partition,
+                error_code,
+                high_watermark: log.end(),
+                last_stable_offset: log.end(),
+                log_start_offset: log.start,
+                aborted_transactions: Some(aborted.cloned().collect()),
+                preferred_read_replica: -1,
+                records: Some(Records { head: records, ..Default::default() }),
+                ..Default::default()
+            };
+            let topic_id = topic_id(&tp.topic);
+            match responses.last_mut() {
+                Some(topic) if topic.topic_id == topic_id => topic.partitions.push(data),
+                _ => responses.push(FetchableTopicResponse {
+                    topic_id,
+                    partitions: vec![data],
+                    ..Default::default()
+                }),
+            }
+        }
+        responses
+    }
+
+    fn leads(&self, node: i32, tp: &TopicPartition) -> ErrorCode {
+        match self.logs.get(tp) {
+            None => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+            Some(log) if log.leader != node => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+            Some(_) => ErrorCode::NONE,
+        }
+    }
+}
+
+fn topic_id(topic: &Topic) -> Uuid {
+    let mut bytes = [7; 16];
+    for (place, byte) in topic.as_str().bytes().take(16).enumerate() {
+        bytes[place] = byte;
+    }
+    Uuid::from_bytes(bytes)
+}
