@@ -249,15 +249,16 @@ impl Producer {
             self.fail(&error);
             return;
         }
-        if self.idempotence.is_due(now) {
-            let id = self.ids.deal();
-            self.idempotence.asked(id);
-            let request = init_producer_id(id, self.settings.request_timeout);
-            self.outputs.push_back(Output::Request(request));
-        }
         loop {
             while let Some(slot) = self.dirty.pop() {
                 self.update(now, slot);
+            }
+            // After the partitions: one of them may have used the last epoch up.
+            if self.idempotence.is_due(now) {
+                let id = self.ids.deal();
+                self.idempotence.asked(id);
+                let request = init_producer_id(id, self.settings.request_timeout);
+                self.outputs.push_back(Output::Request(request));
             }
             if std::mem::take(&mut self.wants_refresh) {
                 self.outputs.push_back(Output::RefreshMetadata);

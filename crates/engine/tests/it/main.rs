@@ -1,0 +1,3 @@
+//! What the engine promises across its modules.
+
+mod allocations;
