@@ -126,7 +126,15 @@ fn suites(required: bool) -> Vec<Step> {
         let suite = Step::command(format!("suite on Kafka {cluster}"), run(&["suite", cluster]));
         with(&KAFKA, required, suite)
     };
-    REAL_CLUSTERS.iter().map(on).collect()
+    let embedded = ["embedded", "embedded-x3"];
+    let embedded = embedded.iter().map(|cluster| {
+        // Java's tools judge the embedded broker too.
+        let suite = Step::command(format!("suite on {cluster}"), run(&["suite", cluster]));
+        with(&KAFKA, required, suite)
+    });
+    let compare = Step::command("embedded answers as Kafka 4.4.0", run(&["compare"]));
+    let compare = with(&KAFKA, required, compare);
+    embedded.chain([compare]).chain(REAL_CLUSTERS.iter().map(on)).collect()
 }
 
 /// The step, if the programs that it starts are installed.

@@ -85,30 +85,24 @@ pub(crate) fn differences(
 
 impl Allowed {
     fn takes(&self, request: &str, path: &str) -> bool {
-        let fits = |path: &str| match self.path.strip_suffix('*').filter(|p| !p.ends_with('[')) {
-            Some(start) => path.starts_with(start),
-            None => path == self.path,
-        };
-        request.starts_with(self.request) && (fits(path) || fits(&generic(path)))
+        request.starts_with(self.request) && fits(self.path, path)
     }
 }
 
-/// `a[12].b` as `a[*].b`.
-fn generic(path: &str) -> String {
-    let mut generic = String::new();
-    let mut inside = false;
-    for c in path.chars() {
-        match c {
-            '[' => {
-                generic += "[*]";
-                inside = true;
-            }
-            ']' => inside = false,
-            c if !inside => generic.push(c),
-            _ => {}
-        }
+/// Whether a path is of a pattern: `[*]` stands for any item, a `*` at the end for all below.
+fn fits(pattern: &str, path: &str) -> bool {
+    if pattern == "*" {
+        return true;
     }
-    generic
+    if let (Some(pattern), Some(path)) = (pattern.strip_prefix("[*]"), path.strip_prefix('[')) {
+        return path.split_once(']').is_some_and(|(_, path)| fits(pattern, path));
+    }
+    let mut rest = (pattern.chars(), path.chars());
+    match (rest.0.next(), rest.1.next()) {
+        (None, None) => true,
+        (Some(a), Some(b)) if a == b => fits(rest.0.as_str(), rest.1.as_str()),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -147,5 +141,8 @@ mod tests {
         assert!(!all.takes("X", "topics[3].name"));
         let items = Allowed { request: "", path: "ids[*]", reason: "" };
         assert!(items.takes("X", "ids[2]") && !items.takes("X", "ids[2].x"));
+        let named = Allowed { request: "", path: "r[*].configs[a.b].value", reason: "" };
+        assert!(named.takes("X", "r[0].configs[a.b].value"));
+        assert!(!named.takes("X", "r[0].configs[a.c].value"));
     }
 }

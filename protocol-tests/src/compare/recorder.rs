@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use milena_types::{ApiKey, ErrorCode, Uuid};
 use milena_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use milena_wire::messages::metadata_request::MetadataRequestTopic;
@@ -57,7 +58,7 @@ impl Recorder {
         let request = request.into();
         let name = format!("{} v{version}: {what}", api_name(&request));
         let (mut fields, response) = match self.connection.call(request, version).await {
-            Ok(response) => (fields(&response), Some(response)),
+            Ok(response) => (fields(&without_producer_ids(response.clone())), Some(response)),
             Err(e) => {
                 self.connection = Connection::open(&self.address).await?;
                 (vec![Field { path: "unanswered".into(), value: e.to_string() }], None)
@@ -178,6 +179,28 @@ pub(crate) async fn common_versions(address: &str) -> Result<Versions> {
         }
     }
     Ok(versions)
+}
+
+/// Fetched batches with their producer ids blanked, and the checksums that cover them: the ids are
+/// the cluster's to choose.
+fn without_producer_ids(mut response: Response) -> Response {
+    const CRC: std::ops::Range<usize> = 17..21;
+    const PRODUCER_ID: std::ops::Range<usize> = 43..51;
+    let Response::Fetch(fetched) = &mut response else { return response };
+    for partition in fetched.responses.iter_mut().flat_map(|topic| &mut topic.partitions) {
+        let Some(records) = partition.records.take() else { continue };
+        let mut bytes = BytesMut::from(&*records.into_bytes());
+        let mut rest = &mut bytes[..];
+        while rest.len() >= PRODUCER_ID.end {
+            rest[CRC].fill(0);
+            rest[PRODUCER_ID].fill(0);
+            let length: [u8; 4] = [rest[8], rest[9], rest[10], rest[11]];
+            let batch = (u32::from_be_bytes(length) as usize).saturating_add(12).min(rest.len());
+            rest = &mut rest[batch..];
+        }
+        partition.records = Some(bytes.freeze().into());
+    }
+    response
 }
 
 fn api_name(request: &Request) -> &'static str {

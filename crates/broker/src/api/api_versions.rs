@@ -82,7 +82,7 @@ fn is_legal_software(request: &ApiVersionsRequest) -> bool {
 }
 
 /// Features and the level they are at.
-const FEATURES: &[(&str, i16)] = &[("metadata.version", 29)];
+const FEATURES: &[(&str, i16)] = &[("metadata.version", 33)];
 
 /// 3.3-IV3, the oldest that Kafka 4 knows.
 const METADATA_VERSION_MIN: i16 = 7;

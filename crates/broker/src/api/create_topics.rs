@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use milena_types::{ErrorCode, NodeId, Uuid};
+use milena_types::{ErrorCode, NodeId};
 use milena_wire::messages::create_topics_request::{CreatableTopic, CreateTopicsRequest};
 use milena_wire::messages::create_topics_response::{
     CreatableTopicConfigs, CreatableTopicResult, CreateTopicsResponse,
@@ -30,14 +30,19 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &CreateTopicsR
         }
     }
     let mut topics = Vec::with_capacity(request.topics.len());
+    let mut answered = BTreeSet::new();
     for topic in &request.topics {
+        // A name that stands twice is answered once.
+        if !answered.insert(&*topic.name) {
+            continue;
+        }
         let created = if twice.contains(&*topic.name) {
             Err(Refused::new(ErrorCode::INVALID_REQUEST, "Duplicate topic name."))
         } else {
             create(state, call, topic, request.validate_only)
         };
         topics.push(match created {
-            Ok(created) => answer(topic, &created, request.validate_only),
+            Ok(created) => answer(topic, &created),
             Err(refused) => failure(topic, refused.code, Some(refused.message)),
         });
     }
@@ -57,12 +62,18 @@ fn create(
 ) -> Result<TopicState, Refused> {
     let decides = !topic.assignments.is_empty();
     if decides && (topic.num_partitions != -1 || topic.replication_factor != -1) {
-        let message = "A manual partition assignment was given along with a number of partitions or replicas.";
+        let given = if topic.num_partitions == -1 { "replicationFactor" } else { "numPartitions" };
+        let message =
+            format!("A manual partition assignment was specified, but {given} was not set to -1.");
         return Err(Refused::new(ErrorCode::INVALID_REQUEST, message));
     }
     let assignments = topic.assignments.iter().map(|one| {
         (one.partition_index, one.broker_ids.iter().copied().map(NodeId::new).collect())
     });
+    if let Some(null) = topic.configs.iter().find(|config| config.value.is_none()) {
+        let message = format!("Null value not supported for topic configs: {}", null.name);
+        return Err(Refused::new(ErrorCode::INVALID_CONFIG, message));
+    }
     let config = topic.configs.iter().filter_map(|config| {
         config.value.as_ref().map(|value| (config.name.to_string(), value.to_string()))
     });
@@ -83,11 +94,7 @@ fn create(
         .ok_or_else(|| Refused::new(ErrorCode::UNKNOWN_SERVER_ERROR, "the topic is gone already"))
 }
 
-fn answer(
-    topic: &CreatableTopic,
-    created: &TopicState,
-    validate_only: bool,
-) -> CreatableTopicResult {
+fn answer(topic: &CreatableTopic, created: &TopicState) -> CreatableTopicResult {
     let configs = TopicConfig::DEFINITIONS.iter().map(|definition| {
         let set = created.config.overrides().get(definition.name);
         CreatableTopicConfigs {
@@ -100,7 +107,9 @@ fn answer(
     });
     CreatableTopicResult {
         name: topic.name.clone(),
-        topic_id: if validate_only { Uuid::ZERO } else { created.id },
+        error_message: None,
+        // With validate_only too, for a topic that is not there: so does Kafka.
+        topic_id: created.id,
         num_partitions: i32::try_from(created.partitions.len()).unwrap_or(-1),
         replication_factor: i16::try_from(created.replication_factor()).unwrap_or(-1),
         configs: Some(configs.collect()),

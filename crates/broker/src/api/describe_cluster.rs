@@ -19,7 +19,13 @@ pub(super) const VERSIONS: Versions = Versions::new(0, 2);
 
 pub(super) fn handle(state: &mut State, _: &Call<'_>, request: &DescribeClusterRequest) -> Outcome {
     if request.endpoint_type != BROKERS {
-        return Outcome::Answer(error(request, ErrorCode::MISMATCHED_ENDPOINT_TYPE));
+        let message = "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER";
+        let mismatch = DescribeClusterResponse {
+            error_code: ErrorCode::MISMATCHED_ENDPOINT_TYPE,
+            error_message: Some(message.into()),
+            ..Default::default()
+        };
+        return Outcome::Answer(mismatch.into());
     }
     let describe = |node: &Node| DescribeClusterBroker {
         broker_id: node.id.get(),

@@ -15,9 +15,10 @@ use milena_wire::messages::describe_configs_response::{
     DescribeConfigsSynonym,
 };
 
+use super::find_coordinator::MALFORMED;
 use super::{Call, Outcome, Versions};
 use crate::state::{Refused, State};
-use crate::topic::{ConfigKind, Definition, TopicConfig};
+use crate::topic::{ConfigKind, Definition, TopicConfig, is_legal_topic_name, why_illegal};
 
 pub(super) const VERSIONS: Versions = Versions::new(1, 4);
 
@@ -32,9 +33,13 @@ pub(super) const DEFAULT_CONFIG: i8 = 5;
 pub(super) const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 
-pub(super) fn handle(state: &mut State, _: &Call<'_>, request: &DescribeConfigsRequest) -> Outcome {
+pub(super) fn handle(
+    state: &mut State,
+    call: &Call<'_>,
+    request: &DescribeConfigsRequest,
+) -> Outcome {
     let results = request.resources.iter().map(|resource| {
-        let described = describe(state, resource);
+        let described = describe(state, call, resource);
         answer(resource, described, request.include_synonyms)
     });
     Outcome::Answer(
@@ -60,7 +65,11 @@ struct Entry {
     synonyms: Vec<(&'static str, String, i8)>,
 }
 
-fn describe(state: &State, resource: &DescribeConfigsResource) -> Result<Vec<Entry>, Refused> {
+fn describe(
+    state: &State,
+    call: &Call<'_>,
+    resource: &DescribeConfigsResource,
+) -> Result<Vec<Entry>, Refused> {
     let is_asked = |entry: &Entry| match &resource.configuration_keys {
         None => true,
         // Kafka's own tools send an empty list where they mean all.
@@ -68,17 +77,17 @@ fn describe(state: &State, resource: &DescribeConfigsResource) -> Result<Vec<Ent
     };
     let entries = match resource.resource_type {
         TOPIC => topic_entries(state, &resource.resource_name)?,
-        BROKER => broker_entries(state, &resource.resource_name)?,
-        _ => return Err(Refused::new(ErrorCode::INVALID_REQUEST, "Unsupported resource type")),
+        BROKER => broker_entries(state, call, &resource.resource_name)?,
+        _ => return Err(Refused::new(ErrorCode::INVALID_REQUEST, MALFORMED)),
     };
     Ok(entries.into_iter().filter(is_asked).collect())
 }
 
 fn topic_entries(state: &State, name: &str) -> Result<Vec<Entry>, Refused> {
-    let unknown = || {
-        let message = "This server does not host this topic-partition.";
-        Refused::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message)
-    };
+    if !is_legal_topic_name(name) {
+        return Err(Refused::new(ErrorCode::INVALID_TOPIC_EXCEPTION, why_illegal(name)));
+    }
+    let unknown = || Refused::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "");
     let config = &state.topics.get(name).ok_or_else(unknown)?.config;
     let entry = |definition: &Definition| {
         let set = config.overrides().get(definition.name);
@@ -97,15 +106,17 @@ fn topic_entries(state: &State, name: &str) -> Result<Vec<Entry>, Refused> {
     Ok(TopicConfig::DEFINITIONS.iter().map(entry).collect())
 }
 
-fn broker_entries(state: &State, name: &str) -> Result<Vec<Entry>, Refused> {
+fn broker_entries(state: &State, call: &Call<'_>, name: &str) -> Result<Vec<Entry>, Refused> {
     let node = state.nodes.iter().find(|node| node.id.to_string() == name);
     let Some(node) = node else {
         // The empty name is the default of all brokers, for which nothing is set.
         if name.is_empty() {
             return Ok(Vec::new());
         }
-        let message =
-            format!("Unexpected broker id, expected one of the cluster's, but received {name}");
+        let message = format!(
+            "Unexpected broker id, expected {} or empty string, but received {name}",
+            call.node
+        );
         return Err(Refused::new(ErrorCode::INVALID_REQUEST, message));
     };
     let settings = &state.settings;
@@ -164,8 +175,8 @@ fn answer(
     with_synonyms: bool,
 ) -> DescribeConfigsResult {
     let (error_code, message, entries) = match described {
-        Ok(entries) => (ErrorCode::NONE, None, entries),
-        Err(Refused { code, message }) => (code, Some(message), Vec::new()),
+        Ok(entries) => (ErrorCode::NONE, String::new(), entries),
+        Err(Refused { code, message }) => (code, message, Vec::new()),
     };
     let synonym = |(name, value, source): (&'static str, String, i8)| DescribeConfigsSynonym {
         name: name.into(),
@@ -184,7 +195,8 @@ fn answer(
     };
     DescribeConfigsResult {
         error_code,
-        error_message: message.map(Into::into),
+        // Empty where there is nothing to say, never null.
+        error_message: Some(message.into()),
         resource_type: resource.resource_type,
         resource_name: resource.resource_name.clone(),
         configs: entries.into_iter().map(config).collect(),

@@ -36,9 +36,11 @@ pub(super) fn handle(
             },
             None => DescribedGroup { group_state: "Dead".into(), ..failure(id, ErrorCode::NONE) },
         };
-        let authorized_operations =
-            if request.include_authorized_operations { AUTHORIZED_GROUP } else { UNASKED };
-        DescribedGroup { authorized_operations, ..group }
+        let is_told = request.include_authorized_operations && !group.error_code.is_error();
+        DescribedGroup {
+            authorized_operations: if is_told { AUTHORIZED_GROUP } else { UNASKED },
+            ..group
+        }
     });
     Outcome::Answer(
         DescribeGroupsResponse { groups: groups.collect(), ..Default::default() }.into(),
@@ -52,7 +54,7 @@ pub(super) fn error(request: &DescribeGroupsRequest, code: ErrorCode) -> Respons
 
 fn describe(id: &ByteString, group: &Group) -> DescribedGroup {
     let is_stable = group.state() == GroupState::Stable;
-    // Kafka tells subscriptions and assignments only once they are settled.
+    // Kafka tells subscriptions once they are settled; the last assignment stays.
     let protocol = group.protocol().filter(|_| is_stable).unwrap_or_default();
     let member = |member: &Member| DescribedGroupMember {
         member_id: member.id.as_str().into(),
@@ -60,7 +62,7 @@ fn describe(id: &ByteString, group: &Group) -> DescribedGroup {
         client_id: member.client_id.as_str().into(),
         client_host: member.client_host.as_str().into(),
         member_metadata: if is_stable { member.metadata(protocol) } else { Bytes::new() },
-        member_assignment: if is_stable { member.assignment.clone() } else { Bytes::new() },
+        member_assignment: member.assignment.clone(),
     };
     DescribedGroup {
         group_state: group.state().name().into(),

@@ -189,8 +189,13 @@ impl FetchPlan {
         let answer = blank(interest.partition);
         let (partition, from, until) = match self.find(state, interest) {
             Err(code) => {
-                let log_start = self.log_start_of(state, interest, code);
-                return PartitionData { error_code: code, log_start_offset: log_start, ..answer };
+                // What the log refuses has no list at all, where a success has an empty one.
+                let is_known = !matches!(
+                    code,
+                    ErrorCode::UNKNOWN_TOPIC_OR_PARTITION | ErrorCode::UNKNOWN_TOPIC_ID
+                );
+                let aborted = answer.aborted_transactions.clone().filter(|_| !is_known);
+                return PartitionData { error_code: code, aborted_transactions: aborted, ..answer };
             }
             Ok(Found::Diverged(partition, end)) => {
                 let diverging_epoch = EpochEndOffset {
@@ -204,6 +209,14 @@ impl FetchPlan {
         };
         let bytes_max = interest.bytes_max.min(room);
         let batches: Vec<_> = partition.log().read(from, until, bytes_max, is_first).collect();
+        // The bytes end where the limit is, in the middle of a batch if need be (trap of every client).
+        let taken: usize = batches.iter().map(|batch| batch.bytes()).sum();
+        let cut = batches.last().and_then(|last| {
+            let next =
+                partition.log().read(last.last_offset().next(), until, usize::MAX, true).next()?;
+            let room = bytes_max.saturating_sub(taken);
+            Some((next, room.min(next.bytes())))
+        });
         let aborted = self.is_read_committed.then(|| {
             let until = batches.last().map_or(from, |batch| batch.last_offset().next());
             let aborted = partition.transactions().aborted_between(from, until);
@@ -216,7 +229,7 @@ impl FetchPlan {
         });
         PartitionData {
             aborted_transactions: aborted,
-            records: Some(join(&batches)),
+            records: Some(join(&batches, cut)),
             ..watermarks(partition, answer)
         }
     }
@@ -227,6 +240,9 @@ impl FetchPlan {
         let partition = state.partition(name.as_str(), interest.partition).ok_or(unknown)?;
         partition.check_leader(self.node, interest.leader_epoch).map_err(|failed| failed.0)?;
         let offset = interest.offset.ok_or(ErrorCode::OFFSET_OUT_OF_RANGE)?;
+        if interest.last_fetched_epoch.is_some_and(|last| last > partition.leader_epoch()) {
+            return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
+        }
         if let Some(end) = diverges(partition, interest.last_fetched_epoch, offset) {
             return Ok(Found::Diverged(partition, end));
         }
@@ -240,15 +256,6 @@ impl FetchPlan {
             partition.high_watermark()
         };
         Ok(Found::Readable { partition, from: offset, until })
-    }
-
-    fn log_start_of(&self, state: &State, interest: &Interest, code: ErrorCode) -> i64 {
-        if code != ErrorCode::OFFSET_OUT_OF_RANGE {
-            return -1;
-        }
-        let name = state.resolve(&interest.topic).ok();
-        let partition = name.and_then(|name| state.partition(name.as_str(), interest.partition));
-        partition.map_or(-1, |partition| partition.log().start().get())
     }
 
     /// Tells who leads where the answer is that another node does (KIP-951).
@@ -332,18 +339,25 @@ fn forgotten(request: &FetchRequest, by_id: bool) -> Vec<(TopicKey, i32)> {
     topics.collect()
 }
 
-/// One batch as it is, several copied together.
-fn join(batches: &[&Batch]) -> Records {
+/// One batch as it is, several copied together, with the beginning of a last one.
+fn join(batches: &[&Batch], cut: Option<(&Batch, usize)>) -> Records {
+    let cut = cut.filter(|(_, room)| *room > 0);
     match batches {
         [] => Records { head: Bytes::new(), body: Bytes::new() },
-        [one] => Records { head: one.head().clone(), body: one.body().clone() },
+        [one] if cut.is_none() => Records { head: one.head().clone(), body: one.body().clone() },
         [first, rest @ ..] => {
             let bytes = rest.iter().map(|batch| batch.bytes()).sum::<usize>() + first.body().len();
+            let bytes = bytes + cut.map_or(0, |(_, room)| room);
             let mut body = BytesMut::with_capacity(bytes);
             body.extend_from_slice(first.body());
             for batch in rest {
                 body.extend_from_slice(batch.head());
                 body.extend_from_slice(batch.body());
+            }
+            if let Some((batch, room)) = cut {
+                let head = batch.head().len().min(room);
+                body.extend(batch.head().iter().take(head));
+                body.extend(batch.body().iter().take(room - head));
             }
             Records { head: first.head().clone(), body: body.freeze() }
         }

@@ -31,14 +31,14 @@ pub(super) fn handle(
             Err(code) => failure(key, code),
         });
     }
-    Outcome::Answer(response(coordinators, call.version >= 4))
+    Outcome::Answer(response(coordinators, call.version))
 }
 
 pub(super) fn error(request: &FindCoordinatorRequest, code: ErrorCode) -> Response {
     let batched = request.coordinator_keys.iter().map(|key| failure(key.clone(), code));
     let single = request.coordinator_keys.is_empty().then(|| failure(request.key.clone(), code));
-    let is_batched = single.is_none();
-    response(single.into_iter().chain(batched).collect(), is_batched)
+    let version = if single.is_none() { 4 } else { 0 };
+    response(single.into_iter().chain(batched).collect(), version)
 }
 
 fn find(state: &mut State, call: &Call<'_>, key_type: i8, key: &str) -> Result<NodeId, ErrorCode> {
@@ -70,18 +70,28 @@ fn failure(key: ByteString, error_code: ErrorCode) -> Coordinator {
         host: ByteString::new(),
         port: -1,
         error_code,
-        error_message: None,
+        error_message: (error_code == ErrorCode::INVALID_REQUEST)
+            .then(|| ByteString::from_static(MALFORMED)),
     }
 }
 
-fn response(mut coordinators: Vec<Coordinator>, is_batched: bool) -> Response {
-    if is_batched {
+fn response(mut coordinators: Vec<Coordinator>, version: i16) -> Response {
+    if version >= 4 {
         return FindCoordinatorResponse { coordinators, ..Default::default() }.into();
     }
-    let Coordinator { node_id, host, port, error_code, .. } =
+    let Coordinator { node_id, host, port, error_code, error_message, .. } =
         coordinators.pop().unwrap_or_default();
-    FindCoordinatorResponse { error_code, node_id, host, port, ..Default::default() }.into()
+    let message = if error_code.is_error() { error_message } else { Some("NONE".into()) };
+    let message = message.unwrap_or_default();
+    // Version 0 has no place for a message; 1 to 3 say NONE of a success.
+    let error_message = Some(if version == 0 { ByteString::new() } else { message });
+    FindCoordinatorResponse { error_code, error_message, node_id, host, port, ..Default::default() }
+        .into()
 }
+
+/// What Kafka says of any INVALID_REQUEST for which it has no words of its own.
+pub(super) const MALFORMED: &str = "This most likely occurs because of a request being malformed by the client library \
+     or the message was sent to an incompatible broker. See the broker logs for more details.";
 
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;

@@ -19,7 +19,7 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &ListGroupsReq
         filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
     };
     let coordinated =
-        state.groups.iter().filter(|(id, _)| state.check_coordinator(call.node, id).is_ok());
+        state.groups.iter().filter(|(id, _)| state.check_committer(call.node, id).is_ok());
     let wanted = coordinated.filter(|(_, group)| {
         is_wanted(&request.states_filter, group.state().name())
             && is_wanted(&request.types_filter, CLASSIC)

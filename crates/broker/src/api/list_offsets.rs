@@ -73,7 +73,7 @@ fn find(
         }
         LATEST => answer(Some((end, None)), Some(partition.leader_epoch())),
         LATEST_TIERED | EARLIEST_PENDING_UPLOAD => answer(None, None),
-        MAX_TIMESTAMP => {
+        MAX_TIMESTAMP if call.version >= 7 => {
             let batch = log.batch_of_max_timestamp(end);
             let found = batch.and_then(|b| first_at(b, b.max_timestamp()?, partition));
             answer(found, batch.and_then(Batch::leader_epoch))

@@ -94,10 +94,10 @@ fn find(
         let may_create = call.version < 4 || request.allow_auto_topic_creation;
         if may_create && state.settings.auto_create_topics {
             let new = NewTopic { name: name.to_string(), ..NewTopic::default() };
-            found = match state.create_topic(call.now, &new) {
-                Ok(()) => Ok(Topic::from(&**name)),
-                Err(refused) => Err(refused.code),
-            };
+            // The one who asked first hears that it is unknown, as from KRaft brokers, and asks again.
+            if let Err(refused) = state.create_topic(call.now, &new) {
+                found = Err(refused.code);
+            }
         }
     }
     let topic = found.and_then(|name| {

@@ -50,7 +50,7 @@ fn check(
     call: &Call<'_>,
     request: &OffsetCommitRequest,
 ) -> Result<(), ErrorCode> {
-    state.check_coordinator(call.node, &request.group_id)?;
+    state.check_committer(call.node, &request.group_id)?;
     let identity = Identity {
         member_id: request.member_id.to_string(),
         instance_id: request.group_instance_id.as_ref().map(ByteString::to_string),
@@ -58,7 +58,13 @@ fn check(
     };
     if !state.groups.contains_key(&*request.group_id) {
         if identity.generation.is_some() {
-            return Err(ErrorCode::ILLEGAL_GENERATION);
+            // KIP-848 gave the group its own code.
+            let is_new = call.version >= 9;
+            return Err(if is_new {
+                ErrorCode::GROUP_ID_NOT_FOUND
+            } else {
+                ErrorCode::ILLEGAL_GENERATION
+            });
         }
         state.ensure_group(&request.group_id);
     }

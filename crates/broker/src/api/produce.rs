@@ -67,8 +67,8 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &ProduceReques
         for (partition_at, data) in topic.partition_data.iter().enumerate() {
             let partition = name.clone().map(|name| TopicPartition::new(name, data.index));
             let appended = match &partition {
-                Ok(partition) => append(state, call, partition, data, request.acks),
-                Err(code) => Err(Rejected { code: *code, why: "" }),
+                Ok(partition) => append(state, call, request, partition, data),
+                Err(code) => Err(Refusal::from(*code)),
             };
             answers.push(answer_of(data.index, &appended));
             if let (Ok(partition), Ok(Stored { appended, leader_epoch, .. })) =
@@ -110,7 +110,7 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &ProduceReques
 
 /// Every partition of the request with the same error.
 pub(super) fn error(request: &ProduceRequest, code: ErrorCode) -> Response {
-    let rejected = Err(Rejected { code, why: "" });
+    let rejected = Err(Refusal::from(code));
     let responses = request.topic_data.iter().map(|topic| TopicProduceResponse {
         name: topic.name.clone(),
         topic_id: topic.topic_id,
@@ -142,7 +142,7 @@ impl ProducePlan {
             let topic = self.response.responses.get_mut(topic_at);
             let answer = topic.and_then(|topic| topic.partition_responses.get_mut(partition_at));
             if let Some(answer) = answer.filter(|_| code.is_error()) {
-                *answer = answer_of(answer.index, &Err(Rejected { code, why: "" }));
+                *answer = answer_of(answer.index, &Err(Refusal::from(code)));
             }
         }
         if self.version >= 10 {
@@ -219,15 +219,42 @@ struct Stored {
     log_start: Offset,
 }
 
+/// A batch that is not stored.
+struct Refusal {
+    rejected: Rejected,
+    /// Told where the log itself refused.
+    log_start: Option<Offset>,
+}
+
+impl Refusal {
+    fn by_log(rejected: Rejected, log_start: Offset) -> Self {
+        // Kafka tells nothing of the log to one whose batch is too large.
+        let is_told = rejected.code != ErrorCode::MESSAGE_TOO_LARGE;
+        Self { rejected, log_start: Some(log_start).filter(|_| is_told) }
+    }
+}
+
+impl From<Rejected> for Refusal {
+    fn from(rejected: Rejected) -> Self {
+        Self { rejected, log_start: None }
+    }
+}
+
+impl From<ErrorCode> for Refusal {
+    fn from(code: ErrorCode) -> Self {
+        Rejected { code, why: "" }.into()
+    }
+}
+
 fn append(
     state: &mut State,
     call: &Call<'_>,
+    request: &ProduceRequest,
     tp: &TopicPartition,
     data: &PartitionProduceData,
-    acks: i16,
-) -> Result<Stored, Rejected> {
+) -> Result<Stored, Refusal> {
     let wall = state.wall(call.now);
-    let reject = |code| Rejected { code, why: "" };
+    let reject = Refusal::from;
     let topic = state.topics.get_mut(&tp.topic);
     let topic = topic.ok_or(reject(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION))?;
     let (config, is_forbidden) = (topic.config.clone(), is_internal(&tp.topic));
@@ -237,7 +264,7 @@ fn append(
         return Err(reject(ErrorCode::INVALID_TOPIC_EXCEPTION));
     }
     partition.check_leader(call.node, None).map_err(|failed| reject(failed.0))?;
-    if acks == -1 && partition.isr().len() < config.min_insync_replicas {
+    if request.acks == -1 && partition.isr().len() < config.min_insync_replicas {
         return Err(reject(ErrorCode::NOT_ENOUGH_REPLICAS));
     }
     let records = data.records.as_ref().map(|records| records.head.clone()).unwrap_or_default();
@@ -245,8 +272,14 @@ fn append(
     if batch.is_zstd() && call.version < 7 {
         return Err(reject(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE));
     }
+    if batch.is_transactional() && request.transactional_id.is_none() {
+        return Err(reject(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED));
+    }
     let mut accepted = accepted(&batch, wall, call.node, tp, partition);
-    let appended = partition.append(batch, Origin::Client, &config, wall)?;
+    let log_start = partition.log().start();
+    let appended = partition
+        .append(batch, Origin::Client, &config, wall)
+        .map_err(|rejected| Refusal::by_log(rejected, log_start))?;
     partition.retain(&config, wall);
     let (leader_epoch, log_start) = (partition.leader_epoch(), partition.log().start());
     if !appended.is_duplicate {
@@ -278,7 +311,7 @@ fn accepted(
     }
 }
 
-fn answer_of(index: i32, stored: &Result<Stored, Rejected>) -> PartitionProduceResponse {
+fn answer_of(index: i32, stored: &Result<Stored, Refusal>) -> PartitionProduceResponse {
     let answer = PartitionProduceResponse {
         index,
         base_offset: -1,
@@ -293,8 +326,9 @@ fn answer_of(index: i32, stored: &Result<Stored, Rejected>) -> PartitionProduceR
             log_start_offset: stored.log_start.get(),
             ..answer
         },
-        Err(Rejected { code, why }) => PartitionProduceResponse {
+        Err(Refusal { rejected: Rejected { code, why }, log_start }) => PartitionProduceResponse {
             error_code: *code,
+            log_start_offset: log_start.map_or(-1, Offset::get),
             error_message: (!why.is_empty()).then(|| ByteString::from_static(why)),
             ..answer
         },

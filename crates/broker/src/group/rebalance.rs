@@ -115,7 +115,6 @@ impl Group {
     pub(super) fn refuse_syncs(&mut self, code: ErrorCode) {
         for member in self.members.values_mut() {
             member.owes_sync = false;
-            member.assignment.clear();
             if let Some(ticket) = member.sync.take() {
                 let answer = super::group::Answer::Sync(SyncAnswer::error(code));
                 self.replies.push(super::group::Reply { ticket, answer });

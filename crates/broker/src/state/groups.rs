@@ -45,6 +45,11 @@ impl State {
         if group.is_empty() {
             return Err(ErrorCode::INVALID_GROUP_ID);
         }
+        self.check_committer(node, group)
+    }
+
+    /// The same for a request that only commits, in which the group's id may be empty.
+    pub(crate) fn check_committer(&self, node: NodeId, group: &str) -> Result<(), ErrorCode> {
         let partition = self.partition(OFFSETS_TOPIC, internal_partition(group));
         let leads = partition.is_some_and(|partition| partition.leader() == Some(node));
         if leads { Ok(()) } else { Err(ErrorCode::NOT_COORDINATOR) }

@@ -7,7 +7,7 @@ use milena_types::{ErrorCode, NodeId, Topic, TopicPartition};
 
 use super::State;
 use crate::fetch::TopicKey;
-use crate::topic::{Partition, TopicConfig, TopicState, is_legal_topic_name};
+use crate::topic::{Partition, TopicConfig, TopicState, is_legal_topic_name, why_illegal};
 
 /// A topic to be created.
 #[derive(Clone, Debug, Default)]
@@ -41,8 +41,7 @@ impl State {
     pub(crate) fn plan_topic(&mut self, new: &NewTopic) -> Result<TopicState, Refused> {
         let name = &new.name;
         if !is_legal_topic_name(name) {
-            let message = format!("Topic name is invalid: '{name}'");
-            return Err(Refused::new(ErrorCode::INVALID_TOPIC_EXCEPTION, message));
+            return Err(Refused::new(ErrorCode::INVALID_TOPIC_EXCEPTION, why_illegal(name)));
         }
         if self.topics.contains_key(name.as_str()) {
             let message = format!("Topic '{name}' already exists.");
@@ -149,18 +148,20 @@ impl State {
         let count = usize::try_from(count).ok().filter(|count| *count > 0).ok_or_else(|| {
             Refused::new(
                 ErrorCode::INVALID_PARTITIONS,
-                "Number of partitions must be larger than 0.",
+                "Number of partitions was set to an invalid non-positive value.",
             )
         })?;
         let factor =
             usize::try_from(factor).ok().filter(|factor| *factor > 0).ok_or_else(|| {
-                let message = "Replication factor must be larger than 0.";
+                let message =
+                    "Replication factor must be larger than 0, or -1 to use the default value.";
                 Refused::new(ErrorCode::INVALID_REPLICATION_FACTOR, message)
             })?;
         if factor > nodes.len() {
             let message = format!(
                 "Unable to replicate the partition {factor} time(s): The target replication factor of {factor} \
-                 cannot be reached because only {} broker(s) are registered.",
+                 cannot be reached because only {} broker(s) are registered or some brokers have all their log \
+                 directories cordoned.",
                 nodes.len()
             );
             return Err(Refused::new(ErrorCode::INVALID_REPLICATION_FACTOR, message));
@@ -201,8 +202,11 @@ impl State {
             if nodes.is_empty() || distinct.len() != nodes.len() || nodes.len() != factor {
                 return refuse("each partition needs the same number of distinct replicas");
             }
-            if nodes.iter().any(|node| self.nodes.get(*node).is_none()) {
-                return refuse("a replica is assigned to an unknown broker");
+            if let Some(node) = nodes.iter().find(|node| self.nodes.get(**node).is_none()) {
+                let message = format!(
+                    "The manual partition assignment includes broker {node}, but no such broker is registered."
+                );
+                return refuse(&message);
             }
         }
         let taken: usize = self.topics.values().map(|topic| topic.partitions.len()).sum();

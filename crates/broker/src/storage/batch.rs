@@ -37,14 +37,20 @@ impl Batch {
     pub(crate) fn read(bytes: &Bytes) -> Result<Self, Rejected> {
         let invalid = |why| Rejected { code: ErrorCode::INVALID_RECORD, why };
         let batch = milena_records::Batch::parse(bytes.clone()).map_err(|error| match error {
-            Error::UnknownMagic { .. } => invalid("the record format is unknown"),
+            Error::UnknownMagic { .. } => {
+                Rejected { code: ErrorCode::CORRUPT_MESSAGE, why: "the record format is unknown" }
+            }
             _ => invalid("a produced record set is exactly one batch, whole and consistent"),
         })?;
         let header = *batch.header().ok_or(invalid("only record format 2 is written"))?;
         let corrupt = Rejected { code: ErrorCode::CORRUPT_MESSAGE, why: "checksum mismatch" };
         batch.verify().map_err(|_| corrupt)?;
         if header.compression().is_err() {
-            return Err(invalid("the codec is unknown"));
+            // Kafka's validator falls over such a batch, and says so.
+            return Err(Rejected {
+                code: ErrorCode::UNKNOWN_SERVER_ERROR,
+                why: "the codec is unknown",
+            });
         }
         if header.producer_id().is_some() && header.producer().is_none() {
             return Err(invalid("a producer id without an epoch"));

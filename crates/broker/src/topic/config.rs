@@ -102,7 +102,13 @@ impl Definition {
             Text | List => true,
         };
         if !is_well_typed {
-            return wrong("Not a value of the expected type");
+            return match self.kind {
+                Boolean => wrong("Expected value to be either true or false"),
+                Int => wrong("Not a number of type INT"),
+                Long => wrong("Not a number of type LONG"),
+                Double => wrong("Not a number of type DOUBLE"),
+                Text | List => Ok(()),
+            };
         }
         let number = value.parse::<i64>().unwrap_or_default();
         match name {
@@ -143,6 +149,7 @@ const DEFINITIONS: &[Definition] = &[
     definition("compression.type", Text, "producer", "compression.type"),
     definition("compression.zstd.level", Int, "3", "compression.zstd.level"),
     definition("delete.retention.ms", Long, "86400000", "log.cleaner.delete.retention.ms"),
+    definition("errors.deadletterqueue.group.enable", Boolean, "false", ""),
     definition("file.delete.delay.ms", Long, "60000", "log.segment.delete.delay.ms"),
     definition("flush.messages", Long, "9223372036854775807", "log.flush.interval.messages"),
     definition("flush.ms", Long, "9223372036854775807", "log.flush.interval.ms"),
@@ -152,6 +159,7 @@ const DEFINITIONS: &[Definition] = &[
     definition("local.retention.bytes", Long, "-2", "log.local.retention.bytes"),
     definition("local.retention.ms", Long, "-2", "log.local.retention.ms"),
     definition("max.compaction.lag.ms", Long, "9223372036854775807", "log.cleaner.max.compaction.lag.ms"),
+    definition("max.decompressed.message.bytes", Int, "2147483639", ""),
     definition("max.message.bytes", Int, "1048588", "message.max.bytes"),
     definition("message.timestamp.after.max.ms", Long, "3600000", "log.message.timestamp.after.max.ms"),
     definition("message.timestamp.before.max.ms", Long, "9223372036854775807", "log.message.timestamp.before.max.ms"),
@@ -160,6 +168,8 @@ const DEFINITIONS: &[Definition] = &[
     definition("min.compaction.lag.ms", Long, "0", "log.cleaner.min.compaction.lag.ms"),
     definition("min.insync.replicas", Int, "1", "min.insync.replicas"),
     definition("preallocate", Boolean, "false", "log.preallocate"),
+    definition("remote.copy.lag.bytes", Long, "-1", ""),
+    definition("remote.copy.lag.ms", Long, "0", ""),
     definition("remote.log.copy.disable", Boolean, "false", ""),
     definition("remote.log.delete.on.disable", Boolean, "false", ""),
     definition("remote.storage.enable", Boolean, "false", ""),

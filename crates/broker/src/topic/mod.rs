@@ -7,7 +7,7 @@ mod replication;
 mod state;
 
 pub(crate) use config::{ConfigKind, Definition, TopicConfig};
-pub(crate) use name::is_legal_topic_name;
+pub(crate) use name::{is_legal_topic_name, why_illegal};
 pub(crate) use partition::{Appended, Origin, Partition};
 pub(crate) use replication::Liveness;
 pub(crate) use state::TopicState;

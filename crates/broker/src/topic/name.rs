@@ -9,6 +9,21 @@ pub(crate) fn is_legal_topic_name(name: &str) -> bool {
         && name.bytes().all(is_legal)
 }
 
+/// What Kafka says of a name that [`is_legal_topic_name`] refuses.
+pub(crate) fn why_illegal(name: &str) -> String {
+    let why = match name {
+        "" => "the empty string is not allowed".to_owned(),
+        "." | ".." => format!("'{name}' is not allowed"),
+        long if long.len() > NAME_BYTES_MAX => {
+            format!("the length of '{long}' is longer than the max allowed length {NAME_BYTES_MAX}")
+        }
+        _ => format!(
+            "'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"
+        ),
+    };
+    format!("Topic name is invalid: {why}")
+}
+
 /// Leaves room for the partition's number in a folder's name of 255 bytes.
 const NAME_BYTES_MAX: usize = 249;
 

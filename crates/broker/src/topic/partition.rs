@@ -78,7 +78,8 @@ impl Partition {
                     Verdict::Append => {}
                     Verdict::Duplicate { base_offset, timestamp } => {
                         let end = base_offset.saturating_add(batch.records().into());
-                        let append_time = append_time(config, timestamp.unwrap_or(now));
+                        // Whatever the topic's timestamp type: Kafka answers with the batch's own time.
+                        let append_time = Some(timestamp.unwrap_or(now));
                         return Ok(Appended { base_offset, end, append_time, is_duplicate: true });
                     }
                 }

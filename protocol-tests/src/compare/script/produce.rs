@@ -15,7 +15,7 @@ pub(super) const TOPIC: &str = "script-produce";
 
 pub(super) async fn run(on: &mut Recorder) -> Result {
     let topic =
-        message!(CreatableTopic { name: TOPIC.into(), num_partitions: 4, replication_factor: 1 });
+        message!(CreatableTopic { name: TOPIC.into(), num_partitions: 5, replication_factor: 1 });
     let make = message!(CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000 });
     on.quietly(5, make).await?;
     let id = on.await_topic(TOPIC).await?;
@@ -79,8 +79,10 @@ async fn wrong(on: &mut Recorder, id: Uuid) -> Result {
     on.ask("a control batch", newest, to(TOPIC, id, 1, Some(control.bytes()))).await?;
     let codec = Batch { attributes: 0x07, ..Batch::of(&["x"]) };
     on.ask("an unknown codec", newest, to(TOPIC, id, 1, Some(codec.bytes()))).await?;
+    let old = Batch { timestamp: -5, ..Batch::of(&["x"]) };
+    on.ask("a time before 1970", newest, to(TOPIC, id, 4, Some(old.bytes()))).await?;
     let garbage = Batch { attributes: 0x03, ..Batch::of(&["x"]) };
-    on.ask("lz4 that is none", newest, to(TOPIC, id, 1, Some(garbage.bytes()))).await?;
+    on.ask("lz4 that is none", newest, to(TOPIC, id, 4, Some(garbage.bytes()))).await?;
     let empty = Batch { values: vec![], ..Batch::of(&[]) };
     on.ask("a batch without records", newest, to(TOPIC, id, 1, Some(empty.bytes()))).await?;
     let transactional = Batch { attributes: 0x10, ..Batch::of(&["x"]) };
@@ -94,8 +96,6 @@ async fn wrong(on: &mut Recorder, id: Uuid) -> Result {
     on.ask("a batch above max.message.bytes", newest, to(TOPIC, id, 1, Some(large))).await?;
     let two = [Batch::of(&["one"]).bytes(), Batch::of(&["two"]).bytes()].concat();
     on.ask("two batches", newest, to(TOPIC, id, 1, Some(Bytes::from(two)))).await?;
-    let old = Batch { timestamp: -5, ..Batch::of(&["x"]) };
-    on.ask("a time before 1970", newest, to(TOPIC, id, 1, Some(old.bytes()))).await?;
     Ok(())
 }
 
