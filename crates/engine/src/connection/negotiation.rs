@@ -11,14 +11,13 @@ use crate::request::Failure;
 
 /// Asks a broker what it speaks (KIP-35, KIP-511), over as many connections as that takes, and no more.
 ///
-/// It starts with the newest version. A broker that does not know it says so in the shape of version 0, with or
+/// It starts with the newest version, and every further question is in an older one, so that it ends. A broker that does not know it says so in the shape of version 0, with or
 /// without the version that it does know; one kind of broker just hangs up, so after two hang-ups version 0 is tried.
 #[derive(Debug)]
 pub struct Negotiation {
     client_id: Option<ByteString>,
     version: i16,
     correlation: CorrelationId,
-    exchanges: u32,
     hang_ups: u32,
 }
 
@@ -43,7 +42,6 @@ impl Negotiation {
             client_id: (!client_id.is_empty()).then(|| client_id.into()),
             version: newest(),
             correlation: CorrelationId::FIRST,
-            exchanges: 0,
             hang_ups: 0,
         }
     }
@@ -105,10 +103,6 @@ impl Negotiation {
     }
 
     fn ask(&mut self) -> Step {
-        self.exchanges += 1;
-        if self.exchanges > EXCHANGES_MAX {
-            return malformed("broker refuses every version of ApiVersions");
-        }
         let mut request = ApiVersionsRequest::default();
         if self.version >= 3 {
             request.client_software_name = SOFTWARE_NAME.into();
@@ -148,9 +142,6 @@ const SOFTWARE_NAME: &str = "milena";
 
 /// A broker that restarts hangs up once or twice. Version 0 lists no features, so it is the last resort.
 const HANG_UPS_MAX: u32 = 2;
-
-/// Newest, what the broker lists, version 0, each once more after a hang-up.
-const EXCHANGES_MAX: u32 = 6;
 
 #[cfg(test)]
 mod tests;
