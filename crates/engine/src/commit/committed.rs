@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use milena_types::{ApiKey, ErrorCode, LeaderEpoch, NodeId, Offset, TopicPartition};
-use milena_wire::messages::offset_fetch_request::OffsetFetchRequestTopic;
+use milena_wire::messages::offset_fetch_request::{
+    OffsetFetchRequestGroup, OffsetFetchRequestTopics,
+};
 use milena_wire::messages::{OffsetFetchRequest, OffsetFetchResponse};
 use milena_wire::{ByteString, Response};
 
@@ -163,26 +165,31 @@ pub(crate) enum Again {
     Unanswered,
 }
 
-/// The newest version that asks for one group only; later ones carry a list of groups.
-const VERSION_MAX: i16 = 7;
+/// The newest version that names topics; the next one has ids alone, which say nothing that the name does not.
+const VERSION_MAX: i16 = 9;
 
 /// Asks for the committed offsets of `partitions`.
 fn request(group_id: &str, partitions: &BTreeSet<TopicPartition>) -> OffsetFetchRequest {
-    let mut topics: Vec<OffsetFetchRequestTopic> = Vec::new();
+    let mut topics: Vec<OffsetFetchRequestTopics> = Vec::new();
     for tp in partitions {
         match topics.last_mut() {
             Some(topic) if *topic.name == *tp.topic.as_str() => {
                 topic.partition_indexes.push(tp.partition);
             }
-            Some(_) | None => topics.push(OffsetFetchRequestTopic {
+            Some(_) | None => topics.push(OffsetFetchRequestTopics {
                 name: ByteString::from(tp.topic.as_str()),
                 partition_indexes: vec![tp.partition],
+                ..Default::default()
             }),
         }
     }
-    OffsetFetchRequest {
+    let group = OffsetFetchRequestGroup {
         group_id: ByteString::from(group_id),
         topics: Some(topics),
+        ..Default::default()
+    };
+    OffsetFetchRequest {
+        groups: vec![group],
         // Offsets of a transaction that is about to end would be read too old (KIP-447, trap 21).
         require_stable: true,
         ..Default::default()
@@ -230,11 +237,14 @@ fn read(
             None => error,
         });
     };
-    if response.error_code != ErrorCode::NONE {
-        note(&mut fetched, response.error_code, None);
+    let Some(group) = response.groups.iter().find(|group| *group.group_id == **group_id) else {
+        return fetched;
+    };
+    if group.error_code != ErrorCode::NONE {
+        note(&mut fetched, group.error_code, None);
         return fetched;
     }
-    for topic in &response.topics {
+    for topic in &group.topics {
         for partition in &topic.partitions {
             let tp = TopicPartition::new(&*topic.name, partition.partition_index);
             if !asked.contains(&tp) {

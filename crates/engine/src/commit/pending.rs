@@ -366,6 +366,3 @@ const TIMEOUT_MIN: Duration = Duration::from_millis(100);
 
 /// Calls that may share one request; each has a waiter of its own.
 const JOINED_MAX: usize = 1024;
-
-#[cfg(test)]
-mod tests;

@@ -9,8 +9,6 @@ mod queries;
 mod settings;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod world;
 
 pub use machine::Consumer;
 pub use output::{Output, Query, QueryId, Reply};

@@ -5,3 +5,4 @@ mod assigned;
 mod commits;
 mod groups;
 mod scripts;
+mod world;

@@ -513,10 +513,11 @@ trait Lanes {
 impl Lanes for BTreeMap<TopicPartition, Lane> {
     fn may_take(&self, fetch: &CompletedFetch) -> bool {
         self.get(&fetch.partition).is_some_and(|lane| {
-            lane.revision == fetch.revision && !lane.paused && !lane.held && lane.position.is_some()
+            lane.revision == fetch.revision
+                && !lane.paused
+                && !lane.held
+                && !lane.broken
+                && lane.position.is_some()
         })
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -8,6 +8,7 @@ use milena_types::{Generation, NodeId};
 use milena_wire::ByteString;
 use milena_wire::Request;
 use milena_wire::messages::join_group_request::JoinGroupRequestProtocol;
+use milena_wire::messages::leave_group_request::MemberIdentity;
 use milena_wire::messages::sync_group_request::SyncGroupRequestAssignment;
 use milena_wire::messages::{
     HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, SyncGroupRequest,
@@ -114,17 +115,17 @@ impl Requests {
         sender: &Identity,
         reason: &'static str,
     ) -> Outbound {
-        tracing::debug!(group = %self.group_id, reason, "leaving");
+        let member = MemberIdentity {
+            member_id: sender.member_id.clone(),
+            group_instance_id: None,
+            reason: Some(ByteString::from_static(reason)),
+        };
         let request = LeaveGroupRequest {
             group_id: self.group_id.clone(),
-            member_id: sender.member_id.clone(),
+            members: vec![member],
             ..Default::default()
         };
-        let mut outbound = self.outbound(id, coordinator, self.timeout, request);
-        // From version 3 on it takes a list of members, for admins who remove static ones; every broker still
-        // speaks version 2, which is about the one that sends it.
-        outbound.version_max = 2;
-        outbound
+        self.outbound(id, coordinator, self.timeout, request)
     }
 
     fn outbound(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use milena_types::{LeaderEpoch, Timestamp};
 use milena_wire::Request;
 
-use crate::consumer::world::{Fault, SECOND, World, offset, tp};
+use crate::consumer::tests::world::{Fault, SECOND, World, offset, tp};
 use crate::consumer::{
     Event, IsolationLevel, OffsetReset, OffsetSpec, Position, Query, Reply, Settings,
 };
@@ -90,7 +90,7 @@ fn a_partition_that_metadata_does_not_know_yet_is_read_once_it_does() {
     let mut world = World::new(1, 0);
     let client = world.assigned(alone(), &[0]);
     world.run_for(5 * SECOND);
-    let log = crate::consumer::world::log_of(1);
+    let log = crate::consumer::tests::world::log_of(1);
     world.stub.logs.insert(tp(0), log);
     world.produce(0, 5);
     world.run_for(5 * SECOND);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use milena_types::ErrorCode;
 use milena_wire::Request;
 
-use crate::consumer::world::{Fault, SECOND, World, offset, tp};
+use crate::consumer::tests::world::{Fault, SECOND, World, offset, tp};
 use crate::consumer::{CommitMode, CommittedOffset, Settings};
 use crate::error::{ErrorKind, Fate};
 

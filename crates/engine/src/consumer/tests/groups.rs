@@ -6,7 +6,7 @@ use std::time::Duration;
 use milena_types::{ApiKey, Topic};
 use milena_wire::Request;
 
-use crate::consumer::world::{Fault, SECOND, World, log_of, tp};
+use crate::consumer::tests::world::{Fault, SECOND, World, log_of, tp};
 use crate::consumer::{Change, Event, MemberState};
 use crate::error::ErrorKind;
 
@@ -158,7 +158,7 @@ fn a_member_that_the_coordinator_forgot_joins_anew() {
     let client = world.member(World::settings());
     world.run_for(5 * SECOND);
     world.stub.group.members.clear();
-    world.stub.group.state = crate::consumer::world::empty_group();
+    world.stub.group.state = crate::consumer::tests::world::empty_group();
     world.produce(0, 5);
     world.run_for(5 * SECOND);
     let seen = changes(&world, client);

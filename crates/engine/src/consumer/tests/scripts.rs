@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::consumer::world::{Fault, SECOND, World, tp};
+use crate::consumer::tests::world::{Fault, SECOND, World, tp};
 use crate::consumer::{Change, CommitMode, Event};
 
 const PARTITIONS: i32 = 4;

@@ -1,1 +1,205 @@
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
+use bytes::Bytes;
+use milena_records::{BatchBuilder, Buffer, Compression, Compressor};
+use milena_types::{NodeId, Timestamp};
+
+use super::*;
+use crate::fetch::Which;
+use crate::subscription::Revision;
+
+fn tp() -> TopicPartition {
+    TopicPartition::new("t", 0)
+}
+
+fn at(raw: i64) -> Position {
+    Position::new(Offset::new(raw).unwrap(), None)
+}
+
+/// A batch of `count` records from `base` on; compaction may have taken the last ones.
+fn batch(base: i64, count: i64, span: i32) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(Buffer::with_capacity(256));
+    for offset in base..base + count {
+        let value = offset.to_string();
+        let time = Timestamp::from_millis(offset);
+        builder.append(time, None, Some(value.as_bytes()), []).unwrap();
+    }
+    let sealed = builder.seal(Compression::NONE, &mut Compressor::new()).unwrap();
+    let mut header = *sealed.header();
+    header.set_base_offset(Offset::new(base).unwrap());
+    let mut bytes = sealed.with_header(&header).to_bytes().to_vec();
+    bytes[23..27].copy_from_slice(&(span - 1).to_be_bytes());
+    bytes
+}
+
+struct Fixture {
+    buffer: Arc<FetchBuffer>,
+    reader: Reader,
+    revision: Revision,
+}
+
+impl Fixture {
+    fn new(records_max: usize) -> Self {
+        let buffer = Arc::new(FetchBuffer::default());
+        let revision = Revision::START;
+        buffer.assign(tp(), revision);
+        buffer.place(&tp(), revision, Some(at(0)));
+        // The batches here are cut by hand, so that their checksums are stale.
+        let reader = Reader::new(Arc::clone(&buffer), records_max, false, Limits::default());
+        Self { buffer, reader, revision }
+    }
+
+    fn push(&self, bytes: Vec<u8>) {
+        let weight = bytes.len();
+        let records = Bytes::from(bytes);
+        let (partition, revision, broker) = (tp(), self.revision, NodeId::new(1));
+        let aborted = None;
+        let progress = None;
+        let fetch =
+            CompletedFetch { partition, revision, broker, records, aborted, weight, progress };
+        self.buffer.push(vec![fetch]);
+    }
+
+    fn poll(&mut self) -> Vec<i64> {
+        let mut polled = Polled::new();
+        self.reader.poll(&mut polled).unwrap();
+        polled
+            .chunks()
+            .iter()
+            .flat_map(|chunk| chunk.iter().map(|one| one.offset().get()))
+            .collect()
+    }
+
+    fn position(&self) -> i64 {
+        self.buffer.position(&tp()).unwrap().offset.get()
+    }
+}
+
+/// Trap 25: the position goes behind what the batch spans, not behind the last record that is left of it.
+#[test]
+fn a_compacted_tail_is_passed_over() {
+    let mut fixture = Fixture::new(100);
+    fixture.push([batch(0, 2, 10), batch(10, 1, 1)].concat());
+    assert_eq!(fixture.poll(), [0, 1, 10]);
+    assert_eq!(fixture.position(), 11);
+    fixture.push(batch(11, 3, 50));
+    assert_eq!(fixture.poll(), [11, 12, 13]);
+    assert_eq!(fixture.position(), 61);
+}
+
+#[test]
+fn records_below_the_position_are_not_handed_out() {
+    let mut fixture = Fixture::new(100);
+    fixture.buffer.place(&tp(), fixture.revision, Some(at(3)));
+    fixture.push([batch(0, 2, 2), batch(2, 3, 3)].concat());
+    assert_eq!(fixture.poll(), [3, 4]);
+}
+
+#[test]
+fn a_limit_inside_a_batch_is_kept_and_gone_on_from() {
+    let mut fixture = Fixture::new(4);
+    fixture.push([batch(0, 6, 6), batch(6, 3, 3)].concat());
+    assert_eq!(fixture.poll(), [0, 1, 2, 3]);
+    assert_eq!(fixture.position(), 4);
+    assert_eq!(fixture.poll(), [4, 5, 6, 7]);
+    assert_eq!(fixture.poll(), [8]);
+    assert_eq!(fixture.buffer.bytes(NodeId::new(1)), 0, "read bytes no longer count");
+}
+
+/// R22: the revocation comes between two polls, while the reader holds half a batch.
+#[test]
+fn what_the_reader_holds_of_a_revoked_partition_is_dropped() {
+    let mut fixture = Fixture::new(2);
+    fixture.push(batch(0, 6, 6));
+    assert_eq!(fixture.poll(), [0, 1]);
+    fixture.buffer.hold(&[tp()]);
+    assert_eq!(fixture.poll(), [0_i64; 0]);
+    assert_eq!(fixture.buffer.bytes(NodeId::new(1)), 0);
+}
+
+#[test]
+fn what_the_reader_holds_of_a_paused_partition_comes_after_the_pause() {
+    let mut fixture = Fixture::new(2);
+    fixture.push(batch(0, 5, 5));
+    assert_eq!(fixture.poll(), [0, 1]);
+    fixture.buffer.pause(&tp(), true);
+    assert_eq!(fixture.poll(), [0_i64; 0]);
+    fixture.buffer.pause(&tp(), false);
+    assert_eq!(fixture.poll(), [2, 3]);
+    assert_eq!(fixture.poll(), [4]);
+}
+
+/// What lies behind damage in the buffer must not be handed out in its place.
+#[test]
+fn nothing_behind_damaged_bytes_is_handed_out() {
+    let mut fixture = Fixture::new(100);
+    let mut damaged = batch(3, 3, 3);
+    damaged[16] = 9;
+    fixture.push([batch(0, 3, 3), damaged].concat());
+    fixture.push(batch(6, 3, 3));
+    assert_eq!(fixture.poll(), [0, 1, 2]);
+    assert_eq!(fixture.poll(), [0_i64; 0]);
+    assert_eq!(fixture.buffer.take_rejected(), [(tp(), fixture.revision)]);
+    let next = fixture.revision.next();
+    fixture.buffer.restart(&tp(), next);
+    assert_eq!((fixture.position(), fixture.buffer.bytes(NodeId::new(1))), (3, 0));
+}
+
+/// Row 35, at its root: two positions, one behind what is in hand and one before it.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "any instant will do")]
+fn what_is_in_hand_is_not_returned() {
+    let mut fixture = Fixture::new(2);
+    fixture.push(batch(0, 4, 4));
+    let now = Instant::now();
+    let returned = |fixture: &Fixture| fixture.buffer.offsets(Which::Returned)[&tp()].offset.get();
+    fixture.buffer.enter_poll(now);
+    assert_eq!(fixture.poll(), [0, 1]);
+    fixture.buffer.leave_poll(now);
+    assert_eq!((returned(&fixture), fixture.position()), (0, 2));
+    assert_eq!(fixture.buffer.idle_since(), Some(now));
+    fixture.buffer.enter_poll(now);
+    assert_eq!((returned(&fixture), fixture.buffer.idle_since()), (2, None));
+}
+
+#[test]
+fn a_waiting_user_is_woken_by_records_and_events_only() {
+    struct Count(std::sync::atomic::AtomicUsize);
+    impl std::task::Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+    let count = Arc::new(Count(0.into()));
+    let waker = Waker::from(Arc::clone(&count));
+    let mut cx = Context::from_waker(&waker);
+    let woken = || count.0.load(std::sync::atomic::Ordering::Relaxed);
+    let mut fixture = Fixture::new(100);
+    assert_eq!(fixture.buffer.poll_ready(&mut cx), Poll::Pending);
+    fixture.buffer.pause(&tp(), true);
+    fixture.push(batch(0, 1, 1));
+    assert_eq!(woken(), 0, "a paused partition has nothing to give");
+    fixture.buffer.pause(&tp(), false);
+    assert_eq!(woken(), 1);
+    assert_eq!(fixture.buffer.poll_ready(&mut cx), Poll::Ready(()));
+    fixture.buffer.hunger();
+    assert_eq!(fixture.buffer.poll_stirred(&mut cx), Poll::Pending);
+    assert_eq!(fixture.poll(), [0]);
+    assert_eq!(woken(), 2, "room was made for the driver that asked for it");
+}
+
+/// One reference count a batch: the records of a batch point into one buffer.
+#[test]
+fn records_are_not_copied() {
+    let mut fixture = Fixture::new(100);
+    let bytes = batch(0, 50, 50);
+    fixture.push(bytes);
+    let mut polled = Polled::new();
+    fixture.reader.poll(&mut polled).unwrap();
+    let chunk = &polled.chunks()[0];
+    let values: Vec<*const u8> = chunk.iter().map(|one| one.value().unwrap().as_ptr()).collect();
+    assert!(values.is_sorted(), "they lie in one piece");
+    let shared: Vec<_> = polled.drain().next().unwrap().into_shared().collect();
+    assert_eq!(shared[49].value().unwrap().as_ptr(), values[49]);
+}

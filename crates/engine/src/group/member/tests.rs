@@ -1,1 +1,227 @@
+use std::sync::Arc;
 
+use fastrand::Rng;
+use milena_types::NodeId;
+use milena_wire::messages::join_group_response::JoinGroupResponseMember;
+use milena_wire::messages::{HeartbeatResponse, JoinGroupResponse, SyncGroupResponse};
+use milena_wire::{Request, Response};
+
+use super::*;
+use crate::group::protocol::{MemberAssignment, MemberSubscription};
+use crate::metadata::{PartitionMetadata, TopicMetadata};
+use crate::request::{Answer, Failure};
+
+struct Fixture {
+    member: Member,
+    cluster: Cluster,
+    ids: RequestIds,
+    rng: Rng,
+    now: Instant,
+}
+
+impl Fixture {
+    #[expect(clippy::disallowed_methods, reason = "any instant will do as the start of time")]
+    fn new() -> Self {
+        let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
+        let settings = GroupSettings::new(Arc::<str>::from("g"));
+        let mut member = Member::new(settings, Duration::from_secs(30), backoff);
+        member.subscribe(BTreeSet::from([Topic::from("t")]));
+        let partitions = (0..4).map(|index| PartitionMetadata::new(index, None, None)).collect();
+        let cluster = Cluster::new([], [TopicMetadata::new("t", None, partitions)]);
+        let (ids, rng) = (RequestIds::default(), Rng::with_seed(1));
+        Self { member, cluster, ids, rng, now: Instant::now() }
+    }
+
+    fn poll(&mut self) -> Option<Action> {
+        let coordinator = Some(NodeId::new(1));
+        let (cluster, ids) = (&self.cluster, &mut self.ids);
+        let mut around = Surroundings { coordinator, cluster, idle_since: None, ids };
+        self.member.poll(self.now, &mut around)
+    }
+
+    fn sent(&mut self) -> Outbound {
+        loop {
+            match self.poll() {
+                Some(Action::Send(outbound)) => return outbound,
+                Some(_) => {}
+                None => panic!("nothing is sent in {:?}", self.member.state()),
+            }
+        }
+    }
+
+    fn answer(&mut self, request: &Outbound, response: impl Into<Response>) {
+        let result = Ok(Some(response.into()));
+        let mut answer = Answer::new(request.id, None, 9, self.now, result);
+        self.member.handle_answer(self.now, &mut answer, &mut self.rng);
+    }
+
+    fn joined(&mut self, members: Vec<JoinGroupResponseMember>) {
+        let join = self.sent();
+        let leads = !members.is_empty();
+        let response = JoinGroupResponse {
+            generation_id: 1,
+            protocol_name: Some("range".into()),
+            leader: if leads { "me" } else { "other" }.into(),
+            member_id: "me".into(),
+            members,
+            ..Default::default()
+        };
+        self.answer(&join, response);
+    }
+
+    fn stable(&mut self) {
+        self.joined(Vec::new());
+        let sync = self.sent();
+        let partitions = BTreeSet::from([TopicPartition::new("t", 0)]);
+        let assignment = MemberAssignment { partitions }.encode();
+        self.answer(&sync, SyncGroupResponse { assignment, ..Default::default() });
+        assert!(matches!(self.poll(), Some(Action::Take(_))));
+        self.member.settled();
+        assert_eq!(self.member.state(), MemberState::Stable);
+    }
+}
+
+fn described(id: &str, metadata: bytes::Bytes) -> JoinGroupResponseMember {
+    JoinGroupResponseMember { member_id: id.into(), group_instance_id: None, metadata }
+}
+
+/// R16, trap 37: one member's nonsense must neither kill the leader nor cost the others their partitions.
+#[test]
+fn a_leader_survives_hostile_metadata() {
+    let mut fixture = Fixture::new();
+    let good = MemberSubscription { topics: BTreeSet::from([Topic::from("t")]) }.encode();
+    let hostile = [&[0xff; 40][..], &[], &[0, 3, 0x7f, 0xff, 0xff, 0xff], &good[..5]];
+    let mut members = vec![described("me", good.clone())];
+    for (index, bytes) in hostile.iter().enumerate() {
+        members.push(described(&format!("bad-{index}"), bytes::Bytes::copy_from_slice(bytes)));
+    }
+    fixture.joined(members);
+    let sync = fixture.sent();
+    let Request::SyncGroup(request) = &sync.body else { panic!("{:?}", sync.body) };
+    assert_eq!(request.assignments.len(), 5, "every member is in the answer");
+    let mine = request.assignments.iter().find(|one| &*one.member_id == "me").unwrap();
+    assert_eq!(MemberAssignment::decode(&mine.assignment).unwrap().partitions.len(), 4);
+}
+
+/// R16: a cut-off assignment, taken as it is, leaves partitions that nobody reads.
+#[test]
+fn an_unreadable_assignment_is_told_and_joined_again_for() {
+    let mut fixture = Fixture::new();
+    fixture.joined(Vec::new());
+    let sync = fixture.sent();
+    let partitions = BTreeSet::from([TopicPartition::new("t", 0), TopicPartition::new("t", 1)]);
+    let whole = MemberAssignment { partitions }.encode();
+    let assignment = whole.slice(..whole.len() - 5);
+    fixture.answer(&sync, SyncGroupResponse { assignment, ..Default::default() });
+    assert!(matches!(fixture.poll(), Some(Action::Tell(Event::Error(_)))));
+    assert_eq!(fixture.member.state(), MemberState::Joining);
+    assert!(fixture.poll().is_none(), "not before the back-off");
+    fixture.now += Duration::from_secs(2);
+    assert!(matches!(fixture.sent().body, Request::JoinGroup(_)));
+}
+
+/// Trap 35.
+#[test]
+fn joining_may_take_as_long_as_a_rebalance() {
+    let mut fixture = Fixture::new();
+    let join = fixture.sent();
+    assert_eq!(join.timeout, Duration::from_secs(305));
+    assert_eq!(join.lane, Lane::Group);
+}
+
+/// KIP-394.
+#[test]
+fn a_required_member_id_is_adopted() {
+    let mut fixture = Fixture::new();
+    let join = fixture.sent();
+    let response = JoinGroupResponse {
+        error_code: ErrorCode::MEMBER_ID_REQUIRED,
+        member_id: "given".into(),
+        ..Default::default()
+    };
+    fixture.answer(&join, response);
+    let again = fixture.sent();
+    let Request::JoinGroup(request) = &again.body else { panic!("{:?}", again.body) };
+    assert_eq!(&*request.member_id, "given");
+}
+
+/// Trap 34: a reply to who we were says nothing of who we are.
+#[test]
+fn a_stale_reply_does_not_end_the_membership() {
+    let mut fixture = Fixture::new();
+    fixture.stable();
+    let old = Identity { member_id: "me".into(), generation: Generation::from_wire(0) };
+    for reaction in [Reaction::ResetMember, Reaction::ResetGeneration, Reaction::Fatal] {
+        fixture.member.handle_reaction(reaction, ErrorCode::UNKNOWN_MEMBER_ID, &old);
+        assert!(fixture.poll().is_none());
+        assert_eq!(fixture.member.state(), MemberState::Stable, "{reaction:?}");
+    }
+    let ours = fixture.member.identity().clone();
+    let code = ErrorCode::UNKNOWN_MEMBER_ID;
+    fixture.member.handle_reaction(Reaction::ResetMember, code, &ours);
+    assert!(matches!(fixture.poll(), Some(Action::GiveUp(Change::Lost))));
+}
+
+/// Each answer of the coordinator to a heartbeat, and what it does to the partitions.
+#[test]
+fn each_heartbeat_error_has_its_way_on() {
+    let cases = [
+        (ErrorCode::NONE, MemberState::Stable, None),
+        (ErrorCode::REBALANCE_IN_PROGRESS, MemberState::Preparing, Some(Change::Revoked)),
+        (ErrorCode::ILLEGAL_GENERATION, MemberState::Preparing, Some(Change::Lost)),
+        (ErrorCode::UNKNOWN_MEMBER_ID, MemberState::Preparing, Some(Change::Lost)),
+        (ErrorCode::FENCED_INSTANCE_ID, MemberState::Failed, Some(Change::Lost)),
+        (ErrorCode::GROUP_AUTHORIZATION_FAILED, MemberState::Failed, Some(Change::Lost)),
+        (ErrorCode::NOT_COORDINATOR, MemberState::Stable, None),
+        (ErrorCode::COORDINATOR_LOAD_IN_PROGRESS, MemberState::Stable, None),
+    ];
+    for (code, state, expected) in cases {
+        let mut fixture = Fixture::new();
+        fixture.stable();
+        fixture.now += Duration::from_secs(3);
+        let beat = fixture.sent();
+        fixture.answer(&beat, HeartbeatResponse { error_code: code, ..Default::default() });
+        let mut given_up = None;
+        while let Some(action) = fixture.poll() {
+            if let Action::GiveUp(change) = action {
+                given_up = Some(change);
+            }
+        }
+        assert_eq!((fixture.member.state(), given_up), (state, expected), "{code}");
+    }
+}
+
+/// Each answer to JoinGroup: which are tried again, which end it.
+#[test]
+fn each_join_error_has_its_way_on() {
+    let cases = [
+        (ErrorCode::COORDINATOR_LOAD_IN_PROGRESS, MemberState::Joining),
+        (ErrorCode::NOT_COORDINATOR, MemberState::Joining),
+        (ErrorCode::COORDINATOR_NOT_AVAILABLE, MemberState::Joining),
+        (ErrorCode::UNKNOWN_MEMBER_ID, MemberState::Joining),
+        (ErrorCode::REBALANCE_IN_PROGRESS, MemberState::Joining),
+        (ErrorCode::GROUP_MAX_SIZE_REACHED, MemberState::Failed),
+        (ErrorCode::INCONSISTENT_GROUP_PROTOCOL, MemberState::Failed),
+        (ErrorCode::GROUP_AUTHORIZATION_FAILED, MemberState::Failed),
+        (ErrorCode::INVALID_SESSION_TIMEOUT, MemberState::Failed),
+    ];
+    for (code, state) in cases {
+        let mut fixture = Fixture::new();
+        let join = fixture.sent();
+        fixture.answer(&join, JoinGroupResponse { error_code: code, ..Default::default() });
+        assert_eq!(fixture.member.state(), state, "{code}");
+    }
+}
+
+#[test]
+fn a_lost_join_is_asked_again_after_a_wait() {
+    let mut fixture = Fixture::new();
+    let join = fixture.sent();
+    let result = Err(Failure::ConnectionLost);
+    let mut answer = Answer::new(join.id, None, 0, fixture.now, result);
+    fixture.member.handle_answer(fixture.now, &mut answer, &mut fixture.rng);
+    assert!(matches!(fixture.poll(), Some(Action::LoseCoordinator)));
+    assert!(fixture.poll().is_none());
+    fixture.now += Duration::from_secs(2);
+    assert!(matches!(fixture.sent().body, Request::JoinGroup(_)));
+}

@@ -17,7 +17,7 @@ use milena_wire::{Request, Response};
 
 use self::broker::Stub;
 use self::log::Log;
-use super::{
+use crate::consumer::{
     Change, CommitId, Consumer, Event, GroupSettings, OffsetReset, Output, Polled, QueryId, Reader,
     RebalanceId, Reply, Settings,
 };

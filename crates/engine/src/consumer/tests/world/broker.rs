@@ -15,7 +15,7 @@ use milena_wire::messages::offset_commit_response::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
 use milena_wire::messages::offset_fetch_response::{
-    OffsetFetchResponsePartition, OffsetFetchResponseTopic,
+    OffsetFetchResponseGroup, OffsetFetchResponsePartitions, OffsetFetchResponseTopics,
 };
 use milena_wire::messages::offset_for_leader_epoch_response::{
     EpochEndOffset, OffsetForLeaderTopicResult,
@@ -99,16 +99,17 @@ impl Stub {
                 self.group.heartbeat(now, &request.member_id, request.generation_id)
             }
             Request::LeaveGroup(request) => {
-                let error_code = self.group.leave(now, &request.member_id, out);
+                let error_code = self.group.leave(now, &request.members[0].member_id, out);
                 LeaveGroupResponse { error_code, ..Default::default() }.into()
             }
             Request::OffsetCommit(request) => self.commit(now, request),
             Request::OffsetFetch(request) => {
-                let topics = request.topics.iter().flatten().map(|topic| {
+                let asked = &request.groups[0];
+                let topics = asked.topics.iter().flatten().map(|topic| {
                     let partitions = topic.partition_indexes.iter().map(|&index| {
                         let tp = TopicPartition::new(&*topic.name, index);
                         let (offset, epoch) = self.committed.get(&tp).copied().unwrap_or((-1, -1));
-                        OffsetFetchResponsePartition {
+                        OffsetFetchResponsePartitions {
                             partition_index: index,
                             committed_offset: offset,
                             committed_leader_epoch: epoch,
@@ -116,9 +117,15 @@ impl Stub {
                         }
                     });
                     let partitions = partitions.collect();
-                    OffsetFetchResponseTopic { name: topic.name.clone(), partitions }
+                    let name = topic.name.clone();
+                    OffsetFetchResponseTopics { name, partitions, ..Default::default() }
                 });
-                OffsetFetchResponse { topics: topics.collect(), ..Default::default() }.into()
+                let group = OffsetFetchResponseGroup {
+                    group_id: asked.group_id.clone(),
+                    topics: topics.collect(),
+                    ..Default::default()
+                };
+                OffsetFetchResponse { groups: vec![group], ..Default::default() }.into()
             }
             Request::ListOffsets(request) => {
                 let topics = request.topics.iter().map(|topic| {
