@@ -61,7 +61,7 @@ pub struct Appended {
 
 /// Why a record was not taken in, and what to wait for.
 #[derive(Debug)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_enums, reason = "a caller must know what to wait for")]
 pub enum Refused {
     /// No room in the send buffer. Wake the driver, wait for [`Accumulator::room`] of `bytes` up to `max.block.ms`,
     /// and try again with the grant.

@@ -54,7 +54,7 @@ pub struct Producer {
 
 /// What the driver is to do.
 #[derive(Debug)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_enums, reason = "a driver must know each")]
 pub enum Output {
     /// Send this; the answer comes back by [`Producer::handle_answer`].
     Request(Outbound),
