@@ -11,8 +11,9 @@ use crate::request::Failure;
 
 /// Asks a broker what it speaks (KIP-35, KIP-511), over as many connections as that takes, and no more.
 ///
-/// It starts with the newest version, and every further question is in an older one, so that it ends. A broker that does not know it says so in the shape of version 0, with or
-/// without the version that it does know; one kind of broker just hangs up, so after two hang-ups version 0 is tried.
+/// It starts with the newest version, and every further question is in an older one, so that it ends. A broker that
+/// does not know a version says so in the shape of version 0, with or without the version that it does know; one kind
+/// of broker just hangs up, so after two hang-ups version 0 is tried.
 #[derive(Debug)]
 pub struct Negotiation {
     client_id: Option<ByteString>,

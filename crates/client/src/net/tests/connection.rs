@@ -76,6 +76,24 @@ async fn a_refused_connection_fails_what_waits_and_is_dialled_again_after_growin
     assert!(start.elapsed() < 5 * SECOND);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_opens_forgets_the_failures_before_it() {
+    let peer = Peer::new(|connection, request| match request {
+        Request::Heartbeat(_) if connection >= 8 => Act::Close,
+        Request::ApiVersions(_) if connection < 8 => {
+            Act::Write((-1i32).to_be_bytes().to_vec().into())
+        }
+        other => answer(other),
+    });
+    let pool = pool(&peer, Settings::default());
+    while peer.dials() < 9 {
+        let _ = beat(&pool, to(1)).await.unwrap();
+    }
+    let start = Instant::now();
+    let _ = beat(&pool, to(1)).await.unwrap();
+    assert!(start.elapsed() <= Duration::from_millis(61), "{:?}", start.elapsed());
+}
+
 /// Trap 44: without a timer of its own a handshake that hangs would hang for ever.
 #[tokio::test(start_paused = true)]
 async fn a_handshake_without_an_answer_is_given_up_after_the_setup_timeout() {

@@ -36,11 +36,14 @@ async fn anybody_is_the_one_with_the_least_to_do() {
         other => answer(other),
     });
     let pool = pool(&peer, Settings::default());
-    let waiting: Vec<_> = (0..10).map(|_| beat(&pool, Target::Any)).collect();
+    let busy: Vec<_> = (0..4).map(|_| beat(&pool, to(1))).collect();
+    let opened = beat(&pool, to(2));
+    sleep(SECOND).await;
+    let waiting: Vec<_> = (0..5).map(|_| beat(&pool, Target::Any)).collect();
     sleep(SECOND).await;
     let on_one = peer.seen().iter().filter(|(_, host, _)| host == "one").count();
-    assert_eq!(on_one, 5);
-    drop(waiting);
+    assert_eq!((on_one, peer.seen().len()), (5, 10));
+    drop((busy, opened, waiting));
 }
 
 /// KIP-899: all that is known is gone, and the list knows where the cluster went.
