@@ -1,5 +1,6 @@
 //! Brokers that move, refuse, cut and keep silent.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use milena_types::{ErrorCode, NodeId};
@@ -41,6 +42,28 @@ fn a_leader_that_moves_after_the_append_makes_no_duplicate() {
     world.move_leader(0, 1);
     world.run(Duration::from_secs(1));
     assert_eq!(world.offsets(), [Some(0), Some(1)]);
+    world.check(true);
+}
+
+/// The new leader could store a later batch while the old one still has an earlier one to answer for.
+#[test]
+fn a_moved_leader_gets_nothing_while_the_old_one_owes_an_answer() {
+    let mut world = World::ready(1, 1, settings());
+    world.send_batch(0, 1);
+    world.run(10 * MS);
+    world.latency = 50 * MS;
+    world.send_batch(0, 1);
+    world.latency = MS;
+    world.move_leader(0, 2);
+    let (now, cluster) = (world.now, Arc::new(world.cluster()));
+    world.machine().handle_metadata(now, cluster);
+    world.send_batch(0, 1);
+    world.run(40 * MS);
+    assert_eq!(world.produced, 2, "the third batch waits");
+    world.run(Duration::from_secs(1));
+    assert_eq!(world.offsets(), [Some(0), Some(1), Some(2)]);
+    let moved = world.requests.iter().filter(|request| request.1 == NodeId::new(2));
+    assert_eq!(moved.count(), 2, "the refused batch, and then the one behind it");
     world.check(true);
 }
 
