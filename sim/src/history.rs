@@ -131,6 +131,8 @@ pub struct History {
     pub batches: Vec<BatchSeen>,
     /// The final logs.
     pub logs: BTreeMap<TopicPartition, Log>,
+    /// Errors that consumers told their users.
+    pub surfaced: Vec<(Duration, String)>,
     /// The highest number of unanswered produce requests seen on one connection.
     pub in_flight_max: usize,
     /// Requests per simulated second, at the busiest second.

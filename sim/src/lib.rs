@@ -7,6 +7,12 @@
 )]
 
 pub mod checker;
+mod clock;
 pub mod fault;
 pub mod history;
+mod host;
+mod line;
 pub mod network;
+pub mod scenario;
+pub mod shrink;
+pub mod world;

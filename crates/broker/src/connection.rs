@@ -6,6 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use milena_types::{CorrelationId, NodeId};
 use milena_wire::Frame;
+use milena_wire::Response;
 
 use crate::fault::Fault;
 use crate::ticket::Ticket;
@@ -46,6 +47,8 @@ pub(crate) struct Asked {
     pub(crate) correlation_id: CorrelationId,
     /// What shall happen to the answer.
     pub(crate) fault: Option<Fault>,
+    /// What is answered where the request went well.
+    pub(crate) instead: Option<Response>,
 }
 
 impl Connection {

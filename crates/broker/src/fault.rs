@@ -46,6 +46,8 @@ pub enum Fault {
     Error(ErrorCode),
     /// It is carried out, then the connection closes instead of an answer.
     ApplyThenDrop,
+    /// It is carried out, and where that went well every part of the answer says this instead.
+    ApplyThenError(ErrorCode),
     /// The connection closes and nothing is done.
     Drop,
     /// It is carried out and answered this much later. Later requests on the connection wait too, as in Kafka.
@@ -131,6 +133,11 @@ impl Condition {
     /// See [`Fault::Error`].
     pub fn error(self, code: ErrorCode) -> FaultRule {
         self.then(Fault::Error(code))
+    }
+
+    /// See [`Fault::ApplyThenError`].
+    pub fn apply_then_error(self, code: ErrorCode) -> FaultRule {
+        self.then(Fault::ApplyThenError(code))
     }
 
     /// See [`Fault::ApplyThenDrop`].

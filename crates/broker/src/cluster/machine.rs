@@ -278,6 +278,10 @@ impl Cluster {
         let asked = Asked {
             ticket: self.tickets.deal(version),
             correlation_id: header.correlation_id,
+            instead: match &fault {
+                Some(Fault::ApplyThenError(code)) => api::error(&request, *code),
+                _ => None,
+            },
             fault,
         };
         match &asked.fault {
@@ -319,6 +323,11 @@ impl Cluster {
     /// Sends an answer, or what a fault makes of it.
     fn answer(&mut self, now: Instant, id: ConnectionId, asked: &Asked, mut response: Response) {
         let version = asked.ticket.version;
+        if let Some(instead) = &asked.instead
+            && !refuses(&response)
+        {
+            response.clone_from(instead);
+        }
         match &asked.fault {
             Some(Fault::ApplyThenDrop) => self.drop_connection(id),
             Some(Fault::ApplyThenHang) => self.set_state(id, ConnectionState::Hung),
@@ -431,3 +440,10 @@ const WRONG_BITS: i32 = 0x4000_0000;
 
 /// Kafka leaves them in the socket's buffer; beyond this many the client is up to no good.
 const UNREAD_FRAMES_MAX: usize = 10_000;
+
+/// Whether a part of a Produce request was not carried out, so that a later error would say too much.
+fn refuses(response: &Response) -> bool {
+    let Response::Produce(produce) = response else { return false };
+    let mut parts = produce.responses.iter().flat_map(|topic| &topic.partition_responses);
+    parts.any(|part| part.error_code.is_error())
+}

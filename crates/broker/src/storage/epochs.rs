@@ -14,9 +14,11 @@ pub(crate) struct EpochEnd {
 }
 
 impl Epochs {
-    /// Notes that `epoch` writes at `offset`.
+    /// Notes that `epoch` writes from `offset` on, if it writes at all. Epochs that began there and wrote nothing are
+    /// forgotten, as Kafka does.
     pub(crate) fn note(&mut self, epoch: LeaderEpoch, offset: Offset) {
         if self.0.last().is_none_or(|(last, _)| *last < epoch) {
+            self.0.retain(|(_, start)| *start < offset);
             self.0.push((epoch, offset));
         }
     }
@@ -97,6 +99,16 @@ mod tests {
     #[test]
     fn the_current_epoch_ends_at_the_end_of_the_log_though_it_never_wrote() {
         assert_eq!(Epochs::default().end_of(epoch(2), epoch(2), at(7)).map(|e| e.end), Some(at(7)));
+    }
+
+    #[test]
+    fn an_epoch_that_wrote_nothing_gives_way() {
+        let mut epochs = Epochs::default();
+        epochs.note(epoch(0), at(0));
+        epochs.note(epoch(1), at(3));
+        epochs.note(epoch(2), at(3));
+        let end = |asked| epochs.end_of(epoch(asked), epoch(2), at(3));
+        assert_eq!(end(1), Some(EpochEnd { epoch: epoch(0), end: at(3) }));
     }
 
     #[test]

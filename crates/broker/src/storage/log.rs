@@ -39,6 +39,11 @@ impl Log {
         self.end
     }
 
+    /// A leader takes over.
+    pub(crate) fn begin_epoch(&mut self, epoch: LeaderEpoch) {
+        self.epochs.note(epoch, self.end());
+    }
+
     pub(crate) fn batches(&self) -> impl DoubleEndedIterator<Item = &Batch> {
         self.batches.iter()
     }

@@ -122,6 +122,10 @@ impl Partition {
         // A bump beyond i32::MAX would need two thousand million elections.
         let next = self.leader_epoch.get().saturating_add(1);
         self.leader_epoch = LeaderEpoch::from_wire(next).unwrap_or(self.leader_epoch);
+        if leader.is_some() {
+            // Known from the election on: a reader of the epoch before asks where that ended before anything is written.
+            self.log.begin_epoch(self.leader_epoch);
+        }
     }
 
     fn move_high_watermark(&mut self) -> bool {

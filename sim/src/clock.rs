@@ -1,0 +1,57 @@
+//! The one clock of a world.
+
+use std::time::{Duration, Instant};
+
+use milena_types::Timestamp;
+
+/// Virtual time: it moves only when a world says so.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    start: Instant,
+    elapsed: Duration,
+}
+
+impl Clock {
+    /// A clock that shows zero.
+    pub(crate) fn new() -> Self {
+        // `Instant` can only be had from the machine's clock; nothing depends on which one it is.
+        #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]
+        let start = Instant::now();
+        Self { start, elapsed: Duration::ZERO }
+    }
+
+    /// Time since the world began.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+
+    /// The same, as the machines take it.
+    pub(crate) fn now(&self) -> Instant {
+        self.start + self.elapsed
+    }
+
+    /// The wall clock: brokers let records go that are older than their retention.
+    pub(crate) fn wall(&self) -> Timestamp {
+        let elapsed = i64::try_from(self.elapsed.as_millis()).unwrap_or(i64::MAX);
+        Timestamp::from_millis(WALL_START_MS.saturating_add(elapsed))
+    }
+
+    /// When `instant` is, counted from the world's start.
+    pub(crate) fn since_start(&self, instant: Instant) -> Duration {
+        instant.saturating_duration_since(self.start)
+    }
+
+    /// Moves to `elapsed`, never back.
+    pub(crate) fn advance_to(&mut self, elapsed: Duration) {
+        self.elapsed = self.elapsed.max(elapsed);
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Where the embedded broker's clock starts too.
+const WALL_START_MS: i64 = 1_767_225_600_000;

@@ -1,0 +1,373 @@
+//! A producer and its user, who sends numbered records by a plan.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::num::NonZeroU32;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use milena_engine::metadata::Cluster;
+use milena_engine::producer::{
+    Accumulator, Delivery, FlushId, Grant, NewRecord, Output, Producer, Refused, Room, Settings,
+    TopicReady,
+};
+use milena_engine::request::Answer;
+use milena_engine::{Error, Fate};
+use milena_records::partition::murmur2_partition;
+use milena_records::{Compression, CompressionType, Compressor, Decompressor};
+use milena_types::TopicPartition;
+
+use super::Wish;
+use crate::clock::Clock;
+use crate::history::{Call, CallKind, History, Outcome, Send, Value};
+use crate::scenario::ProducerPlan;
+use crate::world::TOPIC;
+
+/// A producer under test, and what its user has in mind.
+pub(crate) struct ProducerHost {
+    index: usize,
+    plan: ProducerPlan,
+    machine: Producer,
+    accumulator: Arc<Accumulator>,
+    compressor: Compressor,
+    decompressor: Decompressor,
+    /// Records not handed over yet, by time.
+    script: VecDeque<(Duration, Draft)>,
+    /// The record that waits for room or for metadata.
+    blocked: Option<Blocked>,
+    grant: Option<Grant>,
+    /// Handed over, and its place in the history.
+    deliveries: Vec<(usize, Delivery)>,
+    flushes: Vec<(FlushId, usize)>,
+    sent: usize,
+    closing: Closing,
+}
+
+/// A record before it is handed over.
+struct Draft {
+    value: Value,
+    to: TopicPartition,
+    key: Option<[u8; 4]>,
+    padding: usize,
+}
+
+struct Blocked {
+    since: Duration,
+    draft: Draft,
+    on: Obstacle,
+}
+
+enum Obstacle {
+    Room(Room),
+    Topic(TopicReady),
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Closing {
+    /// Records are still to come.
+    Not,
+    /// The call that closes, in the history.
+    Called(usize),
+    Done,
+}
+
+impl ProducerHost {
+    pub(crate) fn new(
+        index: usize,
+        plan: &ProducerPlan,
+        idempotent: bool,
+        partitions: i32,
+        mut rng: Rng,
+    ) -> Self {
+        let mut settings = Settings::default();
+        settings.is_idempotent = idempotent;
+        settings.linger = plan.linger;
+        settings.batch_bytes = plan.batch_bytes;
+        settings.buffer_bytes = plan.buffer_bytes;
+        settings.request_timeout = plan.request_timeout;
+        settings.delivery_timeout = plan.delivery_timeout;
+        if plan.compressed {
+            settings.compression = Compression::new(CompressionType::Lz4);
+        }
+        let accumulator = Arc::new(Accumulator::new(&settings, rng.u64(..)));
+        let machine = Producer::new(settings, Arc::clone(&accumulator), rng.fork());
+        Self {
+            index,
+            plan: plan.clone(),
+            machine,
+            accumulator,
+            compressor: Compressor::default(),
+            decompressor: Decompressor::default(),
+            script: script(index, plan, partitions, &mut rng),
+            blocked: None,
+            grant: None,
+            deliveries: Vec::new(),
+            flushes: Vec::new(),
+            sent: 0,
+            closing: Closing::Not,
+        }
+    }
+
+    /// Whether its user has nothing more to do and everything is settled.
+    pub(crate) fn is_done(&self) -> bool {
+        self.closing == Closing::Done && self.deliveries.is_empty()
+    }
+
+    pub(crate) fn buffered_bytes(&self) -> usize {
+        self.accumulator.bytes_used()
+    }
+
+    pub(crate) fn handle_metadata(&mut self, now: Instant, cluster: Arc<Cluster>) {
+        self.machine.handle_metadata(now, cluster);
+    }
+
+    pub(crate) fn handle_answer(&mut self, now: Instant, answer: Answer) {
+        self.machine.handle_answer(now, answer);
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if self.machine.poll_timeout().is_some_and(|at| at <= now) {
+            self.machine.handle_timeout(now);
+        }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.machine.poll_timeout()
+    }
+
+    /// When its user does the next thing, counted from the world's start.
+    pub(crate) fn next_move(&self) -> Option<Duration> {
+        match &self.blocked {
+            Some(blocked) => Some(blocked.since + self.plan.max_block),
+            None => self.script.front().map(|(at, _)| *at),
+        }
+    }
+
+    /// The user acts, the machine works, what is done is noted down.
+    pub(crate) fn run(&mut self, clock: &Clock, history: &mut History, wishes: &mut Vec<Wish>) {
+        self.act(clock, history);
+        let now = clock.now();
+        while let Some(output) = self.machine.poll_output(now) {
+            match output {
+                Output::Request(request) => wishes.push(Wish::Send(request)),
+                Output::Seal(job) => {
+                    let sealed = job.run(&mut self.compressor, &mut self.decompressor);
+                    self.machine.handle_sealed(sealed);
+                }
+                Output::UseTopic(topic) => wishes.push(Wish::Use(topic)),
+                Output::RefreshMetadata => wishes.push(Wish::Refresh),
+                Output::LeaderHint(hint) => wishes.push(Wish::Hint(hint)),
+                Output::Flushed(id) => self.flushed(clock, history, id),
+                Output::Closed => self.closed(clock, history),
+                other => unreachable!("a new output: {other:?}"),
+            }
+        }
+        self.settle(clock, history);
+        let bytes = self.buffered_bytes() as u64;
+        history.buffered_bytes_max = history.buffered_bytes_max.max(bytes);
+    }
+
+    fn act(&mut self, clock: &Clock, history: &mut History) {
+        if let Some(mut blocked) = self.blocked.take() {
+            let mut cx = Context::from_waker(Waker::noop());
+            let is_free = match &mut blocked.on {
+                Obstacle::Room(room) => match Pin::new(room).poll(&mut cx) {
+                    Poll::Ready(grant) => {
+                        self.grant = Some(grant);
+                        true
+                    }
+                    Poll::Pending => false,
+                },
+                Obstacle::Topic(ready) => match Pin::new(ready).poll(&mut cx) {
+                    Poll::Ready(Ok(())) => true,
+                    Poll::Ready(Err(error)) => {
+                        self.refused(clock, history, blocked.since, &blocked.draft, &error);
+                        return self.act(clock, history);
+                    }
+                    Poll::Pending => false,
+                },
+            };
+            if is_free {
+                self.send(clock, history, blocked.since, blocked.draft);
+            } else if clock.elapsed() >= blocked.since + self.plan.max_block {
+                let error = Error::closed();
+                self.refused(clock, history, blocked.since, &blocked.draft, &error);
+            } else {
+                self.blocked = Some(blocked);
+            }
+        }
+        while self.blocked.is_none()
+            && let Some((_, draft)) = self.script.pop_front_if(|(at, _)| *at <= clock.elapsed())
+        {
+            self.send(clock, history, clock.elapsed(), draft);
+            self.sent += 1;
+            if self.plan.flush_every > 0 && self.sent.is_multiple_of(self.plan.flush_every) {
+                let id = self.machine.flush(clock.now());
+                self.flushes.push((id, self.call(clock, history, CallKind::Flush)));
+            }
+        }
+        if self.script.is_empty() && self.blocked.is_none() && self.closing == Closing::Not {
+            let call = self.call(clock, history, CallKind::Close);
+            self.closing = Closing::Called(call);
+            self.machine.close(clock.now(), clock.now() + self.plan.delivery_timeout);
+        }
+    }
+
+    fn send(&mut self, clock: &Clock, history: &mut History, since: Duration, draft: Draft) {
+        let mut bytes = draft.value.0.to_be_bytes().to_vec();
+        bytes.resize(8 + draft.padding, b'x');
+        let record = NewRecord {
+            partition: draft.key.is_none().then_some(draft.to.partition),
+            timestamp: clock.wall(),
+            key: draft.key.as_ref().map(<[u8; 4]>::as_slice),
+            value: Some(&bytes),
+            headers: std::iter::empty(),
+        };
+        let topic = self.accumulator.topic(TOPIC);
+        let now = clock.now();
+        match self.accumulator.try_append(&topic, &record, self.grant.take(), || now) {
+            Ok(appended) => {
+                let place = self.note(history, since, clock.elapsed(), &draft);
+                self.deliveries.push((place, appended.delivery));
+            }
+            Err(Refused::NoRoom { bytes }) => {
+                let on = Obstacle::Room(self.accumulator.room(bytes));
+                self.blocked = Some(Blocked { since, draft, on });
+            }
+            Err(Refused::UnknownPartition) => {
+                let on = Obstacle::Topic(self.accumulator.topic_ready(&topic, record.partition));
+                self.blocked = Some(Blocked { since, draft, on });
+            }
+            Err(Refused::Failed(error)) => self.refused(clock, history, since, &draft, &error),
+            Err(other) => unreachable!("a new refusal: {other:?}"),
+        }
+    }
+
+    /// A record that was never taken in: its fate is known at once.
+    fn refused(
+        &self,
+        clock: &Clock,
+        history: &mut History,
+        since: Duration,
+        draft: &Draft,
+        error: &Error,
+    ) {
+        let place = self.note(history, since, clock.elapsed(), draft);
+        if let Some(send) = history.sends.get_mut(place) {
+            send.returned.push((clock.elapsed(), outcome(error)));
+        }
+    }
+
+    fn note(
+        &self,
+        history: &mut History,
+        since: Duration,
+        taken: Duration,
+        draft: &Draft,
+    ) -> usize {
+        history.sends.push(Send {
+            producer: self.index,
+            value: draft.value,
+            to: draft.to.clone(),
+            invoked: since,
+            deadline: taken + self.plan.delivery_timeout + TICK,
+            returned: Vec::new(),
+        });
+        history.sends.len() - 1
+    }
+
+    fn settle(&mut self, clock: &Clock, history: &mut History) {
+        self.deliveries.retain(|(place, delivery)| {
+            let Some(result) = delivery.result() else { return true };
+            let outcome = match result {
+                Ok(metadata) => Outcome::Done(metadata.offset()),
+                Err(error) => outcome(&error),
+            };
+            if let Some(send) = history.sends.get_mut(*place) {
+                send.returned.push((clock.elapsed(), outcome));
+            }
+            false
+        });
+    }
+
+    fn call(&self, clock: &Clock, history: &mut History, what: CallKind) -> usize {
+        history.calls.push(Call {
+            what,
+            client: self.index,
+            invoked: clock.elapsed(),
+            deadline: clock.elapsed() + self.plan.delivery_timeout + TICK,
+            returned: None,
+        });
+        history.calls.len() - 1
+    }
+
+    fn flushed(&mut self, clock: &Clock, history: &mut History, id: FlushId) {
+        // Whoever awaits a flush sees the results no later than its return.
+        self.settle(clock, history);
+        let place = self.flushes.iter().position(|(flush, _)| *flush == id);
+        if let Some((_, call)) = place.map(|place| self.flushes.remove(place))
+            && let Some(call) = history.calls.get_mut(call)
+        {
+            call.returned = Some((clock.elapsed(), true));
+        }
+    }
+
+    fn closed(&mut self, clock: &Clock, history: &mut History) {
+        self.settle(clock, history);
+        if let Closing::Called(call) = self.closing
+            && let Some(call) = history.calls.get_mut(call)
+        {
+            call.returned = Some((clock.elapsed(), true));
+        }
+        self.closing = Closing::Done;
+    }
+}
+
+impl fmt::Display for ProducerHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (sent, left, open) = (self.sent, self.script.len(), self.deliveries.len());
+        let blocked = self.blocked.is_some();
+        write!(f, "producer: {sent} sent, {left} to send, {open} open, blocked {blocked}, ")?;
+        write!(f, "closing {:?}, {} flushes open", self.closing, self.flushes.len())
+    }
+}
+
+fn outcome(error: &Error) -> Outcome {
+    match error.fate() {
+        Fate::NotStored => Outcome::NotDone,
+        Fate::Stored => Outcome::Done(None),
+        _ => Outcome::Unknown,
+    }
+}
+
+/// What the user will send and when: half of it with a key, half to a partition of its choice.
+fn script(
+    index: usize,
+    plan: &ProducerPlan,
+    partitions: i32,
+    rng: &mut Rng,
+) -> VecDeque<(Duration, Draft)> {
+    let over = u64::try_from(plan.over.as_micros()).unwrap_or(u64::MAX).max(1);
+    let mut times: Vec<_> =
+        (0..plan.records).map(|_| Duration::from_micros(rng.u64(0..over))).collect();
+    times.sort_unstable();
+    let draft = |(n, at)| {
+        let key = rng.bool().then(|| rng.u32(0..50).to_be_bytes());
+        let partition = match key {
+            Some(key) => NonZeroU32::new(partitions.unsigned_abs())
+                .map_or(0, |count| murmur2_partition(&key, count)),
+            None => rng.i32(0..partitions),
+        };
+        let value = Value((index as u64) << 32 | n as u64);
+        let padding = rng.usize(0..plan.value_bytes_max);
+        (at, Draft { value, to: TopicPartition::new(TOPIC, partition), key, padding })
+    };
+    times.into_iter().enumerate().map(draft).collect()
+}
+
+/// Deadlines are met to the resolution of a timer.
+const TICK: Duration = Duration::from_millis(1);

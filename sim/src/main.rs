@@ -1,0 +1,145 @@
+//! Runs worlds: many seeds, or one of them again with a timed trace.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use milena_sim::scenario::Scenario;
+use milena_sim::shrink::shrink;
+use milena_sim::world;
+
+/// Seeds that failed once; they run every time.
+const REGRESSIONS: &str = include_str!("../regressions");
+/// One run in so many is done twice, and must be the same to the byte.
+const TWICE: u64 = 20;
+/// Runs that a failing world may cost while it is made small.
+const SHRINK_RUNS: usize = 400;
+
+#[derive(Parser)]
+#[command(name = "milena-sim", about = "Simulated worlds of clients, network and brokers")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run seeds in a row, after those that failed once.
+    Seeds {
+        /// The first one.
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// How many.
+        #[arg(long, default_value_t = 5_000)]
+        count: u64,
+        /// Worlds at a time.
+        #[arg(long, default_value_t = 2)]
+        jobs: usize,
+    },
+    /// Run one seed, and print what happened when.
+    Replay {
+        /// The seed.
+        #[arg(long)]
+        seed: u64,
+        /// First make the world as small as it still fails.
+        #[arg(long)]
+        shrink: bool,
+        /// Only the verdict.
+        #[arg(long)]
+        quiet: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let is_good = match Cli::parse().command {
+        Command::Seeds { from, count, jobs } => seeds(from, count, jobs.max(1)),
+        Command::Replay { seed, shrink, quiet } => replay(seed, shrink, quiet),
+    };
+    if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn seeds(from: u64, count: u64, jobs: usize) -> bool {
+    let regressions = REGRESSIONS.lines().filter_map(|line| line.split(' ').next()?.parse().ok());
+    let all: Vec<u64> = regressions.chain(from..from.saturating_add(count)).collect();
+    let next = AtomicU64::new(0);
+    let is_over = AtomicBool::new(false);
+    let simulated = Mutex::new(Duration::ZERO);
+    let failed = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(seed) = usize::try_from(n).ok().and_then(|n| all.get(n)) else {
+                        break;
+                    };
+                    let outcome = one(*seed);
+                    let mut failed = failed.lock().unwrap_or_else(|e| e.into_inner());
+                    *simulated.lock().unwrap_or_else(|e| e.into_inner()) += outcome.0;
+                    if let Some(why) = outcome.1 {
+                        failed.push((*seed, why));
+                        // A few are enough to see a pattern.
+                        is_over.store(failed.len() >= 5, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().unwrap_or_default();
+    let simulated = simulated.into_inner().unwrap_or_default();
+    for (seed, why) in &failed {
+        println!("seed {seed}: {why}");
+        println!("  replay: cargo run --release -p milena-sim -- replay --shrink --seed {seed}");
+    }
+    let runs = next.into_inner().min(all.len() as u64);
+    println!("{runs} worlds, {:.1} simulated hours", simulated.as_secs_f64() / 3600.0);
+    println!("{} passed, {} failed", runs - failed.len() as u64, failed.len());
+    failed.is_empty()
+}
+
+/// How long the world lasted, and what was wrong with it.
+fn one(seed: u64) -> (Duration, Option<String>) {
+    let scenario = Scenario::draw(seed);
+    let outcome = world::run(&scenario, false);
+    if let Some(violation) = outcome.violations.first() {
+        return (outcome.lasted, Some(violation.to_string()));
+    }
+    if seed.is_multiple_of(TWICE) && world::run(&scenario, false).trace_hash != outcome.trace_hash {
+        return (outcome.lasted, Some("two runs of it differ".into()));
+    }
+    (outcome.lasted, None)
+}
+
+fn replay(seed: u64, is_shrunk: bool, is_quiet: bool) -> bool {
+    let mut scenario = Scenario::draw(seed);
+    if is_shrunk && let Some(found) = world::run(&scenario, false).violations.first() {
+        scenario = shrink(&scenario, found.property, SHRINK_RUNS);
+    }
+    println!("{scenario}");
+    let outcome = world::run(&scenario, !is_quiet);
+    if !is_quiet {
+        for read in &outcome.history.reads {
+            let at = read.at.as_secs_f64();
+            println!(
+                "{at:>12.6}s consumer {} reading {} got {}@{} {:?}",
+                read.consumer, read.assignment, read.from, read.offset, read.value
+            );
+        }
+        for (at, error) in &outcome.history.surfaced {
+            println!("{:>12.6}s told {error}", at.as_secs_f64());
+        }
+    }
+    let (sends, reads) = (outcome.history.sends.len(), outcome.history.reads.len());
+    let logs: Vec<String> =
+        outcome.history.logs.iter().map(|(tp, log)| format!("{tp}: {}", log.len())).collect();
+    println!("{sends} sends, {reads} reads, records in {}", logs.join(", "));
+    println!("lasted {:?}, trace {:016x}", outcome.lasted, outcome.trace_hash);
+    for violation in &outcome.violations {
+        println!("{violation}");
+    }
+    outcome.violations.is_empty()
+}

@@ -1,0 +1,176 @@
+//! What one world is set up to do, drawn from its seed.
+
+use std::fmt;
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::fault::{self, Targets, Timed};
+use crate::history::Promises;
+use crate::network::Weather;
+
+/// A world before it begins.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Where all chance in it comes from.
+    pub seed: u64,
+    /// Brokers, with ids from 1.
+    pub nodes: i32,
+    /// Partitions of the one topic.
+    pub partitions: i32,
+    /// Whether the producers are idempotent; all or none, so that the logs can be judged.
+    pub idempotent: bool,
+    /// What each producer does.
+    pub producers: Vec<ProducerPlan>,
+    /// What each consumer does.
+    pub consumers: Vec<ConsumerPlan>,
+    /// How the network is.
+    pub weather: Weather,
+    /// What goes wrong, by time.
+    pub faults: Vec<Timed>,
+}
+
+/// What one producer does, and how it is set.
+#[derive(Clone, Debug)]
+pub struct ProducerPlan {
+    /// How many records it sends.
+    pub records: usize,
+    /// Over how long.
+    pub over: Duration,
+    /// The largest value, in bytes.
+    pub value_bytes_max: usize,
+    /// After how many records it flushes each time; 0 for never.
+    pub flush_every: usize,
+    /// `linger.ms`
+    pub linger: Duration,
+    /// `batch.size`
+    pub batch_bytes: usize,
+    /// `buffer.memory`
+    pub buffer_bytes: usize,
+    /// `request.timeout.ms`
+    pub request_timeout: Duration,
+    /// `delivery.timeout.ms`
+    pub delivery_timeout: Duration,
+    /// `max.block.ms`
+    pub max_block: Duration,
+    /// Whether batches are compressed, so that they come back from the sealer out of order.
+    pub compressed: bool,
+}
+
+/// What one consumer does, and how it is set.
+#[derive(Clone, Debug)]
+pub struct ConsumerPlan {
+    /// `max.poll.records`
+    pub max_poll_records: usize,
+    /// `max.partition.fetch.bytes`
+    pub partition_bytes: i32,
+    /// How often it seeks back to the start.
+    pub rewinds: u32,
+}
+
+/// How long after the last fault a world may take to come to rest.
+const CALM: Duration = Duration::from_secs(60);
+
+impl Scenario {
+    /// The world of a seed.
+    pub fn draw(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let nodes = rng.i32(1..=3);
+        let partitions = rng.i32(1..=4);
+        let producers: Vec<_> = (0..rng.usize(1..=4)).map(|_| producer(&mut rng)).collect();
+        let consumers: Vec<_> = (0..rng.usize(1..=4)).map(|_| consumer(&mut rng)).collect();
+        let clients = producers.len() + consumers.len();
+        let during = producers.iter().map(|plan| plan.over).max().unwrap_or_default();
+        let targets = Targets { nodes, clients, partitions };
+        Self {
+            seed,
+            nodes,
+            partitions,
+            idempotent: rng.u32(0..8) > 0,
+            producers,
+            consumers,
+            weather: weather(&mut rng),
+            faults: fault::draw(&mut rng, targets, during + Duration::from_secs(1)),
+        }
+    }
+
+    /// What the checker is to hold it to.
+    pub fn promises(&self) -> Promises {
+        let buffer = self.producers.iter().map(|plan| plan.buffer_bytes).max().unwrap_or_default();
+        let wait = self.producers.iter().map(|plan| plan.delivery_timeout + plan.max_block).max();
+        Promises {
+            idempotent: self.idempotent,
+            acknowledged: true,
+            buffer_memory: buffer as u64,
+            in_flight: 5,
+            // What was sent just before the end of the faults may still take its time to be given up.
+            calm: CALM + wait.unwrap_or_default(),
+            spin: (5_000, 50_000),
+        }
+    }
+
+    /// When the last fault ends.
+    pub fn faults_end(&self) -> Duration {
+        let ends = self.faults.iter().map(|timed| timed.at + timed.fault.lasts());
+        ends.max().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "seed {}: {} nodes, {} partitions, idempotent {}, segments of {} bytes",
+            self.seed, self.nodes, self.partitions, self.idempotent, self.weather.segment_bytes
+        )?;
+        for (n, plan) in self.producers.iter().enumerate() {
+            writeln!(f, "producer {n}: {plan:?}")?;
+        }
+        for (n, plan) in self.consumers.iter().enumerate() {
+            writeln!(f, "consumer {n}: {plan:?}")?;
+        }
+        self.faults.iter().try_for_each(|timed| writeln!(f, "{timed}"))
+    }
+}
+
+fn producer(rng: &mut Rng) -> ProducerPlan {
+    let ms = Duration::from_millis;
+    let linger = ms(*pick(rng, &[0, 1, 5, 50]));
+    let request_timeout = ms(*pick(rng, &[500, 2_000, 30_000]));
+    let value_bytes_max = *pick(rng, &[8, 100, 1_000]);
+    let batch_bytes = *pick(rng, &[200, 1_000, 16_384]);
+    ProducerPlan {
+        records: rng.usize(1..=200),
+        over: ms(rng.u64(1..=20_000)),
+        value_bytes_max,
+        flush_every: *pick(rng, &[0, 0, 7, 50]),
+        linger,
+        batch_bytes,
+        buffer_bytes: *pick(rng, &[40_000, 1 << 20]),
+        request_timeout,
+        delivery_timeout: linger + request_timeout + ms(*pick(rng, &[0, 5_000, 90_000])),
+        max_block: ms(*pick(rng, &[100, 60_000])),
+        compressed: rng.u32(0..4) == 0,
+    }
+}
+
+fn consumer(rng: &mut Rng) -> ConsumerPlan {
+    ConsumerPlan {
+        max_poll_records: *pick(rng, &[1, 10, 500]),
+        partition_bytes: *pick(rng, &[1, 1_000, 1 << 20]),
+        rewinds: rng.u32(0..2),
+    }
+}
+
+fn weather(rng: &mut Rng) -> Weather {
+    let most = *pick(rng, &[500, 5_000, 100_000]);
+    Weather {
+        latency: (Duration::from_micros(50), Duration::from_micros(most)),
+        segment_bytes: *pick(rng, &[16, 1_400, 65_536]),
+    }
+}
+
+fn pick<'a, T>(rng: &mut Rng, of: &'a [T]) -> &'a T {
+    #[expect(clippy::indexing_slicing, reason = "drawn within the slice, which is not empty")]
+    &of[rng.usize(0..of.len())]
+}

@@ -1,0 +1,397 @@
+//! One world: clients, network and brokers, run to their end.
+
+mod strike;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use fastrand::Rng;
+use milena_broker::{Cluster, ConnectionId, Output, Settings, TopicSettings};
+use milena_records::{Decompressor, RecordSet};
+use milena_types::{ApiKey, Sequence, TopicPartition};
+use milena_wire::{FrameReader, Request, decode_request};
+
+use crate::checker::{self, Violation};
+use crate::clock::Clock;
+use crate::fault::Timed;
+use crate::history::{BatchSeen, History, Value};
+use crate::host::{ConsumerHost, Host, ProducerHost, User};
+use crate::network::{Event, LinkId, Network, Side};
+use crate::scenario::Scenario;
+
+pub use strike::Relief;
+
+/// The one topic of a world.
+pub const TOPIC: &str = "orders";
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The properties that it broke.
+    pub violations: Vec<Violation>,
+    /// All that happened.
+    pub history: History,
+    /// Equal for equal runs: every frame and its time are in it.
+    pub trace_hash: u64,
+    /// How long it took, in its own time.
+    pub lasted: Duration,
+}
+
+/// A world while it runs.
+pub struct World {
+    scenario: Scenario,
+    clock: Clock,
+    rng: Rng,
+    network: Network,
+    cluster: Cluster,
+    hosts: Vec<Host>,
+    /// Brokers' ends of links.
+    ends: BTreeMap<LinkId, End>,
+    connections: BTreeMap<ConnectionId, LinkId>,
+    faults: VecDeque<Timed>,
+    reliefs: Vec<(Duration, Relief)>,
+    history: History,
+    trace: DefaultHasher,
+    is_traced: bool,
+    second: Second,
+}
+
+struct End {
+    connection: ConnectionId,
+    received: BytesMut,
+    /// Produce requests that are not answered.
+    in_flight: usize,
+    /// Which of the unanswered requests are those.
+    unanswered: VecDeque<ApiKey>,
+}
+
+/// What happened in the second that runs.
+#[derive(Default)]
+struct Second {
+    number: u64,
+    requests: u64,
+}
+
+/// Runs the world of `scenario` and judges it.
+pub fn run(scenario: &Scenario, is_traced: bool) -> Outcome {
+    let mut world = World::new(scenario.clone(), is_traced);
+    world.run();
+    let violations = checker::check(&world.history, &scenario.promises());
+    Outcome {
+        violations,
+        trace_hash: world.trace.finish(),
+        lasted: world.clock.elapsed(),
+        history: world.history,
+    }
+}
+
+impl World {
+    fn new(scenario: Scenario, is_traced: bool) -> Self {
+        let clock = Clock::new();
+        // Apart from the draws that made the scenario, so that a shrunk one runs on the same chances.
+        let mut rng = Rng::with_seed(scenario.seed ^ 0x9e37_79b9_7f4a_7c15);
+        let mut settings = Settings::with_nodes(scenario.nodes.unsigned_abs() as usize);
+        settings.seed = rng.u64(..);
+        settings.topics.push(TopicSettings::new(TOPIC, scenario.partitions));
+        #[expect(clippy::expect_used, reason = "a drawn topic is a legal one")]
+        let cluster = Cluster::new(settings, clock.now()).expect("a drawn topic is a legal one");
+        let network = Network::new(rng.u64(..), scenario.weather.clone());
+        let mut hosts = Vec::new();
+        for plan in &scenario.producers {
+            let index = hosts.len();
+            let user = ProducerHost::new(
+                index,
+                plan,
+                scenario.idempotent,
+                scenario.partitions,
+                rng.fork(),
+            );
+            let user = User::Producer(Box::new(user));
+            hosts.push(Host::new(index, scenario.nodes, clock.now(), rng.fork(), user));
+        }
+        for plan in &scenario.consumers {
+            let index = hosts.len();
+            let user = ConsumerHost::new(index, plan, scenario.partitions, &clock, rng.fork());
+            let user = User::Consumer(Box::new(user));
+            hosts.push(Host::new(index, scenario.nodes, clock.now(), rng.fork(), user));
+        }
+        Self {
+            faults: scenario.faults.iter().cloned().collect(),
+            history: History { faults_ended: scenario.faults_end(), ..History::default() },
+            scenario,
+            clock,
+            rng,
+            network,
+            cluster,
+            hosts,
+            ends: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            reliefs: Vec::new(),
+            trace: DefaultHasher::new(),
+            is_traced,
+            second: Second::default(),
+        }
+    }
+
+    fn run(&mut self) {
+        let promises = self.scenario.promises();
+        let end = self.history.faults_ended.max(self.busy_until()) + promises.calm;
+        loop {
+            self.step();
+            if self.is_at_rest() {
+                self.history.rested = Some(self.clock.elapsed());
+                break;
+            }
+            match self.next_event() {
+                Some(at) if at <= end => self.clock.advance_to(at),
+                _ => break,
+            }
+        }
+        // Rest is due after the last fault or the last thing a user does, whichever is later.
+        self.history.faults_ended = self.history.faults_ended.max(self.busy_until());
+        self.read_logs();
+        self.say(|| self.hosts.iter().map(|host| format!("{}\n", host.user())).collect());
+    }
+
+    fn busy_until(&self) -> Duration {
+        self.scenario.producers.iter().map(|plan| plan.over).max().unwrap_or_default()
+    }
+
+    /// Everything that happens at this time.
+    fn step(&mut self) {
+        let now = self.clock.now();
+        self.begin_second();
+        self.strike_what_is_due();
+        if self.cluster.poll_timeout().is_some_and(|at| at <= now) {
+            self.cluster.handle_timeout(now);
+        }
+        for host in &mut self.hosts {
+            host.handle_timeout(&self.clock, &mut self.network);
+        }
+        loop {
+            for host in &mut self.hosts {
+                host.run(&self.clock, &mut self.network, &mut self.history);
+            }
+            self.deliver_replies();
+            let Some((link, side, event)) = self.network.poll(self.clock.elapsed()) else { break };
+            self.note_trace(link, side, &event);
+            match side {
+                Side::Client => {
+                    let client = self.network.ends(link).map(|(client, _)| client);
+                    let hosts = self.hosts.iter_mut().enumerate();
+                    // A link that is gone is known to whoever had it.
+                    for (n, host) in hosts {
+                        if client.is_none_or(|client| client == n) {
+                            host.handle_event(&self.clock, &mut self.network, link, event.clone());
+                        }
+                    }
+                }
+                Side::Broker => self.broker_hears(link, event),
+            }
+        }
+    }
+
+    fn broker_hears(&mut self, link: LinkId, event: Event) {
+        let now = self.clock.now();
+        match event {
+            Event::Opened => {
+                let Some((_, node)) = self.network.ends(link) else { return };
+                match self.cluster.open(now, node) {
+                    Ok(connection) => {
+                        self.connections.insert(connection, link);
+                        let received = BytesMut::new();
+                        let unanswered = VecDeque::new();
+                        let end = End { connection, received, in_flight: 0, unanswered };
+                        self.ends.insert(link, end);
+                    }
+                    Err(_) => self.network.reset(self.clock.elapsed(), link),
+                }
+            }
+            Event::Received(bytes) => {
+                let Some(end) = self.ends.get_mut(&link) else { return };
+                end.received.extend_from_slice(&bytes);
+                let mut frames = Vec::new();
+                let mut is_broken = false;
+                loop {
+                    match FrameReader::default().read(&mut end.received) {
+                        Ok(Some(frame)) => frames.push(frame),
+                        Ok(None) => break,
+                        Err(_) => {
+                            is_broken = true;
+                            break;
+                        }
+                    }
+                }
+                let connection = end.connection;
+                for frame in frames {
+                    self.note_request(link, &frame);
+                    self.cluster.handle(now, connection, frame);
+                }
+                if is_broken {
+                    self.forget(link);
+                    self.network.reset(self.clock.elapsed(), link);
+                }
+            }
+            Event::Closed => self.forget(link),
+            Event::Refused => {}
+        }
+    }
+
+    fn forget(&mut self, link: LinkId) {
+        if let Some(end) = self.ends.remove(&link) {
+            self.connections.remove(&end.connection);
+            self.cluster.close(self.clock.now(), end.connection);
+        }
+    }
+
+    fn deliver_replies(&mut self) {
+        while let Some(output) = self.cluster.poll_output(self.clock.now()) {
+            match output {
+                Output::Reply { connection, frame } => {
+                    let Some(link) = self.connections.get(&connection).copied() else { continue };
+                    if let Some(end) = self.ends.get_mut(&link)
+                        && end.unanswered.pop_front() == Some(ApiKey::PRODUCE)
+                    {
+                        end.in_flight -= 1;
+                    }
+                    self.network.send(self.clock.elapsed(), link, Side::Broker, frame.into_bytes());
+                }
+                Output::Close { connection } => {
+                    if let Some(link) = self.connections.remove(&connection) {
+                        self.ends.remove(&link);
+                        self.network.close(self.clock.elapsed(), link, Side::Broker);
+                    }
+                }
+                other => unreachable!("a new output: {other:?}"),
+            }
+        }
+    }
+
+    /// What the checker wants to know of a request as the broker read it.
+    fn note_request(&mut self, link: LinkId, frame: &Bytes) {
+        self.second.requests += 1;
+        let Some(end) = self.ends.get_mut(&link) else { return };
+        let Ok((header, request)) = decode_request(frame.clone()) else { return };
+        end.unanswered.push_back(header.api_key);
+        let Request::Produce(produce) = request else { return };
+        end.in_flight += 1;
+        self.history.in_flight_max = self.history.in_flight_max.max(end.in_flight);
+        for topic in produce.topic_data {
+            for partition in topic.partition_data {
+                let Some(records) = partition.records else { continue };
+                let to = TopicPartition::new(TOPIC, partition.index);
+                let seen = batches_seen(self.clock.elapsed(), link, &to, records.into_bytes());
+                self.history.batches.extend(seen);
+            }
+        }
+    }
+
+    fn read_logs(&mut self) {
+        for partition in 0..self.scenario.partitions {
+            let tp = TopicPartition::new(TOPIC, partition);
+            let records = self.cluster.records(&tp).into_iter();
+            let log = records
+                .map(|record| (record.offset, value(record.value.as_deref().unwrap_or_default())))
+                .collect();
+            self.history.logs.insert(tp, log);
+        }
+    }
+
+    fn is_at_rest(&self) -> bool {
+        let producers_done = self.hosts.iter().all(|host| match host.user() {
+            User::Producer(producer) => producer.is_done(),
+            User::Consumer(_) => true,
+        });
+        producers_done
+            && self.faults.is_empty()
+            && self.reliefs.is_empty()
+            && self.hosts.iter().all(|host| match host.user() {
+                User::Producer(_) => true,
+                User::Consumer(consumer) => consumer.has_read_all(&self.cluster),
+            })
+    }
+
+    fn next_event(&self) -> Option<Duration> {
+        let hosts = self.hosts.iter().filter_map(|host| {
+            let machine = host.poll_timeout().map(|at| self.clock.since_start(at));
+            let user = match host.user() {
+                User::Producer(producer) => producer.next_move(),
+                User::Consumer(consumer) => consumer.next_move(),
+            };
+            [machine, user].into_iter().flatten().min()
+        });
+        let next = hosts
+            .chain(self.network.poll_timeout())
+            .chain(self.cluster.poll_timeout().map(|at| self.clock.since_start(at)))
+            .chain(self.faults.front().map(|timed| timed.at))
+            .chain(self.reliefs.iter().map(|(at, _)| *at))
+            .min()?;
+        // What is due already and did not happen would stop the clock: a machine that asks to be called at once, for
+        // ever, is a spin, and the checker is to see it as such.
+        Some(if next <= self.clock.elapsed() { self.clock.elapsed() + SPIN_STEP } else { next })
+    }
+
+    fn begin_second(&mut self) {
+        let number = self.clock.elapsed().as_secs();
+        if number != self.second.number {
+            let wakeups = self.hosts.iter().map(|host| host.wakeups).max().unwrap_or_default();
+            let history = &mut self.history;
+            history.requests_per_second_max =
+                history.requests_per_second_max.max(self.second.requests);
+            history.wakeups_per_second_max = history.wakeups_per_second_max.max(wakeups);
+            self.hosts.iter_mut().for_each(|host| host.wakeups = 0);
+            self.second = Second { number, requests: 0 };
+        }
+    }
+
+    fn note_trace(&mut self, link: LinkId, side: Side, event: &Event) {
+        let at = self.clock.elapsed();
+        match event {
+            Event::Received(bytes) => (at, link.0, side as u8, &bytes[..]).hash(&mut self.trace),
+            Event::Opened => (at, link.0, side as u8, 1).hash(&mut self.trace),
+            Event::Refused => (at, link.0, side as u8, 2).hash(&mut self.trace),
+            Event::Closed => (at, link.0, side as u8, 3).hash(&mut self.trace),
+        }
+        if self.is_traced {
+            let what = match event {
+                Event::Received(bytes) => format!("{} bytes", bytes.len()),
+                Event::Opened | Event::Refused | Event::Closed => format!("{event:?}"),
+            };
+            let ends = self.network.ends(link);
+            println!("{:>12.6}s link {} {side:?} of {ends:?}: {what}", at.as_secs_f64(), link.0);
+        }
+    }
+
+    fn say(&self, what: impl FnOnce() -> String) {
+        if self.is_traced {
+            println!("{:>12.6}s {}", self.clock.elapsed().as_secs_f64(), what());
+        }
+    }
+}
+
+fn batches_seen(at: Duration, link: LinkId, to: &TopicPartition, records: Bytes) -> Vec<BatchSeen> {
+    let mut decompressor = Decompressor::default();
+    let mut seen = Vec::new();
+    for batch in RecordSet::new(records).flatten() {
+        let Some(header) = batch.header().cloned() else { continue };
+        let Ok(decoded) = batch.decode(&mut decompressor) else { continue };
+        let values = decoded.iter().flatten();
+        let values = values.map(|record| value(record.value().unwrap_or_default())).collect();
+        let identity = header.producer().map(|stamp| {
+            let sequence = stamp.base_sequence.map_or(-1, Sequence::get);
+            (stamp.producer_id.get(), stamp.producer_epoch.get(), sequence)
+        });
+        let records = header.record_count();
+        seen.push(BatchSeen { at, connection: link.0, to: to.clone(), identity, records, values });
+    }
+    seen
+}
+
+fn value(bytes: &[u8]) -> Value {
+    Value(bytes.first_chunk().map_or(u64::MAX, |bytes| u64::from_be_bytes(*bytes)))
+}
+
+/// How far the clock is moved where something is due and does not happen.
+const SPIN_STEP: Duration = Duration::from_micros(10);
