@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::fault::{self, Targets, Timed};
+use crate::fault::{self, Fault, Targets, Timed};
 use crate::history::Promises;
 use crate::network::Weather;
 
@@ -101,6 +101,10 @@ impl Scenario {
         Promises {
             idempotent: self.idempotent,
             acknowledged: true,
+            bytes_arrive_whole: !self
+                .faults
+                .iter()
+                .any(|timed| matches!(timed.fault, Fault::Flip { .. })),
             buffer_memory: buffer as u64,
             in_flight: 5,
             // What was sent just before the end of the faults may still take its time to be given up.

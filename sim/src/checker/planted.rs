@@ -128,6 +128,20 @@ fn p23_a_sequence_that_changes_its_content() {
     });
 }
 
+/// Only what was certainly refused gives its sequence back.
+#[test]
+fn p23_a_refused_batch_may_give_its_sequence_back() {
+    let mut history = clean();
+    let mut refused = history.batches[0].clone();
+    refused.values = vec![Value(3)];
+    history.batches.insert(0, refused);
+    let mut send = history.sends[0].clone();
+    send.value = Value(3);
+    send.returned = vec![(ms(10), Outcome::NotDone)];
+    history.sends.push(send);
+    assert_eq!(check(&history, &promises()), []);
+}
+
 #[test]
 fn p23_a_gap_in_the_sequences() {
     rejects(Property::P23, |h| h.batches[1].identity = Some((7, 0, 5)));
@@ -184,6 +198,7 @@ fn clean() -> History {
         }],
         batches: vec![batch(1), batch(2)],
         logs: [(tp(), vec![(offset(0), Value(1)), (offset(1), Value(2))])].into(),
+        surfaced: Vec::new(),
         in_flight_max: 1,
         requests_per_second_max: 10,
         wakeups_per_second_max: 10,
@@ -197,6 +212,7 @@ fn promises() -> Promises {
     Promises {
         idempotent: true,
         acknowledged: true,
+        bytes_arrive_whole: true,
         buffer_memory: 1 << 20,
         in_flight: 5,
         calm: Duration::from_secs(60),

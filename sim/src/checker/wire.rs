@@ -7,10 +7,10 @@ use milena_types::{Sequence, TopicPartition};
 use super::{Property, Verdict, broken};
 use crate::history::{History, Outcome, Promises, Value};
 
-/// A sequence names one content for ever, starts at zero, and is followed without a gap; the window is kept.
+/// A sequence names one content, starts at zero, and is followed without a gap; the window is kept.
 ///
-/// A batch that was given up before a broker read it leaves a gap: then one of its records has another outcome than
-/// "done".
+/// A batch that was certainly refused gives its sequence back. One that was given up before a broker read it leaves
+/// a gap: then one of its records has another outcome than "done".
 pub(super) fn what_brokers_see_is_legal(history: &History, promises: &Promises) -> Verdict {
     if history.in_flight_max > promises.in_flight {
         return broken(
@@ -18,6 +18,12 @@ pub(super) fn what_brokers_see_is_legal(history: &History, promises: &Promises) 
             format!("{} produce requests unanswered on one connection", history.in_flight_max),
         );
     }
+    let refused: BTreeSet<Value> = history
+        .sends
+        .iter()
+        .filter(|send| send.returned.iter().all(|(_, outcome)| *outcome == Outcome::NotDone))
+        .map(|send| send.value)
+        .collect();
     let mut sent: BTreeMap<(i64, i16, &TopicPartition), BTreeMap<i32, &[Value]>> = BTreeMap::new();
     for batch in &history.batches {
         if usize::try_from(batch.records) != Ok(batch.values.len()) {
@@ -34,7 +40,8 @@ pub(super) fn what_brokers_see_is_legal(history: &History, promises: &Promises) 
         };
         let known = sent.entry((id, epoch, &batch.to)).or_default();
         let before = known.insert(sequence, &batch.values);
-        if before.is_some_and(|before| before != batch.values) {
+        let is_refused = |values: &[Value]| values.iter().all(|value| refused.contains(value));
+        if before.is_some_and(|before| before != batch.values && !is_refused(before)) {
             return broken(
                 Property::P23,
                 format!("sequence {sequence} of {id}/{epoch} to {} changed its content", batch.to),

@@ -163,7 +163,6 @@ impl ProducerHost {
                 Output::LeaderHint(hint) => wishes.push(Wish::Hint(hint)),
                 Output::Flushed(id) => self.flushed(clock, history, id),
                 Output::Closed => self.closed(clock, history),
-                other => unreachable!("a new output: {other:?}"),
             }
         }
         self.settle(clock, history);
@@ -201,7 +200,8 @@ impl ProducerHost {
             }
         }
         while self.blocked.is_none()
-            && let Some((_, draft)) = self.script.pop_front_if(|(at, _)| *at <= clock.elapsed())
+            && self.script.front().is_some_and(|(at, _)| *at <= clock.elapsed())
+            && let Some((_, draft)) = self.script.pop_front()
         {
             self.send(clock, history, clock.elapsed(), draft);
             self.sent += 1;
@@ -243,7 +243,6 @@ impl ProducerHost {
                 self.blocked = Some(Blocked { since, draft, on });
             }
             Err(Refused::Failed(error)) => self.refused(clock, history, since, &draft, &error),
-            Err(other) => unreachable!("a new refusal: {other:?}"),
         }
     }
 

@@ -35,7 +35,9 @@ impl World {
     /// Begins the faults and ends those whose time is over.
     pub(super) fn strike_what_is_due(&mut self) {
         let now = self.clock.elapsed();
-        while let Some(timed) = self.faults.pop_front_if(|timed| timed.at <= now) {
+        while self.faults.front().is_some_and(|timed| timed.at <= now)
+            && let Some(timed) = self.faults.pop_front()
+        {
             self.say(|| format!("fault {:?}", timed.fault));
             self.strike(timed.fault);
         }
