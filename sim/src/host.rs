@@ -35,7 +35,7 @@ pub(crate) struct Host {
     current: BTreeMap<(Destination, Lane), u64>,
     links: BTreeMap<LinkId, u64>,
     user: User,
-    /// Rounds of the loop, since the last full second.
+    /// Times that a timer of its machines went off, since the last full second.
     pub(crate) wakeups: u64,
 }
 
@@ -112,6 +112,7 @@ impl Host {
 
     pub(crate) fn handle_timeout(&mut self, clock: &Clock, network: &mut Network) {
         let now = clock.now();
+        self.wakeups += u64::from(self.poll_timeout().is_some_and(|at| at <= now));
         if self.metadata.poll_timeout().is_some_and(|at| at <= now) {
             self.metadata.handle_timeout(now);
         }
@@ -139,7 +140,6 @@ impl Host {
     pub(crate) fn run(&mut self, clock: &Clock, network: &mut Network, history: &mut History) {
         let now = clock.now();
         loop {
-            self.wakeups += 1;
             let mut wishes = Vec::new();
             match &mut self.user {
                 User::Producer(producer) => producer.run(clock, history, &mut wishes),

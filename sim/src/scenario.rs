@@ -71,6 +71,9 @@ pub struct ConsumerPlan {
 /// How long after the last fault a world may take to come to rest.
 const CALM: Duration = Duration::from_secs(60);
 
+/// The longest that a client keeps silent because a broker, or a flipped bit, asked for it.
+const THROTTLE_MAX: Duration = Duration::from_secs(600);
+
 impl Scenario {
     /// The world of a seed.
     pub fn draw(seed: u64) -> Self {
@@ -98,18 +101,18 @@ impl Scenario {
     pub fn promises(&self) -> Promises {
         let buffer = self.producers.iter().map(|plan| plan.buffer_bytes).max().unwrap_or_default();
         let wait = self.producers.iter().map(|plan| plan.delivery_timeout + plan.max_block).max();
+        let flips = self.faults.iter().any(|timed| matches!(timed.fault, Fault::Flip { .. }));
         Promises {
             idempotent: self.idempotent,
             acknowledged: true,
-            bytes_arrive_whole: !self
-                .faults
-                .iter()
-                .any(|timed| matches!(timed.fault, Fault::Flip { .. })),
+            bytes_arrive_whole: !flips,
             buffer_memory: buffer as u64,
             in_flight: 5,
             // What was sent just before the end of the faults may still take its time to be given up.
-            calm: CALM + wait.unwrap_or_default(),
-            spin: (5_000, 50_000),
+            calm: CALM
+                + wait.unwrap_or_default()
+                + if flips { THROTTLE_MAX } else { Duration::ZERO },
+            spin: (5_000, 2_000),
         }
     }
 
