@@ -154,8 +154,9 @@ pub struct Promises {
     pub idempotent: bool,
     /// Whether the producers wait for acknowledgements at all (acks=0 promises nothing of the log).
     pub acknowledged: bool,
-    /// Whether what arrives is what was sent. Where bits flip on the way, an answer may say anything, and only
-    /// records have a checksum: then the logs are not judged, but that nothing hangs, spins or grows.
+    /// Whether what arrives is what was sent. Where bits flip on the way, an answer may say anything (another leader
+    /// epoch, another version range), and only records have a checksum: then it is judged that every call ends, and
+    /// that nothing spins or grows.
     pub bytes_arrive_whole: bool,
     /// The most bytes that an accumulator may hold.
     pub buffer_memory: u64,

@@ -71,9 +71,6 @@ pub struct ConsumerPlan {
 /// How long after the last fault a world may take to come to rest.
 const CALM: Duration = Duration::from_secs(60);
 
-/// The longest that a client keeps silent because a broker, or a flipped bit, asked for it.
-const THROTTLE_MAX: Duration = Duration::from_secs(600);
-
 impl Scenario {
     /// The world of a seed.
     pub fn draw(seed: u64) -> Self {
@@ -109,9 +106,7 @@ impl Scenario {
             buffer_memory: buffer as u64,
             in_flight: 5,
             // What was sent just before the end of the faults may still take its time to be given up.
-            calm: CALM
-                + wait.unwrap_or_default()
-                + if flips { THROTTLE_MAX } else { Duration::ZERO },
+            calm: CALM + wait.unwrap_or_default(),
             spin: (5_000, 2_000),
         }
     }

@@ -42,18 +42,26 @@ fn smaller(scenario: &Scenario) -> Vec<Scenario> {
     let faults = scenario.faults.len();
     if faults > 2 {
         with(&|one| one.faults.truncate(faults / 2));
-        with(&|one| drop(one.faults.drain(..faults / 2)));
+        with(&|one| {
+            one.faults.drain(..faults / 2);
+        });
     }
     for n in 0..faults {
-        with(&|one| drop(one.faults.remove(n)));
+        with(&|one| {
+            one.faults.remove(n);
+        });
     }
     for n in 0..scenario.consumers.len() {
-        with(&|one| drop(one.consumers.remove(n)));
+        with(&|one| {
+            one.consumers.remove(n);
+        });
     }
     // The last producer stays: without records there is no world.
     for n in 0..scenario.producers.len() {
         if scenario.producers.len() > 1 {
-            with(&|one| drop(one.producers.remove(n)));
+            with(&|one| {
+                one.producers.remove(n);
+            });
         }
         let records = scenario.producers.get(n).map_or(0, |plan| plan.records);
         if records > 1 {

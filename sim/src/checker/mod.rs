@@ -72,7 +72,7 @@ impl fmt::Display for Property {
 
 /// Judges a finished world; the first violation of each property that is broken.
 pub fn check(history: &History, promises: &Promises) -> Vec<Violation> {
-    let of_content: [fn(&History, &Promises) -> Verdict; 8] = [
+    let of_outcome: [fn(&History, &Promises) -> Verdict; 9] = [
         log::acknowledged_is_stored,
         log::nothing_is_stored_twice,
         log::not_done_is_not_stored,
@@ -81,18 +81,18 @@ pub fn check(history: &History, promises: &Promises) -> Vec<Violation> {
         reads::an_offset_holds_one_value,
         reads::no_skip_and_no_step_back,
         reads::acknowledged_is_read,
+        calls::the_world_comes_to_rest,
     ];
-    let of_conduct: [fn(&History, &Promises) -> Verdict; 7] = [
+    let of_conduct: [fn(&History, &Promises) -> Verdict; 6] = [
         calls::flush_is_complete,
         calls::each_delivery_resolves_once,
         calls::calls_end_by_their_deadline,
-        calls::the_world_comes_to_rest,
         calls::nothing_spins,
         calls::memory_is_bounded,
         wire::what_brokers_see_is_legal,
     ];
-    let of_content = of_content.into_iter().filter(|_| promises.bytes_arrive_whole);
-    let properties = of_content.chain(of_conduct);
+    let of_outcome = of_outcome.into_iter().filter(|_| promises.bytes_arrive_whole);
+    let properties = of_outcome.chain(of_conduct);
     properties.filter_map(|property| property(history, promises).err()).collect()
 }
 
