@@ -1,4 +1,4 @@
-//! What each codec costs, and how much of it is ours: each is beside the block crate underneath.
+//! What each codec costs; `ratios` holds it against the block crate underneath.
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
@@ -15,14 +15,6 @@ use milena_records::{BufferPool, Compression, CompressionType, Compressor, Decom
 use payload::{Payload, section};
 
 fn main() {
-    for (payload, bytes) in CASES {
-        let input = section(payload, bytes);
-        let ratios = LEVELS.map(|level| {
-            let ratio = input.len() as f64 / compressed(level, &input).len() as f64;
-            format!("{}{} {ratio:.3}", level.0, level.1)
-        });
-        println!("{payload:?} {bytes}: {}", ratios.join(", "));
-    }
     divan::main();
 }
 
@@ -76,65 +68,6 @@ fn decompress<const CASE: usize>(bencher: Bencher<'_, '_>, level: Level) {
         output.clear();
         decompressor.decompress(level.0, black_box(&packed), &mut output).expect("ours");
         output.len()
-    });
-}
-
-/// lz4_flex's block compressor by itself, 64 KiB a block.
-#[divan::bench(consts = [0, 1, 2, 3, 4, 5], max_time = 0.2)]
-fn compress_lz4_block_crate<const CASE: usize>(bencher: Bencher<'_, '_>) {
-    let input = section(CASES[CASE].0, CASES[CASE].1);
-    let mut table = lz4_flex::block::CompressTable::large();
-    let mut output = vec![0; lz4_flex::block::get_maximum_output_size(64 << 10)];
-    bencher.counter(BytesCount::new(input.len())).bench_local(|| {
-        let mut total = 0;
-        for block in black_box(&input).chunks(64 << 10) {
-            let compress = lz4_flex::block::compress_into_with_table;
-            total += compress(block, &mut output, &mut table).expect("room");
-        }
-        total
-    });
-}
-
-/// snap's raw compressor by itself, 32 KiB a block.
-#[divan::bench(consts = [0, 1, 2, 3, 4, 5], max_time = 0.2)]
-fn compress_snappy_block_crate<const CASE: usize>(bencher: Bencher<'_, '_>) {
-    let input = section(CASES[CASE].0, CASES[CASE].1);
-    let mut encoder = snap::raw::Encoder::new();
-    let mut output = vec![0; snap::raw::max_compress_len(32 << 10)];
-    bencher.counter(BytesCount::new(input.len())).bench_local(|| {
-        let mut total = 0;
-        for block in black_box(&input).chunks(32 << 10) {
-            total += encoder.compress(block, &mut output).expect("room");
-        }
-        total
-    });
-}
-
-/// rust-zstd's compressor by itself, level 3.
-#[divan::bench(consts = [0, 1, 2, 3, 4, 5], max_time = 0.2)]
-fn compress_zstd3_crate<const CASE: usize>(bencher: Bencher<'_, '_>) {
-    let input = section(CASES[CASE].0, CASES[CASE].1);
-    let options = rust_zstd::CompressOptions { level: 3, ..Default::default() };
-    let mut encoder = rust_zstd::Compressor::new(options);
-    let mut output = Vec::with_capacity(2 << 20);
-    bencher.counter(BytesCount::new(input.len())).bench_local(|| {
-        output.clear();
-        encoder.compress(black_box(&input), &mut output);
-        output.len()
-    });
-}
-
-/// zlib-rs's compressor by itself, level 6, no checksum.
-#[divan::bench(consts = [0, 1, 2, 3, 4, 5], max_time = 0.2)]
-fn compress_gzip6_crate<const CASE: usize>(bencher: Bencher<'_, '_>) {
-    let input = section(CASES[CASE].0, CASES[CASE].1);
-    let mut encoder = zlib_rs::Deflate::new(6, false, 15);
-    let mut output = vec![0; 2 << 20];
-    bencher.counter(BytesCount::new(input.len())).bench_local(|| {
-        encoder.reset();
-        let flush = zlib_rs::DeflateFlush::Finish;
-        encoder.compress(black_box(&input), &mut output, flush).expect("room");
-        encoder.total_out()
     });
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use milena_records::batch::control;
 use milena_records::{
-    Batch, BatchBuilder, Buffer, Compression, Compressor, Decompressor, RecordSet,
+    Batch, BatchBuilder, Buffer, Compression, CompressionType, Compressor, Decompressor, RecordSet,
 };
 use milena_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 
@@ -58,6 +58,40 @@ fn one_set_holds_three_formats() {
     let magics: Vec<_> =
         RecordSet::new(read("mixed.bin")).map(|batch| batch.unwrap().magic()).collect();
     assert_eq!(magics, [0, 0, 0, 0, 1, 2]);
+}
+
+/// Java compresses by liblz4, libzstd and zlib; what takes much more room than theirs at the same level is not that level.
+#[test]
+fn a_level_compresses_about_as_well_as_java_s() {
+    use CompressionType::{Gzip, Lz4, Snappy, Zstd};
+    let levels = [
+        ("gzip-1", Gzip, -1),
+        ("gzip1", Gzip, 1),
+        ("gzip6", Gzip, 6),
+        ("gzip9", Gzip, 9),
+        ("lz4_1", Lz4, 1),
+        ("lz4_5", Lz4, 5),
+        ("lz4_9", Lz4, 9),
+        ("lz4_12", Lz4, 12),
+        ("lz4_17", Lz4, 17),
+        ("snappy", Snappy, 0),
+        ("zstd-5", Zstd, -5),
+        ("zstd1", Zstd, 1),
+        ("zstd3", Zstd, 3),
+        ("zstd9", Zstd, 9),
+        ("zstd22", Zstd, 22),
+    ];
+    let plain = Batch::parse(read("v2-none-16384.bin")).unwrap().parts().body;
+    let mut compressor = Compressor::new();
+    for (name, kind, level) in levels {
+        let theirs = read(&format!("v2-{name}-16384.bin")).len() - 61;
+        let compression = Compression::new(kind);
+        let compression = compression.with_level(level).unwrap_or(compression);
+        let mut ours = Vec::new();
+        compressor.compress(compression, &plain, &mut ours).unwrap();
+        println!("{name:>7}: {} bytes, Java's {theirs}", ours.len());
+        assert!(ours.len() * 100 <= theirs * 104, "{name}: {} for {theirs}", ours.len());
+    }
 }
 
 pub(crate) fn read(file: &str) -> Bytes {
