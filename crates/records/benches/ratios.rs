@@ -175,11 +175,13 @@ fn rates<const N: usize>(cases: &mut [Case<'_>; N], inputs: Inputs<'_>) -> [f64;
     times.map(|times| bytes as f64 * 1e3 / times.into_iter().min().unwrap_or(1) as f64)
 }
 
-const ROUNDS: usize = 16;
-const ROUND_NANOS: u64 = 10_000_000;
+const ROUNDS: usize = 11;
+const ROUND_NANOS: u64 = 20_000_000;
 
 /// What the scheduler gave this thread.
 fn cpu_nanos() -> u64 {
+    // Else it would be what it was at the last tick.
+    std::thread::yield_now();
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
     text.split_whitespace().next().and_then(|nanos| nanos.parse().ok()).expect("a number")
 }

@@ -8,11 +8,13 @@ use super::output::Output;
 /// Compresses; keeps its hash table.
 pub(super) struct Encoder {
     context: RawEncoder,
+    /// Where a block is compressed to: clearing room for the worst case in the output would cost more than the copy.
+    block: Vec<u8>,
 }
 
 impl Default for Encoder {
     fn default() -> Self {
-        Self { context: RawEncoder::new() }
+        Self { context: RawEncoder::new(), block: Vec::new() }
     }
 }
 
@@ -23,18 +25,14 @@ impl Encoder {
         input: &[u8],
         output: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
+        self.block.resize(max_compress_len(BLOCK_BYTES), 0);
         output.extend_from_slice(&MAGIC);
         output.extend_from_slice(&VERSIONS);
         for block in input.chunks(BLOCK_BYTES) {
-            let start = output.len();
-            output.resize(start + LENGTH_BYTES + max_compress_len(block.len()), 0);
-            let (length, place) = output
-                .get_mut(start..)
-                .and_then(|place| place.split_first_chunk_mut())
-                .ok_or(Refusal::Failed)?;
-            let written = self.context.compress(block, place).map_err(|_| Refusal::Failed)?;
-            *length = (written as u32).to_be_bytes();
-            output.truncate(start + LENGTH_BYTES + written);
+            let written = self.context.compress(block, &mut self.block);
+            let written = written.map_err(|_| Refusal::Failed)?;
+            output.extend_from_slice(&(written as u32).to_be_bytes());
+            output.extend_from_slice(self.block.get(..written).unwrap_or_default());
         }
         Ok(())
     }
@@ -93,8 +91,6 @@ const VERSIONS: [u8; 8] = [0, 0, 0, 1, 0, 0, 0, 1];
 
 /// What Java's client gathers before it compresses.
 const BLOCK_BYTES: usize = 32 << 10;
-
-const LENGTH_BYTES: usize = 4;
 
 /// The best that snappy can do is a copy of 64 bytes in an element of 3.
 const RATIO_MAX: usize = 22;

@@ -20,6 +20,8 @@ use super::output::Output;
 pub(super) struct Encoder {
     fast: Option<CompressTable>,
     high: MatchFinder,
+    /// Where a block is compressed to: clearing room for the worst case in the output would cost more than the copy.
+    block: Vec<u8>,
 }
 
 impl Encoder {
@@ -30,27 +32,25 @@ impl Encoder {
         input: &[u8],
         output: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
+        self.block.resize(get_maximum_output_size(BLOCK_BYTES), 0);
         output.extend_from_slice(&HEADER);
         for block in input.chunks(BLOCK_BYTES) {
-            let start = output.len();
-            output.resize(start + LENGTH_BYTES + get_maximum_output_size(block.len()), 0);
-            let (length, place) = output
-                .get_mut(start..)
-                .and_then(|place| place.split_first_chunk_mut())
-                .ok_or(Refusal::Failed)?;
             let written = if level == DEFAULT_LEVEL {
                 let table = self.fast.get_or_insert_with(CompressTable::large);
-                compress_into_with_table(block, place, table).map_err(|_| Refusal::Failed)?
+                compress_into_with_table(block, &mut self.block, table)
+                    .map_err(|_| Refusal::Failed)?
             } else {
-                self.high.compress(level, block, place)
+                self.high.compress(level, block, &mut self.block)
             };
-            if written < block.len() {
-                *length = (written as u32).to_le_bytes();
-                output.truncate(start + LENGTH_BYTES + written);
-            } else {
-                *length = (block.len() as u32 | STORED).to_le_bytes();
-                output.truncate(start + LENGTH_BYTES);
-                output.extend_from_slice(block);
+            match self.block.get(..written) {
+                Some(compressed) if written < block.len() => {
+                    output.extend_from_slice(&(written as u32).to_le_bytes());
+                    output.extend_from_slice(compressed);
+                }
+                _ => {
+                    output.extend_from_slice(&(block.len() as u32 | STORED).to_le_bytes());
+                    output.extend_from_slice(block);
+                }
             }
         }
         output.extend_from_slice(&END);
@@ -189,8 +189,6 @@ const DEFAULT_LEVEL: i32 = 9;
 
 /// Java's and ours; also how far back a match may reach.
 const BLOCK_BYTES: usize = 64 << 10;
-
-const LENGTH_BYTES: usize = 4;
 
 /// Marks a block's length: the block is not compressed.
 const STORED: u32 = 1 << 31;
