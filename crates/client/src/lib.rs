@@ -1,21 +1,88 @@
-//! Apache Kafka client in pure Rust.
+//! Apache Kafka client in pure Rust: producer, consumer and a first admin client over tokio.
+//!
+//! Nothing in the dependency graph builds or links C. A [`Kafka`] handle holds the connections and the metadata of a
+//! cluster; producers, consumers and admin clients are made from it.
+//!
+//! # Sending
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> milena::Result<()> {
+//! # let broker = milena_broker::Broker::builder().topic("orders", 3).start().await.expect("a broker");
+//! # let servers = broker.bootstrap_servers();
+//! use milena::Record;
+//! use std::time::Duration;
+//!
+//! let kafka = milena::connect(&servers).await?;
+//! let producer = kafka.producer().build().await?;
+//! let stored = producer.send(Record::to("orders").key("o-1").value("hi")).await?;
+//! println!("stored in {} at {:?}", stored.topic_partition(), stored.offset());
+//! producer.close(Duration::from_secs(10)).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # Reading
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> milena::Result<()> {
+//! # let broker = milena_broker::Broker::builder().topic("orders", 3).start().await.expect("a broker");
+//! # let servers = broker.bootstrap_servers();
+//! use milena::config::OffsetReset;
+//! use std::time::Duration;
+//!
+//! let kafka = milena::connect(&servers).await?;
+//! # let producer = kafka.producer().build().await?;
+//! # producer.send(milena::Record::to("orders").key("o-1").value("hi")).await?;
+//! let consumer = kafka.consumer("my-group").auto_offset_reset(OffsetReset::Earliest);
+//! let mut consumer = consumer.subscribe(["orders"]).build().await?;
+//! while let Some(message) = consumer.try_next().await? {
+//!     println!("{} => {:?}", message.offset(), message.value());
+//!     # break;
+//! }
+//! consumer.close(Duration::from_secs(10)).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # Cancellation
+//! Every future says what dropping it leaves behind. In short: before a record is admitted nothing is sent, afterwards
+//! it is not taken back; a dropped `poll` loses no record; commits, closes and the like go on without their caller. No
+//! task outlives `close`, and no `drop` blocks.
+//!
+//! The public interface is: [`connect`], [`Kafka`], [`KafkaBuilder`]; [`Producer`], [`ProducerBuilder`], [`Record`],
+//! [`Send`], [`Delivery`], [`RecordMetadata`]; [`Consumer`], [`ConsumerBuilder`], [`ConsumerHandle`], [`Batch`],
+//! [`Message`], [`MessageRef`], [`RebalanceListener`]; [`Admin`] with its descriptions; [`Error`] and [`ErrorKind`]; the
+//! module [`config`]; and the vocabulary of `milena-types`.
 #![forbid(unsafe_code)]
-#![allow(dead_code, reason = "the drivers that read the configuration follow")]
 
+mod admin;
 mod client;
+mod clock;
 pub mod config;
 mod consumer;
 mod driver;
-mod kafka;
 mod net;
 mod producer;
 
+pub use milena_engine::metadata::PartitionMetadata;
 pub use milena_engine::{Error, ErrorKind, Fate, Operation};
+pub use milena_records::{Header, Headers};
+pub use milena_types::{
+    ErrorCode, LeaderEpoch, NodeId, Offset, Timestamp, Topic, TopicPartition, Uuid,
+};
 
-pub use client::KafkaBuilder;
-pub use consumer::ConsumerBuilder;
-pub use kafka::Kafka;
-pub use producer::ProducerBuilder;
+pub use admin::{
+    Admin, CreateTopic, GroupDescription, GroupListing, GroupMember, GroupOffset, TopicDescription,
+    TopicListing,
+};
+pub use client::{Kafka, KafkaBuilder, connect};
+pub use consumer::{
+    Batch, Consumer, ConsumerBuilder, ConsumerHandle, Message, MessageRef, Messages,
+    RebalanceListener,
+};
+pub use milena_engine::consumer::{CommittedOffset, MemberState};
+pub use producer::{
+    Delivery, Enqueue, Payload, Producer, ProducerBuilder, Record, RecordMetadata, Send, Sending,
+    TopicName, TryEnqueueError,
+};
 
 /// What every call of the client returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -2,16 +2,23 @@
 
 use std::time::Duration;
 
-use super::value::{Limit, SocketBuffer, Strings, choice};
+use super::value::{Limit, SocketBuffer, Strings, words};
 use super::{ConfigError, Key, key::keys};
 use crate::client::KafkaBuilder;
 
-choice! {
-    /// What to do when no known broker can be reached (KIP-899).
-    pub enum RecoveryStrategy: "one of rebootstrap, none" {
-        /// Start again from `bootstrap.servers`.
+/// What to do when no known broker can be reached (KIP-899).
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum RecoveryStrategy {
+    /// Start again from `bootstrap.servers`.
+    Rebootstrap,
+    /// Keep asking the brokers known last.
+    None,
+}
+
+words! {
+    RecoveryStrategy: "one of rebootstrap, none" {
         Rebootstrap = "rebootstrap",
-        /// Keep asking the brokers known last.
         None = "none",
     }
 }

@@ -2,30 +2,15 @@
 
 use std::time::Duration;
 
-use super::value::{Strings, Text, Value, choice};
+use milena_engine::consumer::{IsolationLevel, OffsetReset};
+
+use super::value::{Strings, Text, Value, words};
 use super::{ConfigError, Key, key::keys};
 use crate::consumer::ConsumerBuilder;
 
-/// Where to start in a partition without a committed offset, or whose offset is gone.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum OffsetReset {
-    /// At the first record that is still there.
-    Earliest,
-    /// After the last record.
-    Latest,
-    /// At the first record that is at most this old (KIP-1106).
-    ByDuration(Duration),
-    /// Nowhere: the next `poll` fails with `NoOffset`.
-    None,
-}
-
-choice! {
-    /// Whether records of open and aborted transactions are handed out.
-    pub enum IsolationLevel: "one of read_uncommitted, read_committed" {
-        /// They are.
+words! {
+    IsolationLevel: "one of read_uncommitted, read_committed" {
         ReadUncommitted = "read_uncommitted",
-        /// They are not; reading stops at the first open transaction.
         ReadCommitted = "read_committed",
     }
 }
@@ -184,7 +169,7 @@ impl Value for OffsetReset {
             Self::Earliest => "earliest".to_owned(),
             Self::Latest => "latest".to_owned(),
             Self::ByDuration(age) => format!("by_duration:PT{}S", age.as_secs_f64()),
-            Self::None => "none".to_owned(),
+            _ => "none".to_owned(),
         }
     }
 }

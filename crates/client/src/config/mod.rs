@@ -20,10 +20,13 @@ mod security;
 mod value;
 
 pub use common::{CommonConfig, RecoveryStrategy};
-pub use consumer::{ConsumerConfig, IsolationLevel, OffsetReset};
+pub use consumer::ConsumerConfig;
 pub use key::{Key, Support};
 pub use lookup::keys;
-pub use producer::{Acks, Compression, ProducerConfig};
+pub use milena_engine::consumer::{IsolationLevel, OffsetReset};
+pub use milena_engine::producer::Acks;
+pub use milena_records::CompressionType;
+pub use producer::ProducerConfig;
 
 pub(crate) use error::{ConfigError, Scope};
 pub(crate) use lookup::{Effect, Settings};

@@ -2,34 +2,27 @@
 
 use std::time::Duration;
 
-use super::value::choice;
+use milena_engine::producer::Acks;
+use milena_records::CompressionType;
+
+use super::value::words;
 use super::{CommonConfig, ConfigError, Key, key::keys};
 use crate::producer::ProducerBuilder;
 
-choice! {
-    /// Who must have stored a record before it counts as acknowledged.
-    pub enum Acks: "one of all, -1, 1, 0" {
-        /// Every in-sync replica.
+words! {
+    Acks: "one of all, -1, 1, 0" {
         All = "all" | "-1",
-        /// The leader alone: what it acknowledged is lost if it dies before a follower has it.
         Leader = "1",
-        /// Nobody: a record counts as sent once it is written to the socket, and no offset is known.
         None = "0",
     }
 }
 
-choice! {
-    /// How a producer compresses its batches.
-    pub enum Compression: "one of none, gzip, snappy, lz4, zstd" {
-        /// Not at all.
+words! {
+    CompressionType: "one of none, gzip, snappy, lz4, zstd" {
         None = "none",
-        /// Deflate: small and slow.
         Gzip = "gzip",
-        /// Snappy in Java's framing: fast.
         Snappy = "snappy",
-        /// LZ4 frames: fast, smaller with a high level.
         Lz4 = "lz4",
-        /// Zstandard: nearly as small as gzip, several times as fast.
         Zstd = "zstd",
     }
 }
@@ -74,7 +67,7 @@ keys! {
     max_in_flight_requests_per_connection: u32 = "max.in.flight.requests.per.connection", "5", 1..;
 
     /// How batches are compressed.
-    compression: Compression = "compression.type", "none";
+    compression: CompressionType = "compression.type", "none";
 
     /// Gzip's effort, from 1 (fast) to 9 (small); -1 for its default.
     compression_gzip_level: i32 = "compression.gzip.level", "-1", -1..=9;

@@ -200,21 +200,9 @@ pub(super) fn list(text: &str) -> Strings {
     items.map(str::to_owned).collect()
 }
 
-/// A public enum whose variants have Java's names: declared once for the type, the parser and the docs.
-macro_rules! choice {
-    (
-        $(#[$doc:meta])*
-        pub enum $name:ident: $expected:literal {
-            $($(#[$variant_doc:meta])* $variant:ident = $text:literal $(| $alias:literal)*,)+
-        }
-    ) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-        #[non_exhaustive]
-        pub enum $name {
-            $($(#[$variant_doc])* $variant,)+
-        }
-
+/// Java's words for the variants of an enum; the first of each is written, the others are read as well.
+macro_rules! words {
+    ($name:ident: $expected:literal { $($variant:ident = $text:literal $(| $alias:literal)*,)+ }) => {
         impl $crate::config::value::Value for $name {
             const TYPE: &'static str = "string";
             const EXPECTED: &'static str = $expected;
@@ -229,21 +217,13 @@ macro_rules! choice {
             }
 
             fn show(&self) -> String {
+                #[allow(unreachable_patterns, reason = "some of these enums may grow")]
                 match self {
                     $(Self::$variant => $text.to_owned(),)+
+                    _ => String::new(),
                 }
-            }
-        }
-
-        impl std::str::FromStr for $name {
-            type Err = $crate::Error;
-
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
-                <Self as $crate::config::value::Value>::parse(text).ok_or_else(|| {
-                    $crate::config::ConfigError::malformed(stringify!($name), text, $expected).into()
-                })
             }
         }
     };
 }
-pub(super) use choice;
+pub(super) use words;

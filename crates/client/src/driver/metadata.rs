@@ -45,7 +45,6 @@ struct View {
 /// What came last.
 #[derive(Clone, Debug, Default)]
 struct Change {
-    version: u64,
     /// Why there is nothing newer, since the last snapshot.
     trouble: Option<Error>,
 }
@@ -303,10 +302,9 @@ impl Driver {
                     }
                     drop(old);
                     self.pool.update(&cluster);
-                    let version = cluster.version();
                     // First the snapshot, then the news of it: who hears the news must find it.
                     self.view.cluster.store(cluster);
-                    self.view.changes.send_replace(Change { version, trouble: None });
+                    self.view.changes.send_replace(Change { trouble: None });
                 }
                 Output::Failed(error) => {
                     if error.is_fatal() {

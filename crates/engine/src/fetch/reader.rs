@@ -74,6 +74,11 @@ impl Reader {
         Self { buffer, records_max: records_max.max(1), check_crcs, decompressor, current: None }
     }
 
+    /// From here on a poll hands out at most `records_max` records.
+    pub fn set_records_max(&mut self, records_max: usize) {
+        self.records_max = records_max.max(1);
+    }
+
     /// Fills `polled` with what can be handed out now, which may be nothing, and moves the positions behind it.
     ///
     /// Records of a partition that was revoked, paused or sought since they were fetched are not among it.

@@ -1,0 +1,76 @@
+//! `milena dev`: a broker in this process.
+
+use clap::Args;
+use milena_broker::{Broker, TopicSettings};
+
+use crate::failure::Failure;
+
+const EXAMPLES: &str = "\
+Examples:
+  milena dev                                 one node on port 9092
+  milena dev --nodes 3 --topic orders:6      three nodes, and a topic with six partitions
+  milena dev --port 0                        on free ports; the first line says which";
+
+/// Starts a broker in this process and keeps it until ^C. What it stores is gone with it.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct DevArgs {
+    /// The port of the first node; the others take those behind it. 0 takes free ones
+    #[arg(long, default_value_t = 9092)]
+    port: u16,
+
+    /// How many nodes
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=100))]
+    nodes: u8,
+
+    /// A topic to create, as NAME or NAME:PARTITIONS; may be repeated
+    #[arg(long = "topic", value_name = "NAME[:PARTITIONS]", value_parser = topic)]
+    topics: Vec<(String, i32)>,
+}
+
+/// Runs the command.
+pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
+    let mut builder = Broker::builder().nodes(usize::from(args.nodes)).port(args.port);
+    for (name, partitions) in args.topics {
+        builder = builder.topic_with(TopicSettings::new(name, partitions));
+    }
+    let broker = builder.start().await.map_err(|cause| {
+        Failure::new(format!(
+            "the broker cannot start on port {}: {cause}\n  does another one run there? choose with --port, or \
+             take a free one with --port 0",
+            args.port
+        ))
+    })?;
+    let servers = broker.bootstrap_servers();
+    println!("bootstrap.servers={servers}");
+    eprintln!("Try, in another terminal:");
+    eprintln!("  echo 'k1:hello' | milena -b {servers} produce first-topic -K :");
+    eprintln!("  milena -b {servers} consume first-topic --from beginning -e");
+    eprintln!(
+        "Kafka's own tools work too, with --bootstrap-server {servers}. ^C stops the broker."
+    );
+    tokio::signal::ctrl_c().await?;
+    Ok(())
+}
+
+/// Reads `name` or `name:partitions`.
+fn topic(text: &str) -> Result<(String, i32), String> {
+    let (name, partitions) = text.split_once(':').unwrap_or((text, "1"));
+    match partitions.parse() {
+        Ok(partitions) if partitions > 0 && !name.is_empty() => Ok((name.to_owned(), partitions)),
+        _ => Err("expected NAME or NAME:PARTITIONS, as orders:3".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_may_say_how_many_partitions_it_has() {
+        assert_eq!(topic("orders:3"), Ok(("orders".to_owned(), 3)));
+        assert_eq!(topic("orders"), Ok(("orders".to_owned(), 1)));
+        assert!(topic("orders:0").is_err());
+        assert!(topic(":3").is_err());
+    }
+}

@@ -1,0 +1,74 @@
+//! What went wrong, told to a person, and the exit status that a script reads.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use milena::{Error, ErrorKind};
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    message: String,
+    status: u8,
+}
+
+impl Failure {
+    /// A failure in words of its own.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), status: FAILED }
+    }
+
+    /// A command line that makes no sense.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { message: message.into(), status: USAGE }
+    }
+
+    /// Prints it and gives the exit status.
+    pub(crate) fn report(&self) -> ExitCode {
+        eprintln!("milena: {}", self.message);
+        ExitCode::from(self.status)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let mut message = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(deeper) = cause {
+            message.push_str(&format!(": {deeper}"));
+            cause = deeper.source();
+        }
+        let status = match error.kind() {
+            ErrorKind::Config | ErrorKind::Misuse => USAGE,
+            ErrorKind::Authentication | ErrorKind::Authorization => REFUSED,
+            ErrorKind::UnknownTopic => NOT_FOUND,
+            ErrorKind::Timeout => TIMED_OUT,
+            _ => FAILED,
+        };
+        if error.kind() == ErrorKind::Connection {
+            let place = error.address().unwrap_or("that address");
+            message.push_str(&format!(
+                "\n  is a broker listening on {place}? start one with `milena dev`, or name another with -b"
+            ));
+        }
+        Self { message, status }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(cause: std::io::Error) -> Self {
+        Self::new(cause.to_string())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const NOT_FOUND: u8 = 4;
+const REFUSED: u8 = 5;
+const TIMED_OUT: u8 = 124;

@@ -1,0 +1,346 @@
+//! Reading records.
+
+mod batch;
+mod builder;
+mod handle;
+mod listener;
+mod message;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_core::Stream;
+use milena_engine::consumer::{Event, FetchBuffer, Polled, Reader, Rebalance};
+use milena_engine::{Error, ErrorKind, Operation};
+use milena_records::Limits;
+use milena_types::{Offset, TopicPartition};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+pub use batch::{Batch, Messages};
+pub use builder::ConsumerBuilder;
+pub use handle::ConsumerHandle;
+pub use listener::RebalanceListener;
+pub use message::{Message, MessageRef};
+
+use crate::Kafka;
+use crate::config::ConsumerConfig;
+use listener::{Hearing, Listener};
+
+/// Reads records, as a member of a group or of partitions of its own choice.
+///
+/// Made by [`Kafka::consumer`]. Joining, fetching, heartbeats and automatic commits go on in the background; records
+/// are handed out by [`poll`](Self::poll) in batches, or one by one by [`try_next`](Self::try_next) and as a [`Stream`].
+/// Rebalances are told, and go on, within these calls: a consumer that does not ask for records for
+/// `max.poll.interval.ms` is taken out of its group until it asks again.
+///
+/// What is handed out counts as done with the next call that asks for more: automatic commits cover what was handed out
+/// before that call, so that a crash redelivers records and loses none.
+///
+/// Dropping it leaves the group in the background, in a few seconds at most; [`close`](Self::close) to know.
+///
+/// # Examples
+/// ```no_run
+/// # async fn example(kafka: milena::Kafka) -> milena::Result<()> {
+/// use std::time::Duration;
+///
+/// let mut consumer = kafka.consumer("billing").enable_auto_commit(false).subscribe(["orders"]).build().await?;
+/// loop {
+///     let batch = consumer.poll(Duration::from_secs(1)).await?;
+///     for message in &batch {
+///         println!("{} => {:?}", message.offset(), message.value());
+///     }
+///     batch.commit().await?;
+///     # if batch.is_empty() { break }
+/// }
+/// consumer.close(Duration::from_secs(10)).await?;
+/// # Ok(()) }
+/// ```
+#[must_use = "a consumer that is dropped leaves its group"]
+pub struct Consumer {
+    handle: ConsumerHandle,
+    config: ConsumerConfig,
+    reader: Reader,
+    records_max: usize,
+    listener: Option<Arc<dyn Listener>>,
+    /// A rebalance that the listener is told of; a `poll` that was dropped half-way goes on there.
+    hearing: Option<Hearing>,
+    marked: BTreeMap<TopicPartition, Offset>,
+    task: Option<JoinHandle<()>>,
+    kafka: Kafka,
+}
+
+impl Consumer {
+    fn new(
+        handle: ConsumerHandle,
+        config: ConsumerConfig,
+        listener: Option<Arc<dyn Listener>>,
+        task: JoinHandle<()>,
+        kafka: Kafka,
+    ) -> Self {
+        let records_max = usize::try_from(config.max_poll_records()).unwrap_or(usize::MAX);
+        let mut limits = Limits::default();
+        let fetch_bytes = usize::try_from(config.fetch_max_bytes()).unwrap_or(usize::MAX);
+        limits.bytes_max =
+            limits.bytes_max.max(fetch_bytes.saturating_mul(DECOMPRESSED_PER_FETCHED));
+        let buffer = Arc::clone(&handle.buffer);
+        let reader = Reader::new(buffer, records_max, config.check_crcs(), limits);
+        let (hearing, marked, task) = (None, BTreeMap::new(), Some(task));
+        Self { handle, config, reader, records_max, listener, hearing, marked, task, kafka }
+    }
+
+    /// Waits up to `timeout` for records, and hands out up to `max.poll.records` of those that are there. Empty if none
+    /// came.
+    ///
+    /// Dropping the future hands out nothing: no record is lost.
+    ///
+    /// # Errors
+    /// `NoOffset`, `OffsetOutOfRange` or `LogTruncated` of one partition, which stands still until a seek;
+    /// `UnknownTopic`, `Authorization`, `Rebalanced`, `InvalidRecord` where bytes are damaged; `Closed`. Unless it
+    /// [`is_fatal`](Error::is_fatal), the other partitions go on with the next call.
+    pub async fn poll(&mut self, timeout: Duration) -> Result<Batch, Error> {
+        let deadline = Instant::now() + timeout;
+        let buffer = Arc::clone(&self.handle.buffer);
+        let _polling = Polling::enter(&buffer);
+        let mut polled = Polled::new();
+        let records_max = self.records_max;
+        let arrival = poll_fn(|cx| self.poll_records(cx, records_max, &mut polled));
+        match timeout_at(deadline, arrival).await {
+            Ok(arrived) => arrived?,
+            Err(_) => polled.clear(),
+        }
+        Ok(Batch::new(polled, self.handle.clone()))
+    }
+
+    /// Waits for the next record; `None` once the consumer is closed by its handle.
+    ///
+    /// Dropping the future hands out nothing: no record is lost.
+    ///
+    /// # Errors
+    /// As [`poll`](Self::poll).
+    pub async fn try_next(&mut self) -> Result<Option<Message>, Error> {
+        let buffer = Arc::clone(&self.handle.buffer);
+        let _polling = Polling::enter(&buffer);
+        poll_fn(|cx| self.poll_message(cx)).await.transpose()
+    }
+
+    /// Remembers that everything of the message's partition up to it is done with, for
+    /// [`commit_marked`](Self::commit_marked).
+    pub fn mark(&mut self, message: &Message) {
+        self.marked.insert(message.topic_partition().clone(), message.offset().next());
+    }
+
+    /// Commits what was marked since the last time.
+    ///
+    /// # Errors
+    /// As [`ConsumerHandle::commit`]; what was marked stays so.
+    pub async fn commit_marked(&mut self) -> Result<(), Error> {
+        let marked = self.marked.clone();
+        self.handle.commit_offsets(marked.clone()).await?;
+        self.marked.retain(|tp, offset| marked.get(tp) != Some(offset));
+        Ok(())
+    }
+
+    /// What can be asked from any task: commits, seeks, pauses, positions, closing.
+    pub fn handle(&self) -> ConsumerHandle {
+        self.handle.clone()
+    }
+
+    /// Commits the positions behind everything that was handed out; see [`ConsumerHandle::commit`].
+    ///
+    /// # Errors
+    /// As [`ConsumerHandle::commit`].
+    pub async fn commit(&self) -> Result<(), Error> {
+        self.handle.commit().await
+    }
+
+    /// Commits these offsets; see [`ConsumerHandle::commit_offsets`].
+    ///
+    /// # Errors
+    /// As [`ConsumerHandle::commit`].
+    pub async fn commit_offsets<P: Into<TopicPartition>>(
+        &self,
+        offsets: impl IntoIterator<Item = (P, Offset)>,
+    ) -> Result<(), Error> {
+        self.handle.commit_offsets(offsets).await
+    }
+
+    /// Reads on from `offset`; see [`ConsumerHandle::seek`].
+    ///
+    /// # Errors
+    /// As [`ConsumerHandle::seek`].
+    pub async fn seek(
+        &self,
+        partition: impl Into<TopicPartition>,
+        offset: Offset,
+    ) -> Result<(), Error> {
+        self.handle.seek(partition, offset).await
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &ConsumerConfig {
+        &self.config
+    }
+
+    /// Commits where it commits by itself, leaves the group, and ends the consumer's tasks, in `timeout` at most.
+    ///
+    /// Dropping the future does not stop the closing.
+    ///
+    /// # Errors
+    /// The last commit's, where it failed.
+    pub async fn close(mut self, timeout: Duration) -> Result<(), Error> {
+        // What was handed out is done with: nobody asks for more.
+        self.handle.buffer.enter_poll(Instant::now().into_std());
+        let closed = self.handle.close(timeout).await;
+        if let Some(task) = self.task.take() {
+            let _ = task.await;
+        }
+        match closed {
+            // A handle was faster.
+            Err(error) if error.kind() == ErrorKind::Closed => Ok(()),
+            closed => closed,
+        }
+    }
+
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, Error>>> {
+        let mut polled = Polled::new();
+        match ready!(self.poll_records(cx, 1, &mut polled)) {
+            Ok(()) => Poll::Ready(Message::first(&mut polled).map(Ok)),
+            Err(error) if error.kind() == ErrorKind::Closed => Poll::Ready(None),
+            Err(error) => Poll::Ready(Some(Err(error))),
+        }
+    }
+
+    /// Hands out what is there: first what the user must hear of, then records.
+    fn poll_records(
+        &mut self,
+        cx: &mut Context<'_>,
+        records_max: usize,
+        polled: &mut Polled,
+    ) -> Poll<Result<(), Error>> {
+        loop {
+            if let Some(hearing) = &mut self.hearing {
+                ready!(hearing.as_mut().poll(cx));
+                self.hearing = None;
+            }
+            if let Some(event) = self.handle.buffer.take_event() {
+                match event {
+                    Event::Rebalance(rebalance) => self.hearing = Some(self.hear(rebalance)),
+                    event => {
+                        if let Some(error) = error_of(event) {
+                            return Poll::Ready(Err(error));
+                        }
+                    }
+                }
+                continue;
+            }
+            self.reader.set_records_max(records_max);
+            if let Err(error) = self.reader.poll(polled) {
+                return Poll::Ready(Err(error));
+            }
+            if !polled.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            if self.handle.buffer.is_closed() {
+                return Poll::Ready(Err(Error::closed().during(Operation::Poll)));
+            }
+            ready!(self.handle.buffer.poll_ready(cx));
+        }
+    }
+
+    /// Tells the listener, and then the machine that he was told.
+    fn hear(&self, rebalance: Rebalance) -> Hearing {
+        let (handle, listener) = (self.handle.clone(), self.listener.clone());
+        let Rebalance { id, change, partitions, .. } = rebalance;
+        tracing::info!(?change, ?partitions, "rebalance");
+        Box::pin(async move {
+            if let Some(listener) = listener {
+                listener.hear(change, handle.clone(), partitions).await;
+            }
+            // Closed in the meantime: nobody waits for it.
+            let _ = handle.call(move |machine, now| machine.acknowledge(now, id)).await;
+        })
+    }
+}
+
+impl Stream for Consumer {
+    type Item = Result<Message, Error>;
+
+    /// The next record; ends once the consumer is closed by its handle. The consumer counts as polling from the first
+    /// call that found nothing to the next that found something.
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        let now = || Instant::now().into_std();
+        this.handle.buffer.enter_poll(now());
+        let polled = this.poll_message(cx);
+        if polled.is_ready() {
+            this.handle.buffer.leave_poll(now());
+        }
+        polled
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        if self.task.is_some() {
+            self.handle.signals.abandon();
+        }
+    }
+}
+
+impl fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer")
+            .field("group_id", &self.config.group_id())
+            .field("kafka", &self.kafka)
+            .field("positions", &self.handle.positions())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The user asks for records for as long as this lives.
+struct Polling<'a>(&'a FetchBuffer);
+
+impl<'a> Polling<'a> {
+    fn enter(buffer: &'a FetchBuffer) -> Self {
+        buffer.enter_poll(Instant::now().into_std());
+        Self(buffer)
+    }
+}
+
+impl Drop for Polling<'_> {
+    fn drop(&mut self) {
+        self.0.leave_poll(Instant::now().into_std());
+    }
+}
+
+/// The error that an event comes to; `None` for one that is only logged.
+fn error_of(event: Event) -> Option<Error> {
+    match event {
+        Event::Error(error) => Some(error),
+        Event::Truncated { partition, position, diverged_at, .. } => {
+            let detail = match diverged_at {
+                Some(end) => format!(
+                    "the log was cut below {}: it parts from what was read at {}",
+                    position.offset, end.offset
+                ),
+                None => format!("the log was cut below {}", position.offset),
+            };
+            let error = Error::new(ErrorKind::LogTruncated).with_detail(detail);
+            Some(error.during(Operation::Fetch).with_partition(&partition))
+        }
+        Event::PollIntervalExceeded { limit, .. } => {
+            tracing::warn!(?limit, "left the group: no poll for max.poll.interval.ms");
+            None
+        }
+        _ => None,
+    }
+}
+
+/// What was fetched may become so many times as large.
+const DECOMPRESSED_PER_FETCHED: usize = 4;

@@ -1,0 +1,152 @@
+//! Sets up a consumer.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use milena_engine::consumer::{Consumer as Machine, GroupSettings, Settings as MachineSettings};
+use milena_engine::{Error, Operation};
+use milena_types::{Topic, TopicPartition};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::listener::{Listener, RebalanceListener};
+use super::{Consumer, ConsumerHandle};
+use crate::Kafka;
+use crate::client::note;
+use crate::config::{ConsumerConfig, Scope, Settings};
+use crate::driver::consumer::{Driver, Signals};
+
+/// Sets up a [`Consumer`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing happens before `build`"]
+pub struct ConsumerBuilder {
+    kafka: Kafka,
+    settings: Settings,
+    topics: BTreeSet<Topic>,
+    partitions: BTreeSet<TopicPartition>,
+    listener: Option<Arc<dyn Listener>>,
+}
+
+impl ConsumerBuilder {
+    pub(crate) fn new(kafka: Kafka, settings: Settings) -> Self {
+        let (topics, partitions) = (BTreeSet::new(), BTreeSet::new());
+        Self { kafka, settings, topics, partitions, listener: None }
+    }
+
+    /// Sets a key by its Java name.
+    ///
+    /// # Errors
+    /// `Config`, as for [`KafkaBuilder::set`](crate::KafkaBuilder::set); also for a key that holds for all connections.
+    pub fn set(mut self, key: &str, value: &str) -> Result<Self, Error> {
+        note(key, self.settings.set(Scope::Consumer, key, value)?);
+        Ok(self)
+    }
+
+    /// Reads the partitions of these topics that the group gives to this member.
+    pub fn subscribe<T: Into<Topic>>(mut self, topics: impl IntoIterator<Item = T>) -> Self {
+        self.topics.extend(topics.into_iter().map(Into::into));
+        self
+    }
+
+    /// Reads these partitions, whatever other consumers do.
+    pub fn assign<P: Into<TopicPartition>>(
+        mut self,
+        partitions: impl IntoIterator<Item = P>,
+    ) -> Self {
+        self.partitions.extend(partitions.into_iter().map(Into::into));
+        self
+    }
+
+    /// Tells `listener` which partitions come and go.
+    pub fn on_rebalance(mut self, listener: impl RebalanceListener) -> Self {
+        self.listener = Some(Arc::new(listener));
+        self
+    }
+
+    /// Starts the consumer. It joins its group in the background; the first `poll` is not needed for that.
+    ///
+    /// # Errors
+    /// `Config` where settings contradict each other; `Misuse` for topics and partitions at once, or for topics
+    /// without a group.
+    pub async fn build(self) -> Result<Consumer, Error> {
+        let config = self.settings.consumer.settle()?;
+        let (group, common) = (config.group_id(), &self.settings.common);
+        if config.group_id().is_none() && !self.topics.is_empty() {
+            let error =
+                Error::misuse("subscribing needs a group: set group.id, or assign partitions");
+            return Err(error.during(Operation::Subscribe));
+        }
+        let client_id = match (common.client_id(), group) {
+            ("", Some(group)) => format!("consumer-{group}-{}", self.kafka.next_member()),
+            ("", None) => format!("consumer-{}", self.kafka.next_member()),
+            (client_id, _) => client_id.to_owned(),
+        };
+        let (clock, rng) = (Arc::clone(self.kafka.clock()), self.kafka.fork_rng());
+        let mut settings = machine_settings(&config);
+        settings.request_timeout = common.request_timeout();
+        settings.default_api_timeout = common.default_api_timeout();
+        settings.retry_backoff = common.retry_backoff();
+        settings.retry_backoff_max = common.retry_backoff_max();
+        settings.metadata_max_age = common.metadata_max_age();
+        let now = Instant::now();
+        let mut machine = Machine::new(settings, now.into_std(), clock.wall(now), rng);
+        if !self.topics.is_empty() {
+            machine.subscribe(now.into_std(), self.topics)?;
+        }
+        if !self.partitions.is_empty() {
+            machine.assign(now.into_std(), self.partitions)?;
+        }
+        let buffer = Arc::clone(machine.buffer());
+        let signals = Arc::new(Signals::default());
+        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+        let pool = self.kafka.consumer_pool(&client_id);
+        let driver = Driver {
+            machine,
+            pool,
+            metadata: self.kafka.metadata().clone(),
+            clock,
+            commands: inbox,
+            signals: Arc::clone(&signals),
+        };
+        let task = tokio::spawn(driver.run());
+        let handle = ConsumerHandle { commands, signals, buffer };
+        Ok(Consumer::new(handle, config, self.listener, task, self.kafka))
+    }
+
+    pub(crate) fn config_mut(&mut self) -> &mut ConsumerConfig {
+        &mut self.settings.consumer
+    }
+}
+
+fn machine_settings(config: &ConsumerConfig) -> MachineSettings {
+    let mut settings = MachineSettings::default();
+    settings.group = config.group_id().map(|id| {
+        let mut group = GroupSettings::new(id);
+        group.session_timeout = config.session_timeout();
+        group.heartbeat_interval = config.heartbeat_interval();
+        group.max_poll_interval = config.max_poll_interval();
+        group
+    });
+    settings.auto_offset_reset = config.auto_offset_reset();
+    settings.isolation_level = config.isolation_level();
+    settings.client_rack =
+        Some(config.client_rack()).filter(|rack| !rack.is_empty()).map(Arc::from);
+    settings.fetch_min_bytes = bounded(config.fetch_min_bytes());
+    settings.fetch_max_bytes = bounded(config.fetch_max_bytes());
+    settings.max_partition_fetch_bytes = bounded(config.max_partition_fetch_bytes());
+    settings.fetch_max_wait = config.fetch_max_wait();
+    settings.buffer_bytes = usize::try_from(config.fetch_max_bytes()).unwrap_or(usize::MAX);
+    settings.max_poll_records = usize::try_from(config.max_poll_records()).unwrap_or(usize::MAX);
+    settings.check_crcs = config.check_crcs();
+    settings.auto_commit_interval =
+        config.enable_auto_commit().then(|| config.auto_commit_interval());
+    settings.allow_auto_create_topics = config.allow_auto_create_topics();
+    settings
+}
+
+fn bounded(bytes: u32) -> i32 {
+    i32::try_from(bytes).unwrap_or(i32::MAX)
+}
+
+/// Calls that wait for the driver at once; who comes later waits for his turn.
+const COMMANDS_MAX: usize = 64;

@@ -1,0 +1,292 @@
+//! What can be asked of a consumer from any task.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use milena_engine::consumer::{
+    CommittedOffset, Consumer as Machine, FetchBuffer, MemberState, OffsetReset, OffsetSpec,
+    Position, Query, Reply,
+};
+use milena_engine::{Error, Operation};
+use milena_types::{Offset, Timestamp, TopicPartition};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::driver::consumer::{Command, Offsets, Signals};
+
+/// Steers a consumer from any task; a clone steers the same one.
+///
+/// Every call that returns a future is carried out once the future was polled to its first wait; dropping the future
+/// after that drops the reply only.
+#[derive(Clone, Debug)]
+pub struct ConsumerHandle {
+    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) signals: Arc<Signals>,
+    pub(super) buffer: Arc<FetchBuffer>,
+}
+
+impl ConsumerHandle {
+    /// Commits the positions behind everything that was handed out, and waits until they are stored.
+    ///
+    /// Errors that pass are retried for `default.api.timeout.ms`.
+    ///
+    /// # Errors
+    /// `Rebalanced` if the partitions belong to another member by now; `Misuse` without a group; `Closed`.
+    pub async fn commit(&self) -> Result<(), Error> {
+        self.commit_some(None).await
+    }
+
+    /// Commits these offsets: of each partition the next one to read.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(handle: milena::ConsumerHandle) -> milena::Result<()> {
+    /// # let offset = milena::Offset::ZERO;
+    /// handle.commit_offsets([(("orders", 0), offset.next())]).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn commit_offsets<P: Into<TopicPartition>>(
+        &self,
+        offsets: impl IntoIterator<Item = (P, Offset)>,
+    ) -> Result<(), Error> {
+        let offsets = offsets.into_iter();
+        let offsets: Offsets = offsets
+            .map(|(partition, offset)| (partition.into(), CommittedOffset::new(offset)))
+            .collect();
+        if offsets.is_empty() { Ok(()) } else { self.commit_some(Some(offsets)).await }
+    }
+
+    pub(super) async fn commit_some(&self, offsets: Option<Offsets>) -> Result<(), Error> {
+        let (done, reply) = oneshot::channel();
+        self.ask(Command::Commit { offsets, done }, reply, Operation::Commit).await?
+    }
+
+    /// Commits the positions behind everything that was handed out, once, and does not wait. An older commit never
+    /// replaces a newer one; a failure is logged.
+    pub fn commit_async(&self) {
+        self.signals.commit();
+    }
+
+    /// Hands out nothing of these partitions until they are resumed.
+    ///
+    /// # Errors
+    /// `Misuse` if one is not assigned; then none is paused. `Closed`.
+    pub async fn pause<P: Into<TopicPartition>>(
+        &self,
+        partitions: impl IntoIterator<Item = P>,
+    ) -> Result<(), Error> {
+        let partitions = collect(partitions);
+        self.call(move |machine, now| machine.pause(now, &partitions)).await?
+    }
+
+    /// Undoes [`pause`](Self::pause).
+    ///
+    /// # Errors
+    /// `Misuse` if one is not assigned; then none is resumed. `Closed`.
+    pub async fn resume<P: Into<TopicPartition>>(
+        &self,
+        partitions: impl IntoIterator<Item = P>,
+    ) -> Result<(), Error> {
+        let partitions = collect(partitions);
+        self.call(move |machine, now| machine.resume(now, &partitions)).await?
+    }
+
+    /// Reads on from `offset`; nothing fetched before is handed out any more.
+    ///
+    /// # Errors
+    /// `Misuse` if the partition is not assigned; `Closed`.
+    pub async fn seek(
+        &self,
+        partition: impl Into<TopicPartition>,
+        offset: Offset,
+    ) -> Result<(), Error> {
+        let (partition, position) = (partition.into(), Position::new(offset, None));
+        self.call(move |machine, now| machine.seek(now, &partition, position)).await?
+    }
+
+    /// Reads on from the first record that is still there.
+    ///
+    /// # Errors
+    /// As [`seek`](Self::seek).
+    pub async fn seek_to_beginning<P: Into<TopicPartition>>(
+        &self,
+        partitions: impl IntoIterator<Item = P>,
+    ) -> Result<(), Error> {
+        let partitions = collect(partitions);
+        self.call(move |machine, now| machine.seek_by(now, &partitions, OffsetReset::Earliest))
+            .await?
+    }
+
+    /// Reads on behind the last record.
+    ///
+    /// # Errors
+    /// As [`seek`](Self::seek).
+    pub async fn seek_to_end<P: Into<TopicPartition>>(
+        &self,
+        partitions: impl IntoIterator<Item = P>,
+    ) -> Result<(), Error> {
+        let partitions = collect(partitions);
+        self.call(move |machine, now| machine.seek_by(now, &partitions, OffsetReset::Latest))
+            .await?
+    }
+
+    /// The assigned partitions.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub async fn assignment(&self) -> Result<BTreeSet<TopicPartition>, Error> {
+        self.call(|machine, _| machine.assignment()).await
+    }
+
+    /// The paused partitions.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub async fn paused(&self) -> Result<BTreeSet<TopicPartition>, Error> {
+        self.call(|machine, _| machine.paused()).await
+    }
+
+    /// The next offset to hand out of each assigned partition; `None` where it is not known yet.
+    pub fn positions(&self) -> BTreeMap<TopicPartition, Option<Offset>> {
+        let positions = self.buffer.positions().into_iter();
+        positions.map(|(tp, position)| (tp, position.map(|position| position.offset))).collect()
+    }
+
+    /// How many offsets lie between each position and the end of its log, as the last fetch told; `None` where one of
+    /// the two is not known yet. Asks no broker.
+    pub fn lag(&self) -> BTreeMap<TopicPartition, Option<u64>> {
+        let positions = self.buffer.positions().into_iter();
+        positions
+            .map(|(tp, position)| {
+                let end = self.buffer.ends(&tp).and_then(|ends| ends.high_watermark);
+                let lag = position.zip(end).map(|(position, end)| {
+                    u64::try_from(end.get().saturating_sub(position.offset.get())).unwrap_or(0)
+                });
+                (tp, lag)
+            })
+            .collect()
+    }
+
+    /// Where the consumer stands in its group; `None` without one.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub async fn member_state(&self) -> Result<Option<MemberState>, Error> {
+        self.call(|machine, _| machine.member_state()).await
+    }
+
+    /// The group's committed offsets; a partition without one is left out.
+    ///
+    /// # Errors
+    /// `Misuse` without a group; `Authorization`; `Timeout`; `Closed`.
+    pub async fn committed<P: Into<TopicPartition>>(
+        &self,
+        partitions: impl IntoIterator<Item = P>,
+    ) -> Result<BTreeMap<TopicPartition, CommittedOffset>, Error> {
+        match self.query(Query::Committed(collect(partitions))).await? {
+            Reply::Committed(offsets) => Ok(offsets),
+            _ => Err(mismatched()),
+        }
+    }
+
+    /// The first offset of each partition.
+    ///
+    /// # Errors
+    /// `UnknownTopic`; `Authorization`; `Timeout`; `Closed`.
+    pub async fn beginning_offsets<P: Into<TopicPartition>>(
+        &self,
+        partitions: impl IntoIterator<Item = P>,
+    ) -> Result<BTreeMap<TopicPartition, Offset>, Error> {
+        self.offsets(partitions, OffsetSpec::Earliest).await
+    }
+
+    /// The end of each partition: behind its last record, or with `read_committed` before its first open transaction.
+    ///
+    /// # Errors
+    /// As [`beginning_offsets`](Self::beginning_offsets).
+    pub async fn end_offsets<P: Into<TopicPartition>>(
+        &self,
+        partitions: impl IntoIterator<Item = P>,
+    ) -> Result<BTreeMap<TopicPartition, Offset>, Error> {
+        self.offsets(partitions, OffsetSpec::Latest).await
+    }
+
+    /// Of each partition the first offset whose record is at or after `timestamp`; one without such a record is left
+    /// out (KIP-79).
+    ///
+    /// # Errors
+    /// As [`beginning_offsets`](Self::beginning_offsets).
+    pub async fn offsets_for_time<P: Into<TopicPartition>>(
+        &self,
+        partitions: impl IntoIterator<Item = P>,
+        timestamp: Timestamp,
+    ) -> Result<BTreeMap<TopicPartition, Offset>, Error> {
+        self.offsets(partitions, OffsetSpec::At(timestamp)).await
+    }
+
+    /// Closes the consumer: commits where it commits by itself, leaves the group, and ends its task. A `poll` that
+    /// waits ends with `Closed`.
+    ///
+    /// Takes `timeout` at most. Dropping the future does not stop the closing.
+    ///
+    /// # Errors
+    /// The last commit's, where it failed. `Closed` if it was closed before.
+    pub async fn close(&self, timeout: Duration) -> Result<(), Error> {
+        let (done, reply) = oneshot::channel();
+        self.ask(Command::Close { timeout, done }, reply, Operation::Close).await?
+    }
+
+    async fn offsets<P: Into<TopicPartition>>(
+        &self,
+        partitions: impl IntoIterator<Item = P>,
+        spec: OffsetSpec,
+    ) -> Result<BTreeMap<TopicPartition, Offset>, Error> {
+        let asked = partitions.into_iter().map(|partition| (partition.into(), spec)).collect();
+        match self.query(Query::Offsets(asked)).await? {
+            Reply::Offsets(found) => {
+                Ok(found.into_iter().map(|(tp, found)| (tp, found.offset)).collect())
+            }
+            _ => Err(mismatched()),
+        }
+    }
+
+    async fn query(&self, query: Query) -> Result<Reply, Error> {
+        let (done, reply) = oneshot::channel();
+        self.ask(Command::Query { query, done }, reply, Operation::ListOffsets).await?
+    }
+
+    /// Does something with the machine, in its task.
+    pub(super) async fn call<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&mut Machine, std::time::Instant) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let (done, reply) = oneshot::channel();
+        let call = move |machine: &mut Machine, now| drop(done.send(call(machine, now)));
+        self.ask(Command::Call(Box::new(call)), reply, Operation::Subscribe).await
+    }
+
+    async fn ask<T>(
+        &self,
+        command: Command,
+        reply: oneshot::Receiver<T>,
+        operation: Operation,
+    ) -> Result<T, Error> {
+        // The driver has ended if either side of its channels is gone.
+        let closed = || Error::closed().during(operation);
+        self.commands.send(command).await.map_err(|_| closed())?;
+        reply.await.map_err(|_| closed())
+    }
+}
+
+fn collect<P: Into<TopicPartition>>(
+    partitions: impl IntoIterator<Item = P>,
+) -> BTreeSet<TopicPartition> {
+    partitions.into_iter().map(Into::into).collect()
+}
+
+fn mismatched() -> Error {
+    Error::misuse("a query was answered with another one's reply")
+}

@@ -1,0 +1,81 @@
+//! Who hears of partitions that come and go.
+
+use std::fmt;
+use std::pin::Pin;
+
+use milena_types::TopicPartition;
+
+use super::ConsumerHandle;
+
+/// Hears of partitions that come and go.
+///
+/// Called within the consumer's `poll`, one call at a time; the group waits for it, for `max.poll.interval.ms` at most.
+/// Calls of the handle work inside: commit what was worked off when partitions are revoked, seek when they are assigned.
+pub trait RebalanceListener: Send + Sync + 'static {
+    /// These partitions are read from now on; may be none.
+    fn assigned(
+        &self,
+        handle: &ConsumerHandle,
+        partitions: &[TopicPartition],
+    ) -> impl Future<Output = ()> + Send {
+        let _ = (handle, partitions);
+        async {}
+    }
+
+    /// These partitions are given up; offsets may still be committed.
+    fn revoked(
+        &self,
+        handle: &ConsumerHandle,
+        partitions: &[TopicPartition],
+    ) -> impl Future<Output = ()> + Send {
+        let _ = (handle, partitions);
+        async {}
+    }
+
+    /// These partitions belong to another member already; nothing can be committed for them.
+    fn lost(
+        &self,
+        handle: &ConsumerHandle,
+        partitions: &[TopicPartition],
+    ) -> impl Future<Output = ()> + Send {
+        let _ = (handle, partitions);
+        async {}
+    }
+}
+
+pub(super) type Hearing = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// [`RebalanceListener`] as an object: its futures own what they need, so that a `poll` which is dropped half-way goes
+/// on where it was.
+pub(super) trait Listener: Send + Sync {
+    fn hear(
+        self: std::sync::Arc<Self>,
+        change: milena_engine::consumer::Change,
+        handle: ConsumerHandle,
+        partitions: Vec<TopicPartition>,
+    ) -> Hearing;
+}
+
+impl<L: RebalanceListener> Listener for L {
+    fn hear(
+        self: std::sync::Arc<Self>,
+        change: milena_engine::consumer::Change,
+        handle: ConsumerHandle,
+        partitions: Vec<TopicPartition>,
+    ) -> Hearing {
+        use milena_engine::consumer::Change;
+        Box::pin(async move {
+            match change {
+                Change::Assigned => self.assigned(&handle, &partitions).await,
+                Change::Revoked => self.revoked(&handle, &partitions).await,
+                Change::Lost => self.lost(&handle, &partitions).await,
+            }
+        })
+    }
+}
+
+impl fmt::Debug for dyn Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RebalanceListener")
+    }
+}

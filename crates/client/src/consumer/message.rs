@@ -1,0 +1,129 @@
+//! One record, as it is handed out.
+
+use bytes::Bytes;
+use milena_engine::consumer::Polled;
+use milena_records::{Headers, Record, SharedRecord};
+use milena_types::{Offset, Timestamp, Topic, TopicPartition};
+
+/// A record of its own: it can be kept and sent to other tasks, and keeps its batch's memory alive.
+#[derive(Clone, Debug)]
+pub struct Message {
+    partition: TopicPartition,
+    record: SharedRecord,
+}
+
+/// A record borrowed from its batch.
+#[derive(Clone, Copy, Debug)]
+pub struct MessageRef<'a> {
+    partition: &'a TopicPartition,
+    record: Record<'a>,
+}
+
+impl Message {
+    pub(super) fn new(partition: TopicPartition, record: SharedRecord) -> Self {
+        Self { partition, record }
+    }
+
+    /// The first record of `polled`, which holds no other.
+    pub(super) fn first(polled: &mut Polled) -> Option<Self> {
+        let chunk = polled.drain().next()?;
+        let partition = chunk.partition().clone();
+        Some(Self::new(partition, chunk.into_shared().next()?))
+    }
+
+    /// The topic.
+    pub fn topic(&self) -> &Topic {
+        &self.partition.topic
+    }
+
+    /// The partition's index.
+    pub fn partition(&self) -> i32 {
+        self.partition.partition
+    }
+
+    /// The topic and the partition.
+    pub fn topic_partition(&self) -> &TopicPartition {
+        &self.partition
+    }
+
+    /// The record's place in its partition.
+    pub fn offset(&self) -> Offset {
+        self.record.offset()
+    }
+
+    /// When it was made, or appended where the topic says so; `None` where the producer gave no time.
+    pub fn timestamp(&self) -> Option<Timestamp> {
+        self.record.timestamp()
+    }
+
+    /// The key; null and empty differ.
+    pub fn key(&self) -> Option<&[u8]> {
+        self.record.key()
+    }
+
+    /// The value; null (a tombstone) and empty differ.
+    pub fn value(&self) -> Option<&[u8]> {
+        self.record.value()
+    }
+
+    /// The key as bytes of their own, without a copy.
+    pub fn key_bytes(&self) -> Option<Bytes> {
+        self.record.key_bytes()
+    }
+
+    /// The value as bytes of their own, without a copy.
+    pub fn value_bytes(&self) -> Option<Bytes> {
+        self.record.value_bytes()
+    }
+
+    /// The headers, in order.
+    pub fn headers(&self) -> Headers<'_> {
+        self.record.headers()
+    }
+}
+
+impl<'a> MessageRef<'a> {
+    pub(super) fn new(partition: &'a TopicPartition, record: Record<'a>) -> Self {
+        Self { partition, record }
+    }
+
+    /// The topic.
+    pub fn topic(&self) -> &'a Topic {
+        &self.partition.topic
+    }
+
+    /// The partition's index.
+    pub fn partition(&self) -> i32 {
+        self.partition.partition
+    }
+
+    /// The topic and the partition.
+    pub fn topic_partition(&self) -> &'a TopicPartition {
+        self.partition
+    }
+
+    /// The record's place in its partition.
+    pub fn offset(&self) -> Offset {
+        self.record.offset()
+    }
+
+    /// When it was made, or appended where the topic says so; `None` where the producer gave no time.
+    pub fn timestamp(&self) -> Option<Timestamp> {
+        self.record.timestamp()
+    }
+
+    /// The key; null and empty differ.
+    pub fn key(&self) -> Option<&'a [u8]> {
+        self.record.key()
+    }
+
+    /// The value; null (a tombstone) and empty differ.
+    pub fn value(&self) -> Option<&'a [u8]> {
+        self.record.value()
+    }
+
+    /// The headers, in order.
+    pub fn headers(&self) -> Headers<'a> {
+        self.record.headers()
+    }
+}

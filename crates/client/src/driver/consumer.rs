@@ -1,0 +1,182 @@
+//! The task that owns a consumer's machine.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use milena_engine::consumer::{
+    CommitId, CommitMode, CommittedOffset, Consumer as Machine, Output, Query, QueryId, Reply,
+};
+use milena_engine::metadata::Interest;
+use milena_engine::request::Answer;
+use milena_engine::{Error, Operation};
+use milena_types::TopicPartition;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::metadata::MetadataHandle;
+use super::{now, until};
+use crate::clock::Clock;
+use crate::net::{Pool, ReplyTo};
+
+/// What a consumer and its handles ask of the driver.
+pub(crate) enum Command {
+    /// Something that the machine does at once.
+    Call(Box<dyn FnOnce(&mut Machine, std::time::Instant) + Send>),
+    /// Commit these offsets, or what was handed out.
+    Commit { offsets: Option<Offsets>, done: oneshot::Sender<Result<(), Error>> },
+    /// Ask the brokers.
+    Query { query: Query, done: oneshot::Sender<Result<Reply, Error>> },
+    /// Commit, leave, end.
+    Close { timeout: Duration, done: oneshot::Sender<Result<(), Error>> },
+}
+
+/// Offsets to commit.
+pub(crate) type Offsets = BTreeMap<TopicPartition, CommittedOffset>;
+
+/// What needs no reply: flags that the driver looks at when it is woken, so that any number of them takes no room.
+#[derive(Debug, Default)]
+pub(crate) struct Signals {
+    wake: Notify,
+    commit: AtomicBool,
+    abandon: AtomicBool,
+}
+
+impl Signals {
+    /// Asks for a commit of what was handed out; those that come before the driver looks are one.
+    pub(crate) fn commit(&self) {
+        self.commit.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    /// Says that the consumer was dropped.
+    pub(crate) fn abandon(&self) {
+        self.abandon.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+}
+
+/// A consumer's machine with everything that it needs of the world.
+pub(crate) struct Driver {
+    pub(crate) machine: Machine,
+    pub(crate) pool: Pool,
+    pub(crate) metadata: MetadataHandle,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) signals: Arc<Signals>,
+}
+
+impl Driver {
+    /// Runs until the consumer is closed, or dropped and left its group.
+    pub(crate) async fn run(self) {
+        let Self { mut machine, pool, metadata, clock, mut commands, signals } = self;
+        let (interest, mut changes) = (metadata.interest(), metadata.subscribe());
+        let buffer = Arc::clone(machine.buffer());
+        // Bounded by the requests that the machine has in flight.
+        let (answer, mut answers) = mpsc::unbounded_channel::<Answer>();
+        let mut waiting = Waiting::default();
+        let mut is_abandoned = false;
+        pool.update(&metadata.load());
+        machine.handle_cluster(now(), metadata.snapshot());
+        loop {
+            while let Some(output) = machine.poll_output() {
+                match output {
+                    Output::Request(request) => {
+                        pool.submit(request, ReplyTo::Driver(answer.clone()))
+                    }
+                    Output::Topics { topics, may_create } => {
+                        interest.set(Interest::Topics { topics, may_create });
+                    }
+                    Output::RefreshMetadata => metadata.refresh(),
+                    Output::LeaderHint(hint) => metadata.hint(hint),
+                    Output::Committed { id, result } => waiting.committed(id, result),
+                    Output::Answered { id, result } => waiting.answered(id, result),
+                    Output::Closed { result } => return waiting.closed(&result),
+                }
+            }
+            tokio::select! {
+                biased;
+                command = commands.recv(), if !is_abandoned => match command {
+                    Some(command) => waiting.command(&mut machine, command),
+                    None => {
+                        is_abandoned = true;
+                        machine.close(now(), ABANDONED_TIMEOUT);
+                    }
+                },
+                () = signals.wake.notified() => {
+                    if signals.commit.swap(false, Ordering::Acquire) {
+                        // Nobody waits for it: what went wrong is in the machine's own log.
+                        let _ = machine.commit(now(), None, CommitMode::Once);
+                    }
+                    if signals.abandon.swap(false, Ordering::Acquire) {
+                        machine.close(now(), ABANDONED_TIMEOUT);
+                    }
+                }
+                Some(answer) = answers.recv() => machine.handle_answer(now(), answer),
+                () = poll_fn(|cx| buffer.poll_stirred(cx)) => machine.handle_buffer(now()),
+                Ok(()) = changes.changed() => {
+                    clock.correct();
+                    machine.handle_wall(now(), clock.wall(Instant::now()));
+                    pool.update(&metadata.load());
+                    machine.handle_cluster(now(), metadata.snapshot());
+                }
+                () = until(machine.poll_timeout()) => machine.handle_timeout(now()),
+            }
+        }
+    }
+}
+
+/// Who waits for what the machine was asked to do.
+#[derive(Default)]
+struct Waiting {
+    commits: BTreeMap<CommitId, oneshot::Sender<Result<(), Error>>>,
+    queries: BTreeMap<QueryId, oneshot::Sender<Result<Reply, Error>>>,
+    closes: Vec<oneshot::Sender<Result<(), Error>>>,
+}
+
+impl Waiting {
+    fn command(&mut self, machine: &mut Machine, command: Command) {
+        match command {
+            Command::Call(call) => call(machine, now()),
+            Command::Commit { offsets, done } => {
+                let id = machine.commit(now(), offsets, CommitMode::Retry);
+                self.commits.insert(id, done);
+            }
+            Command::Query { query, done } => {
+                let id = machine.query(now(), query);
+                self.queries.insert(id, done);
+            }
+            Command::Close { timeout, done } => {
+                self.closes.push(done);
+                machine.close(now(), timeout);
+            }
+        }
+    }
+
+    fn committed(&mut self, id: CommitId, result: Result<(), Error>) {
+        // Who dropped the future does not want to know.
+        if let Some(done) = self.commits.remove(&id) {
+            let _ = done.send(result);
+        } else if let Err(error) = result {
+            tracing::warn!(%error, "commit failed");
+        }
+    }
+
+    fn answered(&mut self, id: QueryId, result: Result<Reply, Error>) {
+        if let Some(done) = self.queries.remove(&id) {
+            let _ = done.send(result);
+        }
+    }
+
+    fn closed(self, result: &Result<(), Error>) {
+        let closed = || Error::closed().during(Operation::Close);
+        self.commits.into_values().for_each(|done| drop(done.send(Err(closed()))));
+        self.queries.into_values().for_each(|done| drop(done.send(Err(closed()))));
+        self.closes.into_iter().for_each(|done| drop(done.send(result.clone())));
+    }
+}
+
+/// What a consumer that was dropped rather than closed gives its goodbye.
+const ABANDONED_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,0 +1,132 @@
+//! Sending records.
+
+mod builder;
+mod record;
+mod send;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use milena_engine::Error;
+use milena_types::Topic;
+
+pub use builder::ProducerBuilder;
+pub use milena_engine::producer::{Delivery, RecordMetadata};
+pub use record::{Payload, Record, TopicName};
+pub use send::{Enqueue, Send, Sending, TryEnqueueError};
+
+use crate::Kafka;
+use crate::config::ProducerConfig;
+use crate::driver::producer::Control;
+
+/// Sends records to a cluster.
+///
+/// Made by [`Kafka::producer`]; a clone is the same producer, for use from many tasks. Records of one partition are
+/// stored in the order in which they were admitted to the send buffer, each once unless idempotence is off.
+///
+/// Dropping the last clone leaves what is in the buffer to be sent in the background, for half a minute at most and as
+/// long as the runtime lives; [`close`](Self::close) first to know what became of it.
+///
+/// # Examples
+/// ```no_run
+/// # async fn example(kafka: milena::Kafka) -> milena::Result<()> {
+/// use std::time::Duration;
+/// use milena::Record;
+///
+/// let producer = kafka.producer().linger(Duration::from_millis(1)).build().await?;
+/// let stored = producer.send(Record::to("orders").key("o-1").value("hi")).await?;
+/// println!("partition {}, offset {:?}", stored.partition(), stored.offset());
+///
+/// // Many at once: admit them one by one, await the acknowledgements together.
+/// let mut deliveries = Vec::new();
+/// for number in 0..10 {
+///     deliveries.push(producer.send(Record::to("orders").value(number.to_string())).enqueue().await?);
+/// }
+/// for delivery in deliveries {
+///     delivery.await?;
+/// }
+/// producer.close(Duration::from_secs(10)).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Producer(Arc<Shared>);
+
+pub(crate) struct Shared {
+    kafka: Kafka,
+    config: ProducerConfig,
+    control: Control,
+}
+
+impl Producer {
+    /// Sends `record`: await the result for the acknowledgement, or choose another way on it.
+    ///
+    /// - `.await` waits until the record is stored as `acks` asks, and returns where.
+    /// - [`.enqueue()`](Send::enqueue)`.await` waits until it is admitted to the send buffer, and returns a
+    ///   [`Delivery`] that resolves with the acknowledgement.
+    /// - [`.detach()`](Send::detach) waits for nothing.
+    ///
+    /// Admission waits for room in the buffer and for the topic's metadata, for `max.block.ms` at most; tasks get room
+    /// in the order in which they asked.
+    ///
+    /// Dropping the future before the record is admitted sends nothing; dropping it, or the delivery, afterwards does
+    /// not take the record back.
+    ///
+    /// # Errors
+    /// `BufferFull`, `UnknownTopic` or `Timeout` if it was not admitted in time, `RecordTooLarge`, `Closed`, or what
+    /// the brokers said; [`Error::fate`] tells whether the record may be stored.
+    pub fn send<'a>(&'a self, record: Record<'a>) -> Send<'a> {
+        Send::new(self, record)
+    }
+
+    /// Admits `record` to the send buffer if that can be done at once; gives it back otherwise.
+    ///
+    /// # Errors
+    /// The record with the reason: no room, a topic whose partitions are not known yet, too large, or closed.
+    // The record comes back by value: boxing it would cost the caller an allocation when it is busiest.
+    #[expect(clippy::result_large_err, reason = "the record is handed back without an allocation")]
+    pub fn try_enqueue<'a>(&self, record: Record<'a>) -> Result<Delivery, TryEnqueueError<'a>> {
+        send::try_enqueue(self, record)
+    }
+
+    /// How many partitions `topic` has, for a partitioner of your own. Waits for `max.block.ms` at most.
+    ///
+    /// # Errors
+    /// As [`Kafka::partitions_for`].
+    pub async fn partitions_for(&self, topic: impl Into<Topic>) -> Result<i32, Error> {
+        self.0.kafka.partitions_for(topic).await
+    }
+
+    /// Sends what is in the buffer without lingering, and waits until every record admitted before the call is
+    /// acknowledged or failed. Failures show in the deliveries.
+    ///
+    /// Bounded by `delivery.timeout.ms`. Dropping the future stops the wait, not the sending.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub async fn flush(&self) -> Result<(), Error> {
+        self.0.control.flush().await
+    }
+
+    /// Admits nothing more, sends what is in the buffer for up to `timeout`, and ends the producer's tasks. What is
+    /// not acknowledged by then fails.
+    ///
+    /// Holds for all clones. Dropping the future does not stop the closing.
+    ///
+    /// # Errors
+    /// `Timeout` if records were given up; `Closed` if it was closed before.
+    pub async fn close(&self, timeout: Duration) -> Result<(), Error> {
+        self.0.control.close(timeout).await
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &ProducerConfig {
+        &self.0.config
+    }
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer").field("accumulator", self.0.control.accumulator()).finish()
+    }
+}
