@@ -133,6 +133,20 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Whether the same request may fare better in a while: brokers restart and connections break.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::NotSent
+            | Self::Unreachable(_)
+            | Self::ConnectionLost
+            | Self::TimedOut
+            | Self::MalformedResponse(_) => true,
+            Self::UnsupportedVersion | Self::AuthenticationFailed(_) | Self::Unencodable(_) => {
+                false
+            }
+        }
+    }
+
     /// Whether the broker may have carried out the request all the same.
     pub fn may_be_applied(&self) -> bool {
         match self {

@@ -155,7 +155,9 @@ impl Consumer {
         }
         self.dispatch_to_group(now, &mut answer);
         let (subscription, buffer, rng) = (&mut self.subscription, &self.buffer, &mut self.rng);
-        let notes = self.fetcher.handle_answer(now, &mut answer, subscription, buffer, rng);
+        let cluster = &self.cluster;
+        let notes =
+            self.fetcher.handle_answer(now, &mut answer, subscription, cluster, buffer, rng);
         if let Some(notes) = notes {
             return self.note(notes);
         }

@@ -4,5 +4,6 @@
 mod assigned;
 mod commits;
 mod groups;
+mod refusals;
 mod scripts;
 mod world;

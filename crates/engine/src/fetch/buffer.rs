@@ -195,7 +195,12 @@ impl FetchBuffer {
 
     /// Puts a fetch of a paused partition first in line.
     pub(crate) fn put_back(&self, fetch: CompletedFetch) {
-        self.lock().fetches.push_front(fetch);
+        let mut state = self.lock();
+        state.fetches.push_front(fetch);
+        // Here the driver can drop it for the sake of partitions that are not paused; in the reader it could not.
+        if std::mem::take(&mut state.hungry) {
+            state.stir();
+        }
     }
 
     /// Moves the position behind what is about to be handed out. False where the partition was revoked, or its

@@ -219,6 +219,7 @@ impl Fetcher {
         now: Instant,
         answer: &mut Answer,
         subscription: &mut Subscription,
+        cluster: &Cluster,
         buffer: &FetchBuffer,
         rng: &mut Rng,
     ) -> Option<Notes> {
@@ -248,7 +249,7 @@ impl Fetcher {
                         assigned.preferred.take_if(|(preferred, _)| *preferred == node);
                     }
                 }
-                if !failure.may_be_applied() && failure != crate::request::Failure::NotSent {
+                if !failure.is_passing() {
                     let error = Error::from_failure(&failure);
                     buffer.tell(Event::Error(error.during(Operation::Fetch).with_broker(node)));
                 }
@@ -275,7 +276,8 @@ impl Fetcher {
         }
         source.backoff.reset();
         source.retry_at = None;
-        let fetches = self.read(now, node, flight, response, subscription, buffer, rng, &mut notes);
+        let fetches =
+            self.read(now, node, flight, response, subscription, cluster, buffer, rng, &mut notes);
         if !fetches.is_empty() {
             buffer.push(fetches);
         }
@@ -293,6 +295,7 @@ impl Fetcher {
         mut flight: Flight,
         response: FetchResponse,
         subscription: &mut Subscription,
+        cluster: &Cluster,
         buffer: &FetchBuffer,
         rng: &mut Rng,
         notes: &mut Notes,
@@ -332,6 +335,8 @@ impl Fetcher {
                     let code = data.error_code;
                     let wait = assigned.backoff.next_wait(rng);
                     assigned.retry_at = Some(now + wait);
+                    // A broker that is behind names the leader that we know is gone: that is no news.
+                    let hint = hint.filter(|hint| cluster.is_news(hint));
                     let moved = hint.is_some();
                     notes.hints.extend(hint);
                     let revision =
@@ -469,10 +474,8 @@ impl Fetcher {
             }
             Reaction::Retry | Reaction::ResetSession | Reaction::Accept => None,
             Reaction::ValidateOffset | Reaction::RefreshMetadata | Reaction::Rebootstrap => {
+                // The snapshot with the new leader ends the wait; until then the same broker would say the same.
                 notes.refresh_metadata |= !moved;
-                if moved {
-                    assigned.retry_at = None;
-                }
                 if code == ErrorCode::UNKNOWN_TOPIC_ID {
                     assigned.unknown_topic_ids += 1;
                     if assigned.unknown_topic_ids == UNKNOWN_TOPIC_IDS_MAX {

@@ -174,8 +174,11 @@ impl OffsetLookup {
             Ok(_) => Err(Error::new(ErrorKind::Protocol)),
             Err(failure) => {
                 *refresh = true;
-                let again = failure.may_be_applied() || failure == crate::request::Failure::NotSent;
-                if again { Ok(BTreeMap::new()) } else { Err(Error::from_failure(&failure)) }
+                if failure.is_passing() {
+                    Ok(BTreeMap::new())
+                } else {
+                    Err(Error::from_failure(&failure))
+                }
             }
         };
         let mut found = Vec::new();

@@ -59,6 +59,10 @@ impl Validator {
                 assigned.keep(Stage::Validating(position));
             } else if assigned.confirmed.is_none_or(|confirmed| confirmed < epoch) {
                 assigned.confirmed = Some(epoch);
+                if is_newer {
+                    // What the old leader refused the new one may have.
+                    assigned.retry_at = None;
+                }
             }
         }
     }

@@ -67,12 +67,10 @@ pub(super) fn answer(
 
 /// The next snapshot with a partition moved, or `None` where the hint is no news.
 pub(super) fn hint(old: &Cluster, hint: &LeaderHint) -> Option<Cluster> {
-    let known = old.topic(hint.partition.topic.as_str())?;
-    let partition = known.partition(hint.partition.partition)?;
-    // Without an epoch nobody can tell which is newer.
-    if partition.leader_epoch? >= hint.leader_epoch {
+    if !old.is_news(hint) {
         return None;
     }
+    let known = old.topic(hint.partition.topic.as_str())?;
     let mut next = old.clone();
     match &hint.endpoint {
         Some(endpoint) if endpoint.id == hint.leader => {
@@ -80,9 +78,7 @@ pub(super) fn hint(old: &Cluster, hint: &LeaderHint) -> Option<Cluster> {
             let endpoint = Broker { rack: endpoint.rack.clone().or(rack), ..endpoint.clone() };
             next.brokers.insert(hint.leader, endpoint);
         }
-        _ => {
-            old.broker(hint.leader)?;
-        }
+        _ => {}
     }
     let mut moved = TopicMetadata::clone(known);
     let partition = moved.partitions.iter_mut().find(|p| p.index == hint.partition.partition)?;

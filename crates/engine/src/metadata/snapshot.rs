@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use milena_types::{ErrorCode, LeaderEpoch, NodeId, Topic, Uuid};
 
+use super::hint::LeaderHint;
+
 /// What is known of the cluster at one moment; never changes, the next one replaces it.
 #[derive(Clone, Debug, Default)]
 pub struct Cluster {
@@ -85,6 +87,16 @@ impl Cluster {
     /// The broker that leads a partition, where there is one and its address is known.
     pub fn leader(&self, topic: &str, partition: i32) -> Option<&Broker> {
         self.broker(self.partition(topic, partition)?.leader?)
+    }
+
+    /// Whether `hint` tells of a later leader than this, and of one that can be reached.
+    pub(crate) fn is_news(&self, hint: &LeaderHint) -> bool {
+        let partition = self.partition(hint.partition.topic.as_str(), hint.partition.partition);
+        // Without an epoch nobody can tell which is newer.
+        let epoch = partition.and_then(|known| known.leader_epoch);
+        let is_newer = epoch.is_some_and(|known| known < hint.leader_epoch);
+        let is_placed = hint.endpoint.as_ref().is_some_and(|broker| broker.id == hint.leader);
+        is_newer && (is_placed || self.broker(hint.leader).is_some())
     }
 
     /// The same brokers with these topics.

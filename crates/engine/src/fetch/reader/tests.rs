@@ -118,6 +118,22 @@ fn what_the_reader_holds_of_a_revoked_partition_is_dropped() {
     assert_eq!(fixture.buffer.bytes(NodeId::new(1)), 0);
 }
 
+/// The driver waits for room that only a paused partition holds: it must hear when it can take that room back.
+#[test]
+fn a_paused_fetch_that_the_reader_puts_back_stirs_a_hungry_driver() {
+    let mut fixture = Fixture::new(2);
+    fixture.push(batch(0, 4, 4));
+    assert_eq!(fixture.poll(), [0, 1]);
+    fixture.buffer.pause(&tp(), true);
+    assert!(fixture.buffer.evict_paused(NodeId::new(1)).is_empty(), "the reader has it");
+    fixture.buffer.hunger();
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(fixture.buffer.poll_stirred(&mut cx).is_pending());
+    assert!(fixture.poll().is_empty());
+    assert!(fixture.buffer.poll_stirred(&mut cx).is_ready());
+    assert_eq!(fixture.buffer.evict_paused(NodeId::new(1)), [tp()]);
+}
+
 #[test]
 fn what_the_reader_holds_of_a_paused_partition_comes_after_the_pause() {
     let mut fixture = Fixture::new(2);

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use milena_types::{ErrorCode, LeaderEpoch, NodeId, Topic, TopicPartition, Uuid};
-use milena_wire::messages::fetch_response::{FetchableTopicResponse, PartitionData};
+use milena_wire::messages::fetch_response::{
+    FetchableTopicResponse, LeaderIdAndEpoch, PartitionData,
+};
 use milena_wire::messages::find_coordinator_response::Coordinator;
 use milena_wire::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
@@ -43,6 +45,10 @@ pub(crate) struct Stub {
     last_session: i32,
     parked: Vec<(Instant, Waiter, i32, FetchRequest)>,
     pub(crate) nodes: i32,
+    /// What every commit is answered with.
+    pub(crate) commit_error: Option<ErrorCode>,
+    /// A broker that has not heard of its office: it names the leader before it, with that one's epoch.
+    pub(crate) behind: Option<(i32, (i32, i32))>,
     /// Fetches that named partitions although a session could have spared it.
     pub(crate) full_fetches: u32,
     pub(crate) requests: Vec<milena_types::ApiKey>,
@@ -218,6 +224,7 @@ impl Stub {
     fn commit(&mut self, now: Instant, request: &OffsetCommitRequest) -> Response {
         let generation = request.generation_id_or_member_epoch;
         let code = self.group.may_commit(now, &request.member_id, generation);
+        let code = self.commit_error.unwrap_or(code);
         let topics = request.topics.iter().map(|topic| {
             let partitions = topic.partitions.iter().map(|partition| {
                 let tp = TopicPartition::new(&*topic.name, partition.partition_index);
@@ -288,6 +295,13 @@ impl Stub {
         for (tp, &offset) in asks {
             let log = &self.logs[tp];
             let mut error_code = self.leads(node, tp);
+            let mut current_leader = LeaderIdAndEpoch::default();
+            if let Some((behind, (leader_id, leader_epoch))) = self.behind
+                && behind == node
+            {
+                error_code = ErrorCode::NOT_LEADER_OR_FOLLOWER;
+                current_leader = LeaderIdAndEpoch { leader_id, leader_epoch };
+            }
             if error_code == ErrorCode::NONE && (offset < log.start || offset > log.end()) {
                 error_code = ErrorCode::OFFSET_OUT_OF_RANGE;
             }
@@ -309,6 +323,7 @@ impl Stub {
                 log_start_offset: log.start,
                 aborted_transactions: Some(aborted.cloned().collect()),
                 preferred_read_replica: -1,
+                current_leader,
                 records: Some(Records { head: records, ..Default::default() }),
                 ..Default::default()
             };

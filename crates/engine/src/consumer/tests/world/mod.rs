@@ -40,6 +40,8 @@ pub(crate) enum Fault {
     LoseRequest,
     /// It is carried out and the answer is lost.
     LoseAnswer,
+    /// Nobody listens there.
+    Refuse,
 }
 
 type Rule = Box<dyn FnMut(&mut Rng, usize, &Request) -> Option<Fault>>;
@@ -288,12 +290,16 @@ impl World {
         let fault = rule.as_mut().and_then(|rule| rule(&mut self.rng, client, &outbound.body));
         self.fault = rule;
         let mut answers = Vec::new();
-        if fault != Some(Fault::LoseRequest) {
+        if !matches!(fault, Some(Fault::LoseRequest | Fault::Refuse)) {
             self.stub.handle(self.now, node, waiter, &outbound.body, &mut answers);
         }
-        if fault.is_some() {
+        if let Some(fault) = fault {
             answers.retain(|(to, _)| to.request != outbound.id || to.client != client);
-            self.answer(waiter, Err(Failure::ConnectionLost));
+            let failure = match fault {
+                Fault::LoseRequest | Fault::LoseAnswer => Failure::ConnectionLost,
+                Fault::Refuse => Failure::Unreachable("stub:9092: connection refused".into()),
+            };
+            self.answer(waiter, Err(failure));
         }
         self.post(answers);
     }
