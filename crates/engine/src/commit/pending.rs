@@ -210,7 +210,9 @@ impl Commits {
                 Err((code, partition)) => {
                     let reaction = disposition::reaction(ApiKey::OFFSET_COMMIT, code);
                     settled.lose_coordinator = reaction == Reaction::FindCoordinator;
-                    settled.reaction = Some((reaction, code, sender));
+                    let is_members =
+                        is_members_business(reaction, code) && sender.generation.is_some();
+                    settled.reaction = is_members.then_some((reaction, code, sender));
                     let error = Error::from_code(ApiKey::OFFSET_COMMIT, code);
                     (error.with_partition(&partition), reaction)
                 }
@@ -243,10 +245,10 @@ impl Commits {
         Some(settled)
     }
 
-    /// When something is due, where `reachable` says that the coordinator is known.
-    pub(crate) fn timeout(&self, reachable: bool) -> Option<Instant> {
+    /// When something is due, where `sendable` says that the coordinator is known and would take a commit.
+    pub(crate) fn timeout(&self, sendable: bool) -> Option<Instant> {
         let deadlines = self.queue.iter().map(|pending| pending.deadline);
-        let waits = reachable && self.in_flight.is_none() && !self.queue.is_empty();
+        let waits = sendable && self.in_flight.is_none() && !self.queue.is_empty();
         deadlines.chain(self.retry_at.filter(|_| waits)).min()
     }
 
@@ -334,6 +336,29 @@ impl Commits {
 
     fn error(&self, kind: ErrorKind) -> Error {
         Error::new(kind).during(Operation::Commit).with_group(&*self.group_id)
+    }
+}
+
+/// Whether the answer to a commit says that the member is no longer who it was. All else, as metadata that is too long
+/// or a right that is missing, is the commit's own trouble.
+fn is_members_business(reaction: Reaction, code: ErrorCode) -> bool {
+    match reaction {
+        Reaction::Rejoin | Reaction::ResetGeneration | Reaction::ResetMember => true,
+        // A code that nobody knows fails its commit and nothing else.
+        Reaction::Fatal => code.name().is_some(),
+        Reaction::Accept
+        | Reaction::Retry
+        | Reaction::RefreshMetadata
+        | Reaction::FindCoordinator
+        | Reaction::SplitBatch
+        | Reaction::RepairSequence
+        | Reaction::ResetOffset
+        | Reaction::ValidateOffset
+        | Reaction::ResetSession
+        | Reaction::AdoptMemberId
+        | Reaction::Rebootstrap
+        | Reaction::Fail
+        | Reaction::Abort => false,
     }
 }
 

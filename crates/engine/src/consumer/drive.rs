@@ -40,13 +40,22 @@ impl Consumer {
     }
 
     fn drive_coordinator(&mut self, now: Instant) {
-        let Some(membership) = &mut self.membership else { return };
-        let needed = membership.member.is_active()
-            || !membership.commits.is_idle()
-            || membership.committed.is_waiting(&self.subscription);
-        if needed && let Some(outbound) = membership.lookup.poll_request(now, &mut self.ids) {
+        if !self.needs_coordinator() {
+            return;
+        }
+        if let Some(membership) = &mut self.membership
+            && let Some(outbound) = membership.lookup.poll_request(now, &mut self.ids)
+        {
             self.outputs.push_back(Output::Request(outbound));
         }
+    }
+
+    fn needs_coordinator(&self) -> bool {
+        self.membership.as_ref().is_some_and(|membership| {
+            membership.member.is_active()
+                || !membership.commits.is_idle()
+                || membership.committed.is_waiting(&self.subscription)
+        })
     }
 
     /// Asks for positions: committed ones, by reset, validated.
@@ -133,10 +142,13 @@ impl Consumer {
             let reachable = membership.lookup.coordinator().is_some();
             let idle_since = self.buffer.idle_since();
             next.push(membership.member.timeout(reachable, idle_since));
-            next.push(membership.commits.timeout(reachable));
+            // What cannot be done now is done when the answer comes that allows it; no clock is needed for that.
+            let may_commit = self.may_commit();
+            next.push(membership.commits.timeout(reachable && may_commit));
             next.push(membership.committed.timeout(now));
-            next.push(membership.lookup.poll_timeout());
-            next.push(membership.auto.as_ref().and_then(|auto| auto.timeout()));
+            next.push(membership.lookup.poll_timeout().filter(|_| self.needs_coordinator()));
+            let auto = membership.auto.as_ref().filter(|_| may_commit);
+            next.push(auto.and_then(|auto| auto.timeout()));
         }
         // What is due already and was not done waits for something else; it is looked at again soon, not at once.
         next.into_iter().flatten().min().map(|at| at.max(now + TIMEOUT_MIN))

@@ -324,7 +324,7 @@ impl Consumer {
     }
 
     /// Whether a commit could be sent now, were there a coordinator.
-    fn may_commit(&self) -> bool {
+    pub(super) fn may_commit(&self) -> bool {
         match self.sender() {
             Sender::Standalone | Sender::Member(_) => true,
             Sender::Joining | Sender::Gone => false,

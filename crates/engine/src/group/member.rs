@@ -253,11 +253,12 @@ impl Member {
     pub(crate) fn timeout(&self, reachable: bool, idle_since: Option<Instant>) -> Option<Instant> {
         let beats = self.state.beats();
         let heartbeat = if beats { self.heartbeat.timeout(reachable) } else { None };
+        let is_watched = beats && self.state != MemberState::Syncing;
         let user =
-            idle_since.filter(|_| beats).map(|since| since + self.settings.max_poll_interval);
+            idle_since.filter(|_| is_watched).map(|since| since + self.settings.max_poll_interval);
         let calls = matches!(self.state, MemberState::Joining | MemberState::Syncing);
         let retry = self.retry_at.filter(|_| reachable && calls && self.call.is_none());
-        let leading = self.leading.as_ref().map(|leading| leading.deadline);
+        let leading = self.leading.as_ref().filter(|_| reachable).map(|leading| leading.deadline);
         [heartbeat, user, retry, leading].into_iter().flatten().min()
     }
 
@@ -424,6 +425,14 @@ impl Member {
 
     fn fail(&mut self, error: Error) {
         self.heartbeat.stop();
+        if matches!(
+            self.state,
+            MemberState::Unjoined | MemberState::Expelled | MemberState::Leaving
+        ) {
+            // A late answer to a member that is out, or on its way: it goes on as if nothing had been said.
+            self.actions.push_back(Action::Tell(Event::Error(error)));
+            return;
+        }
         self.leading = None;
         self.shared_out = None;
         let owned = self.state.may_commit();

@@ -2,10 +2,78 @@
 
 use std::collections::BTreeMap;
 
-use milena_types::ApiKey;
+use milena_types::{ApiKey, ErrorCode};
 
-use crate::consumer::tests::world::{Fault, SECOND, World, tp};
-use crate::consumer::{OffsetSpec, Query, Reply};
+use crate::consumer::tests::world::{Fault, SECOND, World, offset, tp};
+use crate::consumer::{
+    CommitMode, CommittedOffset, MemberState, OffsetSpec, Query, Reply, Settings,
+};
+
+fn automatic() -> Settings {
+    let mut settings = World::settings();
+    settings.auto_commit_interval = Some(SECOND);
+    settings
+}
+
+fn at(raw: i64) -> Option<BTreeMap<milena_types::TopicPartition, CommittedOffset>> {
+    Some(BTreeMap::from([(tp(0), CommittedOffset::new(offset(raw)))]))
+}
+
+/// One commit with too much metadata must not cost the member its partitions, nor the reader its records.
+#[test]
+fn a_commit_that_is_refused_for_itself_costs_nothing_else() {
+    for code in [12, 29, 999].map(ErrorCode::from_wire) {
+        for is_member in [true, false] {
+            let mut world = World::new(1, 1);
+            let settings = World::settings();
+            let client =
+                if is_member { world.member(settings) } else { world.assigned(settings, &[0]) };
+            world.run_for(5 * SECOND);
+            world.stub.commit_error = Some(code);
+            let now = world.now;
+            let id = world.clients[client].consumer.commit(now, at(0), CommitMode::Retry);
+            world.produce(0, 5);
+            world.run_for(5 * SECOND);
+            let error = world.clients[client].committed[&id].as_ref().unwrap_err();
+            assert_eq!(error.code(), Some(code));
+            assert_eq!(world.clients[client].offsets(0), [0, 1, 2, 3, 4], "{code} {is_member}");
+            let state = if is_member { MemberState::Stable } else { MemberState::Unjoined };
+            assert_eq!(world.clients[client].consumer.member_state(), Some(state), "{code}");
+            assert!(world.clients[client].errors.is_empty(), "the commit alone says so");
+        }
+    }
+}
+
+/// Whoever reads by hand is no member, so an answer about members has nothing to end.
+#[test]
+fn a_fenced_commit_of_a_standalone_consumer_fails_alone() {
+    let mut world = World::new(1, 1);
+    let client = world.assigned(World::settings(), &[0]);
+    world.run_for(SECOND);
+    world.stub.commit_error = Some(ErrorCode::FENCED_INSTANCE_ID);
+    let now = world.now;
+    let id = world.clients[client].consumer.commit(now, at(0), CommitMode::Retry);
+    world.produce(0, 5);
+    world.run_for(5 * SECOND);
+    assert!(world.clients[client].committed[&id].is_err());
+    assert_eq!(world.clients[client].got.len(), 5);
+}
+
+/// The answer to a commit comes before the one to LeaveGroup: leaving goes on all the same.
+#[test]
+fn a_late_fatal_answer_does_not_stop_a_member_from_leaving() {
+    let mut world = World::new(1, 1);
+    let client = world.member(World::settings());
+    world.run_for(5 * SECOND);
+    world.stub.commit_error = Some(ErrorCode::FENCED_INSTANCE_ID);
+    let now = world.now;
+    let consumer = &mut world.clients[client].consumer;
+    consumer.commit(now, at(0), CommitMode::Retry);
+    consumer.unsubscribe(now).unwrap();
+    world.run_for(SECOND);
+    assert_eq!(world.clients[client].consumer.member_state(), Some(MemberState::Unjoined));
+    assert!(world.stub.group.members.is_empty());
+}
 
 /// A broker that restarts refuses connections for a while. A user who stops at an error would stop at each restart.
 #[test]
@@ -49,4 +117,42 @@ fn a_leader_that_does_not_know_yet_is_not_asked_without_pause() {
     world.produce(0, 5);
     world.run_for(3 * SECOND);
     assert_eq!(world.clients[client].got.len(), 10);
+}
+
+/// P20: a look-up that fell due wakes its owner only if somebody waits for the coordinator.
+#[test]
+fn nobody_is_woken_for_a_coordinator_that_nobody_needs() {
+    let mut world = World::new(1, 1);
+    let client = world.assigned(World::settings(), &[0]);
+    world.run_for(SECOND);
+    world.stub.commit_error = Some(ErrorCode::NOT_COORDINATOR);
+    for _ in 0..2 {
+        let now = world.now;
+        world.clients[client].consumer.commit(now, at(0), CommitMode::Once);
+        world.run_for(SECOND);
+    }
+    world.clients[client].timeouts = 0;
+    world.run_for(10 * SECOND);
+    let woken = world.clients[client].timeouts;
+    assert!(woken < 50, "woken {woken} times");
+}
+
+/// P20: while a JoinGroup waits for the slowest member nothing can be committed, and there is nothing to wake for.
+#[test]
+fn a_long_join_is_waited_for_asleep() {
+    let mut world = World::new(1, 2);
+    world.produce(0, 5);
+    let first = world.member(automatic());
+    let slow = world.member(World::settings());
+    world.run_for(10 * SECOND);
+    world.clients[slow].asleep = true;
+    world.member(World::settings());
+    world.run_for(5 * SECOND);
+    assert_eq!(world.clients[first].consumer.member_state(), Some(MemberState::Joining));
+    world.clients[first].timeouts = 0;
+    world.run_for(10 * SECOND);
+    let state = world.clients[first].consumer.member_state();
+    assert_eq!(state, Some(MemberState::Joining));
+    let woken = world.clients[first].timeouts;
+    assert!(woken < 50, "woken {woken} times");
 }
