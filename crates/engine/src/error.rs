@@ -166,6 +166,8 @@ impl Error {
     /// A broker's answer `code` to a request of `api`; what may be done next is [`disposition`]'s word.
     pub fn from_code(api: ApiKey, code: ErrorCode) -> Self {
         let class = match disposition::reaction(api, code) {
+            // It ends what it was given for, as a batch. Whoever ends with it says so by `fatal`.
+            Reaction::Fatal if code.name().is_none() => Class::Plain,
             Reaction::Retry
             | Reaction::RefreshMetadata
             | Reaction::FindCoordinator

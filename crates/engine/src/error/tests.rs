@@ -31,6 +31,17 @@ fn the_message_names_operation_partition_broker_attempt_and_code() {
     assert_eq!(error.fate(), Fate::NotStored);
 }
 
+/// The producer goes on after the batch that got it: a caller who stops at fatal errors would stop for nothing.
+#[test]
+fn a_code_that_nobody_knows_is_neither_retriable_nor_the_end_of_the_client() {
+    let unknown = Error::from_code(ApiKey::PRODUCE, ErrorCode::from_wire(9999));
+    assert_eq!(unknown.code().map(ErrorCode::get), Some(9999), "it keeps its number");
+    assert!(!unknown.is_fatal() && !unknown.is_retriable());
+    assert_eq!(unknown.fate(), Fate::Unknown);
+    assert!(unknown.fatal().is_fatal());
+    assert!(Error::from_code(ApiKey::PRODUCE, ErrorCode::PRODUCER_FENCED).is_fatal());
+}
+
 #[test]
 fn the_message_says_what_to_check() {
     let unknown = Error::from_code(ApiKey::METADATA, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
@@ -55,14 +66,6 @@ fn the_message_says_what_to_check() {
         Error::unknown_config("linger", Some("linger.ms")).to_string(),
         "linger: unknown key; did you mean linger.ms?"
     );
-}
-
-#[test]
-fn an_unknown_code_is_fatal_and_keeps_its_number() {
-    let error = Error::from_code(ApiKey::PRODUCE, ErrorCode::from_wire(9999));
-    assert!(error.is_fatal());
-    assert_eq!(error.code().map(ErrorCode::get), Some(9999));
-    assert_eq!(error.fate(), Fate::Unknown);
 }
 
 #[test]
