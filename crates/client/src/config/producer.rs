@@ -81,7 +81,8 @@ keys! {
     /// Whether records without a key avoid brokers that answer slowly (KIP-794).
     partitioner_adaptive_partitioning_enable: bool = "partitioner.adaptive.partitioning.enable", "true";
 
-    /// How long a broker may leave batches unsent before records without a key avoid it; zero never avoids it.
+    /// How long a broker may leave batches unsent before records without a key avoid it; zero never avoids it, and is
+    /// the only value taken so far.
     partitioner_availability_timeout: Duration = "partitioner.availability.timeout.ms", "0";
 
     /// Whether the key has no say in the partition.
@@ -133,6 +134,11 @@ impl ProducerConfig {
         if self.compression_gzip_level == 0 {
             let (key, range) = ("compression.gzip.level", "-1 or 1..=9");
             return Err(ConfigError::out_of_range(key, "0".to_owned(), range));
+        }
+        if !self.partitioner_availability_timeout.is_zero() {
+            let reason = "slow brokers are avoided by the length of their queues alone \
+                          (partitioner.adaptive.partitioning.enable); only 0 is taken";
+            return Err(ConfigError::unsupported("partitioner.availability.timeout.ms", reason));
         }
         self.settle_idempotence()?;
         self.settle_delivery_timeout(common)?;

@@ -147,6 +147,15 @@ fn a_delivery_timeout_below_its_parts_fails_only_where_it_was_set() {
     assert_eq!(raised.delivery_timeout().as_millis(), 130_000);
 }
 
+/// Taken and ignored, it would leave records waiting for a broker that the setting promises to avoid.
+#[test]
+fn an_availability_timeout_is_refused_rather_than_ignored() {
+    let key = "partitioner.availability.timeout.ms";
+    let error = producer(&[(key, "1000")]).unwrap_err().to_string();
+    assert!(error.contains(key) && error.contains("is not supported"), "{error}");
+    assert!(producer(&[(key, "0")]).is_ok());
+}
+
 #[test]
 fn nothing_is_committed_without_a_group() {
     assert!(!consumer(&[]).unwrap().enable_auto_commit());
