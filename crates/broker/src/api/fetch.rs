@@ -92,7 +92,6 @@ pub(super) fn error(request: &FetchRequest, code: ErrorCode) -> Response {
             .iter()
             .map(|partition| PartitionData { error_code: code, ..blank(partition.partition) })
             .collect(),
-        ..Default::default()
     });
     let is_of_session = matches!(
         code,
@@ -198,11 +197,8 @@ impl FetchPlan {
                 return PartitionData { error_code: code, aborted_transactions: aborted, ..answer };
             }
             Ok(Found::Diverged(partition, end)) => {
-                let diverging_epoch = EpochEndOffset {
-                    epoch: end.epoch.get(),
-                    end_offset: end.end.get(),
-                    ..Default::default()
-                };
+                let diverging_epoch =
+                    EpochEndOffset { epoch: end.epoch.get(), end_offset: end.end.get() };
                 return PartitionData { diverging_epoch, ..watermarks(partition, answer) };
             }
             Ok(Found::Readable { partition, from, until }) => (partition, from, until),
@@ -223,7 +219,6 @@ impl FetchPlan {
             let entry = |one: crate::storage::Aborted| AbortedTransaction {
                 producer_id: one.producer_id.get(),
                 first_offset: one.first.get(),
-                ..Default::default()
             };
             aborted.map(entry).collect()
         });
@@ -275,7 +270,6 @@ impl FetchPlan {
             data.current_leader = LeaderIdAndEpoch {
                 leader_id: leader.get(),
                 leader_epoch: partition.leader_epoch().get(),
-                ..Default::default()
             };
             leaders.insert(leader);
         }
@@ -285,7 +279,6 @@ impl FetchPlan {
             host: node.host.clone().into(),
             port: node.port.into(),
             rack: node.rack.clone().map(ByteString::from),
-            ..Default::default()
         };
         nodes.map(endpoint).collect()
     }
@@ -388,7 +381,6 @@ fn push(
             topic: name.as_str().into(),
             topic_id: id,
             partitions: vec![data],
-            ..Default::default()
         }),
     }
 }

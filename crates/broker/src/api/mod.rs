@@ -138,6 +138,7 @@ pub(crate) fn versions(api: ApiKey) -> Option<Versions> {
 }
 
 /// The topics that a request names, for fault rules.
+#[expect(clippy::wildcard_enum_match_arm, reason = "most requests name none")]
 pub(crate) fn topics(state: &State, request: &Request) -> Vec<Topic> {
     let by_id = |id| state.topic_ids.get(id).cloned();
     let by_name = |name: &ByteString| Topic::from(&**name);
@@ -170,6 +171,7 @@ pub(crate) fn topics(state: &State, request: &Request) -> Vec<Topic> {
 }
 
 /// The groups that a request names, for fault rules.
+#[expect(clippy::wildcard_enum_match_arm, reason = "most requests name none")]
 pub(crate) fn groups(request: &Request) -> Vec<String> {
     let one = |id: &ByteString| vec![id.to_string()];
     let many = |ids: &[ByteString]| ids.iter().map(ByteString::to_string).collect();

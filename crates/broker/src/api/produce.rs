@@ -84,7 +84,6 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &ProduceReques
             name: topic.name.clone(),
             topic_id: topic.topic_id,
             partition_responses: answers,
-            ..Default::default()
         });
     }
     for partition in &plan.partitions {
@@ -119,7 +118,6 @@ pub(super) fn error(request: &ProduceRequest, code: ErrorCode) -> Response {
             .iter()
             .map(|data| answer_of(data.index, &rejected))
             .collect(),
-        ..Default::default()
     });
     ProduceResponse { responses: responses.collect(), ..Default::default() }.into()
 }
@@ -177,7 +175,6 @@ impl ProducePlan {
                 answer.current_leader = LeaderIdAndEpoch {
                     leader_id: leader.get(),
                     leader_epoch: partition.leader_epoch().get(),
-                    ..Default::default()
                 };
                 let is_named = endpoints.iter().any(|endpoint| endpoint.node_id == leader.get());
                 if let Some(node) = state.nodes.get(leader).filter(|_| !is_named) {
@@ -186,7 +183,6 @@ impl ProducePlan {
                         host: node.host.clone().into(),
                         port: node.port.into(),
                         rack: node.rack.clone().map(ByteString::from),
-                        ..Default::default()
                     });
                 }
             }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use milena_types::{ErrorCode, LeaderEpoch, Offset, Timestamp, TopicPartition};
 
-use super::group::{Group, GroupState};
+use super::classic::{Group, GroupState};
 use super::sync::Identity;
 
 /// What a group committed for one partition.

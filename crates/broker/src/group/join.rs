@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use milena_types::{ErrorCode, Generation};
 
-use super::group::{Answer, Group, GroupState, Reply};
+use super::classic::{Answer, Group, GroupState, Reply};
 use super::member::Member;
 use crate::ticket::Ticket;
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use milena_types::ErrorCode;
 
-use super::group::Group;
+use super::classic::Group;
 
 /// One member that leaves; a static one may be named by its instance id alone.
 #[derive(Clone, Debug)]

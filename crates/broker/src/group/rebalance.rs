@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use milena_types::{ErrorCode, Generation};
 
-use super::group::{Group, GroupState};
+use super::classic::{Group, GroupState};
 use super::sync::SyncAnswer;
 
 impl Group {
@@ -116,8 +116,8 @@ impl Group {
         for member in self.members.values_mut() {
             member.owes_sync = false;
             if let Some(ticket) = member.sync.take() {
-                let answer = super::group::Answer::Sync(SyncAnswer::error(code));
-                self.replies.push(super::group::Reply { ticket, answer });
+                let answer = super::classic::Answer::Sync(SyncAnswer::error(code));
+                self.replies.push(super::classic::Reply { ticket, answer });
             }
         }
     }

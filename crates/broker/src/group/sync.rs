@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use milena_types::{ErrorCode, Generation};
 
-use super::group::{Answer, Group, GroupState, Reply};
+use super::classic::{Answer, Group, GroupState, Reply};
 use crate::ticket::Ticket;
 
 /// Who a member says it is.

@@ -36,11 +36,12 @@ impl Batch {
     /// Reads a produced record set, which must be exactly one batch of the current format, whole and unharmed.
     pub(crate) fn read(bytes: &Bytes) -> Result<Self, Rejected> {
         let invalid = |why| Rejected { code: ErrorCode::INVALID_RECORD, why };
-        let batch = milena_records::Batch::parse(bytes.clone()).map_err(|error| match error {
-            Error::UnknownMagic { .. } => {
+        let batch = milena_records::Batch::parse(bytes.clone()).map_err(|error| {
+            if matches!(error, Error::UnknownMagic { .. }) {
                 Rejected { code: ErrorCode::CORRUPT_MESSAGE, why: "the record format is unknown" }
+            } else {
+                invalid("a produced record set is exactly one batch, whole and consistent")
             }
-            _ => invalid("a produced record set is exactly one batch, whole and consistent"),
         })?;
         let header = *batch.header().ok_or(invalid("only record format 2 is written"))?;
         let corrupt = Rejected { code: ErrorCode::CORRUPT_MESSAGE, why: "checksum mismatch" };
