@@ -214,9 +214,13 @@ impl Consumer {
 
     fn handle_coordinator(&mut self, now: Instant, found: FoundCoordinator) {
         match found {
-            // Its address may be news; without one nothing can be sent there.
-            FoundCoordinator::Coordinator(broker) => {
-                self.refresh |= self.cluster.broker(broker.id).is_none();
+            // Connections are made to where the metadata says: a coordinator that is new, or has come back at another
+            // place, is reached once the metadata knows. If it leads nothing that is read, nothing else asks for that.
+            FoundCoordinator::Coordinator(found) => {
+                let known = self.cluster.broker(found.id);
+                let is_there = known
+                    .is_some_and(|known| (&known.host, known.port) == (&found.host, found.port));
+                self.refresh |= !is_there;
             }
             FoundCoordinator::NotYet(error) => tracing::debug!(%error, "no coordinator yet"),
             FoundCoordinator::Failed(error) => {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use milena_types::{ApiKey, ErrorCode};
+use milena_wire::Request;
 
 use crate::consumer::tests::world::{Fault, SECOND, World, offset, tp};
 use crate::consumer::{
@@ -155,4 +156,25 @@ fn a_long_join_is_waited_for_asleep() {
     assert_eq!(state, Some(MemberState::Joining));
     let woken = world.clients[first].timeouts;
     assert!(woken < 50, "woken {woken} times");
+}
+
+/// F39: the coordinator came back at another place and leads nothing that is read, so no fetch ever fails for it.
+#[test]
+fn a_coordinator_that_moved_has_fresh_metadata_asked_for() {
+    let mut world = World::new(1, 0);
+    let client = world.member(World::settings());
+    world.run_for(SECOND);
+    world.clients[client].refreshes = 0;
+    world.stub.coordinator_port = Some(19_092);
+    let outage = |_: &mut _, _, request: &Request| {
+        let is_groups = matches!(
+            request,
+            Request::JoinGroup(_) | Request::SyncGroup(_) | Request::Heartbeat(_)
+        );
+        is_groups.then_some(Fault::Refuse)
+    };
+    world.fault = Some(Box::new(outage));
+    world.run_for(5 * SECOND);
+    let asked = world.clients[client].refreshes;
+    assert!((1..=20).contains(&asked), "asked {asked} times");
 }

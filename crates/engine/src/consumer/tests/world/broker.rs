@@ -45,6 +45,8 @@ pub(crate) struct Stub {
     last_session: i32,
     parked: Vec<(Instant, Waiter, i32, FetchRequest)>,
     pub(crate) nodes: i32,
+    /// Where the coordinator came back to, if it did; the metadata that clients have says otherwise.
+    pub(crate) coordinator_port: Option<i32>,
     /// What every commit is answered with.
     pub(crate) commit_error: Option<ErrorCode>,
     /// A broker that has not heard of its office: it names the leader before it, with that one's epoch.
@@ -93,7 +95,7 @@ impl Stub {
                     key: key.unwrap_or_else(|| request.key.clone()),
                     node_id: 1,
                     host: "stub".into(),
-                    port: 9092,
+                    port: self.coordinator_port.unwrap_or(9092),
                     ..Default::default()
                 };
                 FindCoordinatorResponse { coordinators: vec![coordinator], ..Default::default() }

@@ -95,6 +95,8 @@ pub(crate) struct Client {
     pub(crate) gaps: bool,
     /// How often the machine asked to be woken.
     pub(crate) timeouts: u32,
+    /// How often it asked for fresh metadata.
+    pub(crate) refreshes: u32,
     next_poll: Instant,
 }
 
@@ -163,6 +165,7 @@ impl World {
             holds: None,
             gaps: false,
             timeouts: 0,
+            refreshes: 0,
             next_poll: self.now,
         });
         self.clients.len() - 1
@@ -260,6 +263,8 @@ impl World {
                 match output {
                     Output::Request(outbound) => self.send(index, outbound),
                     Output::Topics { .. } | Output::RefreshMetadata => {
+                        let is_refresh = matches!(output, Output::RefreshMetadata);
+                        self.clients[index].refreshes += u32::from(is_refresh);
                         let at = self.now + self.delay();
                         self.sent += 1;
                         self.mail.push((at, self.sent, Mail::Cluster(index)));
