@@ -138,14 +138,19 @@ impl MetadataHandle {
     /// What a broker says that waiting does not mend, as `Authorization`; `Authentication`; `Closed`.
     pub(crate) async fn topic(&self, topic: &Topic) -> Result<Arc<TopicMetadata>, Error> {
         let mut changes = self.subscribe();
+        let mut is_fresh = false;
         loop {
             if let Some(known) = self.load().topic(topic.as_str()) {
                 if known.is_usable() {
                     return Ok(Arc::clone(known));
                 }
                 if let Some(code) = known.error.filter(|code| !is_passing(*code)) {
-                    let error = Error::from_code(ApiKey::METADATA, code);
-                    return Err(error.during(Operation::Metadata).with_topic(topic));
+                    if is_fresh {
+                        let error = Error::from_code(ApiKey::METADATA, code);
+                        return Err(error.during(Operation::Metadata).with_topic(topic));
+                    }
+                    // An earlier call was told so; since then somebody may have given us the right (F43).
+                    self.refresh();
                 }
             }
             if let Some(trouble) = changes.trouble().filter(Error::is_fatal) {
@@ -153,6 +158,7 @@ impl MetadataHandle {
             }
             self.touch(topic);
             changes.changed().await?;
+            is_fresh = true;
         }
     }
 

@@ -2,7 +2,6 @@
 //!
 //! A [`Pool`] keeps one task, the pump, per broker and lane. Drivers hand requests to the pool, which never blocks,
 //! and get each answered exactly once, by channel. There is no task per request.
-#![allow(unused_imports, reason = "the drivers that use them follow")]
 
 mod connection;
 mod frame;
@@ -22,4 +21,4 @@ pub(crate) use pool::Pool;
 pub(crate) use reply::ReplyTo;
 pub(crate) use settings::Settings;
 pub(crate) use tcp::Tcp;
-pub(crate) use transport::{Connecting, Stream, Transport};
+pub(crate) use transport::Transport;

@@ -50,6 +50,26 @@ async fn a_topic_that_waiting_does_not_bring_fails_at_once_by_name() {
     assert_eq!(error.topic().map(Topic::as_str), Some("orders"));
 }
 
+/// F43: metadata is minutes old before it is asked for by age; a right that was given counts at once.
+#[tokio::test(start_paused = true)]
+async fn a_topic_that_was_refused_once_is_asked_for_again() {
+    let asked = AtomicUsize::new(0);
+    let peer = Peer::new(move |_, request| match named(request) {
+        Some(name) => {
+            let is_allowed = asked.fetch_add(1, Ordering::SeqCst) > 0;
+            let code = if is_allowed { 0 } else { ErrorCode::TOPIC_AUTHORIZATION_FAILED.get() };
+            Act::Respond(metadata(&["one"], [(&*name, code)]).into())
+        }
+        None => answer(request),
+    });
+    let handle = start(&peer);
+    let topic = Topic::from("orders");
+    assert!(timeout(SECOND, handle.topic(&topic)).await.unwrap().is_err());
+    sleep(SECOND).await;
+    let known = timeout(SECOND, handle.topic(&topic)).await.unwrap().unwrap();
+    assert_eq!(known.partition_count(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_waits_in_vain_can_be_told_why() {
     let peer = Peer::well();

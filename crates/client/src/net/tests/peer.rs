@@ -15,8 +15,9 @@ use milena_wire::{Request, Response, decode_request, encode_response};
 use tokio::io::{AsyncWriteExt, duplex};
 use tokio::net::TcpListener;
 
+use crate::net::Memory;
 use crate::net::frame::Frames;
-use crate::net::{Memory, Stream};
+use crate::net::transport::Stream;
 
 /// What a peer does about one request.
 #[derive(Clone, Debug)]
