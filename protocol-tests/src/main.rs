@@ -17,14 +17,15 @@ mod raw;
 mod scenarios;
 mod suite;
 mod target;
+mod user;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 
-use crate::scenarios::SCENARIOS;
-use crate::suite::Tally;
+use crate::scenarios::{SCENARIOS, SOAK};
+use crate::suite::{Scenario, Tally};
 use crate::target::{Choice, Target};
 
 /// What a scenario ends with.
@@ -47,6 +48,9 @@ enum What {
         /// Only scenarios whose name contains this.
         #[arg(long, default_value = "")]
         only: String,
+        /// The long scenarios instead: a million records while a leader dies. Use --release.
+        #[arg(long)]
+        soak: bool,
     },
     /// Sends the same requests to two clusters and compares the answers field by field.
     Compare {
@@ -68,7 +72,9 @@ enum What {
 #[tokio::main]
 async fn main() -> ExitCode {
     let tally = match Cli::parse().what {
-        What::Suite { on, only } => suite(&on, &only).await,
+        What::Suite { on, only, soak } => {
+            suite(&on, &only, if soak { SOAK } else { SCENARIOS }).await
+        }
         What::Compare { ours, theirs } => compare(&ours, &theirs).await,
         What::Transcript { of } => return transcript(&of).await,
     };
@@ -76,11 +82,11 @@ async fn main() -> ExitCode {
     if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-async fn suite(on: &[Choice], only: &str) -> Tally {
+async fn suite(on: &[Choice], only: &str, scenarios: &[Scenario]) -> Tally {
     let mut tally = Tally::default();
     for choice in on {
         match Target::start(choice).await {
-            Ok(target) => tally.add(suite::run(&Arc::new(target), SCENARIOS, only).await),
+            Ok(target) => tally.add(suite::run(&Arc::new(target), scenarios, only).await),
             Err(e) => {
                 println!("{choice} did not start: {e}");
                 tally.failed += 1;

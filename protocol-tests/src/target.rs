@@ -122,6 +122,14 @@ impl Target {
         address_of(&told, told.controller_id)
     }
 
+    /// The leader of a topic's first partition.
+    pub(crate) async fn leader(&self, topic: &str) -> Result<i32> {
+        let named = message!(MetadataRequestTopic { name: Some(topic.into()) });
+        let told = self.metadata(vec![named]).await?;
+        let partition = told.topics.first().and_then(|topic| topic.partitions.first());
+        Ok(partition.ok_or("no such topic")?.leader_id)
+    }
+
     /// The address of the leader of a topic's first partition, once it has one.
     pub(crate) async fn leader_address(&self, topic: &str) -> Result<String> {
         loop {
@@ -176,11 +184,6 @@ impl Version {
     /// `major.minor.patch`.
     pub(crate) const fn of(major: u32, minor: u32, patch: u32) -> Self {
         Self { parts: [major, minor, patch] }
-    }
-
-    /// Whether this is `major.minor` or later.
-    pub(crate) fn is_at_least(&self, major: u32, minor: u32) -> bool {
-        *self >= Self::of(major, minor, 0)
     }
 }
 
@@ -240,7 +243,6 @@ mod tests {
     #[test]
     fn versions_compare_by_number() {
         assert!(Version::of(4, 0, 0) > Version::of(3, 9, 2));
-        assert!(Version::of(3, 10, 0).is_at_least(3, 9));
-        assert!(!Version::of(2, 8, 2).is_at_least(3, 0));
+        assert!(Version::of(3, 10, 0) > Version::of(3, 9, 2));
     }
 }

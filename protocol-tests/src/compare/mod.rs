@@ -25,7 +25,7 @@ pub(crate) async fn run(ours: &Target, theirs: &Target) -> Result<usize> {
         println!("{difference}");
     }
     for allowed in &unused {
-        println!("allowed without need: {} {}", allowed.request, allowed.path);
+        println!("allowed without need: {} {} ({})", allowed.request, allowed.path, allowed.reason);
     }
     match (found.len(), unused.len()) {
         (0, 0) => Ok(ours.len()),

@@ -1,5 +1,8 @@
 //! The claims, one module a subject.
 
+mod clients;
+mod faults;
+mod java;
 mod rebalances;
 mod records;
 mod tools;
@@ -33,8 +36,22 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!(rebalances::a_second_member_shares_the_work),
     scenario!(rebalances::a_member_that_leaves_sets_the_other_to_work),
     scenario!(rebalances::a_silent_member_is_put_out_after_its_session),
+    scenario!(clients::every_codec_gives_back_what_went_in),
+    scenario!(clients::keys_go_where_java_puts_them),
+    scenario!(clients::acks_0_1_and_all_store_each_record_once),
+    scenario!(clients::many_records_keep_their_order_in_each_partition),
+    scenario!(java::what_java_writes_we_read, alone: true),
+    scenario!(java::what_we_write_java_reads, alone: true),
+    scenario!(java::our_group_is_described_by_java, alone: true),
+    scenario!(faults::a_killed_leader_loses_and_doubles_nothing, alone: true,
+        fits: |on| on.choice().brokers >= 3, limit: faults::LIMIT),
     scenario!(tools::topics_are_made_listed_described_and_deleted, alone: true),
     scenario!(tools::a_topic_that_exists_is_not_made_again, alone: true),
     scenario!(tools::what_the_console_producer_writes_the_console_consumer_reads, alone: true),
     scenario!(tools::a_group_is_listed_and_described_with_its_lag, alone: true),
 ];
+
+/// Only when asked for by `--soak`: they take minutes.
+pub(crate) const SOAK: &[Scenario] =
+    &[scenario!(faults::a_killed_leader_loses_and_doubles_nothing_of_a_million, alone: true,
+        fits: |on| on.choice().brokers >= 3, limit: faults::SOAK_LIMIT)];
