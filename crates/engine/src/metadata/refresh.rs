@@ -303,6 +303,11 @@ impl Metadata {
             // Leaders are elected and topics spread within moments: ask again quickly, then less and less so.
             self.wanted_due = now + self.backoff.next_wait(&mut self.rng);
             self.wanted.extend(ill);
+            // Those who wait for a leader complain after every answer; one that brought nothing new will be followed
+            // by another such (KIP-580).
+            if !matches!(scope, Scope::Some(_)) && self.cluster.topics().eq(next.topics()) {
+                self.not_before = self.not_before.max(self.wanted_due);
+            }
         }
         if has_new {
             self.wanted_due = now;

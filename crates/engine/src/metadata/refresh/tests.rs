@@ -172,6 +172,28 @@ fn a_failure_is_told_and_tried_again_after_a_back_off() {
     assert!(world.failure().is_fatal());
 }
 
+/// KIP-580: every user of a partition without a leader complains after every answer.
+#[test]
+fn complaints_about_a_missing_leader_are_followed_less_and_less_often() {
+    let mut world = World::ready(&["orders"]);
+    let mut asked = 0;
+    for _ in 0..1000 {
+        world.metadata.refresh();
+        if world.asked().is_some() {
+            asked += 1;
+            world.answer(&[("orders", LEADER_NOT_AVAILABLE)]);
+        }
+        world.advance(10 * MS);
+    }
+    assert!((10..=20).contains(&asked), "{asked} requests in 10 s");
+    world.advance(SECOND);
+    assert!(world.asked().is_some());
+    world.answer(&[("orders", 0)]);
+    world.metadata.refresh();
+    world.advance(100 * MS);
+    assert!(world.asked().is_some(), "what is well is asked for at once");
+}
+
 /// KIP-1102.
 #[test]
 fn it_starts_over_from_the_bootstrap_list_when_nobody_answers_for_long() {
