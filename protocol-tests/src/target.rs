@@ -149,10 +149,10 @@ impl Target {
         let ask =
             message!(MetadataRequest { topics: Some(topics), allow_auto_topic_creation: false });
         let mut any = Connection::open(self.address()).await?;
-        match any.call(ask, 4).await? {
-            Response::Metadata(told) => Ok(told),
-            _ => Err("another answer than Metadata's".into()),
-        }
+        let Response::Metadata(told) = any.call(ask, 4).await? else {
+            return Err("another answer than Metadata's".into());
+        };
+        Ok(told)
     }
 
     /// Runs one of Kafka's own programs against this cluster, and asserts that it succeeds.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use crate::Result;
-use crate::cargo::{Graph, cargo, default_graph};
+use crate::cargo::{Graph, cargo, default_graph, output, root};
 use crate::steps::{self, Done, Step};
 use crate::tidy;
 
@@ -38,6 +38,8 @@ pub(crate) fn run(args: &Args) -> Result {
     if !args.quick {
         plan.push(Step::command("doc tests", in_workspace(["test", "--workspace", "--doc"])));
         plan.push(Step::command("docs", docs()));
+        plan.push(simulation()?);
+        plan.push(demo());
         plan.push(client_graph());
         plan.push(advisories());
         plan.extend(packages(&graph));
@@ -66,6 +68,21 @@ fn docs() -> Command {
     let mut docs = in_workspace(["doc", "--workspace", "--no-deps", "--quiet"]);
     docs.env("RUSTDOCFLAGS", "-D warnings");
     docs
+}
+
+/// Worlds whose seeds the commit decides: each commit looks elsewhere, and a failure can be repeated.
+fn simulation() -> Result<Step> {
+    let mut git = Command::new("git");
+    git.args(["rev-parse", "--short=12", "HEAD"]).current_dir(root());
+    let base = u64::from_str_radix(output(&mut git)?.trim(), 16)?.to_string();
+    let sim =
+        in_workspace(["run", "--quiet", "--release", "--package", "milena-sim", "--", "seeds"]);
+    Ok(Step::command("5000 simulated worlds", then(sim, &["--from", &base, "--count", "5000"])))
+}
+
+/// What the README promises to a newcomer.
+fn demo() -> Step {
+    Step::command("demo", in_workspace(["run", "--quiet", "--release", "--", "demo"]))
 }
 
 fn client_graph() -> Step {

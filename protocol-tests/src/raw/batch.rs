@@ -48,7 +48,7 @@ impl Batch {
     }
 
     /// The same records from an idempotent producer.
-    pub(crate) fn from_producer(self, id: i64, epoch: i16, base_sequence: i32) -> Self {
+    pub(crate) fn of_producer(self, id: i64, epoch: i16, base_sequence: i32) -> Self {
         Self { producer_id: id, producer_epoch: epoch, base_sequence, ..self }
     }
 

@@ -10,7 +10,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::message;
 use crate::Result;
 
 /// A connection to one broker. Frames are written and read whole.

@@ -28,8 +28,12 @@ pub(super) async fn every_codec_gives_back_what_went_in(on: Arc<Target>) -> Resu
         create(&kafka, &on, &topic, 1).await?;
         let producer = kafka.producer().set("compression.type", codec)?.build().await?;
         let sent = shapes();
+        let mut deliveries = Vec::new();
         for row in &sent {
-            let _ = producer.send(row.record(&topic)).enqueue().await?;
+            deliveries.push(producer.send(row.record(&topic)).enqueue().await?);
+        }
+        for delivery in deliveries {
+            delivery.await?;
         }
         producer.close(Duration::from_secs(30)).await?;
         assert_eq!(read(&kafka, &topic, 1, sent.len()).await?, sent, "{codec}");
@@ -90,7 +94,7 @@ pub(super) async fn many_records_keep_their_order_in_each_partition(on: Arc<Targ
     for number in 0..RECORDS {
         let partition = i32::try_from(number % 3)?;
         let record = Record::to(topic.as_str()).value(number.to_string()).partition(partition);
-        let _ = producer.send(record).enqueue().await?;
+        drop(producer.send(record).enqueue().await?);
     }
     producer.flush().await?;
     let rows = read(&kafka, &topic, 3, RECORDS).await?;

@@ -128,7 +128,7 @@ async fn idempotent(on: &mut Recorder, topic: Uuid) -> Result {
 
     let newest = on.newest(ApiKey::PRODUCE);
     let batch = |epoch, sequence, values: &[&str]| {
-        let bytes = Batch::of(values).from_producer(id, epoch, sequence).bytes();
+        let bytes = Batch::of(values).of_producer(id, epoch, sequence).bytes();
         to(TOPIC, topic, 2, Some(bytes))
     };
     on.ask("the first batch of a producer", newest, batch(0, 0, &["0", "1", "2"])).await?;
@@ -144,16 +144,16 @@ async fn idempotent(on: &mut Recorder, topic: Uuid) -> Result {
     on.ask("a new epoch that does not begin at 0", newest, batch(1, 5, &["x"])).await?;
     on.ask("a new epoch", newest, batch(1, 0, &["x"])).await?;
     on.ask("the old epoch", newest, batch(0, 9, &["x"])).await?;
-    let unknown = Batch::of(&["x"]).from_producer(id + 1000, 0, 5).bytes();
+    let unknown = Batch::of(&["x"]).of_producer(id + 1000, 0, 5).bytes();
     on.ask("an unknown producer in mid sequence", newest, to(TOPIC, topic, 3, Some(unknown)))
         .await?;
-    let first = Batch::of(&["x"]).from_producer(id + 1000, 0, 0).bytes();
+    let first = Batch::of(&["x"]).of_producer(id + 1000, 0, 0).bytes();
     on.ask("an unknown producer from 0", newest, to(TOPIC, topic, 3, Some(first))).await?;
-    let last = Batch::of(&["x", "y"]).from_producer(id + 2000, 0, i32::MAX).bytes();
+    let last = Batch::of(&["x", "y"]).of_producer(id + 2000, 0, i32::MAX).bytes();
     on.ask("sequences around the end", newest, to(TOPIC, topic, 3, Some(last))).await?;
     let two = [
-        Batch::of(&["x"]).from_producer(id, 1, 1).bytes(),
-        Batch::of(&["x"]).from_producer(id, 1, 2).bytes(),
+        Batch::of(&["x"]).of_producer(id, 1, 1).bytes(),
+        Batch::of(&["x"]).of_producer(id, 1, 2).bytes(),
     ];
     on.ask("two batches of a producer", newest, to(TOPIC, topic, 2, Some(two.concat().into())))
         .await?;
