@@ -14,6 +14,7 @@ import java.util.List;
 
 import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.compress.Compression;
+import org.apache.kafka.common.errors.UnsupportedVersionException;
 import org.apache.kafka.common.message.ApiMessageType;
 import org.apache.kafka.common.message.RequestHeaderData;
 import org.apache.kafka.common.message.ResponseHeaderData;
@@ -21,6 +22,7 @@ import org.apache.kafka.common.protocol.Message;
 import org.apache.kafka.common.protocol.MessageUtil;
 import org.apache.kafka.common.protocol.types.BoundField;
 import org.apache.kafka.common.protocol.types.Field;
+import org.apache.kafka.common.protocol.types.RawTaggedField;
 import org.apache.kafka.common.protocol.types.Schema;
 import org.apache.kafka.common.protocol.types.TaggedFields;
 import org.apache.kafka.common.record.internal.BaseRecords;
@@ -33,10 +35,11 @@ import org.apache.kafka.common.record.internal.SimpleRecord;
  * Arguments: the folder to write to, then names of messages. One file a message, one line a sample:
  * version, sample, the frame in hex without its length, and what Kafka says the message holds, as JSON.
  * Samples: "full" has every field of the version set to something that is not its default, "null" has nulls where
- * they may be, "default" is the message as it is made.
+ * they may be, "default" is the message as it is made. "tags" is "full" with fields of tags that nobody knows in the
+ * header and in each structure; only flexible versions have it, and its JSON is that of "full".
  */
 public final class Golden {
-    private enum Sample { FULL, NULL, DEFAULT }
+    private enum Sample { FULL, NULL, DEFAULT, TAGS }
 
     private final short version;
     private final Sample sample;
@@ -60,10 +63,19 @@ public final class Golden {
                 for (short version = low; version <= high; version++) {
                     for (Sample sample : Sample.values()) {
                         Message message = (Message) type.getDeclaredConstructor().newInstance();
-                        new Golden(version, sample).fill(message);
-                        ByteBuffer body = MessageUtil.toByteBufferAccessor(message, version).buffer();
-                        out.printf("%d %s %s%s %s\n", version, sample.name().toLowerCase(),
-                            header(name, version), hex(body), json(type, message, version));
+                        Golden golden = new Golden(version, sample);
+                        golden.fill(message);
+                        String frame;
+                        try {
+                            frame = golden.header(name) + hex(message, version);
+                        } catch (UnsupportedVersionException e) {
+                            if (sample != Sample.TAGS) {
+                                throw e;
+                            }
+                            continue;
+                        }
+                        Object json = sample == Sample.TAGS ? "{}" : json(type, message, version);
+                        out.printf("%d %s %s %s\n", version, sample.name().toLowerCase(), frame, json);
                     }
                 }
             }
@@ -75,26 +87,38 @@ public final class Golden {
         return api ? name + "Data" : name;
     }
 
-    private static String hex(ByteBuffer buffer) {
+    private static String hex(Message message, short version) {
+        ByteBuffer buffer = MessageUtil.toByteBufferAccessor(message, version).buffer();
         byte[] bytes = new byte[buffer.remaining()];
-        buffer.duplicate().get(bytes);
+        buffer.get(bytes);
         return HexFormat.of().formatHex(bytes);
     }
 
-    private static String header(String name, short version) {
+    private String header(String name) {
         String api = name.replaceAll("(Request|Response)$", "");
         for (ApiMessageType type : ApiMessageType.values()) {
-            if (type.name.equals(api) && name.endsWith("Request")) {
-                RequestHeaderData header = new RequestHeaderData().setRequestApiKey(type.apiKey())
-                    .setRequestApiVersion(version).setCorrelationId(0x01020304).setClientId("cliënt");
-                return hex(MessageUtil.toByteBufferAccessor(header, type.requestHeaderVersion(version)).buffer());
+            if (!type.name.equals(api)) {
+                continue;
             }
-            if (type.name.equals(api) && name.endsWith("Response")) {
-                ResponseHeaderData header = new ResponseHeaderData().setCorrelationId(0x01020304);
-                return hex(MessageUtil.toByteBufferAccessor(header, type.responseHeaderVersion(version)).buffer());
+            boolean request = name.endsWith("Request");
+            short headerVersion = request ? type.requestHeaderVersion(version) : type.responseHeaderVersion(version);
+            Message header = request
+                ? new RequestHeaderData().setRequestApiKey(type.apiKey()).setRequestApiVersion(version)
+                    .setCorrelationId(0x01020304).setClientId("cliënt")
+                : new ResponseHeaderData().setCorrelationId(0x01020304);
+            if (headerVersion >= (request ? 2 : 1)) {
+                addTags(header);
             }
+            return hex(header, headerVersion);
         }
         return "";
+    }
+
+    private void addTags(Message message) {
+        if (sample == Sample.TAGS) {
+            message.unknownTaggedFields().add(new RawTaggedField(77, new byte[] {1, 2, 3}));
+            message.unknownTaggedFields().add(new RawTaggedField(16384, new byte[0]));
+        }
     }
 
     private static JsonNode json(Class<?> type, Message message, short version) throws Exception {
@@ -107,6 +131,7 @@ public final class Golden {
         if (sample == Sample.DEFAULT) {
             return;
         }
+        addTags(message);
         Schema[] schemas = (Schema[]) message.getClass().getField("SCHEMAS").get(null);
         List<Field> fields = new ArrayList<>();
         for (BoundField bound : schemas[version].fields()) {
@@ -158,7 +183,7 @@ public final class Golden {
         } else if (type == Uuid.class) {
             return new Uuid(0x1112131415161718L, 0x2122232425262700L + count);
         } else if (type == String.class) {
-            if (sample == Sample.FULL && !longText) {
+            if (sample != Sample.NULL && !longText) {
                 longText = true;
                 // Long enough for a length of two bytes in its compact form.
                 return "é".repeat(70) + count;
@@ -179,7 +204,7 @@ public final class Golden {
                 ? new ArrayList<>() : (Collection<Object>) type.getDeclaredConstructor().newInstance();
             Type element = ((ParameterizedType) (generic instanceof ParameterizedType
                 ? generic : type.getGenericSuperclass())).getActualTypeArguments()[0];
-            for (int i = 0; i < (sample == Sample.FULL ? 2 : 1); i++) {
+            for (int i = 0; i < (sample == Sample.NULL ? 1 : 2); i++) {
                 Class<?> elementType = (Class<?>) element;
                 elements.add(Message.class.isAssignableFrom(elementType)
                     ? filled(elementType) : value(elementType, elementType, null));

@@ -2,9 +2,9 @@
 //!
 //! So the fields of a message can be held against Kafka's own JSON without a line of JSON in the library.
 
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
-/// The message as JSON: structures are objects, newtypes what they hold, bytes base64, uuids as Kafka shows them.
+/// The message as JSON: structures are objects, newtypes what they hold, bytes base64.
 pub(crate) fn parse(text: &str) -> Value {
     let mut parser = Parser { rest: text };
     let value = parser.value();
@@ -22,15 +22,18 @@ impl Parser<'_> {
             '"' => Value::String(String::from_utf8(self.quoted()).unwrap()),
             'b' if self.rest.starts_with("b\"") => {
                 self.expect("b");
-                Value::String(base64(&self.quoted(), STANDARD, true))
+                Value::String(base64(&self.quoted()))
             }
             '[' => self.list('[', ']'),
             c if c == '-' || c.is_ascii_digit() => {
-                let number = self.word();
-                let whole = number.parse::<i64>().map(Number::from);
-                Value::Number(
-                    whole.unwrap_or_else(|_| Number::from_f64(number.parse().unwrap()).unwrap()),
-                )
+                let word = self.word();
+                if let Ok(whole) = word.parse::<i64>() {
+                    Value::from(whole)
+                } else if let Ok(number) = word.parse::<f64>() {
+                    Value::from(number)
+                } else {
+                    Value::String(word)
+                }
             }
             _ => self.named(),
         }
@@ -58,12 +61,13 @@ impl Parser<'_> {
             let Value::Array(mut values) = self.list('(', ')') else { unreachable!() };
             let value = values.pop().unwrap();
             assert!(values.is_empty(), "{name} holds one value");
-            return if name == "Uuid" { uuid(&value) } else { value };
+            return value;
         }
         match name.as_str() {
             "None" => Value::Null,
             "true" => Value::Bool(true),
             "false" => Value::Bool(false),
+            _ if name.len() == UUID_CHARACTERS => Value::String(name),
             // A structure without fields.
             _ => Value::Object(Map::new()),
         }
@@ -129,13 +133,9 @@ impl Parser<'_> {
     }
 }
 
-fn uuid(bytes: &Value) -> Value {
-    let bytes: Vec<u8> = serde_json::from_value(bytes.clone()).unwrap();
-    Value::String(base64(&bytes, URL, false))
-}
-
-fn base64(bytes: &[u8], last: [char; 2], padded: bool) -> String {
-    let digits: Vec<char> = ('A'..='Z').chain('a'..='z').chain('0'..='9').chain(last).collect();
+fn base64(bytes: &[u8]) -> String {
+    let digits: Vec<char> =
+        ('A'..='Z').chain('a'..='z').chain('0'..='9').chain(['+', '/']).collect();
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
         let bits = chunk.iter().fold(0u32, |bits, b| bits << 8 | u32::from(*b));
@@ -143,12 +143,10 @@ fn base64(bytes: &[u8], last: [char; 2], padded: bool) -> String {
         for digit in 0..=chunk.len() {
             text.push(digits[(bits >> (18 - 6 * digit)) as usize & 63]);
         }
-        if padded {
-            text.extend(std::iter::repeat_n('=', 3 - chunk.len()));
-        }
+        text.extend(std::iter::repeat_n('=', 3 - chunk.len()));
     }
     text
 }
 
-const STANDARD: [char; 2] = ['+', '/'];
-const URL: [char; 2] = ['-', '_'];
+/// Kafka and we show a uuid as so many characters, without quotes.
+const UUID_CHARACTERS: usize = 22;

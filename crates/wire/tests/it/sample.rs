@@ -16,7 +16,7 @@ use milena_wire::{
 pub(crate) struct Sample {
     pub(crate) kind: Kind,
     pub(crate) version: i16,
-    /// How it was filled: "full", "null" or "default".
+    /// How it was filled: "full", "null", "default" or "tags".
     pub(crate) name: String,
     /// A frame without its length; of a consumer protocol message, the message alone.
     pub(crate) frame: Bytes,
