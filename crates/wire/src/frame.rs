@@ -45,21 +45,18 @@ impl Frame {
         }
     }
 
-    fn new(message: Writer) -> Result<Self, EncodeError> {
-        let bytes = i32::try_from(message.len()).map_err(|_| EncodeError::TooLong)?;
-        let mut parts = message.into_parts();
-        let mut first = BytesMut::with_capacity(LENGTH_BYTES + parts.first().map_or(0, Bytes::len));
-        first.extend_from_slice(&bytes.to_be_bytes());
-        let len = LENGTH_BYTES + parts.iter().map(Bytes::len).sum::<usize>();
-        // The first part is the header and what precedes the first record set: small, so it is copied.
-        match parts.first_mut() {
-            Some(part) => {
-                first.extend_from_slice(part);
-                *part = first.freeze();
-            }
-            None => parts.push(first.freeze()),
-        }
-        Ok(Self { parts, len })
+    /// A writer that has left room for the length.
+    fn begin() -> Writer {
+        let mut w = Writer::new();
+        w.i32(0);
+        w
+    }
+
+    fn end(mut w: Writer) -> Result<Self, EncodeError> {
+        let len = w.len();
+        let length = i32::try_from(len - LENGTH_BYTES).map_err(|_| EncodeError::TooLong)?;
+        w.stamp(length.to_be_bytes());
+        Ok(Self { parts: w.into_parts(), len })
     }
 }
 
@@ -95,7 +92,7 @@ pub fn encode_request(
     client_id: Option<&str>,
 ) -> Result<Frame, EncodeError> {
     let api_key = request.api_key();
-    let mut w = Writer::new();
+    let mut w = Frame::begin();
     w.i16(api_key.get());
     w.i16(version);
     w.i32(correlation_id.get());
@@ -105,7 +102,7 @@ pub fn encode_request(
         w.unsigned_varint(0);
     }
     request.encode(&mut w, version)?;
-    Frame::new(w)
+    Frame::end(w)
 }
 
 /// Reads the header of a request; the rest of the frame is its body.
@@ -150,13 +147,13 @@ pub fn encode_response(
     version: i16,
     correlation_id: CorrelationId,
 ) -> Result<Frame, EncodeError> {
-    let mut w = Writer::new();
+    let mut w = Frame::begin();
     w.i32(correlation_id.get());
     if has_tagged_header(response.api_key(), version) {
         w.unsigned_varint(0);
     }
     response.encode(&mut w, version)?;
-    Frame::new(w)
+    Frame::end(w)
 }
 
 /// Reads a response to a request for `api_key` in `version`, from a frame without its length.

@@ -12,10 +12,12 @@ use crate::records::Records;
 
 type Result<T> = std::result::Result<T, DecodeError>;
 
-/// What a message may hold beside its frame, for each byte of the frame: the frame itself is one more.
-const MEMORY_PER_BYTE: usize = 6;
-/// What a small message may hold, whatever its length.
-const MEMORY_FLOOR: usize = 768 * 1024;
+/// What a message may hold beside its frame, for each byte of the frame: with the frame itself that makes 8.
+///
+/// The dearest messages that brokers send are lists of short names: 32 bytes to hold what takes some 8 on the wire.
+const MEMORY_PER_BYTE: usize = 7;
+/// What a small message may hold, whatever its length: 1 MiB, less what an error takes to say where it stands.
+const MEMORY_FLOOR: usize = 960 * 1024;
 
 /// A place in a frame, and what may still be spent on what it holds.
 #[derive(Debug)]

@@ -12,11 +12,15 @@ type Result<T = ()> = std::result::Result<T, EncodeError>;
 const PART_BYTES_MIN: usize = 1024;
 
 /// A message as far as it is written.
+///
+/// All small pieces stand in one buffer; large record sets are cut in where they belong, uncopied.
 #[derive(Debug, Default)]
 pub struct Writer {
-    parts: Vec<Bytes>,
-    tail: BytesMut,
-    bytes: usize,
+    buffer: BytesMut,
+    /// What stands before the byte of the buffer with this index, in order.
+    cuts: Vec<(usize, Bytes)>,
+    /// Bytes of all cuts.
+    cut_bytes: usize,
 }
 
 impl Writer {
@@ -27,7 +31,7 @@ impl Writer {
 
     /// Bytes written so far.
     pub fn len(&self) -> usize {
-        self.bytes + self.tail.len()
+        self.buffer.len() + self.cut_bytes
     }
 
     /// Whether nothing was written.
@@ -36,9 +40,21 @@ impl Writer {
     }
 
     /// The message in parts, in order.
-    pub fn into_parts(mut self) -> Vec<Bytes> {
-        self.end_part();
-        self.parts
+    pub fn into_parts(self) -> Vec<Bytes> {
+        let mut parts = Vec::with_capacity(2 * self.cuts.len() + 1);
+        let mut rest = self.buffer.freeze();
+        let mut taken = 0;
+        for (before, cut) in self.cuts {
+            if before > taken {
+                parts.push(rest.split_to(before - taken));
+                taken = before;
+            }
+            parts.push(cut);
+        }
+        if !rest.is_empty() {
+            parts.push(rest);
+        }
+        parts
     }
 
     /// The message in one piece.
@@ -51,51 +67,51 @@ impl Writer {
         }
     }
 
-    fn end_part(&mut self) {
-        if !self.tail.is_empty() {
-            self.bytes += self.tail.len();
-            self.parts.push(self.tail.split().freeze());
+    /// Overwrites the first bytes.
+    pub(crate) fn stamp(&mut self, start: [u8; 4]) {
+        if let Some(bytes) = self.buffer.first_chunk_mut() {
+            *bytes = start;
         }
     }
 
     /// One byte, 0 or 1.
     pub fn bool(&mut self, value: bool) {
-        self.tail.put_u8(u8::from(value));
+        self.buffer.put_u8(u8::from(value));
     }
 
     /// A signed byte.
     pub fn i8(&mut self, value: i8) {
-        self.tail.put_i8(value);
+        self.buffer.put_i8(value);
     }
 
     /// Two bytes, signed.
     pub fn i16(&mut self, value: i16) {
-        self.tail.put_i16(value);
+        self.buffer.put_i16(value);
     }
 
     /// Two bytes, unsigned.
     pub fn u16(&mut self, value: u16) {
-        self.tail.put_u16(value);
+        self.buffer.put_u16(value);
     }
 
     /// Four bytes, signed.
     pub fn i32(&mut self, value: i32) {
-        self.tail.put_i32(value);
+        self.buffer.put_i32(value);
     }
 
     /// Eight bytes, signed.
     pub fn i64(&mut self, value: i64) {
-        self.tail.put_i64(value);
+        self.buffer.put_i64(value);
     }
 
     /// Eight bytes, IEEE 754.
     pub fn f64(&mut self, value: f64) {
-        self.tail.put_f64(value);
+        self.buffer.put_f64(value);
     }
 
     /// Sixteen bytes.
     pub fn uuid(&mut self, value: Uuid) {
-        self.tail.put_slice(value.as_bytes());
+        self.buffer.put_slice(value.as_bytes());
     }
 
     /// Two bytes that say what went wrong.
@@ -106,10 +122,10 @@ impl Writer {
     /// Seven bits a byte, least significant first.
     pub fn unsigned_varint(&mut self, mut value: u32) {
         while value >= 0x80 {
-            self.tail.put_u8((value & 0x7f) as u8 | 0x80);
+            self.buffer.put_u8((value & 0x7f) as u8 | 0x80);
             value >>= 7;
         }
-        self.tail.put_u8(value as u8);
+        self.buffer.put_u8(value as u8);
     }
 
     fn length(&mut self, len: usize, flexible: bool) -> Result {
@@ -143,7 +159,7 @@ impl Writer {
         } else {
             self.i16(len);
         }
-        self.tail.put_slice(value.as_bytes());
+        self.buffer.put_slice(value.as_bytes());
         Ok(())
     }
 
@@ -168,7 +184,7 @@ impl Writer {
     /// Bytes.
     pub fn bytes(&mut self, value: &[u8], flexible: bool) -> Result {
         self.length(value.len(), flexible)?;
-        self.tail.put_slice(value);
+        self.buffer.put_slice(value);
         Ok(())
     }
 
@@ -198,11 +214,10 @@ impl Writer {
         self.length(records.len(), flexible)?;
         for part in [&records.head, &records.body] {
             if part.len() < PART_BYTES_MIN {
-                self.tail.put_slice(part);
+                self.buffer.put_slice(part);
             } else {
-                self.end_part();
-                self.bytes += part.len();
-                self.parts.push(part.clone());
+                self.cut_bytes += part.len();
+                self.cuts.push((self.buffer.len(), part.clone()));
             }
         }
         Ok(())
@@ -262,7 +277,7 @@ impl Writer {
         let field = field.into_bytes();
         self.unsigned_varint(tag);
         self.unsigned_varint(u32::try_from(field.len()).map_err(|_| EncodeError::TooLong)?);
-        self.tail.put_slice(&field);
+        self.buffer.put_slice(&field);
         Ok(())
     }
 }

@@ -1,6 +1,8 @@
 //! The codec against bytes that it did not make.
 #![cfg(test)]
 
+mod bounds;
 mod debug;
 mod golden;
+mod memory;
 mod sample;
