@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use milena_engine::metadata::{Address, Settings as MetadataSettings};
-use milena_engine::{Error, Operation};
+use milena_engine::{Error, Fate, Operation};
 use milena_types::Topic;
 use tokio::io::DuplexStream;
 use tokio::time::timeout;
@@ -144,7 +144,9 @@ impl Kafka {
 
     /// The error of a call that waited `limit` in vain for the metadata of `topic`.
     pub(crate) fn late(&self, topic: &Topic, limit: Duration) -> Error {
-        let late = Error::timeout(limit, "max.block.ms").during(Operation::Metadata);
+        // Nothing goes to a topic whose leaders are not known.
+        let late = Error::timeout(limit, "max.block.ms").with_fate(Fate::NotStored);
+        let late = late.during(Operation::Metadata);
         match self.0.metadata.trouble(topic) {
             Some(trouble) => late.with_topic(topic).because(trouble),
             None => late.with_topic(topic),

@@ -221,6 +221,11 @@ impl Cluster {
         self.state.nodes.get(node).map(|node| (node.host.as_str(), node.port))
     }
 
+    /// How many connections are open, of all nodes.
+    pub fn connection_count(&self) -> usize {
+        self.connections.len()
+    }
+
     /// The longest frame that is taken.
     pub fn frame_bytes_max(&self) -> usize {
         self.state.settings.frame_bytes_max

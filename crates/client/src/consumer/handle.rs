@@ -228,7 +228,8 @@ impl ConsumerHandle {
     }
 
     /// Closes the consumer: commits where it commits by itself, leaves the group, and ends its task. A `poll` that
-    /// waits ends with `Closed`.
+    /// waits ends with `Closed`. Records that a `poll` handed out are in hand until the next one: they are not
+    /// committed here.
     ///
     /// Takes `timeout` at most. Dropping the future does not stop the closing.
     ///

@@ -41,7 +41,7 @@ impl Consumer {
         let auto = self.membership.as_ref().is_some_and(|membership| membership.auto.is_some());
         let commit = auto.then(|| {
             let id = self.next_commit();
-            let offsets = self.positions(Which::HandedOut);
+            let offsets = self.positions(Which::Returned);
             self.push_commit(id, offsets, CommitMode::Retry, deadline);
             id
         });

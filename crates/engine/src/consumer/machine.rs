@@ -306,8 +306,9 @@ impl Consumer {
         self.drive(now);
     }
 
-    /// Commits if it commits by itself, leaves the group, and ends as [`Output::Closed`] within `timeout`. What was
-    /// handed out counts as done with; the listener's `revoked` is the caller's to run before this.
+    /// Commits if it commits by itself, leaves the group, and ends as [`Output::Closed`] within `timeout`. What is in
+    /// the user's hand is not committed, unless he is done with it and [`FetchBuffer::enter_poll`] said so; the
+    /// listener's `revoked` is the caller's to run before this.
     pub fn close(&mut self, now: Instant, timeout: Duration) {
         self.begin_close(now, timeout);
         self.drive(now);

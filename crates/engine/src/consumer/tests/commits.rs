@@ -41,10 +41,31 @@ fn only_what_was_handed_out_and_returned_from_is_committed_by_itself() {
     world.run_for(5 * SECOND);
     assert_eq!(world.stub.committed[&tp(0)].0, 7);
     let now = world.now;
+    world.clients[client].consumer.buffer().enter_poll(now);
     world.clients[client].consumer.close(now, SECOND);
     world.run_for(SECOND);
-    assert_eq!(world.stub.committed[&tp(0)].0, 14, "closing says that all is done with");
+    assert_eq!(world.stub.committed[&tp(0)].0, 14, "the user said that he is done with it");
     assert!(world.clients[client].closed);
+}
+
+/// The caller of `close` may be another than who works on the records, or nobody at all.
+#[test]
+fn closing_does_not_commit_what_is_in_hand() {
+    let mut world = World::new(1, 1);
+    world.produce(0, 20);
+    let client = world.member(automatic());
+    world.run_for(Duration::from_millis(50));
+    world.clients[client].asleep = true;
+    while world.clients[client].got.len() < 7 {
+        world.run_for(Duration::from_millis(10));
+        let now = world.now;
+        world.clients[client].poll(now);
+    }
+    let now = world.now;
+    world.clients[client].consumer.close(now, SECOND);
+    world.run_for(SECOND);
+    assert!(world.clients[client].closed);
+    assert_eq!(world.stub.committed.get(&tp(0)).map_or(0, |at| at.0), 0);
 }
 
 /// Row 36, the tutorial's 2, 5, 2: the first commit fails and must not come back after the second.

@@ -1,0 +1,129 @@
+//! What is committed, and above all what is not.
+
+use std::time::Duration;
+
+use milena::{ErrorKind, Offset};
+use milena_broker::on;
+use milena_types::{ApiKey, ErrorCode};
+
+use crate::world::{GRACE, LONG, World, numbers, read};
+
+fn offset(raw: i64) -> Offset {
+    Offset::new(raw).unwrap()
+}
+
+/// The group's commits for partition 0 in the order in which they were taken.
+fn taken(world: &World) -> Vec<i64> {
+    let journal = world.broker.journal();
+    journal.commits().map(|commit| commit.committed.offset.get()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_goes_on_where_it_committed() {
+    let world = World::with_partitions(1).await;
+    world.fill(0..10).await;
+    let mut first = world.member().max_poll_records(4).build().await.unwrap();
+    let batch = first.poll(LONG).await.unwrap();
+    assert_eq!(batch.len(), 4);
+    batch.commit().await.unwrap();
+    assert_eq!(world.committed(0), Some(4));
+    assert_eq!(first.poll(LONG).await.unwrap().len(), 4);
+    first.close(GRACE).await.unwrap();
+    assert_eq!(world.committed(0), Some(4), "close commits nothing when automatic commits are off");
+
+    let mut second = world.member().build().await.unwrap();
+    assert_eq!(read(&mut second, 6).await, numbers(4..10));
+}
+
+/// Going back is a user's right: only commits of one's own that were overtaken may be dropped.
+#[tokio::test(start_paused = true)]
+async fn commits_of_two_five_two_leave_two() {
+    let world = World::with_partitions(1).await;
+    world.fill(0..10).await;
+    let mut consumer = world.member().build().await.unwrap();
+    assert_eq!(read(&mut consumer, 10).await.len(), 10);
+    for wanted in [2, 5, 2] {
+        consumer.commit_offsets([(("t", 0), offset(wanted))]).await.unwrap();
+        assert_eq!(world.committed(0), Some(wanted));
+    }
+    assert_eq!(taken(&world), [2, 5, 2]);
+    consumer.close(GRACE).await.unwrap();
+    let mut next = world.member().build().await.unwrap();
+    assert_eq!(read(&mut next, 8).await, numbers(2..10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn automatic_commits_leave_out_what_is_in_hand() {
+    let world = World::with_partitions(1).await;
+    world.fill(0..10).await;
+    let member = world.member().enable_auto_commit(true).max_poll_records(4);
+    let mut consumer = member.auto_commit_interval(Duration::from_secs(1)).build().await.unwrap();
+    assert_eq!(consumer.poll(LONG).await.unwrap().len(), 4);
+    // Many intervals go by while the user works on the first four.
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(world.committed(0).unwrap_or(0), 0);
+    assert_eq!(consumer.poll(LONG).await.unwrap().len(), 4);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(world.committed(0), Some(4));
+    assert!(taken(&world).iter().all(|offset| *offset <= 4), "{:?}", taken(&world));
+    consumer.close(GRACE).await.unwrap();
+    assert_eq!(world.committed(0), Some(8));
+}
+
+/// A crash: what was in hand comes again.
+#[tokio::test(start_paused = true)]
+async fn a_dropped_consumer_does_not_commit_what_is_in_hand() {
+    let world = World::with_partitions(1).await;
+    world.fill(0..10).await;
+    let member = world.member().enable_auto_commit(true).max_poll_records(4);
+    let mut consumer = member.build().await.unwrap();
+    assert_eq!(consumer.poll(LONG).await.unwrap().len(), 4);
+    assert_eq!(consumer.poll(LONG).await.unwrap().len(), 4);
+    drop(consumer);
+    tokio::time::sleep(LONG).await;
+    assert_eq!(world.members(), 0);
+    assert!(world.committed(0).unwrap_or(0) <= 4, "{:?}", world.committed(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_is_tried_again_while_its_error_may_pass() {
+    let world = World::with_partitions(1).await;
+    world.fill(0..10).await;
+    let mut consumer = world.member().build().await.unwrap();
+    assert_eq!(read(&mut consumer, 10).await.len(), 10);
+    let commits = on(ApiKey::OFFSET_COMMIT);
+    world.broker.add_fault(commits.clone().nth(1).error(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS));
+    world.broker.add_fault(commits.clone().nth(2).error(ErrorCode::NOT_COORDINATOR));
+    world.broker.add_fault(commits.nth(3).apply_then_drop());
+    consumer.commit().await.unwrap();
+    assert_eq!(world.committed(0), Some(10));
+    assert!(taken(&world).iter().all(|offset| *offset == 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn marked_records_alone_are_committed() {
+    let world = World::with_partitions(1).await;
+    world.fill(0..10).await;
+    let mut consumer = world.member().build().await.unwrap();
+    for number in 0..6 {
+        let message = consumer.try_next().await.unwrap().unwrap();
+        if number < 3 {
+            consumer.mark(&message);
+        }
+    }
+    consumer.commit_marked().await.unwrap();
+    assert_eq!(world.committed(0), Some(3));
+    consumer.commit_marked().await.unwrap();
+    assert_eq!(taken(&world), [3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_consumer_without_a_group_has_nothing_to_commit_to() {
+    let world = World::with_partitions(1).await;
+    world.fill(0..3).await;
+    let mut consumer = world.reader().await;
+    assert_eq!(read(&mut consumer, 3).await.len(), 3);
+    assert_eq!(consumer.commit().await.unwrap_err().kind(), ErrorKind::Misuse);
+    consumer.close(GRACE).await.unwrap();
+    assert!(world.broker.requests(ApiKey::OFFSET_COMMIT).is_empty());
+}

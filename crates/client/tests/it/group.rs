@@ -1,0 +1,113 @@
+//! Members share partitions, and hand them over.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use milena::{Consumer, ConsumerHandle, Record, TopicPartition};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::world::{GRACE, World, text};
+
+/// A member that polls in a task until its handle closes it, and tells what it reads.
+fn run(mut member: Consumer, read: mpsc::UnboundedSender<String>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        while let Some(message) = member.try_next().await.unwrap() {
+            read.send(text(message.value())).unwrap();
+        }
+    })
+}
+
+/// Waits until the members have `shares` partitions each, every one of six once; how long it took.
+async fn settle(members: &[ConsumerHandle], shares: &[usize]) -> Duration {
+    let begun = Instant::now();
+    loop {
+        let mut all = BTreeSet::new();
+        let mut sizes = Vec::new();
+        for member in members {
+            let assignment: BTreeSet<TopicPartition> = member.assignment().await.unwrap();
+            sizes.push(assignment.len());
+            all.extend(assignment);
+        }
+        sizes.sort_unstable();
+        if sizes == shares && all.len() == 6 {
+            return begun.elapsed();
+        }
+        assert!(begun.elapsed() < Duration::from_secs(120), "{sizes:?} of {all:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_two_three_members_share_the_partitions_and_close_hands_over() {
+    let world = World::of_three(6).await;
+    let (told, mut heard) = mpsc::unbounded_channel();
+    let (mut members, mut tasks) = (Vec::new(), Vec::new());
+    for shares in [&[6][..], &[3, 3], &[2, 2, 2]] {
+        let member = world.member().enable_auto_commit(true).build().await.unwrap();
+        members.push(member.handle());
+        tasks.push(run(member, told.clone()));
+        settle(&members, shares).await;
+        assert_eq!(world.members(), members.len());
+    }
+
+    let producer = world.producer().await;
+    for number in 0..60 {
+        let record = Record::to("t").partition(number % 6).value(number.to_string());
+        let _delivery = producer.send(record).enqueue().await.unwrap();
+    }
+    producer.flush().await.unwrap();
+    let mut values = BTreeSet::new();
+    for _ in 0..60 {
+        assert!(values.insert(heard.recv().await.unwrap()), "read twice");
+    }
+
+    // Without LeaveGroup the others would wait for the session to end, 45 s; with it, for a heartbeat, 3 s.
+    for shares in [&[3, 3][..], &[6]] {
+        members.pop().unwrap().close(GRACE).await.unwrap();
+        tasks.pop().unwrap().await.unwrap();
+        assert_eq!(world.members(), members.len());
+        let took = settle(&members, shares).await;
+        assert!(took < Duration::from_secs(10), "{took:?}");
+    }
+
+    // What was read was committed on the way: nothing comes again, nothing is left out.
+    for number in 60..120 {
+        let record = Record::to("t").partition(number % 6).value(number.to_string());
+        let _delivery = producer.send(record).enqueue().await.unwrap();
+    }
+    producer.flush().await.unwrap();
+    for _ in 0..60 {
+        let value = heard.recv().await.unwrap();
+        assert!(values.insert(value.clone()), "{value} read twice");
+    }
+    members.pop().unwrap().close(GRACE).await.unwrap();
+    let committed: i64 = (0..6).filter_map(|partition| world.committed(partition)).sum();
+    assert_eq!(committed, 120);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_crashes_is_replaced_once_its_session_ends() {
+    let world = World::with_partitions(6).await;
+    let (told, mut heard) = mpsc::unbounded_channel();
+    let member = |world: &World| world.member().session_timeout(Duration::from_secs(6));
+    let first = member(&world).build().await.unwrap();
+    let second = member(&world).build().await.unwrap();
+    let handles = [first.handle(), second.handle()];
+    let tasks = [run(first, told.clone()), run(second, told)];
+    settle(&handles, &[3, 3]).await;
+    // It stops polling and is never dropped in an orderly way: only its own session can tell.
+    tasks[0].abort();
+    settle(&handles[1..], &[6]).await;
+    let producer = world.producer().await;
+    for number in 0..6 {
+        let record = Record::to("t").partition(number).value(number.to_string());
+        producer.send(record).await.unwrap();
+    }
+    let mut values = BTreeSet::new();
+    for _ in 0..6 {
+        values.insert(heard.recv().await.unwrap());
+    }
+    assert_eq!(values.len(), 6);
+}

@@ -1,0 +1,24 @@
+//! The shipped client on a paused clock, over pipes within the process, against the embedded cluster.
+//!
+//! Nothing here sleeps, listens on a port or reads the machine's clock: time moves when every task waits for it.
+
+#[cfg(test)]
+mod buffer;
+#[cfg(test)]
+mod cancellation;
+#[cfg(test)]
+mod closing;
+#[cfg(test)]
+mod commits;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod group;
+#[cfg(test)]
+mod positions;
+#[cfg(test)]
+mod repeat;
+#[cfg(test)]
+mod round_trip;
+#[cfg(test)]
+mod world;
