@@ -32,6 +32,7 @@ pub(super) const VERSIONS: Versions = Versions::new(4, 18);
 #[derive(Debug)]
 pub(crate) struct FetchPlan {
     node: NodeId,
+    version: i16,
     names_by_id: bool,
     session: SessionUse,
     /// What is to be read, in turn.
@@ -65,6 +66,7 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &FetchRequest)
     let bytes = |wire: i32| usize::try_from(wire).unwrap_or(0);
     let plan = FetchPlan {
         node: call.node,
+        version: call.version,
         names_by_id,
         session,
         partitions: interests.iter().filter_map(exists).collect(),
@@ -255,6 +257,9 @@ impl FetchPlan {
 
     /// Tells who leads where the answer is that another node does (KIP-951).
     fn name_leaders(&self, state: &State, read: &mut [PartitionData]) -> Vec<NodeEndpoint> {
+        if self.version < LEADERS_SINCE {
+            return Vec::new();
+        }
         let mut leaders = BTreeSet::new();
         for (interest, data) in self.interests.iter().zip(read) {
             let is_stale = matches!(
@@ -272,6 +277,9 @@ impl FetchPlan {
                 leader_epoch: partition.leader_epoch().get(),
             };
             leaders.insert(leader);
+        }
+        if self.version < ENDPOINTS_SINCE {
+            return Vec::new();
         }
         let nodes = leaders.into_iter().filter_map(|leader| state.nodes.get(leader));
         let endpoint = |node: &Node| NodeEndpoint {
@@ -414,6 +422,12 @@ fn blank(partition_index: i32) -> PartitionData {
 }
 
 const READ_COMMITTED: i8 = 1;
+
+/// Older answers have no place for a leader.
+const LEADERS_SINCE: i16 = 12;
+
+/// Older answers have no place for where a leader is reached.
+const ENDPOINTS_SINCE: i16 = 16;
 
 /// Marks a partition that an incremental answer does not mention; no partition has this index.
 const LEFT_OUT: i32 = i32::MIN;

@@ -1,0 +1,347 @@
+//! Groups of one to three members.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use milena_broker::{ConnectionId, GroupState};
+use milena_types::{ErrorCode, NodeId};
+use milena_wire::messages::find_coordinator_request::FindCoordinatorRequest;
+use milena_wire::messages::heartbeat_request::HeartbeatRequest;
+use milena_wire::messages::join_group_request::{JoinGroupRequest, JoinGroupRequestProtocol};
+use milena_wire::messages::join_group_response::JoinGroupResponse;
+use milena_wire::messages::leave_group_request::{LeaveGroupRequest, MemberIdentity};
+use milena_wire::messages::offset_commit_request::{
+    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
+use milena_wire::messages::offset_fetch_request::{OffsetFetchRequest, OffsetFetchRequestGroup};
+use milena_wire::messages::sync_group_request::{SyncGroupRequest, SyncGroupRequestAssignment};
+use milena_wire::messages::sync_group_response::SyncGroupResponse;
+use milena_wire::{ByteString, Response};
+
+use crate::world::{World, node, tp};
+
+const SESSION: Duration = Duration::from_secs(10);
+
+/// One member's connection and what it knows of itself.
+struct Member {
+    connection: ConnectionId,
+    id: ByteString,
+    instance_id: Option<ByteString>,
+    generation: i32,
+}
+
+fn coordinator(world: &mut World) -> NodeId {
+    let connection = world.connect(node(1));
+    let request =
+        FindCoordinatorRequest { coordinator_keys: vec!["g".into()], ..Default::default() };
+    let Response::FindCoordinator(found) = world.ask(connection, 4, request) else { panic!() };
+    assert_eq!(found.coordinators[0].error_code, ErrorCode::NONE);
+    NodeId::new(found.coordinators[0].node_id)
+}
+
+impl Member {
+    fn connect(world: &mut World) -> Self {
+        let coordinator = coordinator(world);
+        let connection = world.connect(coordinator);
+        Self { connection, id: ByteString::new(), instance_id: None, generation: -1 }
+    }
+
+    /// Sends a JoinGroup; a newcomer first takes its id.
+    fn join(&mut self, world: &mut World) {
+        if self.id.is_empty() && self.instance_id.is_none() {
+            world.send(self.connection, 9, self.join_request());
+            let named = joined(world.answer(self.connection));
+            assert_eq!(named.error_code, ErrorCode::MEMBER_ID_REQUIRED);
+            self.id = named.member_id;
+        }
+        world.send(self.connection, 9, self.join_request());
+    }
+
+    fn join_request(&self) -> JoinGroupRequest {
+        let protocol = JoinGroupRequestProtocol {
+            name: "range".into(),
+            metadata: Bytes::from_static(b"subscription"),
+        };
+        JoinGroupRequest {
+            group_id: "g".into(),
+            session_timeout_ms: SESSION.as_millis() as i32,
+            rebalance_timeout_ms: 60_000,
+            member_id: self.id.clone(),
+            group_instance_id: self.instance_id.clone(),
+            protocol_type: "consumer".into(),
+            protocols: vec![protocol],
+            ..Default::default()
+        }
+    }
+
+    /// Takes the answer to the JoinGroup.
+    fn joined(&mut self, world: &mut World) -> JoinGroupResponse {
+        let answer = joined(world.answer(self.connection));
+        assert_eq!(answer.error_code, ErrorCode::NONE);
+        self.id = answer.member_id.clone();
+        self.generation = answer.generation_id;
+        answer
+    }
+
+    fn sync(&self, world: &mut World, assigned: &[&Self]) {
+        let assignment = |member: &&Self| SyncGroupRequestAssignment {
+            member_id: member.id.clone(),
+            assignment: Bytes::copy_from_slice(member.id.as_bytes()),
+        };
+        let request = SyncGroupRequest {
+            group_id: "g".into(),
+            generation_id: self.generation,
+            member_id: self.id.clone(),
+            group_instance_id: self.instance_id.clone(),
+            protocol_type: Some("consumer".into()),
+            protocol_name: Some("range".into()),
+            assignments: assigned.iter().map(assignment).collect(),
+        };
+        world.send(self.connection, 5, request);
+    }
+
+    fn synced(&self, world: &mut World) -> SyncGroupResponse {
+        let Some(Response::SyncGroup(answer)) = world.answer(self.connection) else { panic!() };
+        answer
+    }
+
+    fn heartbeat(&self, world: &mut World) -> ErrorCode {
+        let request = HeartbeatRequest {
+            group_id: "g".into(),
+            generation_id: self.generation,
+            member_id: self.id.clone(),
+            group_instance_id: self.instance_id.clone(),
+        };
+        let Response::Heartbeat(answer) = world.ask(self.connection, 4, request) else { panic!() };
+        answer.error_code
+    }
+
+    fn commit(&self, world: &mut World, offset: i64) -> ErrorCode {
+        let partition = OffsetCommitRequestPartition {
+            partition_index: 0,
+            committed_offset: offset,
+            ..Default::default()
+        };
+        let topic = OffsetCommitRequestTopic {
+            name: "t".into(),
+            partitions: vec![partition],
+            ..Default::default()
+        };
+        let request = OffsetCommitRequest {
+            group_id: "g".into(),
+            generation_id_or_member_epoch: self.generation,
+            member_id: self.id.clone(),
+            group_instance_id: self.instance_id.clone(),
+            topics: vec![topic],
+            ..Default::default()
+        };
+        let Response::OffsetCommit(answer) = world.ask(self.connection, 8, request) else {
+            panic!()
+        };
+        answer.topics[0].partitions[0].error_code
+    }
+
+    fn leave(&self, world: &mut World) -> ErrorCode {
+        let member = MemberIdentity { member_id: self.id.clone(), ..Default::default() };
+        let request =
+            LeaveGroupRequest { group_id: "g".into(), members: vec![member], ..Default::default() };
+        let Response::LeaveGroup(answer) = world.ask(self.connection, 5, request) else { panic!() };
+        answer.members[0].error_code
+    }
+}
+
+fn joined(answer: Option<Response>) -> JoinGroupResponse {
+    let Some(Response::JoinGroup(answer)) = answer else { panic!("{answer:?}") };
+    answer
+}
+
+fn state(world: &World) -> Option<GroupState> {
+    world.cluster.group("g").map(|group| group.state)
+}
+
+/// A stable group of `size` members, the leader first.
+fn stable(world: &mut World, size: usize) -> Vec<Member> {
+    let mut members: Vec<Member> = Vec::new();
+    for _ in 0..size {
+        let mut newcomer = Member::connect(world);
+        newcomer.join(world);
+        for member in &mut members {
+            member.join(world);
+        }
+        members.push(newcomer);
+        settle(world, &mut members);
+    }
+    members
+}
+
+/// Takes the answers to the joins of all, and syncs.
+fn settle(world: &mut World, members: &mut [Member]) {
+    for member in members.iter_mut() {
+        member.joined(world);
+    }
+    let leader = world.cluster.group("g").and_then(|group| group.leader).expect("a leader");
+    let all: Vec<_> = members.iter().collect();
+    for member in all.iter().filter(|member| *member.id != *leader) {
+        member.sync(world, &[]);
+    }
+    let leader = all.iter().find(|member| *member.id == *leader).expect("the leader is a member");
+    leader.sync(world, &all);
+    for member in &all {
+        let answer = member.synced(world);
+        assert_eq!(
+            (answer.error_code, &answer.assignment[..]),
+            (ErrorCode::NONE, &member.id.as_bytes()[..])
+        );
+    }
+}
+
+#[test]
+fn three_members_get_what_the_leader_assigns() {
+    let mut world = World::new();
+    let members = stable(&mut world, 3);
+    assert_eq!(state(&world), Some(GroupState::Stable));
+    for member in &members {
+        assert_eq!(member.heartbeat(&mut world), ErrorCode::NONE);
+    }
+}
+
+#[test]
+fn only_the_leader_hears_who_the_members_are() {
+    let mut world = World::new();
+    let mut first = Member::connect(&mut world);
+    first.join(&mut world);
+    assert_eq!(first.joined(&mut world).members.len(), 1);
+    let mut second = Member::connect(&mut world);
+    second.join(&mut world);
+    assert_eq!(first.heartbeat(&mut world), ErrorCode::REBALANCE_IN_PROGRESS);
+    first.join(&mut world);
+    let answers = (first.joined(&mut world), second.joined(&mut world));
+    assert_eq!((answers.0.members.len(), answers.1.members.len()), (2, 0));
+    assert_eq!(answers.1.leader, first.id);
+}
+
+#[test]
+fn a_member_that_falls_silent_is_given_up_and_the_others_rebalance() {
+    let mut world = World::new();
+    let mut members = stable(&mut world, 2);
+    let silent = members.remove(1);
+    world.pass(SESSION / 2);
+    assert_eq!(members[0].heartbeat(&mut world), ErrorCode::NONE);
+    world.pass(SESSION / 2);
+    assert_eq!(members[0].heartbeat(&mut world), ErrorCode::REBALANCE_IN_PROGRESS);
+    members[0].join(&mut world);
+    settle(&mut world, &mut members);
+    assert_eq!(silent.heartbeat(&mut world), ErrorCode::UNKNOWN_MEMBER_ID);
+    assert_eq!(
+        silent.commit(&mut world, 5),
+        ErrorCode::UNKNOWN_MEMBER_ID,
+        "a zombie commits nothing"
+    );
+    assert!(world.cluster.committed("g").is_empty());
+}
+
+#[test]
+fn a_member_that_does_not_rejoin_in_time_is_left_behind() {
+    let mut world = World::new();
+    let members = stable(&mut world, 1);
+    let mut newcomer = Member::connect(&mut world);
+    newcomer.join(&mut world);
+    for _ in 0..12 {
+        assert_eq!(members[0].heartbeat(&mut world), ErrorCode::REBALANCE_IN_PROGRESS);
+        world.pass(Duration::from_secs(5));
+    }
+    let answer = newcomer.joined(&mut world);
+    assert_eq!((answer.leader, answer.members.len()), (newcomer.id.clone(), 1));
+}
+
+#[test]
+fn a_member_that_leaves_is_gone_at_once() {
+    let mut world = World::new();
+    let members = stable(&mut world, 2);
+    assert_eq!(members[1].leave(&mut world), ErrorCode::NONE);
+    assert_eq!(members[0].heartbeat(&mut world), ErrorCode::REBALANCE_IN_PROGRESS);
+    assert_eq!(members[0].leave(&mut world), ErrorCode::NONE);
+    assert_eq!(state(&world), Some(GroupState::Empty));
+    assert_eq!(members[0].leave(&mut world), ErrorCode::UNKNOWN_MEMBER_ID);
+}
+
+#[test]
+fn commits_need_the_present_generation_and_are_fetched_again() {
+    let mut world = World::new();
+    let mut members = stable(&mut world, 1);
+    assert_eq!(members[0].commit(&mut world, 7), ErrorCode::NONE);
+    members[0].generation += 1;
+    assert_eq!(members[0].commit(&mut world, 9), ErrorCode::ILLEGAL_GENERATION);
+    let committed = world.cluster.committed("g");
+    assert_eq!(committed.get(&tp()).map(|c| c.offset.get()), Some(7));
+    assert_eq!(world.cluster.journal().commits().count(), 1);
+    let group =
+        OffsetFetchRequestGroup { group_id: "g".into(), topics: None, ..Default::default() };
+    let request = OffsetFetchRequest { groups: vec![group], ..Default::default() };
+    let connection = members[0].connection;
+    let Response::OffsetFetch(response) = world.ask(connection, 8, request) else { panic!() };
+    assert_eq!(response.groups[0].topics[0].partitions[0].committed_offset, 7);
+}
+
+#[test]
+fn who_is_in_no_group_commits_while_the_group_has_no_members() {
+    let mut world = World::new();
+    let outsider = Member::connect(&mut world);
+    assert_eq!(outsider.commit(&mut world, 3), ErrorCode::NONE);
+    let members = stable(&mut world, 1);
+    assert_eq!(outsider.commit(&mut world, 4), ErrorCode::UNKNOWN_MEMBER_ID);
+    assert_eq!(members[0].leave(&mut world), ErrorCode::NONE);
+    assert_eq!(outsider.commit(&mut world, 5), ErrorCode::NONE);
+}
+
+#[test]
+fn a_static_member_comes_back_without_a_rebalance_and_fences_its_past() {
+    let mut world = World::new();
+    let mut member = Member::connect(&mut world);
+    member.instance_id = Some("one".into());
+    member.join(&mut world);
+    settle(&mut world, std::slice::from_mut(&mut member));
+    let mut back = Member::connect(&mut world);
+    back.instance_id = Some("one".into());
+    back.join(&mut world);
+    let answer = back.joined(&mut world);
+    assert_eq!((answer.generation_id, answer.skip_assignment), (member.generation, true));
+    assert_eq!(state(&world), Some(GroupState::Stable));
+    assert_eq!(member.heartbeat(&mut world), ErrorCode::FENCED_INSTANCE_ID);
+    back.sync(&mut world, &[]);
+    assert_eq!(&back.synced(&mut world).assignment[..], &member.id.as_bytes()[..]);
+}
+
+#[test]
+fn a_member_with_another_kind_of_protocol_is_refused() {
+    let mut world = World::new();
+    stable(&mut world, 1);
+    let other = Member::connect(&mut world);
+    let request = JoinGroupRequest { protocol_type: "connect".into(), ..other.join_request() };
+    world.send(other.connection, 9, request);
+    let answer = joined(world.answer(other.connection));
+    assert_eq!(answer.error_code, ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
+}
+
+#[test]
+fn members_keep_their_place_when_the_coordinator_dies() {
+    let mut world = World::new();
+    let mut members = stable(&mut world, 1);
+    let old = coordinator(&mut world);
+    world.cluster.crash_node(world.now, old);
+    world.drain();
+    world.pass(Duration::from_secs(1));
+    world.cluster.restart_node(world.now, old);
+    let new = {
+        let connection = world.connect(node(if old.get() == 1 { 2 } else { 1 }));
+        let request =
+            FindCoordinatorRequest { coordinator_keys: vec!["g".into()], ..Default::default() };
+        let Response::FindCoordinator(found) = world.ask(connection, 4, request) else { panic!() };
+        NodeId::new(found.coordinators[0].node_id)
+    };
+    assert_ne!(new, old);
+    members[0].connection = world.connect(old);
+    assert_eq!(members[0].heartbeat(&mut world), ErrorCode::NOT_COORDINATOR);
+    members[0].connection = world.connect(new);
+    assert_eq!(members[0].heartbeat(&mut world), ErrorCode::NONE);
+}

@@ -1,0 +1,96 @@
+//! Clients that are broken or evil.
+
+use bytes::Bytes;
+use milena_types::{ApiKey, CorrelationId};
+use milena_wire::messages::metadata_request::MetadataRequest;
+use milena_wire::{Request, encode_request};
+
+use crate::world::{World, batch, fetch, node, produce};
+
+#[test]
+fn frames_that_are_no_requests_close_the_connection() {
+    let mut world = World::new();
+    let frames: [&[u8]; 5] = [
+        b"",
+        b"\0",
+        b"GET / HTTP/1.1\r\n\r\n",
+        &[0xff; 64],
+        &[0, 3, 0, 99, 0, 0, 0, 1, 0xff, 0xff],
+    ];
+    for frame in frames {
+        let connection = world.connect(node(1));
+        world.send_bytes(connection, Bytes::from_static(frame));
+        assert!(world.is_closed(connection), "{frame:?}");
+    }
+}
+
+/// Kafka lists Produce 0-2 for old clients and takes none of them.
+#[test]
+fn a_version_that_is_listed_for_show_closes_the_connection() {
+    let mut world = World::new();
+    let connection = world.connect(node(1));
+    world.send_bytes(connection, Bytes::from_static(&[0, 0, 0, 2, 0, 0, 0, 1, 0xff, 0xff, 0, 1]));
+    assert!(world.is_closed(connection));
+}
+
+/// Trap 40: the only question whose answer must be readable whatever the asked version was.
+#[test]
+fn an_unknown_version_of_api_versions_is_answered_in_version_0() {
+    let mut world = World::new();
+    let connection = world.connect(node(1));
+    let frame = [0, 18, 0, 99, 0, 0, 0, 7, 0xff, 0xff];
+    world.cluster.handle(world.now, connection, Bytes::copy_from_slice(&frame));
+    let Some(milena_broker::Output::Reply { frame, .. }) = world.cluster.poll_output(world.now)
+    else {
+        panic!("an answer")
+    };
+    let (id, response) =
+        milena_wire::decode_response(ApiKey::API_VERSIONS, 0, frame.into_bytes().slice(4..))
+            .expect("readable");
+    assert_eq!(id, CorrelationId::from_wire(7));
+    let milena_wire::Response::ApiVersions(response) = response else { panic!() };
+    assert_eq!(response.error_code, milena_types::ErrorCode::UNSUPPORTED_VERSION);
+    assert_eq!(response.api_keys[0].api_key, 18);
+}
+
+#[test]
+fn a_frame_above_the_limit_closes_the_connection() {
+    let mut world = World::with(|settings| settings.frame_bytes_max = 100);
+    let connection = world.connect(node(1));
+    world.send_bytes(connection, Bytes::from(vec![0; 101]));
+    assert!(world.is_closed(connection));
+}
+
+#[test]
+fn no_truncation_and_no_flipped_bit_of_a_request_brings_the_cluster_down() {
+    let requests: [(i16, Request); 3] = [
+        (9, produce(-1, batch(&["a"], Some((1, 0, 0)))).into()),
+        (12, fetch(0, 1, 100).into()),
+        (12, MetadataRequest::default().into()),
+    ];
+    for (version, request) in requests {
+        let id = CorrelationId::from_wire(1);
+        let frame = encode_request(&request, version, id, Some("c")).expect("encodes").into_bytes();
+        let frame = frame.slice(4..);
+        let flips = (0..frame.len() * 8).map(|bit| {
+            let mut bytes = frame.to_vec();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            Bytes::from(bytes)
+        });
+        let cuts = (0..frame.len()).map(|at| frame.slice(..at));
+        for frame in flips.chain(cuts) {
+            let mut world = World::new();
+            let connection = world.connect_leader();
+            world.cluster.handle(world.now, connection, frame);
+            while world.cluster.poll_output(world.now).is_some() {}
+        }
+    }
+}
+
+#[test]
+fn connections_above_the_limit_are_refused() {
+    let mut world = World::with(|settings| settings.connections_max = 1);
+    world.connect(node(1));
+    let refused = world.cluster.open(world.now, node(1));
+    assert_eq!(refused, Err(milena_broker::OpenError::TooManyConnections));
+}

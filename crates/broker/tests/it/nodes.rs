@@ -1,0 +1,96 @@
+//! Nodes crash, pause and come back.
+
+use std::time::Duration;
+
+use milena_broker::{OpenError, TopicSettings};
+
+use crate::world::{World, node, offset, ok, tp};
+
+#[test]
+fn what_was_acknowledged_survives_any_one_node_and_a_restart() {
+    let mut world = World::new();
+    for round in 0..3 {
+        let connection = world.connect_leader();
+        let leader = world.leader();
+        assert_eq!(ok(&world.produce(connection, &["x"], None)), round);
+        world.cluster.crash_node(world.now, leader);
+        world.drain();
+        assert!(world.is_closed(connection));
+        assert_eq!(world.cluster.open(world.now, leader), Err(OpenError::NodeDown));
+        assert_eq!(
+            world.cluster.partition(&tp()).and_then(|p| p.leader),
+            Some(leader),
+            "not noticed yet"
+        );
+        world.pass(Duration::from_secs(1));
+        assert_ne!(world.leader(), leader);
+        world.cluster.restart_node(world.now, leader);
+        assert_eq!(world.cluster.partition(&tp()).map(|p| p.isr.len()), Some(3));
+    }
+    assert_eq!(world.values(), ["x"; 3]);
+    assert_eq!(world.cluster.partition(&tp()).map(|p| p.leader_epoch.get()), Some(3));
+}
+
+#[test]
+fn a_partition_without_a_live_replica_has_no_leader_until_the_last_in_sync_is_back() {
+    let mut world = World::with(|settings| settings.failover = Duration::ZERO);
+    let order: Vec<_> = world.cluster.partition(&tp()).expect("there").replicas;
+    for id in &order {
+        world.cluster.crash_node(world.now, *id);
+    }
+    let leader = |world: &World| world.cluster.partition(&tp()).and_then(|p| p.leader);
+    assert_eq!(leader(&world), None);
+    world.cluster.restart_node(world.now, order[0]);
+    assert_eq!(leader(&world), None, "it may lack records");
+    world.cluster.restart_node(world.now, order[2]);
+    assert_eq!(leader(&world), Some(order[2]));
+    assert_eq!(world.cluster.partition(&tp()).map(|p| p.isr.len()), Some(2));
+}
+
+#[test]
+fn an_unclean_election_loses_what_the_new_leader_lacks() {
+    let mut world = World::with(|settings| {
+        settings.failover = Duration::ZERO;
+        let mut topic = TopicSettings::new("t", 1);
+        topic.replication_factor = Some(2);
+        topic.config.insert("unclean.leader.election.enable".into(), "true".into());
+        settings.topics = vec![topic];
+    });
+    let replicas = world.cluster.partition(&tp()).expect("there").replicas;
+    let connection = world.connect_leader();
+    ok(&world.produce(connection, &["kept"], None));
+    world.cluster.crash_node(world.now, replicas[1]);
+    ok(&world.produce(connection, &["lost"], None));
+    world.cluster.crash_node(world.now, replicas[0]);
+    world.cluster.restart_node(world.now, replicas[1]);
+    assert_eq!(world.leader(), replicas[1]);
+    assert_eq!(world.values(), ["kept"]);
+    world.cluster.restart_node(world.now, replicas[0]);
+    assert_eq!(world.values(), ["kept"]);
+    assert_eq!(world.cluster.partition(&tp()).map(|p| p.high_watermark), Some(offset(1)));
+}
+
+#[test]
+fn a_paused_node_answers_when_it_goes_on() {
+    let mut world = World::new();
+    let connection = world.connect_leader();
+    let leader = world.leader();
+    world.cluster.pause_node(world.now, leader);
+    world.send(connection, 9, crate::world::produce(-1, crate::world::batch(&["a"], None)));
+    assert_eq!(world.answer(connection), None);
+    world.cluster.resume_node(world.now, leader);
+    world.drain();
+    assert!(world.answer(connection).is_some());
+    assert_eq!(world.values(), ["a"]);
+}
+
+#[test]
+fn a_leader_moves_only_to_a_replica_in_sync() {
+    let mut world = World::with(|settings| settings.failover = Duration::ZERO);
+    let down = (1..=3).map(node).find(|id| *id != world.leader()).expect("three nodes");
+    world.cluster.crash_node(world.now, down);
+    assert!(!world.cluster.move_leader(world.now, &tp(), down));
+    let up = (1..=3).map(node).find(|id| *id != world.leader() && *id != down).expect("another");
+    assert!(world.cluster.move_leader(world.now, &tp(), up));
+    assert_eq!(world.leader(), up);
+}
