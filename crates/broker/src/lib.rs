@@ -1,4 +1,8 @@
-//! An Apache Kafka cluster in the process.
+#![doc = include_str!("../README.md")]
+//!
+//! # Map
+//!
+//! [`Broker`] runs a cluster, [`Cluster`] is one without IO, [`on`] begins a fault rule, [`Journal`] is what was accepted.
 #![forbid(unsafe_code)]
 
 mod api;

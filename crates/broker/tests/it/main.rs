@@ -1,4 +1,5 @@
 //! The cluster asked by frames, in virtual time.
+#![allow(clippy::indexing_slicing, clippy::expect_used, reason = "a test may fail")]
 
 mod faults;
 mod fetch;
