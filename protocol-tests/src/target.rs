@@ -122,16 +122,8 @@ impl Target {
         address_of(&told, told.controller_id)
     }
 
-    /// The leader of a topic's first partition.
+    /// The leader of a topic's first partition, once it has one: brokers learn of a topic one by one.
     pub(crate) async fn leader(&self, topic: &str) -> Result<i32> {
-        let named = message!(MetadataRequestTopic { name: Some(topic.into()) });
-        let told = self.metadata(vec![named]).await?;
-        let partition = told.topics.first().and_then(|topic| topic.partitions.first());
-        Ok(partition.ok_or("no such topic")?.leader_id)
-    }
-
-    /// The address of the leader of a topic's first partition, once it has one.
-    pub(crate) async fn leader_address(&self, topic: &str) -> Result<String> {
         loop {
             let named = message!(MetadataRequestTopic { name: Some(topic.into()) });
             let told = self.metadata(vec![named]).await?;
@@ -139,10 +131,16 @@ impl Target {
             if let Some(partition) = partition
                 && partition.error_code == ErrorCode::NONE
             {
-                return address_of(&told, partition.leader_id);
+                return Ok(partition.leader_id);
             }
             sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// The address of the leader of a topic's first partition, once it has one.
+    pub(crate) async fn leader_address(&self, topic: &str) -> Result<String> {
+        let leader = self.leader(topic).await?;
+        address_of(&self.metadata(vec![]).await?, leader)
     }
 
     async fn metadata(&self, topics: Vec<MetadataRequestTopic>) -> Result<MetadataResponse> {

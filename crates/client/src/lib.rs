@@ -86,3 +86,8 @@ pub use producer::{
 
 /// What every call of the client returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The first page's examples, so that they compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct FirstPage;
