@@ -5,4 +5,6 @@ mod bounds;
 mod debug;
 mod golden;
 mod memory;
+mod oracle;
+mod parts;
 mod sample;
