@@ -36,6 +36,8 @@ pub struct Send {
     pub invoked: Duration,
     /// The latest time at which its fate must be known.
     pub deadline: Duration,
+    /// Whether the send buffer took it; what it refuses is over at once.
+    pub is_taken: bool,
     /// Every completion that was reported: exactly one is right.
     pub returned: Vec<(Duration, Outcome)>,
 }
@@ -141,6 +143,8 @@ pub struct History {
     pub wakeups_per_second_max: u64,
     /// The most bytes that one accumulator held at any time.
     pub buffered_bytes_max: u64,
+    /// The most bytes that an accumulator still held when its producer was gone.
+    pub buffered_bytes_left: u64,
     /// When the last fault ended.
     pub faults_ended: Duration,
     /// When the world had nothing left to do, or `None` if it never came to rest.
@@ -158,10 +162,14 @@ pub struct Promises {
     /// epoch, another version range), and only records have a checksum: then it is judged that every call ends, and
     /// that nothing spins or grows.
     pub bytes_arrive_whole: bool,
+    /// Whether brokers refuse batches as too large, which are split then.
+    pub splits: bool,
     /// The most bytes that an accumulator may hold.
     pub buffer_memory: u64,
     /// The most produce requests that may be unanswered on a connection.
     pub in_flight: usize,
+    /// From when on nothing stands in the way any more: what is not due before that is stored.
+    pub healed: Duration,
     /// How long after the last fault the world may take to come to rest.
     pub calm: Duration,
     /// The most requests and the most wake-ups in a simulated second.

@@ -94,6 +94,10 @@ impl Host {
         &self.user
     }
 
+    pub(crate) fn into_user(self) -> User {
+        self.user
+    }
+
     /// The network has news for one of its links.
     pub(crate) fn handle_event(
         &mut self,
@@ -139,7 +143,14 @@ impl Host {
     /// Does all that can be done now.
     pub(crate) fn run(&mut self, clock: &Clock, network: &mut Network, history: &mut History) {
         let now = clock.now();
+        let mut rounds = 0;
         loop {
+            rounds += 1;
+            if rounds > ROUNDS_MAX {
+                // The clock would stand still for ever.
+                history.wakeups_per_second_max = u64::MAX;
+                return;
+            }
             let mut wishes = Vec::new();
             match &mut self.user {
                 User::Producer(producer) => producer.run(clock, history, &mut wishes),
@@ -279,3 +290,6 @@ impl Host {
         self.lines.get(self.current.get(&(destination, lane))?)
     }
 }
+
+/// How often a client may find something to do at one moment.
+const ROUNDS_MAX: u32 = 100_000;

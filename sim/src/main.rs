@@ -1,6 +1,7 @@
 //! Runs worlds: many seeds, or one of them again with a timed trace.
 #![forbid(unsafe_code)]
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -39,6 +40,12 @@ enum Command {
         /// Worlds at a time.
         #[arg(long, default_value_t = 2)]
         jobs: usize,
+        /// How many may fail before the rest is left: a few are enough to see a pattern.
+        #[arg(long, default_value_t = 5)]
+        failures: usize,
+        /// Leave out those that failed once.
+        #[arg(long)]
+        fresh: bool,
     },
     /// Run one seed, and print what happened when.
     Replay {
@@ -56,15 +63,18 @@ enum Command {
 
 fn main() -> ExitCode {
     let is_good = match Cli::parse().command {
-        Command::Seeds { from, count, jobs } => seeds(from, count, jobs.max(1)),
+        Command::Seeds { from, count, jobs, failures, fresh } => {
+            let regressions = REGRESSIONS.lines().filter(|_| !fresh);
+            let known = regressions.filter_map(|line| line.split(' ').next()?.parse().ok());
+            let seeds = known.chain(from..from.saturating_add(count)).collect();
+            run_all(seeds, jobs.max(1), failures)
+        }
         Command::Replay { seed, shrink, quiet } => replay(seed, shrink, quiet),
     };
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn seeds(from: u64, count: u64, jobs: usize) -> bool {
-    let regressions = REGRESSIONS.lines().filter_map(|line| line.split(' ').next()?.parse().ok());
-    let all: Vec<u64> = regressions.chain(from..from.saturating_add(count)).collect();
+fn run_all(all: Vec<u64>, jobs: usize, failures: usize) -> bool {
     let next = AtomicU64::new(0);
     let is_over = AtomicBool::new(false);
     let simulated = Mutex::new(Duration::ZERO);
@@ -82,8 +92,7 @@ fn seeds(from: u64, count: u64, jobs: usize) -> bool {
                     *simulated.lock().unwrap_or_else(|e| e.into_inner()) += outcome.0;
                     if let Some(why) = outcome.1 {
                         failed.push((*seed, why));
-                        // A few are enough to see a pattern.
-                        is_over.store(failed.len() >= 5, Ordering::Relaxed);
+                        is_over.store(failed.len() >= failures, Ordering::Relaxed);
                     }
                 }
             });
@@ -93,7 +102,9 @@ fn seeds(from: u64, count: u64, jobs: usize) -> bool {
     let simulated = simulated.into_inner().unwrap_or_default();
     for (seed, why) in &failed {
         println!("seed {seed}: {why}");
-        println!("  replay: cargo run --release -p milena-sim -- replay --shrink --seed {seed}");
+        println!(
+            "  replay: cargo run --profile sim -p milena-sim -- replay --shrink --seed {seed}"
+        );
     }
     let runs = next.into_inner().min(all.len() as u64);
     println!("{runs} worlds, {:.1} simulated hours", simulated.as_secs_f64() / 3600.0);
@@ -104,7 +115,10 @@ fn seeds(from: u64, count: u64, jobs: usize) -> bool {
 /// How long the world lasted, and what was wrong with it.
 fn one(seed: u64) -> (Duration, Option<String>) {
     let scenario = Scenario::draw(seed);
-    let outcome = world::run(&scenario, false);
+    // A panic is a failure like others: it must not hide which seed it was.
+    let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| world::run(&scenario, false))) else {
+        return (Duration::ZERO, Some("it panicked".into()));
+    };
     if let Some(violation) = outcome.violations.first() {
         return (outcome.lasted, Some(violation.to_string()));
     }

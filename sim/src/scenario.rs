@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::fault::{self, Fault, Targets, Timed};
+use crate::fault::{self, Fault, RULE_LASTS, Targets, Timed};
 use crate::history::Promises;
 use crate::network::Weather;
 
@@ -20,6 +20,8 @@ pub struct Scenario {
     pub partitions: i32,
     /// Whether the producers are idempotent; all or none, so that the logs can be judged.
     pub idempotent: bool,
+    /// F42: the topic's `max.message.bytes`; larger batches must be split.
+    pub message_bytes_max: Option<usize>,
     /// What each producer does.
     pub producers: Vec<ProducerPlan>,
     /// What each consumer does.
@@ -68,6 +70,12 @@ pub struct ConsumerPlan {
     pub rewinds: u32,
 }
 
+/// After the last fault: reconnects, elections and a few retries.
+const HEALS: Duration = Duration::from_secs(30);
+
+/// Where nothing goes wrong: connecting and learning of the topic, over the slowest network.
+const SETTLES: Duration = Duration::from_secs(5);
+
 /// How long after the last fault a world may take to come to rest.
 const CALM: Duration = Duration::from_secs(60);
 
@@ -87,6 +95,8 @@ impl Scenario {
             nodes,
             partitions,
             idempotent: rng.u32(0..8) > 0,
+            // A single record always fits.
+            message_bytes_max: (rng.u32(0..6) == 0).then(|| rng.usize(1_200..4_000)),
             producers,
             consumers,
             weather: weather(&mut rng),
@@ -103,11 +113,24 @@ impl Scenario {
             idempotent: self.idempotent,
             acknowledged: true,
             bytes_arrive_whole: !flips,
+            splits: self.message_bytes_max.is_some(),
             buffer_memory: buffer as u64,
             in_flight: 5,
+            healed: self.healed(),
             // What was sent just before the end of the faults may still take its time to be given up.
             calm: CALM + wait.unwrap_or_default(),
             spin: (5_000, 2_000),
+        }
+    }
+
+    /// When nothing stands in the way of a record any more.
+    fn healed(&self) -> Duration {
+        let last = self.faults.iter().map(|timed| timed.at + timed.fault.lasts()).max();
+        // A rule strikes late, and a request that is never answered is given up later still.
+        let timeout = self.producers.iter().map(|plan| plan.request_timeout).max();
+        match last {
+            Some(last) => last + RULE_LASTS + timeout.unwrap_or_default() + HEALS,
+            None => SETTLES,
         }
     }
 
@@ -122,8 +145,13 @@ impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "seed {}: {} nodes, {} partitions, idempotent {}, segments of {} bytes",
-            self.seed, self.nodes, self.partitions, self.idempotent, self.weather.segment_bytes
+            "seed {}: {} nodes, {} partitions of messages up to {:?}, idempotent {}, segments of {} bytes",
+            self.seed,
+            self.nodes,
+            self.partitions,
+            self.message_bytes_max,
+            self.idempotent,
+            self.weather.segment_bytes
         )?;
         for (n, plan) in self.producers.iter().enumerate() {
             writeln!(f, "producer {n}: {plan:?}")?;

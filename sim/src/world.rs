@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use fastrand::Rng;
 use milena_broker::{Cluster, ConnectionId, Output, Settings, TopicSettings};
 use milena_records::{Decompressor, RecordSet};
-use milena_types::{ApiKey, Sequence, TopicPartition};
+use milena_types::{ApiKey, NodeId, Sequence, TopicPartition};
 use milena_wire::{FrameReader, Request, decode_request};
 
 use crate::checker::{self, Violation};
@@ -52,6 +52,8 @@ pub struct World {
     connections: BTreeMap<ConnectionId, LinkId>,
     faults: VecDeque<Timed>,
     reliefs: Vec<(Duration, Relief)>,
+    /// How many answers of a node are still to be lost.
+    swallowed: BTreeMap<NodeId, u32>,
     history: History,
     trace: DefaultHasher,
     is_traced: bool,
@@ -94,7 +96,11 @@ impl World {
         let mut rng = Rng::with_seed(scenario.seed ^ 0x9e37_79b9_7f4a_7c15);
         let mut settings = Settings::with_nodes(scenario.nodes.unsigned_abs() as usize);
         settings.seed = rng.u64(..);
-        settings.topics.push(TopicSettings::new(TOPIC, scenario.partitions));
+        let mut topic = TopicSettings::new(TOPIC, scenario.partitions);
+        if let Some(bytes) = scenario.message_bytes_max {
+            topic.config.insert("max.message.bytes".to_owned(), bytes.to_string());
+        }
+        settings.topics.push(topic);
         #[expect(clippy::expect_used, reason = "a drawn topic is a legal one")]
         let cluster = Cluster::new(settings, clock.now()).expect("a drawn topic is a legal one");
         let network = Network::new(rng.u64(..), scenario.weather.clone());
@@ -129,6 +135,7 @@ impl World {
             ends: BTreeMap::new(),
             connections: BTreeMap::new(),
             reliefs: Vec::new(),
+            swallowed: BTreeMap::new(),
             trace: DefaultHasher::new(),
             is_traced,
             second: Second::default(),
@@ -153,6 +160,12 @@ impl World {
         self.history.faults_ended = self.history.faults_ended.max(self.busy_until());
         self.read_logs();
         self.say(|| self.hosts.iter().map(|host| format!("{}\n", host.user())).collect());
+        for host in std::mem::take(&mut self.hosts) {
+            if let User::Producer(producer) = host.into_user() {
+                let left = &mut self.history.buffered_bytes_left;
+                *left = (*left).max(producer.bytes_left() as u64);
+            }
+        }
     }
 
     fn busy_until(&self) -> Duration {
@@ -256,7 +269,10 @@ impl World {
                     {
                         end.in_flight -= 1;
                     }
-                    self.network.send(self.clock.elapsed(), link, Side::Broker, frame.into_bytes());
+                    if !self.is_swallowed(link) {
+                        let at = self.clock.elapsed();
+                        self.network.send(at, link, Side::Broker, frame.into_bytes());
+                    }
                 }
                 Output::Close { connection } => {
                     if let Some(link) = self.connections.remove(&connection) {
@@ -267,6 +283,16 @@ impl World {
                 other => unreachable!("a new output: {other:?}"),
             }
         }
+    }
+
+    /// Whether the answer that goes out on `link` is to be lost.
+    fn is_swallowed(&mut self, link: LinkId) -> bool {
+        let Some((_, node)) = self.network.ends(link) else { return false };
+        let Some(left) = self.swallowed.get_mut(&node).filter(|left| **left > 0) else {
+            return false;
+        };
+        *left -= 1;
+        true
     }
 
     /// What the checker wants to know of a request as the broker read it.

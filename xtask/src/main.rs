@@ -1,10 +1,11 @@
-//! The project's own chores: `cargo xtask test`, `tidy`, `codegen`.
+//! The project's own chores: `cargo xtask test`, `tidy`, `codegen`, `defects`.
 //!
 //! Everything that checks the repository is behind `cargo xtask test`; CI calls nothing else.
 #![forbid(unsafe_code)]
 
 mod cargo;
 mod codegen;
+mod defects;
 mod steps;
 mod test;
 mod tidy;
@@ -34,6 +35,8 @@ enum Chore {
     Codegen(codegen::Args),
     /// Have Kafka's own classes write samples of every message.
     Golden(codegen::golden::Args),
+    /// Plant known defects and have simulation find each.
+    Defects(defects::Args),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Chore::Tidy => tidy::run(),
         Chore::Codegen(args) => codegen::run(&args),
         Chore::Golden(args) => codegen::golden::run(&args),
+        Chore::Defects(args) => defects::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

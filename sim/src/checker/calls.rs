@@ -1,7 +1,7 @@
 //! When calls end, and what the world costs while it runs.
 
 use super::{Property, Verdict, broken};
-use crate::history::{CallKind, History, Promises};
+use crate::history::{CallKind, History, Outcome, Promises};
 
 pub(super) fn flush_is_complete(history: &History, _: &Promises) -> Verdict {
     for call in &history.calls {
@@ -68,6 +68,24 @@ pub(super) fn the_world_comes_to_rest(history: &History, promises: &Promises) ->
     }
 }
 
+/// A producer that only waits for the end of a batch's time meets every deadline.
+pub(super) fn what_has_time_is_stored(history: &History, promises: &Promises) -> Verdict {
+    let given_up = history.sends.iter().find(|send| {
+        let is_done = |(_, outcome): &(_, Outcome)| matches!(outcome, Outcome::Done(_));
+        send.is_taken && send.deadline > promises.healed && !send.returned.iter().any(is_done)
+    });
+    match given_up {
+        Some(send) => broken(
+            Property::P19,
+            format!(
+                "{:?}, sent at {:?} and due at {:?}, was not stored though all was well from {:?} on",
+                send.value, send.invoked, send.deadline, promises.healed
+            ),
+        ),
+        None => Ok(()),
+    }
+}
+
 pub(super) fn nothing_spins(history: &History, promises: &Promises) -> Verdict {
     let (requests, wakeups) = promises.spin;
     if history.requests_per_second_max > requests || history.wakeups_per_second_max > wakeups {
@@ -87,6 +105,12 @@ pub(super) fn memory_is_bounded(history: &History, promises: &Promises) -> Verdi
         return broken(
             Property::P21,
             format!("{} of {} bytes", history.buffered_bytes_max, promises.buffer_memory),
+        );
+    }
+    if history.buffered_bytes_left > 0 {
+        return broken(
+            Property::P21,
+            format!("{} bytes left behind by a producer", history.buffered_bytes_left),
         );
     }
     Ok(())

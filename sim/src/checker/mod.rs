@@ -54,11 +54,11 @@ pub enum Property {
     P17,
     /// Every call ends by its deadline.
     P18,
-    /// Once faults stop the world comes to rest.
+    /// Once faults stop the world comes to rest, and what is sent is stored.
     P19,
     /// Nothing spins.
     P20,
-    /// Memory stays within its limit.
+    /// Memory stays within its limit, and is given back.
     P21,
     /// What brokers see on the wire is legal.
     P23,
@@ -72,7 +72,7 @@ impl fmt::Display for Property {
 
 /// Judges a finished world; the first violation of each property that is broken.
 pub fn check(history: &History, promises: &Promises) -> Vec<Violation> {
-    let of_outcome: [fn(&History, &Promises) -> Verdict; 9] = [
+    let of_outcome: [fn(&History, &Promises) -> Verdict; 10] = [
         log::acknowledged_is_stored,
         log::nothing_is_stored_twice,
         log::not_done_is_not_stored,
@@ -82,6 +82,7 @@ pub fn check(history: &History, promises: &Promises) -> Vec<Violation> {
         reads::no_skip_and_no_step_back,
         reads::acknowledged_is_read,
         calls::the_world_comes_to_rest,
+        calls::what_has_time_is_stored,
     ];
     let of_conduct: [fn(&History, &Promises) -> Verdict; 6] = [
         calls::flush_is_complete,

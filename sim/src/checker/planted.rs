@@ -110,6 +110,14 @@ fn p19_a_world_that_never_rests() {
 }
 
 #[test]
+fn p19_a_record_given_up_in_calm() {
+    rejects(Property::P19, |h| {
+        h.sends[1].deadline = ms(3_000);
+        h.sends[1].returned = vec![(ms(3_000), Outcome::Unknown)];
+    });
+}
+
+#[test]
 fn p20_a_machine_that_spins() {
     rejects(Property::P20, |h| h.wakeups_per_second_max = 1_000_000);
 }
@@ -117,6 +125,11 @@ fn p20_a_machine_that_spins() {
 #[test]
 fn p21_a_buffer_over_its_limit() {
     rejects(Property::P21, |h| h.buffered_bytes_max = 1 << 40);
+}
+
+#[test]
+fn p21_a_buffer_that_is_never_empty_again() {
+    rejects(Property::P21, |h| h.buffered_bytes_left = 1);
 }
 
 #[test]
@@ -167,6 +180,7 @@ fn clean() -> History {
         to: tp(),
         invoked: ms(n),
         deadline: ms(1_000),
+        is_taken: true,
         returned: vec![(ms(10 * n), Outcome::Done(Offset::new(n as i64 - 1)))],
     };
     let read = |n: u64| Read {
@@ -203,6 +217,7 @@ fn clean() -> History {
         requests_per_second_max: 10,
         wakeups_per_second_max: 10,
         buffered_bytes_max: 100,
+        buffered_bytes_left: 0,
         faults_ended: ms(0),
         rested: Some(ms(60)),
     }
@@ -213,8 +228,10 @@ fn promises() -> Promises {
         idempotent: true,
         acknowledged: true,
         bytes_arrive_whole: true,
+        splits: false,
         buffer_memory: 1 << 20,
         in_flight: 5,
+        healed: ms(2_000),
         calm: Duration::from_secs(60),
         spin: (1_000, 10_000),
     }

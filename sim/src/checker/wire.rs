@@ -41,7 +41,11 @@ pub(super) fn what_brokers_see_is_legal(history: &History, promises: &Promises) 
         let known = sent.entry((id, epoch, &batch.to)).or_default();
         let before = known.insert(sequence, &batch.values);
         let is_refused = |values: &[Value]| values.iter().all(|value| refused.contains(value));
-        if before.is_some_and(|before| before != batch.values && !is_refused(before)) {
+        // What was too large comes again in parts, the first of them under the sequence of the whole.
+        let is_part = |whole: &[Value]| promises.splits && whole.starts_with(&batch.values);
+        if before
+            .is_some_and(|before| before != batch.values && !is_refused(before) && !is_part(before))
+        {
             return broken(
                 Property::P23,
                 format!("sequence {sequence} of {id}/{epoch} to {} changed its content", batch.to),

@@ -121,6 +121,13 @@ impl ProducerHost {
         self.accumulator.bytes_used()
     }
 
+    /// What its buffer still counts when the machine is gone.
+    pub(crate) fn bytes_left(self) -> usize {
+        let Self { machine, accumulator, blocked, grant, .. } = self;
+        drop((machine, blocked, grant));
+        accumulator.bytes_used()
+    }
+
     pub(crate) fn handle_metadata(&mut self, now: Instant, cluster: Arc<Cluster>) {
         self.machine.handle_metadata(now, cluster);
     }
@@ -257,6 +264,7 @@ impl ProducerHost {
     ) {
         let place = self.note(history, since, clock.elapsed(), draft);
         if let Some(send) = history.sends.get_mut(place) {
+            send.is_taken = false;
             send.returned.push((clock.elapsed(), outcome(error)));
         }
     }
@@ -274,6 +282,7 @@ impl ProducerHost {
             to: draft.to.clone(),
             invoked: since,
             deadline: taken + self.plan.delivery_timeout + TICK,
+            is_taken: true,
             returned: Vec::new(),
         });
         history.sends.len() - 1

@@ -6,7 +6,7 @@ use milena_broker::{Condition, FaultId, FaultRule, on};
 use milena_types::{ApiKey, ErrorCode, NodeId, TopicPartition};
 
 use super::{TOPIC, World};
-use crate::fault::{Api, Fault, Garbling};
+use crate::fault::{Api, Fault, Garbling, RULE_LASTS};
 use crate::network::{Side, Weather};
 
 /// What ends a fault that lasts.
@@ -24,12 +24,11 @@ pub enum Relief {
     Restart(NodeId),
     /// The node goes on.
     Resume(NodeId),
+    /// No answer of the node is lost any more.
+    Answer(NodeId),
     /// A rule that did not use up its count.
     Rule(FaultId),
 }
-
-/// A rule that has not struck after this long never will: faults must end for the world to come to rest.
-const RULE_LASTS: Duration = Duration::from_secs(20);
 
 impl World {
     /// Begins the faults and ends those whose time is over.
@@ -105,6 +104,10 @@ impl World {
                     if applied { condition.apply_then_error(code) } else { condition.error(code) };
                 return self.rule(rule);
             }
+            Fault::Swallow { node: n, count } => {
+                self.swallowed.insert(node(n), count);
+                return self.reliefs.push((at + RULE_LASTS, Relief::Answer(node(n))));
+            }
             Fault::Throttle { api, count, by } => {
                 return self.rule(first(api, count).throttle(by));
             }
@@ -140,6 +143,9 @@ impl World {
                 self.cluster.restart_node(now, node);
             }
             Relief::Resume(node) => self.cluster.resume_node(now, node),
+            Relief::Answer(node) => {
+                self.swallowed.remove(&node);
+            }
             Relief::Rule(id) => {
                 self.cluster.remove_fault(id);
             }
