@@ -151,6 +151,15 @@ pub struct History {
     pub rested: Option<Duration>,
 }
 
+impl History {
+    /// The latest time at which something must end that has not; `None` if all has.
+    pub fn open_until(&self) -> Option<Duration> {
+        let calls = self.calls.iter().filter(|call| call.returned.is_none());
+        let sends = self.sends.iter().filter(|send| send.returned.is_empty());
+        calls.map(|call| call.deadline).chain(sends.map(|send| send.deadline)).max()
+    }
+}
+
 /// What the world was set up to promise; the checker holds it to this.
 #[derive(Clone, Debug)]
 pub struct Promises {

@@ -152,7 +152,10 @@ impl World {
                 break;
             }
             match self.next_event() {
-                Some(at) if at <= end => self.clock.advance_to(at),
+                // A call that came late, as its user was blocked, has its time too before it is judged.
+                Some(at) if at <= end || self.history.open_until() >= Some(at) => {
+                    self.clock.advance_to(at);
+                }
                 _ => break,
             }
         }
