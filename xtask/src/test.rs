@@ -14,7 +14,7 @@ pub(crate) struct Args {
     /// Fail when the suite cannot run on real Kafka (needs python3, a JDK and Maven). CI=true says the same.
     #[arg(long)]
     real: bool,
-    /// Only formatting, lints, tests and tidy.
+    /// Only formatting, lints, tests, tidy and a few simulated worlds.
     #[arg(long, conflicts_with = "real")]
     quick: bool,
 }
@@ -35,10 +35,10 @@ pub(crate) fn run(args: &Args) -> Result {
     ];
     plan.extend(lints(&graph));
     plan.push(Step::command("unit, property and integration tests", tests()));
+    plan.push(simulation(if args.quick { 200 } else { 5_000 })?);
     if !args.quick {
         plan.push(Step::command("doc tests", in_workspace(["test", "--workspace", "--doc"])));
         plan.push(Step::command("docs", docs()));
-        plan.push(simulation()?);
         plan.push(demo());
         plan.push(client_graph());
         plan.push(advisories());
@@ -71,13 +71,14 @@ fn docs() -> Command {
 }
 
 /// Worlds whose seeds the commit decides: each commit looks elsewhere, and a failure can be repeated.
-fn simulation() -> Result<Step> {
+fn simulation(seeds: u32) -> Result<Step> {
     let mut git = Command::new("git");
     git.args(["rev-parse", "--short=12", "HEAD"]).current_dir(root());
     let base = u64::from_str_radix(output(&mut git)?.trim(), 16)?.to_string();
-    let sim =
-        in_workspace(["run", "--quiet", "--release", "--package", "milena-sim", "--", "seeds"]);
-    Ok(Step::command("5000 simulated worlds", then(sim, &["--from", &base, "--count", "5000"])))
+    let sim = in_workspace(["run", "--quiet", "--profile", "sim", "--package", "milena-sim"]);
+    let seeds = seeds.to_string();
+    let sim = then(sim, &["--", "seeds", "--from", &base, "--count", &seeds]);
+    Ok(Step::command(format!("{seeds} simulated worlds"), sim))
 }
 
 /// What the README promises to a newcomer.
