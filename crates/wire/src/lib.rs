@@ -1,4 +1,4 @@
-//! Apache Kafka protocol messages, headers and frames, with bounded decoding.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod api;

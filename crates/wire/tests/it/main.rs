@@ -3,6 +3,7 @@
 
 mod bounds;
 mod debug;
+mod frame;
 mod golden;
 mod memory;
 mod oracle;
