@@ -21,10 +21,13 @@ use super::{now, until};
 use crate::clock::Clock;
 use crate::net::{Pool, ReplyTo};
 
+/// Work on the machine, at a moment.
+pub(crate) type Call = Box<dyn FnOnce(&mut Machine, std::time::Instant) + Send>;
+
 /// What a consumer and its handles ask of the driver.
 pub(crate) enum Command {
     /// Something that the machine does at once.
-    Call(Box<dyn FnOnce(&mut Machine, std::time::Instant) + Send>),
+    Call(Call),
     /// Commit these offsets, or what was handed out.
     Commit { offsets: Option<Offsets>, done: oneshot::Sender<Result<(), Error>> },
     /// Ask the brokers.

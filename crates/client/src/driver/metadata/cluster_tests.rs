@@ -63,7 +63,8 @@ async fn a_topic_created_anew_has_its_new_id() {
 /// F4 to F8, F12 to F14, F34: whatever happens to the first two answers, the third is taken.
 #[tokio::test(start_paused = true)]
 async fn metadata_comes_in_spite_of_every_fault() {
-    let faults: [(&str, fn() -> FaultRule); 8] = [
+    type Named = (&'static str, fn() -> FaultRule);
+    let faults: [Named; 8] = [
         ("drop", || on(ApiKey::METADATA).first(2).drop_request()),
         ("apply then drop", || on(ApiKey::METADATA).first(2).apply_then_drop()),
         ("hang", || on(ApiKey::METADATA).first(2).hang()),
