@@ -1,4 +1,4 @@
-//! The project's own chores: `cargo xtask test`, `tidy`, `codegen`, `defects`.
+//! The project's own chores: `cargo xtask test`, `tidy`, `fuzz`, `codegen`, `defects`.
 //!
 //! Everything that checks the repository is behind `cargo xtask test`; CI calls nothing else.
 #![forbid(unsafe_code)]
@@ -6,6 +6,7 @@
 mod cargo;
 mod codegen;
 mod defects;
+mod fuzz;
 mod steps;
 mod test;
 mod tidy;
@@ -31,6 +32,8 @@ enum Chore {
     Test(test::Args),
     /// Hold the sources and the dependency graph against the project's own rules.
     Tidy,
+    /// Run the fuzz targets for a while.
+    Fuzz(fuzz::Args),
     /// Write the protocol messages from Kafka's schemas.
     Codegen(codegen::Args),
     /// Have Kafka's own classes write samples of every message.
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().chore {
         Chore::Test(args) => test::run(&args),
         Chore::Tidy => tidy::run(),
+        Chore::Fuzz(args) => fuzz::run(&args),
         Chore::Codegen(args) => codegen::run(&args),
         Chore::Golden(args) => codegen::golden::run(&args),
         Chore::Defects(args) => defects::run(&args),

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::Result;
 use crate::cargo::{Graph, cargo, default_graph, output, root};
 use crate::steps::{self, Done, Step};
-use crate::tidy;
+use crate::{fuzz, tidy};
 
 /// What `cargo xtask test` takes.
 #[derive(clap::Args)]
@@ -14,13 +14,17 @@ pub(crate) struct Args {
     /// Fail when the suite cannot run on real Kafka (needs python3, a JDK and Maven). CI=true says the same.
     #[arg(long)]
     real: bool,
-    /// Only formatting, lints, tests, tidy and a few simulated worlds.
+    /// Only formatting, lints, tests, tidy, a few simulated worlds and a very short fuzz run.
     #[arg(long, conflicts_with = "real")]
     quick: bool,
 }
 
 /// A user of the library waits for these.
 const CLIENT_GRAPH_MAX: usize = 50;
+
+/// How long the fuzz targets run in all, after their corpora.
+const FUZZ_SECONDS: u64 = 20;
+const FUZZ_SECONDS_QUICK: u64 = 5;
 
 /// Runs all steps.
 ///
@@ -36,6 +40,8 @@ pub(crate) fn run(args: &Args) -> Result {
     plan.extend(lints(&graph));
     plan.push(Step::command("unit, property and integration tests", tests()));
     plan.push(simulation(if args.quick { 200 } else { 5_000 })?);
+    let seconds = if args.quick { FUZZ_SECONDS_QUICK } else { FUZZ_SECONDS };
+    plan.push(Step::command("short fuzz run", fuzz::command(seconds, None)));
     if !args.quick {
         plan.push(Step::command("doc tests", in_workspace(["test", "--workspace", "--doc"])));
         plan.push(Step::command("docs", docs()));

@@ -1,0 +1,195 @@
+//! What fuzzing begins with: the golden bytes of the other crates, and the inputs kept in `fuzz/corpus`.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use milena_records::{CompressionType, RecordSet};
+use milena_types::ApiKey;
+
+use crate::target::Target;
+use crate::targets::version;
+
+/// An input and where it came from.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Seed {
+    /// A file, and for golden bytes the line.
+    pub origin: String,
+    /// What the target is given.
+    pub data: Vec<u8>,
+}
+
+/// All inputs that `target` begins with, in a fixed order.
+///
+/// # Errors
+/// Where a file cannot be read, or golden bytes are not what they were.
+pub fn seeds(target: Target) -> io::Result<Vec<Seed>> {
+    let mut seeds = match target {
+        Target::Frame => frames()?,
+        Target::Response => messages("Response", |key, version, frame| {
+            Some([&version::bytes(key, version)?[..], frame].concat())
+        })?,
+        Target::Request => messages("Request", |key, version, frame| {
+            Some([&version::bytes(key, version)?[..], frame.get(HEAD_BYTES..)?].concat())
+        })?,
+        Target::RecordSet => record_sets()?,
+        Target::Decompress => compressed()?,
+        Target::ConsumerProtocol => consumer_protocol()?,
+        Target::Properties => Vec::new(),
+    };
+    for path in files(&kept(target))? {
+        seeds.push(Seed { origin: path.display().to_string(), data: fs::read(&path)? });
+    }
+    Ok(seeds)
+}
+
+/// The folder of inputs that were made or found, and are kept.
+pub fn kept(target: Target) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target.name())
+}
+
+/// One line of `crates/wire/tests/golden`: what Kafka's own classes wrote.
+struct Golden {
+    message: String,
+    version: i16,
+    /// A frame without its length; of a consumer protocol message, the message alone.
+    frame: Vec<u8>,
+    origin: String,
+}
+
+/// Streams of three requests each, since one after the other is how they come.
+fn frames() -> io::Result<Vec<Seed>> {
+    let golden: Vec<Golden> =
+        golden()?.into_iter().filter(|golden| golden.message.ends_with("Request")).collect();
+    let stream = |three: &[Golden]| {
+        let mut data = vec![0];
+        for golden in three {
+            let length = u32::try_from(golden.frame.len()).unwrap_or(u32::MAX);
+            data.extend_from_slice(&length.to_be_bytes());
+            data.extend_from_slice(&golden.frame);
+        }
+        let origin = three.first().map(|first| first.origin.clone()).unwrap_or_default();
+        Seed { origin, data }
+    };
+    Ok(golden.chunks(3).map(stream).collect())
+}
+
+fn messages(
+    kind: &str,
+    input: impl Fn(ApiKey, i16, &[u8]) -> Option<Vec<u8>>,
+) -> io::Result<Vec<Seed>> {
+    let mut seeds = Vec::new();
+    for Golden { message, version, frame, origin } in golden()? {
+        let Some(api) = message.strip_suffix(kind) else { continue };
+        let key = ApiKey::ALL.iter().find(|key| key.name() == Some(api));
+        let data = key.and_then(|key| input(*key, version, &frame));
+        seeds.push(Seed { data: data.ok_or_else(|| broken(&origin))?, origin });
+    }
+    Ok(seeds)
+}
+
+fn consumer_protocol() -> io::Result<Vec<Seed>> {
+    let mut seeds = Vec::new();
+    for Golden { message, version, frame, origin } in golden()? {
+        let which = match message.as_str() {
+            "ConsumerProtocolSubscription" => 0,
+            "ConsumerProtocolAssignment" => 1,
+            _ => continue,
+        };
+        let version = u8::try_from(version).map_err(|_| broken(&origin))?;
+        seeds.push(Seed { origin, data: [&[version << 1 | which], &frame[..]].concat() });
+    }
+    Ok(seeds)
+}
+
+/// Each record set twice: as it is, and with its checksums put right after every change.
+fn record_sets() -> io::Result<Vec<Seed>> {
+    let mut seeds = Vec::new();
+    for (origin, set) in golden_records()? {
+        for flags in [0, 1] {
+            seeds.push(Seed { origin: origin.clone(), data: [&[flags], &set[..]].concat() });
+        }
+    }
+    Ok(seeds)
+}
+
+/// The compressed part of each record set that has one, at the default limit and at one that is soon reached.
+fn compressed() -> io::Result<Vec<Seed>> {
+    let mut seeds = Vec::new();
+    for (origin, set) in golden_records()? {
+        for batch in RecordSet::new(set.into()).flatten() {
+            let codec = match (batch.magic(), batch.compression()) {
+                (2, Ok(CompressionType::Gzip)) => 0,
+                (2, Ok(CompressionType::Snappy)) => 1,
+                (2, Ok(CompressionType::Lz4)) => 2,
+                (2, Ok(CompressionType::Zstd)) => 3,
+                _ => continue,
+            };
+            let body: Bytes = batch.parts().body;
+            for limit in [0, 3] {
+                let data = [&[codec, limit], &body[..]].concat();
+                seeds.push(Seed { origin: origin.clone(), data });
+            }
+        }
+    }
+    Ok(seeds)
+}
+
+fn golden() -> io::Result<Vec<Golden>> {
+    let mut all = Vec::new();
+    for path in files(&crates().join("wire/tests/golden"))? {
+        let message = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        for (number, line) in fs::read_to_string(&path)?.lines().enumerate() {
+            let origin = format!("{message} line {}", number + 1);
+            let mut parts = line.split(' ');
+            let version = parts.next().and_then(|version| version.parse().ok());
+            let frame = parts.nth(1).and_then(unhex);
+            let (Some(version), Some(frame)) = (version, frame) else {
+                return Err(broken(&origin));
+            };
+            all.push(Golden { message: message.clone(), version, frame, origin });
+        }
+    }
+    Ok(all)
+}
+
+fn golden_records() -> io::Result<Vec<(String, Vec<u8>)>> {
+    let mut all = Vec::new();
+    for path in files(&crates().join("records/tests/golden"))? {
+        if path.extension().is_some_and(|extension| extension == "bin") {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            all.push((name, fs::read(path)?));
+        }
+    }
+    Ok(all)
+}
+
+fn crates() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates")
+}
+
+/// The files of a folder by name; none where there is no folder.
+fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let entries = fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path()));
+    let mut paths = entries.collect::<io::Result<Vec<_>>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes().chunks(2);
+    let byte = |pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    digits.map(byte).collect()
+}
+
+fn broken(origin: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("{origin} is no golden sample"))
+}
+
+/// API and version, which the input of `request` has in a form of its own.
+const HEAD_BYTES: usize = 4;
