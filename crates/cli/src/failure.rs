@@ -38,6 +38,7 @@ impl From<Error> for Failure {
             message.push_str(&format!(": {deeper}"));
             cause = deeper.source();
         }
+        #[expect(clippy::wildcard_enum_match_arm, reason = "all other failures end alike")]
         let status = match error.kind() {
             ErrorKind::Config | ErrorKind::Misuse => USAGE,
             ErrorKind::Authentication | ErrorKind::Authorization => REFUSED,

@@ -41,6 +41,7 @@ pub(super) struct PerfConsumeArgs {
 /// Runs the command.
 pub(super) async fn run(connection: &Connection, args: PerfConsumeArgs) -> Result<(), Failure> {
     let kafka = connection.connect().await?;
+    #[expect(clippy::disallowed_methods, reason = "the table shows people when it was")]
     let start_time = SystemTime::now();
     let group = args.group.unwrap_or_else(|| format!("perf-consumer-{}", milliseconds(start_time)));
     let mut consumer = kafka
