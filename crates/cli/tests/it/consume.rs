@@ -1,0 +1,53 @@
+use crate::program::{Run, broker, milena};
+
+async fn with_five(broker: &milena_broker::Broker) {
+    let lines = "a\nb\nc\nd\ne\n";
+    milena(broker, &["produce", "orders", "-p", "0"], lines).await.done();
+}
+
+#[tokio::test]
+async fn reading_stops_at_the_end_at_a_count_and_starts_at_an_offset() {
+    let broker = broker().await;
+    with_five(&broker).await;
+    let read = async |args: &[&str]| -> String {
+        milena(&broker, &[&["consume", "orders"], args].concat(), "").await.done()
+    };
+    assert_eq!(read(&["-e"]).await, "a\nb\nc\nd\ne\n");
+    assert_eq!(read(&["-n", "2", "--from", "beginning"]).await, "a\nb\n");
+    assert_eq!(read(&["-e", "--from", "3"]).await, "d\ne\n");
+    assert_eq!(read(&["-e", "--from", "end"]).await, "");
+}
+
+/// What was printed is what is committed, not what was fetched.
+#[tokio::test]
+async fn a_group_goes_on_behind_what_it_printed() {
+    let broker = broker().await;
+    with_five(&broker).await;
+    let group = ["consume", "orders", "-g", "g", "--from", "beginning"];
+    let first = milena(&broker, &[&group[..], &["-n", "2"]].concat(), "").await.done();
+    let rest = milena(&broker, &[&group[..], &["-e"]].concat(), "").await.done();
+    assert_eq!((first.as_str(), rest.as_str()), ("a\nb\n", "c\nd\ne\n"));
+    let committed = broker.committed("g");
+    assert!(committed.values().any(|offset| offset.offset.get() == 5), "{committed:?}");
+    assert!(broker.group("g").is_none_or(|group| group.members.is_empty()), "both have left");
+}
+
+#[tokio::test]
+async fn json_lines_hold_everything() {
+    let broker = broker().await;
+    let args = ["produce", "orders", "-p", "2", "-k", "k", "-H", "h=x"];
+    milena(&broker, &args, "say \"hi\"\n").await.done();
+    let shown = milena(&broker, &["consume", "orders", "-e", "-o", "ndjson"], "").await.done();
+    let json: serde_json::Value = serde_json::from_str(&shown).expect("one line of JSON");
+    assert_eq!((&json["partition"], &json["offset"]), (&2.into(), &0.into()));
+    assert_eq!((&json["key"], &json["value"]), (&"k".into(), &"say \"hi\"".into()));
+    assert_eq!(json["headers"], serde_json::json!([["h", "x"]]));
+}
+
+#[tokio::test]
+async fn a_format_that_is_not_known_is_a_usage_error() {
+    let broker = broker().await;
+    let Run { status, stderr, .. } = milena(&broker, &["consume", "orders", "-f", "%q"], "").await;
+    assert_eq!(status, 2);
+    assert!(stderr.contains("%q is not known"), "{stderr}");
+}
