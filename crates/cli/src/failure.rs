@@ -34,7 +34,11 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let mut message = error.to_string();
         let mut cause = std::error::Error::source(&error);
+        // What was waited for in vain says more than that it was waited for.
+        let mut is_missing = error.kind() == ErrorKind::UnknownTopic;
         while let Some(deeper) = cause {
+            let deeper_error = deeper.downcast_ref::<Error>();
+            is_missing |= deeper_error.is_some_and(|e| e.kind() == ErrorKind::UnknownTopic);
             message.push_str(&format!(": {deeper}"));
             cause = deeper.source();
         }
@@ -42,7 +46,7 @@ impl From<Error> for Failure {
         let status = match error.kind() {
             ErrorKind::Config | ErrorKind::Misuse => USAGE,
             ErrorKind::Authentication | ErrorKind::Authorization => REFUSED,
-            ErrorKind::UnknownTopic => NOT_FOUND,
+            _ if is_missing => NOT_FOUND,
             ErrorKind::Timeout => TIMED_OUT,
             _ => FAILED,
         };
