@@ -51,10 +51,7 @@ impl From<Error> for Failure {
             _ => FAILED,
         };
         if error.kind() == ErrorKind::Connection {
-            let place = error.address().unwrap_or("that address");
-            message.push_str(&format!(
-                "\n  is a broker listening on {place}? start one with `milena dev`, or name another with -b"
-            ));
+            message.push_str("\n  start one with `milena dev`, or name another with -b");
         }
         Self { message, status }
     }

@@ -87,7 +87,7 @@ pub(super) const OVERRIDABLE: &[&str] =
     &["request.timeout.ms", "default.api.timeout.ms", "retry.backoff.ms", "retry.backoff.max.ms"];
 
 const JVM: &str = "only the JVM client has a use for it";
-const NO_METRICS: &str = "counters are read from `metrics()`, which neither samples nor pushes";
+const NO_METRICS: &str = "metrics are neither sampled nor pushed yet";
 
 /// Keys of Java without an effect of their own.
 pub(super) const OTHERS: &[Key] = &[
