@@ -30,7 +30,7 @@ impl Mutator {
     }
 
     fn change(&mut self, data: &mut Vec<u8>, seeds: &[Seed]) {
-        match self.rng.u8(0..10) {
+        match self.rng.u8(0..11) {
             0 | 1 => self.flip(data),
             2 => self.set(data),
             3 | 4 => self.put_number(data),
@@ -38,6 +38,7 @@ impl Mutator {
             6 => self.remove(data),
             7 => self.repeat(data),
             8 => self.insert(data),
+            9 => self.crowd(data),
             _ => self.splice(data, seeds),
         }
     }
@@ -99,6 +100,26 @@ impl Mutator {
         let at = self.rng.usize(0..=data.len());
         let bytes: Vec<u8> = (0..self.rng.usize(1..=9)).map(|_| self.rng.u8(..)).collect();
         data.splice(at..at, bytes);
+    }
+
+    /// From one place on, a count and that many of the smallest elements: what grows most when it is read.
+    fn crowd(&mut self, data: &mut Vec<u8>) {
+        data.truncate(self.rng.usize(0..=data.len()));
+        let element: Vec<u8> = (0..self.rng.usize(1..=6)).map(|_| self.rng.u8(0..=1)).collect();
+        let left = INPUT_BYTES_MAX.saturating_sub(data.len() + LONGEST);
+        let count = (left >> self.rng.u32(0..=6)) / element.len();
+        if self.rng.bool() {
+            data.extend(u32::try_from(count).unwrap_or(0).to_be_bytes());
+        } else {
+            // Flexible versions write one more, seven bits a byte.
+            let mut rest = count + 1;
+            while rest > 0x7f {
+                data.push(0x80 | (rest & 0x7f) as u8);
+                rest >>= 7;
+            }
+            data.push(rest as u8);
+        }
+        data.extend(element.repeat(count));
     }
 
     /// The beginning of this, a piece of another, and mostly the rest of this.
