@@ -55,7 +55,9 @@ pub(super) fn nearest(
         let same_word = name.split('.').next() == wrong.split('.').next();
         edits(wrong, name).saturating_sub(if same_word { 2 } else { 0 })
     };
-    let best = names.min_by_key(cost)?;
+    // A text many times as long as any name, which is no key at all, would be compared for seconds and to no end.
+    let near = |name: &&str| wrong.len() <= 2 * (name.len() + 2);
+    let best = names.filter(near).min_by_key(cost)?;
     (cost(&best) * 2 <= wrong.len().max(2)).then_some(best)
 }
 
@@ -234,6 +236,7 @@ mod tests {
 
     #[test]
     fn what_resembles_nothing_gets_no_suggestion() {
+        assert_eq!(nearest(&"acks".repeat(1 << 20), ["acks", "retries"].into_iter()), None);
         assert_eq!(nearest("completely.different", ["acks", "retries"].into_iter()), None);
     }
 }
