@@ -112,9 +112,19 @@ fn p19_a_world_that_never_rests() {
 #[test]
 fn p19_a_record_given_up_in_calm() {
     rejects(Property::P19, |h| {
-        h.sends[1].deadline = ms(3_000);
-        h.sends[1].returned = vec![(ms(3_000), Outcome::Unknown)];
+        h.sends[1].deadline = ms(40_000);
+        h.sends[1].returned = vec![(ms(40_000), Outcome::Unknown)];
     });
+}
+
+/// Behind a slow network a queue outlasts half a second, and nobody is to blame.
+#[test]
+fn p19_a_record_in_a_hurry_may_be_given_up() {
+    let mut history = clean();
+    history.sends[1].deadline = ms(3_000);
+    history.sends[1].returned = vec![(ms(3_000), Outcome::Unknown)];
+    let found = check(&history, &promises());
+    assert!(found.iter().all(|violation| violation.property != Property::P19), "{found:?}");
 }
 
 #[test]
