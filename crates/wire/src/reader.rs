@@ -184,6 +184,10 @@ impl Reader {
             }
         };
         let Some(len) = len else { return Ok(None) };
+        // A compact length could say more, but Kafka keeps the old limit in every version, on both sides.
+        if len > i16::MAX as usize {
+            return Err(self.error(DecodeErrorKind::LengthOutOfRange));
+        }
         let bytes = self.slice(len)?;
         match ByteString::try_from(bytes) {
             Ok(text) => Ok(Some(text)),

@@ -4,7 +4,7 @@
 //! length can have, so that none is missed.
 
 use bytes::Bytes;
-use milena_wire::{DecodeError, DecodeErrorKind};
+use milena_wire::{DecodeError, DecodeErrorKind, Reader, Writer};
 
 use crate::memory;
 use crate::sample::{Sample, samples};
@@ -34,6 +34,22 @@ fn bytes_after_the_end_are_an_error() {
         assert_eq!(error.kind(), DecodeErrorKind::TrailingBytes, "{sample}");
         assert_eq!(error.offset(), sample.frame.len(), "{sample}");
     }
+}
+
+/// What is read can be written again: the compact form has room for text that Kafka neither writes nor takes.
+#[test]
+fn text_beyond_the_old_limit_is_refused_in_the_compact_form_too() {
+    let compact = |len: usize| {
+        // One more than the length, in three groups of seven bits.
+        let more = len + 1;
+        let prefix = [more as u8 | 0x80, (more >> 7) as u8 | 0x80, (more >> 14) as u8];
+        Reader::new([&prefix[..], &vec![b'a'; len]].concat().into())
+    };
+    let text = compact(32_767).string(true).unwrap();
+    assert_eq!(text.len(), 32_767);
+    Writer::new().string(&text, true).unwrap();
+    let error = compact(32_768).string(true).unwrap_err();
+    assert_eq!(error.kind(), DecodeErrorKind::LengthOutOfRange);
 }
 
 #[test]
