@@ -84,8 +84,8 @@ pub use consumer::{
 };
 pub use milena_engine::consumer::{CommittedOffset, MemberState};
 pub use producer::{
-    Delivery, Enqueue, Payload, Producer, ProducerBuilder, Record, RecordMetadata, Send, Sending,
-    TopicName, TryEnqueueError,
+    Delivery, Enqueue, Payload, Producer, ProducerBuilder, ProducerMetrics, Record, RecordMetadata,
+    Send, Sending, TopicName, TryEnqueueError,
 };
 
 /// What every call of the client returns.

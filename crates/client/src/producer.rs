@@ -12,7 +12,7 @@ use milena_engine::Error;
 use milena_types::Topic;
 
 pub use builder::ProducerBuilder;
-pub use milena_engine::producer::{Delivery, RecordMetadata};
+pub use milena_engine::producer::{Delivery, ProducerMetrics, RecordMetadata};
 pub use record::{Payload, Record, TopicName};
 pub use send::{Enqueue, Send, Sending, TryEnqueueError};
 
@@ -117,6 +117,11 @@ impl Producer {
     /// `Timeout` if records were given up; `Closed` if it was closed before.
     pub async fn close(&self, timeout: Duration) -> Result<(), Error> {
         self.0.control.close(timeout).await
+    }
+
+    /// What was sent so far, by all clones.
+    pub fn metrics(&self) -> ProducerMetrics {
+        self.0.control.accumulator().metrics()
     }
 
     /// The configuration in force.

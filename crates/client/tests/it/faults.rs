@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use milena::{NodeId, Record};
+use milena::{ErrorKind, NodeId, Record};
 use milena_broker::{FaultRule, on};
 use milena_types::{ApiKey, ErrorCode};
 
@@ -137,4 +137,20 @@ async fn fetching_goes_on_through_faults_without_gap_or_double() {
     world.broker.crash_node(leader);
     values.extend(read(&mut consumer, 200 - values.len()).await);
     assert_eq!(values, numbers(0..200));
+}
+
+/// A record that was stored at an earlier try counts once; its batch counts at each.
+#[tokio::test(start_paused = true)]
+async fn a_retried_batch_counts_its_records_once() {
+    let world = World::with_partitions(1).await;
+    world.broker.add_fault(on(ApiKey::PRODUCE).nth(1).apply_then_drop());
+    let producer = world.producer().await;
+    producer.send(Record::to("t").value("v")).await.unwrap();
+    let refused = producer.send(Record::to("t").partition(0).value(vec![0; 2 << 20])).await;
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::RecordTooLarge);
+
+    let metrics = producer.metrics();
+    assert_eq!((metrics.records_sent, metrics.record_errors), (1, 0));
+    assert_eq!(metrics.batches_sent, 2);
+    assert_eq!(world.values(0), ["v"]);
 }

@@ -11,12 +11,14 @@ use milena_records::partition::murmur2_partition;
 use milena_records::{BatchBuilder, BufferPool, Header};
 use milena_types::Topic;
 
+use super::counters::{Counters, ProducerMetrics};
 use super::delivery::{BatchResult, Delivery};
 use super::memory::{Grant, Memory, Room};
 use super::queue::{OpenBatch, PartitionQueue, QueueState};
 use super::record::NewRecord;
 use super::settings::Settings;
 use super::topic::{TopicHandle, TopicQueues, TopicReady};
+use super::watch::{Watch, Watchers};
 use crate::{Error, Operation};
 
 /// Takes records from any number of tasks and encodes them into batches, one per partition at a time.
@@ -34,6 +36,7 @@ pub struct Accumulator {
     pool: BufferPool,
     topics: RwLock<BTreeMap<Topic, TopicHandle>>,
     news: Mutex<News>,
+    counters: Arc<Counters>,
     /// Why nothing more is taken in.
     closed: OnceLock<Error>,
 }
@@ -93,6 +96,7 @@ impl Accumulator {
             pool,
             topics: RwLock::default(),
             news: Mutex::default(),
+            counters: Arc::default(),
             closed: OnceLock::new(),
         }
     }
@@ -115,6 +119,24 @@ impl Accumulator {
         &self,
         topic: &TopicHandle,
         record: &NewRecord<'a, H>,
+        grant: Option<Grant>,
+        clock: impl Fn() -> Instant,
+    ) -> Result<Appended, Refused>
+    where
+        H: IntoIterator<Item = Header<'a>, IntoIter: Clone> + Clone,
+    {
+        self.try_append_watched(topic, record, &mut Watch::Nobody, grant, clock)
+    }
+
+    /// As [`try_append`](Self::try_append), and has `watch` told what becomes of the record.
+    ///
+    /// # Errors
+    /// As there; `watch` is untouched too.
+    pub fn try_append_watched<'a, H>(
+        &self,
+        topic: &TopicHandle,
+        record: &NewRecord<'a, H>,
+        watch: &mut Watch,
         mut grant: Option<Grant>,
         clock: impl Fn() -> Instant,
     ) -> Result<Appended, Refused>
@@ -139,7 +161,7 @@ impl Accumulator {
             if is_sticky && !topic.sticky.is_current(partition) {
                 continue;
             }
-            if let Some(delivery) = state.add(record, bytes, self.batch_bytes) {
+            if let Some(delivery) = state.add(record, bytes, self.batch_bytes, watch) {
                 if is_sticky {
                     state.sticky_bytes += bytes;
                     // Lingering batches leave before they are full; the partition is left all the same.
@@ -184,11 +206,15 @@ impl Accumulator {
             };
             let batch = OpenBatch {
                 builder: BatchBuilder::new(self.pool.take(bytes_needed)),
-                result: Arc::new(BatchResult::new(queue.partition.clone())),
+                result: Arc::new(BatchResult::new(
+                    queue.partition.clone(),
+                    Arc::clone(&self.counters),
+                )),
+                watchers: Watchers::default(),
                 opened: clock(),
                 reserved,
             };
-            let Some(delivery) = state.open(batch, record) else {
+            let Some(delivery) = state.open(batch, record, watch) else {
                 let error =
                     Error::record_too_large(batch_of_one, self.record_bytes_max, self.limit_key());
                 return Err(Refused::Failed(error.during(Operation::Send)));
@@ -226,6 +252,29 @@ impl Accumulator {
     /// Bytes that records hold at the moment, of `buffer.memory`.
     pub fn bytes_used(&self) -> usize {
         self.memory.bytes_used()
+    }
+
+    /// What was sent so far, and what there is in the buffer.
+    pub fn metrics(&self) -> ProducerMetrics {
+        let mut metrics = self.counters.snapshot();
+        let size = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
+        metrics.buffer_bytes_used = size(self.memory.bytes_used());
+        metrics.buffer_bytes_max = size(self.memory.bytes_max());
+        metrics
+    }
+
+    /// How many detached records failed since the last call, and why the first of them did; `None` if none did.
+    pub fn take_detached_failures(&self) -> Option<(u64, Error)> {
+        self.counters.take_detached_failures()
+    }
+
+    /// Counts a detached record that was not taken in.
+    pub fn detached_failed(&self, error: &Error) {
+        self.counters.detached_failed(1, error);
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// Whether someone waits for room.

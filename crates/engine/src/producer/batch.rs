@@ -76,7 +76,8 @@ pub(super) enum Travel {
 impl Batch {
     /// Takes an open batch over, and gives out what is to be sealed.
     pub(super) fn new(id: BatchId, job: u64, open: OpenBatch) -> (Self, BatchBuilder) {
-        let OpenBatch { builder, result, opened, reserved } = open;
+        let OpenBatch { builder, result, watchers, opened, reserved } = open;
+        result.watch(watchers);
         let batch = Self {
             id,
             content: Content::Away(job),
@@ -108,7 +109,7 @@ impl Batch {
         }
     }
 
-    /// The bytes to send, under the batch's own stamp.
+    /// The bytes to send, under the batch's own stamp; counted as sent.
     pub(super) fn parts(&self) -> Option<BatchParts> {
         let stamp = self.stamp.map(|(identity, base)| ProducerStamp {
             producer_id: identity.producer_id,
@@ -117,7 +118,11 @@ impl Batch {
             transactional: false,
         });
         match &self.content {
-            Content::Sealed(sealed) => Some(sealed.stamp(stamp)),
+            Content::Sealed(sealed) => {
+                let is_retry = self.attempts > 1;
+                self.result.counters.sent(self.records, sealed.size(), is_retry);
+                Some(sealed.stamp(stamp))
+            }
             Content::Away(_) => None,
         }
     }
@@ -148,6 +153,7 @@ impl Batch {
     /// Its record `index`, counted from its own first, was the cause why the batch failed; the others were not.
     pub(super) fn fail_each(&mut self, of: impl Fn(u32) -> Error) {
         if !std::mem::replace(&mut self.is_settled, true) {
+            self.result.counters.settled(self.records, false);
             for index in 0..self.records {
                 self.result.settle(self.first + index, 1, false, Err(of(index)));
             }
@@ -156,12 +162,14 @@ impl Batch {
 
     fn settle(&mut self, outcome: Outcome) {
         if !std::mem::replace(&mut self.is_settled, true) {
+            self.result.counters.settled(self.records, outcome.is_ok());
             self.result.settle(self.first, self.records, self.is_whole, outcome);
         }
     }
 
     /// Puts the batches `sealed`, which hold the same records in order, in its place, with its sequences.
     pub(super) fn split(mut self, sealed: Vec<SealedBatch>) -> Vec<Self> {
+        self.result.counters.split();
         let mut first = self.first;
         let parts = sealed.into_iter().map(|sealed| {
             let records = sealed.record_count().unsigned_abs();

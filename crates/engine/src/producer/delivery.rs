@@ -9,6 +9,8 @@ use std::task::{Context, Poll, Waker};
 
 use milena_types::{Offset, Timestamp, Topic, TopicPartition};
 
+use super::counters::Counters;
+use super::watch::Watchers;
 use crate::Error;
 
 /// Resolves to where a record was stored, or to why it was not.
@@ -40,21 +42,12 @@ impl Delivery {
     /// What became of the record, if that is known; `None` while it is on its way, and after the delivery resolved.
     pub fn result(&self) -> Option<Result<RecordMetadata, Error>> {
         let batch = self.batch.as_ref()?;
-        Some(self.of(batch, batch.outcome(self.record)?))
+        Some(batch.metadata(self.record, self.timestamp, batch.outcome(self.record)?))
     }
 
     /// The partition that the record was given; `None` after the delivery resolved.
     pub fn topic_partition(&self) -> Option<&TopicPartition> {
         self.batch.as_ref().map(|batch| &batch.partition)
-    }
-
-    fn of(&self, batch: &Arc<BatchResult>, outcome: Outcome) -> Result<RecordMetadata, Error> {
-        let stored = outcome?;
-        Ok(RecordMetadata {
-            batch: Arc::clone(batch),
-            offset: stored.offset(self.record),
-            timestamp: stored.log_append_time.unwrap_or(self.timestamp),
-        })
     }
 }
 
@@ -67,7 +60,9 @@ impl Future for Delivery {
             return Poll::Ready(Err(Error::misuse("a delivery must not be polled once resolved")));
         };
         match batch.poll(this.record, &mut this.seat, cx) {
-            Poll::Ready(outcome) => Poll::Ready(this.of(&batch, outcome)),
+            Poll::Ready(outcome) => {
+                Poll::Ready(batch.metadata(this.record, this.timestamp, outcome))
+            }
             Poll::Pending => {
                 this.batch = Some(batch);
                 Poll::Pending
@@ -152,6 +147,8 @@ pub(super) type Outcome = Result<Stored, Error>;
 #[derive(Debug)]
 pub(super) struct BatchResult {
     partition: TopicPartition,
+    /// The producer's, for whoever settles or sends the batch.
+    pub(super) counters: Arc<Counters>,
     /// The usual case, read without a lock.
     whole: OnceLock<Outcome>,
     parts: Mutex<Parts>,
@@ -161,6 +158,8 @@ pub(super) struct BatchResult {
 struct Parts {
     /// By first record: how many, and what became of them.
     settled: BTreeMap<u32, (u32, Outcome)>,
+    /// Who is told without waiting.
+    watchers: Watchers,
     /// Who waits for what is not settled.
     waiting: Vec<Waiting>,
     /// How often `waiting` was emptied: a seat taken before that is void.
@@ -182,14 +181,28 @@ struct Seat {
 }
 
 impl BatchResult {
-    pub(super) fn new(partition: TopicPartition) -> Self {
-        Self { partition, whole: OnceLock::new(), parts: Mutex::default() }
+    pub(super) fn new(partition: TopicPartition, counters: Arc<Counters>) -> Self {
+        Self { partition, counters, whole: OnceLock::new(), parts: Mutex::default() }
     }
 
-    /// Settles the `records` records from `first` on, and wakes everyone who waits for the batch. What is settled
-    /// stays as it is.
-    pub(super) fn settle(&self, first: u32, records: u32, is_whole: bool, outcome: Outcome) {
-        let waiting = {
+    /// Has `watchers` told what becomes of its records.
+    pub(super) fn watch(&self, watchers: Watchers) {
+        if !watchers.is_empty() {
+            self.parts().watchers = watchers;
+        }
+    }
+
+    /// Settles the `records` records from `first` on, tells those who watch them, and wakes everyone who waits for the
+    /// batch. What is settled stays as it is.
+    pub(super) fn settle(
+        self: &Arc<Self>,
+        first: u32,
+        records: u32,
+        is_whole: bool,
+        outcome: Outcome,
+    ) {
+        let told = outcome.clone();
+        let (watching, waiting) = {
             let mut parts = self.parts();
             if is_whole && parts.settled.is_empty() {
                 // A second settlement of the whole would be a defect; the first one stands.
@@ -198,9 +211,30 @@ impl BatchResult {
                 parts.settled.entry(first).or_insert((records, outcome));
             }
             parts.round += 1;
-            std::mem::take(&mut parts.waiting)
+            (parts.watchers.take(first, records), std::mem::take(&mut parts.waiting))
         };
+        if let (1.., Err(error)) = (watching.detached, &told) {
+            self.counters.detached_failed(watching.detached, error);
+        }
+        for (record, timestamp, callback) in watching.callbacks {
+            callback(self.metadata(record, timestamp, told.clone()));
+        }
         waiting.into_iter().for_each(|waiting| waiting.waker.wake());
+    }
+
+    /// What `outcome` means to `record`.
+    fn metadata(
+        self: &Arc<Self>,
+        record: u32,
+        timestamp: Timestamp,
+        outcome: Outcome,
+    ) -> Result<RecordMetadata, Error> {
+        let stored = outcome?;
+        Ok(RecordMetadata {
+            batch: Arc::clone(self),
+            offset: stored.offset(record),
+            timestamp: stored.log_append_time.unwrap_or(timestamp),
+        })
     }
 
     fn outcome(&self, record: u32) -> Option<Outcome> {

@@ -193,11 +193,6 @@ impl Producer {
             let mut taken = Vec::new();
             partition.queue.close(&mut taken);
             partition.open_since = None;
-            for open in taken {
-                let (mut batch, _) = Batch::new(self.unsettled.add(), 0, open);
-                batch.fail(error.clone().with_partition(&partition.queue.partition));
-                self.unsettled.settled(batch.id);
-            }
             for mut batch in partition.sent.drain(..).chain(partition.waiting.drain(..)) {
                 if !batch.is_settled {
                     let error = error.clone().with_partition(&partition.queue.partition);
@@ -205,6 +200,11 @@ impl Producer {
                     batch.fail(error.with_attempt(batch.attempts).with_fate(fate));
                     self.unsettled.settled(batch.id);
                 }
+            }
+            for open in taken {
+                let (mut batch, _) = Batch::new(self.unsettled.add(), 0, open);
+                batch.fail(error.clone().with_partition(&partition.queue.partition));
+                self.unsettled.settled(batch.id);
             }
         }
         self.in_flight.clear();

@@ -7,6 +7,7 @@ mod accumulator;
 mod assign;
 mod batch;
 mod broker;
+mod counters;
 mod delivery;
 mod dispatch;
 mod flush;
@@ -22,8 +23,10 @@ mod sender;
 mod settings;
 mod state;
 mod topic;
+mod watch;
 
 pub use accumulator::{Accumulator, Appended, Refused};
+pub use counters::ProducerMetrics;
 pub use delivery::{Delivery, RecordMetadata};
 pub use flush::FlushId;
 pub use memory::{Grant, Room};
@@ -32,6 +35,7 @@ pub use seal::{SealJob, Sealed};
 pub use sender::{Output, Producer};
 pub use settings::{Acks, Settings};
 pub use topic::{TopicHandle, TopicReady};
+pub use watch::{Callback, Watch};
 
 #[cfg(test)]
 mod tests;

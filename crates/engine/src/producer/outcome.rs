@@ -85,6 +85,7 @@ impl Producer {
         if let (Some(broker), Ok(ms @ 1..)) =
             (self.brokers.get_mut(&node), u64::try_from(throttle_ms))
         {
+            self.accumulator.counters().throttled(ms);
             let until = received + Duration::from_millis(ms);
             broker.muted_until = broker.muted_until.max(Some(until));
         }

@@ -11,6 +11,7 @@ use milena_types::TopicPartition;
 use super::delivery::{BatchResult, Delivery};
 use super::memory::Reserved;
 use super::record::NewRecord;
+use super::watch::{Watch, Watchers};
 
 /// The open batch of a partition and the full ones behind it.
 ///
@@ -45,6 +46,7 @@ pub(super) struct QueueState {
 pub(super) struct OpenBatch {
     pub(super) builder: BatchBuilder,
     pub(super) result: Arc<BatchResult>,
+    pub(super) watchers: Watchers,
     /// When its first record came: linger and delivery timeout count from here.
     pub(super) opened: Instant,
     pub(super) reserved: Reserved,
@@ -128,6 +130,7 @@ impl QueueState {
         record: &NewRecord<'a, H>,
         bytes: usize,
         batch_bytes: usize,
+        watch: &mut Watch,
     ) -> Option<Delivery>
     where
         H: IntoIterator<Item = Header<'a>, IntoIter: Clone> + Clone,
@@ -136,7 +139,7 @@ impl QueueState {
         if open.builder.size() + bytes > batch_bytes {
             return None;
         }
-        open.append(record)
+        open.append(record, watch)
     }
 
     /// Opens a batch for `record` behind the full ones.
@@ -144,12 +147,13 @@ impl QueueState {
         &mut self,
         batch: OpenBatch,
         record: &NewRecord<'a, H>,
+        watch: &mut Watch,
     ) -> Option<Delivery>
     where
         H: IntoIterator<Item = Header<'a>, IntoIter: Clone> + Clone,
     {
         self.close_open();
-        self.open.insert(batch).append(record)
+        self.open.insert(batch).append(record, watch)
     }
 
     /// Puts the open batch away as full; returns whether there was one.
@@ -163,13 +167,14 @@ impl QueueState {
 
 impl OpenBatch {
     /// Encodes `record`; `None` where the format's own limits are reached, at 2^31 bytes or records.
-    fn append<'a, H>(&mut self, record: &NewRecord<'a, H>) -> Option<Delivery>
+    fn append<'a, H>(&mut self, record: &NewRecord<'a, H>, watch: &mut Watch) -> Option<Delivery>
     where
         H: IntoIterator<Item = Header<'a>, IntoIter: Clone> + Clone,
     {
         let NewRecord { timestamp, key, value, .. } = *record;
         let index = self.builder.append(timestamp, key, value, record.headers.clone()).ok()?;
         let index = u32::try_from(index).ok()?;
+        self.watchers.add(index, timestamp, std::mem::take(watch));
         Some(Delivery::new(Arc::clone(&self.result), index, timestamp))
     }
 }

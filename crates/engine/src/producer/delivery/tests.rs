@@ -14,7 +14,7 @@ impl Wake for Count {
 }
 
 fn batch() -> Arc<BatchResult> {
-    Arc::new(BatchResult::new(TopicPartition::new("orders", 3)))
+    Arc::new(BatchResult::new(TopicPartition::new("orders", 3), Arc::default()))
 }
 
 fn delivery(batch: &Arc<BatchResult>, record: u32) -> Delivery {
