@@ -1,9 +1,9 @@
 //! What one `poll` hands out.
 
-use std::fmt;
+use std::{fmt, slice};
 
 use milena_engine::Error;
-use milena_engine::consumer::{CommittedOffset, Polled};
+use milena_engine::consumer::{Chunk, ChunkIter, CommittedOffset, Polled};
 use milena_types::TopicPartition;
 
 use super::{ConsumerHandle, Message, MessageRef};
@@ -45,9 +45,7 @@ impl Batch {
 
     /// The records, borrowed.
     pub fn iter(&self) -> Messages<'_> {
-        Messages(Box::new(self.polled.chunks().iter().flat_map(|chunk| {
-            chunk.iter().map(|record| MessageRef::new(chunk.partition(), record))
-        })))
+        Messages { chunks: self.polled.chunks().iter(), current: None, left: self.polled.len() }
     }
 
     /// The partitions that have records here.
@@ -92,18 +90,33 @@ impl fmt::Debug for Batch {
 }
 
 /// Walks a [`Batch`].
-pub struct Messages<'a>(Box<dyn Iterator<Item = MessageRef<'a>> + Send + 'a>);
+#[derive(Clone, Debug)]
+pub struct Messages<'a> {
+    chunks: slice::Iter<'a, Chunk>,
+    current: Option<(&'a TopicPartition, ChunkIter<'a>)>,
+    left: usize,
+}
 
 impl<'a> Iterator for Messages<'a> {
     type Item = MessageRef<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<MessageRef<'a>> {
-        self.0.next()
+        loop {
+            if let Some((partition, records)) = &mut self.current
+                && let Some(record) = records.next()
+            {
+                self.left -= 1;
+                return Some(MessageRef::new(partition, record));
+            }
+            let chunk = self.chunks.next()?;
+            self.current = Some((chunk.partition(), chunk.iter()));
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
     }
 }
 
-impl fmt::Debug for Messages<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Messages")
-    }
-}
+impl ExactSizeIterator for Messages<'_> {}

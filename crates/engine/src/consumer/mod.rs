@@ -15,7 +15,9 @@ pub use output::{Output, Query, QueryId, Reply};
 pub use settings::Settings;
 
 pub use crate::commit::{CommitId, CommitMode, CommittedOffset};
-pub use crate::fetch::{Chunk, Ends, FetchBuffer, FoundOffset, IsolationLevel, Polled, Reader};
+pub use crate::fetch::{
+    Chunk, ChunkIter, Ends, FetchBuffer, FoundOffset, IsolationLevel, Polled, Reader,
+};
 pub use crate::group::{GroupSettings, MemberState};
 pub use crate::subscription::{
     Change, Event, OffsetReset, OffsetSpec, Position, Rebalance, RebalanceId,

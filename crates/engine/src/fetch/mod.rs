@@ -17,5 +17,5 @@ pub use limits::IsolationLevel;
 pub(crate) use limits::Limits;
 pub use offsets::FoundOffset;
 pub(crate) use offsets::{Asker, Found, OffsetLookup};
-pub use reader::{Chunk, Polled, Reader};
+pub use reader::{Chunk, ChunkIter, Polled, Reader};
 pub(crate) use validate::Validator;

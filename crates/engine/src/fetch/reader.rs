@@ -43,6 +43,14 @@ pub struct Chunk {
     leader_epoch: Option<LeaderEpoch>,
 }
 
+/// Walks the records of a [`Chunk`].
+#[derive(Clone, Debug)]
+pub struct ChunkIter<'a> {
+    records: milena_records::batch::Iter<'a>,
+    from: Offset,
+    left: usize,
+}
+
 /// How far a fetch is read.
 #[derive(Debug)]
 pub(crate) struct Progress {
@@ -313,10 +321,8 @@ impl Chunk {
     }
 
     /// The records, borrowed.
-    pub fn iter(&self) -> impl Iterator<Item = Record<'_>> {
-        // The walk that counted them met no error.
-        let records = self.records.iter().filter_map(Result::ok);
-        records.filter(|record| record.offset() >= self.from).take(self.count)
+    pub fn iter(&self) -> ChunkIter<'_> {
+        ChunkIter { records: self.records.iter(), from: self.from, left: self.count }
     }
 
     /// The records, each of which can be kept at the price of a reference count.
@@ -325,6 +331,38 @@ impl Chunk {
         records.filter(move |record| record.offset() >= self.from).take(self.count)
     }
 }
+
+impl<'a> IntoIterator for &'a Chunk {
+    type Item = Record<'a>;
+    type IntoIter = ChunkIter<'a>;
+
+    fn into_iter(self) -> ChunkIter<'a> {
+        self.iter()
+    }
+}
+
+impl<'a> Iterator for ChunkIter<'a> {
+    type Item = Record<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Record<'a>> {
+        while self.left > 0 {
+            // The walk that counted them met no error.
+            let record = self.records.next()?.ok()?;
+            if record.offset() >= self.from {
+                self.left -= 1;
+                return Some(record);
+            }
+        }
+        None
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for ChunkIter<'_> {}
 
 /// Behind the last batch of a fetch.
 fn progress_end(records: &bytes::Bytes) -> Option<Position> {
