@@ -48,7 +48,7 @@
 //! task outlives `close`, and no `drop` blocks.
 //!
 //! The public interface is: [`connect`], [`Kafka`], [`KafkaBuilder`]; [`Producer`], [`ProducerBuilder`], [`Record`],
-//! [`Send`], [`Delivery`], [`RecordMetadata`]; [`Consumer`], [`ConsumerBuilder`], [`ConsumerHandle`], [`Batch`],
+//! [`Send`], [`Delivery`], [`RecordMetadata`], [`Partitioner`]; [`Consumer`], [`ConsumerBuilder`], [`ConsumerHandle`], [`Batch`],
 //! [`Message`], [`MessageRef`], [`RebalanceListener`]; [`Admin`] with its descriptions; [`Error`] and [`ErrorKind`]; the
 //! module [`config`]; and the vocabulary of `milena-types`.
 #![forbid(unsafe_code)]
@@ -67,6 +67,7 @@ mod net;
 mod producer;
 
 pub use milena_engine::metadata::PartitionMetadata;
+pub use milena_engine::producer::{PartitionContext, Partitioner, Partitioning};
 pub use milena_engine::{Error, ErrorKind, Fate, Operation};
 pub use milena_records::{Header, Headers};
 pub use milena_types::{

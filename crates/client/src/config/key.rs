@@ -91,7 +91,7 @@ fn edits(a: &str, b: &str) -> usize {
 /// setters of its builder with their docs, and the table of keys.
 ///
 /// A type is one word, which is what lets the macro tell text and lists (read by reference) from the rest; `as into`
-/// after it makes the setter take `impl Into` of it, `as list` the text of a list.
+/// after it makes the setter take `impl Into` of it, `as list` the text of a list, `as text` what becomes text.
 macro_rules! keys {
     (
         $(#[$doc:meta])*
@@ -207,16 +207,20 @@ macro_rules! keys {
     (@arg $ty:ident) => { $ty };
     (@arg $ty:ident, into) => { impl Into<$ty> };
     (@arg $ty:ident, list) => { &str };
+    (@arg $ty:ident, text) => { impl Into<String> };
     (@convert $field:ident) => { $field };
     (@convert $field:ident, into) => { $field.into() };
+    (@convert $field:ident, text) => { Some($field.into()) };
     (@convert $field:ident, list) => { $crate::config::value::list($field) };
     (@get String) => { &str };
     (@get Strings) => { &[String] };
     (@get Text) => { Option<&str> };
+    (@get Partitioning) => { &Partitioning };
     (@get $ty:ident) => { $ty };
     (@read $self:ident.$field:ident, String) => { &$self.$field };
     (@read $self:ident.$field:ident, Strings) => { &$self.$field };
     (@read $self:ident.$field:ident, Text) => { $self.$field.as_deref() };
+    (@read $self:ident.$field:ident, Partitioning) => { &$self.$field };
     (@read $self:ident.$field:ident, $ty:ident) => { $self.$field };
 }
 pub(super) use keys;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use milena_engine::producer::Acks;
+use milena_engine::producer::{Acks, Partitioning};
 use milena_records::CompressionType;
 
-use super::value::words;
+use super::value::{Text, Value, words};
 use super::{CommonConfig, ConfigError, Key, key::keys};
 use crate::producer::ProducerBuilder;
 
@@ -78,38 +78,49 @@ keys! {
     /// Zstandard's effort; negative levels are faster still.
     compression_zstd_level: i32 = "compression.zstd.level", "3", -131072..=22;
 
-    /// Whether records without a key avoid brokers that answer slowly (KIP-794).
+    /// Who chooses the partition of a record that names none: [`Partitioning::Default`] as Java does, round robin,
+    /// librdkafka's hashes, or a [`Partitioner`](crate::Partitioner) or function of your own. By name there are
+    /// Java's `RoundRobinPartitioner`, and `consistent` and `consistent_random` of librdkafka.
+    partitioner: Partitioning as into = "partitioner.class", "";
+
+    /// Whether records without a key go less often to partitions with many batches waiting, as those of slow brokers
+    /// have (KIP-794).
     partitioner_adaptive_partitioning_enable: bool = "partitioner.adaptive.partitioning.enable", "true";
 
-    /// How long a broker may leave batches unsent before records without a key avoid it; zero never avoids it, and is
-    /// the only value taken so far.
+    /// How long a broker may take nothing of what waits for it before records without a key avoid its partitions; zero
+    /// never avoids it. It has no effect without `partitioner.adaptive.partitioning.enable`.
     partitioner_availability_timeout: Duration = "partitioner.availability.timeout.ms", "0";
 
     /// Whether the key has no say in the partition.
     partitioner_ignore_keys: bool = "partitioner.ignore.keys", "false";
 
+    /// Whether records without a key prefer partitions whose leader is in the rack `client.rack`, which must be set
+    /// then (KIP-1123).
+    partitioner_rack_aware: bool = "partitioner.rack.aware", "false";
+
+    /// The producer's rack, for `partitioner.rack.aware`.
+    client_rack: String as into = "client.rack", "";
+
+    /// The name that the producer's transactions go by, the same after each restart; without one there are none. Needs
+    /// idempotence.
+    transactional_id: Text as text = "transactional.id", "";
+
+    /// How long a transaction may be open before its coordinator aborts it; brokers allow 15 minutes at most
+    /// (`transaction.max.timeout.ms`).
+    transaction_timeout: Duration = "transaction.timeout.ms", "60000", 0..=2147483647;
+
+    /// Whether transactions have no time-out and are ended by another system's commit (KIP-939).
+    transaction_two_phase_commit_enable: bool = "transaction.two.phase.commit.enable", "false";
+
     /// How long a topic's metadata is kept after the last record to it (KIP-526).
     metadata_max_idle: Duration = "metadata.max.idle.ms", "300000", 5000..;
 }
 
-const NO_TRANSACTIONS: &str =
-    "transactions are not there yet, and sending without them would break their promise";
-
 /// Keys of Java without an effect of their own.
 pub(super) const OTHERS: &[Key] = &[
-    Key::ignored("client.rack", "string", "only the rack-aware partitioner has a use for it"),
     Key::ignored("interceptor.classes", "list", "a JVM class"),
     Key::ignored("key.serializer", "class", "a JVM class; keys are bytes here"),
     Key::ignored("value.serializer", "class", "a JVM class; values are bytes here"),
-    Key::refused(
-        "partitioner.class",
-        "class",
-        "a JVM class; without it records would go to other partitions: name the partition on the record",
-    ),
-    Key::ignored("partitioner.rack.aware", "boolean", "records go to all leaders alike"),
-    Key::ignored("transaction.timeout.ms", "int", "only transactions have a use for it"),
-    Key::refused("transaction.two.phase.commit.enable", "boolean", NO_TRANSACTIONS),
-    Key::refused("transactional.id", "string", NO_TRANSACTIONS),
 ];
 
 impl ProducerConfig {
@@ -135,31 +146,74 @@ impl ProducerConfig {
             let (key, range) = ("compression.gzip.level", "-1 or 1..=9");
             return Err(ConfigError::out_of_range(key, "0".to_owned(), range));
         }
-        if !self.partitioner_availability_timeout.is_zero() {
-            let reason = "slow brokers are avoided by the length of their queues alone \
-                          (partitioner.adaptive.partitioning.enable); only 0 is taken";
-            return Err(ConfigError::unsupported("partitioner.availability.timeout.ms", reason));
+        if self.partitioner_rack_aware && self.client_rack.is_empty() {
+            let rule = "leaders of a rack cannot be preferred where client.rack is not set";
+            return Err(ConfigError::conflict("partitioner.rack.aware", "client.rack", rule));
         }
         self.settle_idempotence()?;
+        self.check_transactions()?;
         self.settle_delivery_timeout(common)?;
         Ok(self)
     }
 
     fn settle_idempotence(&mut self) -> Result<(), ConfigError> {
+        if !self.enable_idempotence {
+            return Ok(());
+        }
+        let is_asked_for = self.is_explicit("enable.idempotence");
+        let is_window_wide = self.max_in_flight_requests_per_connection > IDEMPOTENT_IN_FLIGHT_MAX;
         let obstacles = [
-            (self.acks != Acks::All, "acks", "idempotence needs acks=all"),
-            (self.retries == 0, "retries", "idempotence needs at least one retry"),
+            (self.acks != Acks::All, is_asked_for, "acks", "idempotence needs acks=all"),
+            (self.retries == 0, is_asked_for, "retries", "idempotence needs at least one retry"),
+            // Since 4.0 Java does not switch idempotence off for this one: who asks for six may not know the price.
             (
-                self.max_in_flight_requests_per_connection > IDEMPOTENT_IN_FLIGHT_MAX,
+                is_window_wide,
+                true,
                 "max.in.flight.requests.per.connection",
-                "idempotence allows 5 at most: brokers remember 5 batches of a producer",
+                "idempotence allows 5 at most, as many batches as brokers remember of a producer",
             ),
         ];
-        for (_, key, rule) in obstacles.into_iter().filter(|(stands, ..)| *stands) {
-            if self.enable_idempotence && self.is_explicit("enable.idempotence") {
+        for (_, is_final, key, rule) in obstacles.into_iter().filter(|(stands, ..)| *stands) {
+            if is_final {
                 return Err(ConfigError::conflict("enable.idempotence", key, rule));
             }
+            tracing::info!(
+                key,
+                "idempotence is off: it was not asked for, and this key excludes it"
+            );
             self.enable_idempotence = false;
+        }
+        Ok(())
+    }
+
+    fn check_transactions(&self) -> Result<(), ConfigError> {
+        let (id, two_phase) = ("transactional.id", "transaction.two.phase.commit.enable");
+        if self.transactional_id.as_deref().is_some_and(str::is_empty) {
+            return Err(ConfigError::out_of_range(
+                id,
+                "\"\"".to_owned(),
+                "text of at least one letter",
+            ));
+        }
+        if self.transactional_id.is_some() && !self.enable_idempotence {
+            let rule = "transactions need idempotence";
+            let idempotence_off = [
+                ("enable.idempotence", self.is_explicit("enable.idempotence")),
+                ("acks", self.acks != Acks::All),
+                ("retries", self.retries == 0),
+            ];
+            let cause = idempotence_off.into_iter().find(|(_, is_cause)| *is_cause);
+            let cause = cause.map_or("enable.idempotence", |(key, _)| key);
+            return Err(ConfigError::conflict(id, cause, rule));
+        }
+        if self.transaction_two_phase_commit_enable && self.is_explicit("transaction.timeout.ms") {
+            let rule = "transactions do not expire under two-phase commit";
+            return Err(ConfigError::conflict("transaction.timeout.ms", two_phase, rule));
+        }
+        if self.transaction_two_phase_commit_enable {
+            let reason =
+                "a producer cannot prepare a transaction yet, and would leave it open for ever";
+            return Err(ConfigError::unsupported(two_phase, reason));
         }
         Ok(())
     }
@@ -181,6 +235,35 @@ impl ProducerConfig {
             self.delivery_timeout = least;
         }
         Ok(())
+    }
+}
+
+/// The user's own has no text that could be read back; what is written is for people.
+impl Value for Partitioning {
+    const TYPE: &'static str = "class";
+    const EXPECTED: &'static str = "one of org.apache.kafka.clients.producer.RoundRobinPartitioner, consistent, \
+         consistent_random; a partitioner of your own is handed to the builder";
+
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text.rsplit('.').next() {
+            // The class is gone since Kafka 4.0, files that name it are not.
+            Some("" | "DefaultPartitioner" | "murmur2_random") => Self::Default,
+            Some("RoundRobinPartitioner") => Self::RoundRobin,
+            Some("consistent") => Self::Consistent,
+            Some("consistent_random") => Self::ConsistentRandom,
+            _ => return None,
+        })
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Default => "",
+            Self::RoundRobin => "org.apache.kafka.clients.producer.RoundRobinPartitioner",
+            Self::Consistent => "consistent",
+            Self::ConsistentRandom => "consistent_random",
+            _ => "the program's own",
+        }
+        .to_owned()
     }
 }
 

@@ -9,7 +9,7 @@ use milena_records::{Compression, CompressionType};
 use super::{Producer, Shared};
 use crate::Kafka;
 use crate::client::note;
-use crate::config::{ProducerConfig, Scope, Settings};
+use crate::config::{ConfigError, ProducerConfig, Scope, Settings};
 use crate::driver::producer::Control;
 
 /// Sets up a [`Producer`].
@@ -48,6 +48,10 @@ impl ProducerBuilder {
     pub async fn build(self) -> Result<Producer, Error> {
         let Settings { common, producer, .. } = self.settings;
         let config = producer.settle(&common)?;
+        // The one line to go when transactions are there: without them records would be visible at once.
+        if config.transactional_id().is_some() {
+            return Err(ConfigError::unsupported("transactional.id", "no transactions yet").into());
+        }
         let mut settings = machine_settings(&config);
         settings.request_timeout = common.request_timeout();
         settings.retry_backoff = common.retry_backoff();
@@ -75,7 +79,13 @@ fn machine_settings(config: &ProducerConfig) -> MachineSettings {
     settings.delivery_timeout = config.delivery_timeout();
     settings.retries = config.retries();
     settings.is_adaptive = config.partitioner_adaptive_partitioning_enable();
+    settings.partitioning = config.partitioner().clone();
     settings.ignores_keys = config.partitioner_ignore_keys();
+    settings.availability_timeout = config.partitioner_availability_timeout();
+    settings.rack = config.partitioner_rack_aware().then(|| config.client_rack().to_owned());
+    settings.transactional_id = config.transactional_id().map(str::to_owned);
+    settings.transaction_timeout = config.transaction_timeout();
+    settings.is_two_phase = config.transaction_two_phase_commit_enable();
     settings
 }
 

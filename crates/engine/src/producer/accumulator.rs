@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
 use milena_records::batch::HEADER_BYTES;
-use milena_records::partition::murmur2_partition;
 use milena_records::{BatchBuilder, BufferPool, Header};
 use milena_types::Topic;
 
+use super::assign::{Assigned, Assigner};
 use super::counters::{Counters, ProducerMetrics};
 use super::delivery::{BatchResult, Delivery};
 use super::memory::{Grant, Memory, Room};
@@ -28,8 +27,7 @@ use crate::{Error, Operation};
 pub struct Accumulator {
     batch_bytes: usize,
     record_bytes_max: usize,
-    is_adaptive: bool,
-    ignores_keys: bool,
+    assigner: Assigner,
     seed: u64,
     memory: Arc<Memory>,
     /// Buffers of full size that came back.
@@ -89,8 +87,7 @@ impl Accumulator {
         Self {
             batch_bytes,
             record_bytes_max: settings.request_bytes_max.min(memory.bytes_max()),
-            is_adaptive: settings.is_adaptive,
-            ignores_keys: settings.ignores_keys,
+            assigner: Assigner::new(settings),
             seed,
             memory: Arc::new(memory),
             pool,
@@ -147,10 +144,9 @@ impl Accumulator {
         let bytes = record.bytes_bound();
         let mut wake = false;
         loop {
-            let assigned = self.assign(topic, record.partition, record.key);
-            let Some((partition, is_sticky)) = assigned else {
-                return Err(self.unless_closed(Refused::UnknownPartition));
-            };
+            let assigned = self.assigner.assign(topic, record);
+            let Assigned { partition, is_sticky } =
+                assigned.map_err(|refused| self.unless_closed(refused))?;
             let Some(queue) = topic.queue_in_use(partition) else {
                 return Err(self.unless_closed(Refused::UnknownPartition));
             };
@@ -202,6 +198,7 @@ impl Accumulator {
                 if is_filled {
                     self.notice(queue);
                 }
+                self.assigner.give_back(topic);
                 return Err(Refused::NoRoom { bytes: bytes_needed });
             };
             let batch = OpenBatch {
@@ -305,26 +302,9 @@ impl Accumulator {
         self.topics.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// The partition of a record, and whether it is the sticky one; `None` while the topic's partitions are unknown.
-    fn assign(
-        &self,
-        topic: &TopicQueues,
-        chosen: Option<i32>,
-        key: Option<&[u8]>,
-    ) -> Option<(i32, bool)> {
-        if let Some(partition) = chosen {
-            return Some((partition, false));
-        }
-        let partitions = NonZeroU32::new(topic.count().unsigned_abs())?;
-        match key {
-            Some(key) if !self.ignores_keys => Some((murmur2_partition(key, partitions), false)),
-            Some(_) | None => Some((topic.sticky.current(topic, self.is_adaptive), true)),
-        }
-    }
-
     fn switch(&self, topic: &TopicQueues, old: i32, state: &mut QueueState) {
         state.sticky_bytes = 0;
-        topic.sticky.switch(old, topic, self.is_adaptive);
+        self.assigner.switch(topic, old);
     }
 
     fn add_topic(&self, name: &str) -> TopicHandle {

@@ -1,6 +1,163 @@
 //! Which partition a record goes to that names none.
 
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use milena_records::partition::{crc32_partition, murmur2_partition};
+
+use super::accumulator::Refused;
+use super::partitioner::{PartitionContext, Partitioning};
+use super::record::NewRecord;
+use super::settings::Settings;
+use super::topic::TopicQueues;
+use crate::{Error, Operation};
+
+/// Places records. The default costs no virtual call, no lock and no allocation.
+#[derive(Clone, Debug)]
+pub(super) struct Assigner {
+    partitioning: Partitioning,
+    is_adaptive: bool,
+    ignores_keys: bool,
+}
+
+/// Where a record goes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Assigned {
+    pub(super) partition: i32,
+    /// Whether it goes there because the topic's partition of the moment is that one.
+    pub(super) is_sticky: bool,
+}
+
+impl Assigned {
+    const fn fixed(partition: i32) -> Self {
+        Self { partition, is_sticky: false }
+    }
+}
+
+impl Assigner {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            partitioning: settings.partitioning.clone(),
+            is_adaptive: settings.is_adaptive,
+            ignores_keys: settings.ignores_keys,
+        }
+    }
+
+    /// Where `record` goes.
+    ///
+    /// # Errors
+    /// While the topic's partitions are unknown, and for a user's partitioner that chose one that there is not.
+    #[inline]
+    pub(super) fn assign<H>(
+        &self,
+        topic: &TopicQueues,
+        record: &NewRecord<'_, H>,
+    ) -> Result<Assigned, Refused> {
+        if let Some(partition) = record.partition {
+            return Ok(Assigned::fixed(partition));
+        }
+        let count = NonZeroU32::new(topic.count().unsigned_abs());
+        let count = count.ok_or(Refused::UnknownPartition)?;
+        if matches!(self.partitioning, Partitioning::Default) {
+            return Ok(self.default(topic, record.key, count));
+        }
+        self.chosen(topic, record, count)
+    }
+
+    #[inline]
+    fn default(&self, topic: &TopicQueues, key: Option<&[u8]>, count: NonZeroU32) -> Assigned {
+        match key {
+            Some(key) if !self.ignores_keys => Assigned::fixed(murmur2_partition(key, count)),
+            Some(_) | None => self.stick(topic),
+        }
+    }
+
+    fn stick(&self, topic: &TopicQueues) -> Assigned {
+        let partition = topic.sticky.current(topic, self.is_adaptive);
+        Assigned { partition, is_sticky: true }
+    }
+
+    #[inline(never)]
+    fn chosen<H>(
+        &self,
+        topic: &TopicQueues,
+        record: &NewRecord<'_, H>,
+        count: NonZeroU32,
+    ) -> Result<Assigned, Refused> {
+        let key = record.key.unwrap_or_default();
+        let own = match &self.partitioning {
+            Partitioning::Default => None,
+            Partitioning::RoundRobin => return Ok(Assigned::fixed(topic.turns.take(topic))),
+            Partitioning::ConsistentRandom if key.is_empty() => return Ok(self.stick(topic)),
+            Partitioning::Consistent | Partitioning::ConsistentRandom => {
+                return Ok(Assigned::fixed(crc32_partition(key, count)));
+            }
+            Partitioning::Custom(own) => {
+                let NewRecord { key, value, .. } = *record;
+                let count = count.get().cast_signed();
+                own.partition(&PartitionContext { topic, count, key, value })
+            }
+        };
+        match own {
+            None => Ok(self.default(topic, record.key, count)),
+            Some(partition) if u32::try_from(partition).is_ok_and(|p| p < count.get()) => {
+                Ok(Assigned::fixed(partition))
+            }
+            Some(partition) => {
+                let detail = format!(
+                    "the partitioner chose partition {partition} of {}, which has {count}",
+                    topic.name
+                );
+                Err(Refused::Failed(Error::misuse(detail).during(Operation::Send)))
+            }
+        }
+    }
+
+    /// The record was not taken in after all, and will ask again.
+    pub(super) fn give_back(&self, topic: &TopicQueues) {
+        if self.partitioning == Partitioning::RoundRobin {
+            topic.turns.give_back();
+        }
+    }
+
+    /// Leaves the sticky partition `old` for another.
+    pub(super) fn switch(&self, topic: &TopicQueues, old: i32) {
+        topic.sticky.switch(old, topic, self.is_adaptive);
+    }
+}
+
+/// Whose turn it is in a topic where records go round.
+#[derive(Debug, Default)]
+pub(super) struct Turns(AtomicU32);
+
+impl Turns {
+    /// The next partition that has a leader; the next one of all where none has.
+    fn take(&self, load: &impl Load) -> i32 {
+        let count = load.partitions().unsigned_abs().max(1);
+        let next = || {
+            // Java's counter is an int whose sign it clears.
+            let turn = self.0.fetch_add(1, Relaxed) & 0x7fff_ffff;
+            (turn % count).cast_signed()
+        };
+        let first = next();
+        let mut partition = first;
+        for _ in 1..count {
+            if load.depth(partition).is_some() {
+                return partition;
+            }
+            partition = next();
+        }
+        if load.depth(partition).is_some() {
+            return partition;
+        }
+        self.0.fetch_sub(count - 1, Relaxed);
+        first
+    }
+
+    fn give_back(&self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
 
 /// The partition that a topic's records without key go to at the moment (KIP-480, KIP-794).
 ///
@@ -92,68 +249,4 @@ const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 const DRAWS_MAX: u32 = 16;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Depths(Vec<Option<u32>>);
-
-    impl Load for Depths {
-        fn partitions(&self) -> i32 {
-            self.0.len() as i32
-        }
-
-        fn depth(&self, partition: i32) -> Option<u32> {
-            self.0[partition as usize]
-        }
-
-        fn depth_max(&self) -> u32 {
-            self.0.iter().flatten().copied().max().unwrap_or(0)
-        }
-    }
-
-    fn draws(depths: &[Option<u32>], is_adaptive: bool) -> Vec<f64> {
-        let (sticky, load) = (Sticky::new(42), Depths(depths.to_vec()));
-        let mut counts = vec![0.0; depths.len()];
-        for _ in 0..30_000 {
-            counts[sticky.draw(&load, is_adaptive) as usize] += 1.0 / 30_000.0;
-        }
-        counts
-    }
-
-    fn assert_shares(drawn: &[f64], expected: &[f64]) {
-        for (drawn, expected) in drawn.iter().zip(expected) {
-            assert!((drawn - expected).abs() < 0.015, "{drawn} instead of {expected}");
-        }
-    }
-
-    #[test]
-    fn draws_are_even_where_queues_are() {
-        assert_shares(&draws(&[Some(0); 4], true), &[0.25; 4]);
-        assert_shares(&draws(&[Some(3); 4], true), &[0.25; 4]);
-        assert_shares(&draws(&[Some(9), Some(0)], false), &[0.5, 0.5]);
-    }
-
-    /// KIP-794's example: queues of 0, 3 and 1 batches are drawn 4 : 1 : 3.
-    #[test]
-    fn long_queues_are_drawn_less_often() {
-        let drawn = draws(&[Some(0), Some(3), Some(1)], true);
-        assert_shares(&drawn, &[4.0 / 8.0, 1.0 / 8.0, 3.0 / 8.0]);
-    }
-
-    #[test]
-    fn a_partition_without_leader_is_a_last_resort() {
-        assert_shares(&draws(&[None, Some(1), None], true), &[0.0, 1.0, 0.0]);
-        assert_shares(&draws(&[None, None], true), &[1.0, 0.0]);
-    }
-
-    #[test]
-    fn a_partition_sticks_until_it_is_switched() {
-        let (sticky, load) = (Sticky::new(1), Depths(vec![Some(0); 100]));
-        let first = sticky.current(&load, true);
-        assert_eq!(sticky.current(&load, true), first);
-        let second = sticky.switch(first, &load, true);
-        assert_ne!(first, second);
-        assert_eq!(sticky.switch(first, &load, true), second, "another thread was faster");
-        assert!(sticky.is_current(second));
-    }
-}
+mod tests;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use milena_records::Compression;
 
+use super::partitioner::Partitioning;
+
 /// Whose acknowledgement a batch waits for (`acks`).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the protocol knows these three")]
@@ -60,11 +62,26 @@ pub struct Settings {
     pub retry_backoff: Duration,
     /// The longest wait before a retry (`retry.backoff.max.ms`, 1 s).
     pub retry_backoff_max: Duration,
+    /// Who chooses the partition of a record that names none (`partitioner.class`, Java's).
+    pub partitioning: Partitioning,
     /// Whether records without key or partition go less often to partitions whose broker is slow
     /// (`partitioner.adaptive.partitioning.enable`, true).
     pub is_adaptive: bool,
     /// Whether keys play no part in choosing a partition (`partitioner.ignore.keys`, false).
     pub ignores_keys: bool,
+    /// How long a broker may leave batches waiting before records without key or partition avoid it; zero never avoids
+    /// it, and without `is_adaptive` it has no effect (`partitioner.availability.timeout.ms`, 0).
+    pub availability_timeout: Duration,
+    /// The rack whose leaders records without key or partition prefer (KIP-1123: `client.rack`, where
+    /// `partitioner.rack.aware` is set; none).
+    pub rack: Option<String>,
+    /// The name that transactions go by; `None` is a producer without them (`transactional.id`, none).
+    pub transactional_id: Option<String>,
+    /// How long a transaction may be open before its coordinator aborts it (`transaction.timeout.ms`, 1 min).
+    pub transaction_timeout: Duration,
+    /// Whether transactions stay open until they are ended by hand (KIP-939:
+    /// `transaction.two.phase.commit.enable`, false).
+    pub is_two_phase: bool,
 }
 
 impl Default for Settings {
@@ -83,8 +100,14 @@ impl Default for Settings {
             retries: i32::MAX.unsigned_abs(),
             retry_backoff: Duration::from_millis(100),
             retry_backoff_max: Duration::from_secs(1),
+            partitioning: Partitioning::Default,
             is_adaptive: true,
             ignores_keys: false,
+            availability_timeout: Duration::ZERO,
+            rack: None,
+            transactional_id: None,
+            transaction_timeout: Duration::from_secs(60),
+            is_two_phase: false,
         }
     }
 }

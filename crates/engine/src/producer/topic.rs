@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use milena_types::{Topic, TopicPartition};
 
-use super::assign::{Load, Sticky};
+use super::assign::{Load, Sticky, Turns};
 use super::queue::PartitionQueue;
 use crate::Error;
 
@@ -37,6 +37,7 @@ impl TopicHandle {
 pub(super) struct TopicQueues {
     pub(super) name: Topic,
     pub(super) sticky: Sticky,
+    pub(super) turns: Turns,
     segments: [OnceLock<Segment>; 31],
     count: AtomicI32,
     /// The longest queue seen lately.
@@ -60,6 +61,7 @@ impl TopicQueues {
         Self {
             name,
             sticky: Sticky::new(seed),
+            turns: Turns::default(),
             segments: std::array::from_fn(|_| OnceLock::new()),
             count: AtomicI32::new(0),
             depth_max: AtomicU32::new(0),

@@ -19,6 +19,13 @@ fn producer(pairs: &[(&str, &str)]) -> Result<ProducerConfig, ConfigError> {
     producer.settle(&common)
 }
 
+/// These settings fail, and the error names both keys.
+fn contradicts(pairs: &[(&str, &str)], first: &str, second: &str) {
+    let error = producer(pairs).unwrap_err().to_string();
+    let both = format!("\"{first}\" and \"{second}\" contradict");
+    assert!(error.contains(&both), "{error}");
+}
+
 fn consumer(pairs: &[(&str, &str)]) -> Result<ConsumerConfig, ConfigError> {
     settings(Scope::Consumer, pairs)?.consumer.settle()
 }
@@ -82,7 +89,6 @@ fn security_is_refused_rather_than_ignored() {
     }
     assert!(refusal(Scope::Client, "security.protocol", "SASL_SSL").contains("not supported"));
     assert!(settings(Scope::Client, &[("security.protocol", "plaintext")]).is_ok());
-    assert!(refusal(Scope::Client, "transactional.id", "x").contains("transactions"));
     assert!(refusal(Scope::Consumer, "group.protocol", "consumer").contains("KIP-848"));
 }
 
@@ -122,17 +128,54 @@ fn a_connections_key_cannot_be_set_on_one_producer() {
     assert!(settings(Scope::Producer, &[("request.timeout.ms", "1000")]).is_ok());
 }
 
+/// Java 4.4.0 judges each of these so.
 #[test]
 fn idempotence_goes_off_in_silence_only_where_it_was_not_asked_for() {
     assert!(producer(&[]).unwrap().enable_idempotence());
-    for (key, value) in
-        [("acks", "1"), ("retries", "0"), ("max.in.flight.requests.per.connection", "6")]
-    {
+    for (key, value) in [("acks", "1"), ("acks", "0"), ("retries", "0")] {
         assert!(!producer(&[(key, value)]).unwrap().enable_idempotence());
-        let error = producer(&[(key, value), ("enable.idempotence", "true")]).unwrap_err();
-        let named = error.to_string();
-        assert!(named.contains("enable.idempotence") && named.contains(key), "{named}");
+        contradicts(&[(key, value), ("enable.idempotence", "true")], "enable.idempotence", key);
     }
+    let window = "max.in.flight.requests.per.connection";
+    contradicts(&[(window, "6")], "enable.idempotence", window);
+    contradicts(&[(window, "6"), ("acks", "1")], "enable.idempotence", window);
+    assert!(producer(&[(window, "6"), ("enable.idempotence", "false")]).is_ok());
+}
+
+/// Java 4.4.0 judges each of these so.
+#[test]
+fn transactions_need_idempotence() {
+    let id = ("transactional.id", "t");
+    contradicts(&[id, ("enable.idempotence", "false")], "transactional.id", "enable.idempotence");
+    contradicts(&[id, ("acks", "1")], "transactional.id", "acks");
+    contradicts(&[id, ("retries", "0")], "transactional.id", "retries");
+    let two_phase = ("transaction.two.phase.commit.enable", "true");
+    contradicts(
+        &[id, two_phase, ("transaction.timeout.ms", "5")],
+        "transaction.timeout.ms",
+        two_phase.0,
+    );
+    assert_eq!(producer(&[id]).unwrap().transactional_id(), Some("t"));
+    assert!(producer(&[("transaction.timeout.ms", "2147483648")]).is_err());
+}
+
+#[test]
+fn a_rack_is_preferred_only_where_it_is_named() {
+    let aware = ("partitioner.rack.aware", "true");
+    contradicts(&[aware], aware.0, "client.rack");
+    assert!(producer(&[aware, ("client.rack", "a")]).unwrap().partitioner_rack_aware());
+}
+
+#[test]
+fn a_partitioner_is_known_by_javas_name_or_librdkafkas() {
+    use milena_engine::producer::Partitioning;
+    let named =
+        |name| producer(&[("partitioner.class", name)]).map(|config| config.partitioner().clone());
+    let round_robin = named("org.apache.kafka.clients.producer.RoundRobinPartitioner");
+    assert_eq!(round_robin, Ok(Partitioning::RoundRobin));
+    assert_eq!(named("consistent_random"), Ok(Partitioning::ConsistentRandom));
+    let error = named("com.example.Ours").unwrap_err().to_string();
+    assert!(error.contains("handed to the builder"), "{error}");
 }
 
 #[test]
@@ -145,15 +188,6 @@ fn a_delivery_timeout_below_its_parts_fails_only_where_it_was_set() {
     );
     let raised = producer(&[("linger.ms", "100000")]).unwrap();
     assert_eq!(raised.delivery_timeout().as_millis(), 130_000);
-}
-
-/// Taken and ignored, it would leave records waiting for a broker that the setting promises to avoid.
-#[test]
-fn an_availability_timeout_is_refused_rather_than_ignored() {
-    let key = "partitioner.availability.timeout.ms";
-    let error = producer(&[(key, "1000")]).unwrap_err().to_string();
-    assert!(error.contains(key) && error.contains("is not supported"), "{error}");
-    assert!(producer(&[(key, "0")]).is_ok());
 }
 
 #[test]
