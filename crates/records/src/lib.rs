@@ -12,7 +12,7 @@
 //! `read_committed` leaves out, before they are decompressed.
 //!
 //! # Where to
-//! [`partition`] has the hashes of keys and the sticky choice for records without one.
+//! [`partition`] has the hashes of keys.
 //!
 //! ---
 #![doc = include_str!("../README.md")]

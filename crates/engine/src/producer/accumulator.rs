@@ -219,7 +219,7 @@ impl Accumulator {
             if is_sticky {
                 state.sticky_bytes += bytes;
             }
-            topic.deepened(queue.deepen());
+            topic.deepen(queue);
             drop(state);
             wake |= self.notice(queue);
             return Ok(Appended { delivery, wake });

@@ -142,12 +142,12 @@ impl Turns {
         let first = next();
         let mut partition = first;
         for _ in 1..count {
-            if load.depth(partition).is_some() {
+            if load.is_available(partition) {
                 return partition;
             }
             partition = next();
         }
-        if load.depth(partition).is_some() {
+        if load.is_available(partition) {
             return partition;
         }
         self.0.fetch_sub(count - 1, Relaxed);
@@ -175,10 +175,14 @@ pub(super) struct Sticky {
 pub(super) trait Load {
     /// How many partitions there are; more than 0.
     fn partitions(&self) -> i32;
-    /// Batches that wait in the partition; `None` while it has no leader.
+    /// Whether the partition has a leader.
+    fn is_available(&self, partition: i32) -> bool;
+    /// Batches that wait in the partition; `None` for one that others are preferred to.
     fn depth(&self, partition: i32) -> Option<u32>;
-    /// The most batches that wait in any of them.
+    /// The most batches that wait in any of those that are not.
     fn depth_max(&self) -> u32;
+    /// One of them was found to have this many.
+    fn deepened(&self, depth: u32);
 }
 
 impl Sticky {
@@ -208,24 +212,42 @@ impl Sticky {
 
     /// Draws by rejection: the weights need no table, which with 10,000 partitions would cost more than the batch.
     fn draw(&self, load: &impl Load, is_adaptive: bool) -> i32 {
-        let depth_max = if is_adaptive { load.depth_max() } else { 0 };
-        let mut best: Option<(u32, i32)> = None;
+        let mut depth_max = if is_adaptive { load.depth_max() } else { 0 };
+        let (mut best, mut candidates): (Option<(u32, i32)>, u32) = (None, 0);
         for _ in 0..DRAWS_MAX {
             let partition = self.below(load.partitions().unsigned_abs().max(1)).cast_signed();
             let Some(depth) = load.depth(partition) else { continue };
-            if depth_max == 0 || depth <= self.below(depth_max + 1).cast_signed().unsigned_abs() {
+            candidates += 1;
+            if is_adaptive && depth > depth_max {
+                load.deepened(depth);
+                depth_max = depth;
+            }
+            if depth_max == 0 || depth <= self.below(depth_max + 1) {
                 return partition;
             }
             if best.is_none_or(|(least, _)| depth < least) {
                 best = Some((depth, partition));
             }
         }
-        // Partitions without a leader are a last resort: their records wait, and so would ours.
-        let first = || (0..load.partitions()).find(|&partition| load.depth(partition).is_some());
         match best {
-            Some((_, partition)) => partition,
-            None => first().unwrap_or(0),
+            // All queues are long, and the shortest of a few is a good choice.
+            Some((_, partition)) if candidates >= CANDIDATES_MIN => partition,
+            Some(_) | None => self.search(load, depth_max),
         }
+    }
+
+    /// Draws by the same weights in one pass over all partitions, where few are to be drawn.
+    fn search(&self, load: &impl Load, depth_max: u32) -> i32 {
+        let (mut drawn, mut total) = (0, 0u32);
+        for partition in 0..load.partitions() {
+            let Some(depth) = load.depth(partition) else { continue };
+            let weight = if depth_max == 0 { 1 } else { depth_max.saturating_sub(depth) + 1 };
+            total = total.saturating_add(weight);
+            if self.below(total) < weight {
+                drawn = partition;
+            }
+        }
+        drawn
     }
 
     /// A number from 0 to `bound - 1`.
@@ -244,9 +266,10 @@ const NONE: i32 = -1;
 /// Splitmix64's step.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// With half of the partitions without leader, all draws fail once in 2^16 times; then the first one that will do is
-/// looked for.
+/// With a third of the leaders in the producer's rack, all draws miss them once in 650 times; then one is searched for.
 const DRAWS_MAX: u32 = 16;
+/// Where so many were turned down for the length of their queues, partitions to draw are not rare.
+const CANDIDATES_MIN: u32 = 4;
 
 #[cfg(test)]
 mod tests;

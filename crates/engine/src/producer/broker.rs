@@ -6,6 +6,7 @@ use std::time::Instant;
 use milena_types::{NodeId, Uuid};
 
 use super::batch::BatchId;
+use super::standing::Availability;
 use crate::request::RequestId;
 
 /// One broker's window and the partitions that have something for it.
@@ -16,6 +17,7 @@ pub(super) struct Broker {
     pub(super) in_flight: usize,
     /// The broker asked for silence until then (KIP-219).
     pub(super) muted_until: Option<Instant>,
+    pub(super) availability: Availability,
 }
 
 impl Broker {

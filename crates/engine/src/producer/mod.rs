@@ -22,6 +22,7 @@ mod routes;
 mod seal;
 mod sender;
 mod settings;
+mod standing;
 mod state;
 mod topic;
 mod watch;

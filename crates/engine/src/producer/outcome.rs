@@ -288,7 +288,11 @@ impl Producer {
         }
         let endpoint =
             response.node_endpoints.iter().find(|node| node.node_id == hint.leader_id).and_then(
-                |node| Some(Broker::new(leader, &*node.host, u16::try_from(node.port).ok()?)),
+                |node| {
+                    let port = u16::try_from(node.port).ok()?;
+                    let rack = node.rack.as_deref().map(Into::into);
+                    Some(Broker { rack, ..Broker::new(leader, &*node.host, port) })
+                },
             );
         if endpoint.is_none() && self.cluster.broker(leader).is_none() {
             return false;

@@ -156,8 +156,7 @@ impl Partition {
             Next::Retry => self.sent.front_mut()?,
             Next::New => {
                 let mut batch = self.waiting.pop_front()?;
-                self.topic.0.shortened(self.queue.depth());
-                self.queue.shorten();
+                self.topic.0.shorten(&self.queue);
                 if let Some(identity) = rules.identity {
                     if self.sequences.identity() != Some(identity) {
                         self.sequences.begin(identity);
@@ -180,7 +179,7 @@ impl Partition {
         let is_expired = |batch: &Batch| batch.opened + rules.delivery_timeout <= rules.now;
         while self.waiting.front().is_some_and(is_expired) {
             let Some(mut batch) = self.waiting.pop_front() else { break };
-            self.queue.shorten();
+            self.topic.0.shorten(&self.queue);
             batch.fail(self.expiry(&batch, rules.delivery_timeout));
             unsettled.settled(batch.id);
         }

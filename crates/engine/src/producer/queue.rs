@@ -11,6 +11,7 @@ use milena_types::TopicPartition;
 use super::delivery::{BatchResult, Delivery};
 use super::memory::Reserved;
 use super::record::NewRecord;
+use super::standing::{SharedStanding, Standing};
 use super::watch::{Watch, Watchers};
 
 /// The open batch of a partition and the full ones behind it.
@@ -24,7 +25,7 @@ pub(super) struct PartitionQueue {
     pub(super) partition: TopicPartition,
     /// Batches open, full or taken, but not sent.
     depth: AtomicU32,
-    has_leader: AtomicBool,
+    standing: SharedStanding,
     /// Whether the driver was told of news that it has not looked at.
     is_noticed: AtomicBool,
     state: Mutex<QueueState>,
@@ -58,7 +59,7 @@ impl PartitionQueue {
             slot,
             partition,
             depth: AtomicU32::new(0),
-            has_leader: AtomicBool::new(false),
+            standing: SharedStanding::default(),
             is_noticed: AtomicBool::new(false),
             state: Mutex::default(),
         }
@@ -115,11 +116,15 @@ impl PartitionQueue {
     }
 
     pub(super) fn has_leader(&self) -> bool {
-        self.has_leader.load(Ordering::Relaxed)
+        self.standing() != Standing::Leaderless
     }
 
-    pub(super) fn set_leader(&self, has_leader: bool) {
-        self.has_leader.store(has_leader, Ordering::Relaxed);
+    pub(super) fn standing(&self) -> Standing {
+        self.standing.get()
+    }
+
+    pub(super) fn set_standing(&self, standing: Standing) {
+        self.standing.set(standing);
     }
 }
 

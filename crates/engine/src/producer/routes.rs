@@ -18,7 +18,7 @@ use crate::{Backoff, Error, Operation};
 /// A topic that records are sent to.
 #[derive(Debug)]
 pub(super) struct TopicState {
-    handle: TopicHandle,
+    pub(super) handle: TopicHandle,
     pub(super) wire_name: ByteString,
     pub(super) id: Option<Uuid>,
     /// When the metadata's owner was told last that it is in use.
@@ -126,7 +126,6 @@ impl Producer {
             }
             // A partition that is missing may be on its way to us: the last leader stays (R17).
             if let Some(known) = topic.partition(queue.partition.partition) {
-                queue.set_leader(known.leader.is_some());
                 let is_moved = known.leader.is_some() && partition.leader != known.leader;
                 partition.leader = known.leader;
                 partition.leader_epoch = known.leader_epoch.or(partition.leader_epoch);
@@ -134,9 +133,12 @@ impl Producer {
                     partition.hurry();
                 }
             }
+            let leader = partition.leader;
+            queue.set_standing(self.standing(leader));
             let slot = queue.slot;
             self.mark(slot);
         }
+        handle.0.rank();
         handle.0.updated(None);
     }
 }

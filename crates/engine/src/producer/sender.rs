@@ -163,7 +163,7 @@ impl Producer {
                 }
                 Err(error) => {
                     if let Some(mut batch) = partition.waiting.remove(index) {
-                        partition.queue.shorten();
+                        partition.topic.0.shorten(&partition.queue);
                         batch.fail(error);
                         self.unsettled.settled(batch.id);
                     }
@@ -207,6 +207,7 @@ impl Producer {
                 self.busy.insert(node);
             }
         }
+        self.find_late(now);
         if let State::Closing(deadline) = self.state
             && deadline <= now
         {
@@ -234,7 +235,8 @@ impl Producer {
         };
         let partition = self.timers.first().map(|&(at, _)| at);
         let muted = self.brokers.values().filter_map(|broker| broker.muted_until).min();
-        [closing, partition, muted, self.idempotence.timeout()].into_iter().flatten().min()
+        let late = self.brokers.values().filter_map(|broker| broker.late_at(&self.settings)).min();
+        [closing, partition, muted, late, self.idempotence.timeout()].into_iter().flatten().min()
     }
 
     /// Looks at all that changed since the last time. Requests are made only when every seal was handed out, so that
@@ -267,7 +269,10 @@ impl Producer {
                 break;
             }
             for node in std::mem::take(&mut self.busy) {
+                let before = self.brokers.get(&node).map_or(0, |broker| broker.in_flight);
                 self.drain(now, node);
+                let after = self.brokers.get(&node).map_or(0, |broker| broker.in_flight);
+                self.observe(now, node, after > before);
             }
         }
         self.conclude();

@@ -12,6 +12,7 @@ use milena_types::{Topic, TopicPartition};
 
 use super::assign::{Load, Sticky, Turns};
 use super::queue::PartitionQueue;
+use super::standing::{SharedStanding, Standing};
 use crate::Error;
 
 /// A topic that records are sent to; look it up once and keep it. A clone is the same topic.
@@ -40,7 +41,9 @@ pub(super) struct TopicQueues {
     pub(super) turns: Turns,
     segments: [OnceLock<Segment>; 31],
     count: AtomicI32,
-    /// The longest queue seen lately.
+    /// The best standing of its partitions: those that have it are drawn.
+    best: SharedStanding,
+    /// The longest queue seen lately among those.
     depth_max: AtomicU32,
     waits: Mutex<Waits>,
 }
@@ -64,6 +67,7 @@ impl TopicQueues {
             turns: Turns::default(),
             segments: std::array::from_fn(|_| OnceLock::new()),
             count: AtomicI32::new(0),
+            best: SharedStanding::default(),
             depth_max: AtomicU32::new(0),
             waits: Mutex::default(),
         }
@@ -112,18 +116,33 @@ impl TopicQueues {
         new
     }
 
-    /// A queue has reached `depth`.
-    pub(super) fn deepened(&self, depth: u32) {
-        if depth > self.depth_max.load(Ordering::Relaxed) {
-            self.depth_max.fetch_max(depth, Ordering::Relaxed);
+    /// Notes which partitions are the best to draw, and the longest queue among them. Only the driver calls this, when
+    /// it has changed a standing.
+    pub(super) fn rank(&self) {
+        let in_use = || self.queues().take(usize::try_from(self.count()).unwrap_or(0));
+        let best = in_use().map(|queue| queue.standing()).min().unwrap_or(Standing::Leaderless);
+        let depths = in_use().filter(|queue| queue.standing() == best).map(|queue| queue.depth());
+        let depth_max = depths.max().unwrap_or(0);
+        self.best.set(best);
+        self.depth_max.store(depth_max, Ordering::Relaxed);
+    }
+
+    /// A batch was opened in `queue`.
+    pub(super) fn deepen(&self, queue: &PartitionQueue) {
+        let depth = queue.deepen();
+        if queue.standing() == self.best.get() {
+            self.deepened(depth);
         }
     }
 
-    /// A queue of `depth` got shorter: lets the longest queue be found anew if it was that one.
-    pub(super) fn shortened(&self, depth: u32) {
-        if depth >= self.depth_max.load(Ordering::Relaxed) {
+    /// A batch of `queue` was sent for the first time, or given up before it was: lets the longest queue be found anew
+    /// if it was that one.
+    pub(super) fn shorten(&self, queue: &PartitionQueue) {
+        let depth = queue.depth();
+        if queue.standing() == self.best.get() && depth >= self.depth_max.load(Ordering::Relaxed) {
             self.depth_max.store(depth.saturating_sub(1), Ordering::Relaxed);
         }
+        queue.shorten();
     }
 
     /// The metadata had something to say of this topic: wakes those who wait for it.
@@ -160,12 +179,23 @@ impl Load for TopicQueues {
         self.count()
     }
 
+    fn is_available(&self, partition: i32) -> bool {
+        self.queue(partition).is_some_and(|queue| queue.has_leader())
+    }
+
     fn depth(&self, partition: i32) -> Option<u32> {
-        self.queue(partition).filter(|queue| queue.has_leader()).map(|queue| queue.depth())
+        let best = self.best.get();
+        self.queue(partition).filter(|queue| queue.standing() == best).map(|queue| queue.depth())
     }
 
     fn depth_max(&self) -> u32 {
         self.depth_max.load(Ordering::Relaxed)
+    }
+
+    fn deepened(&self, depth: u32) {
+        if depth > self.depth_max.load(Ordering::Relaxed) {
+            self.depth_max.fetch_max(depth, Ordering::Relaxed);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use milena_types::{Timestamp, Topic};
 use super::*;
 use crate::ErrorKind;
 use crate::producer::Partitioner;
+use crate::producer::standing::Standing;
 
 struct Depths(Vec<Option<u32>>);
 
@@ -19,9 +20,15 @@ impl Load for Depths {
         self.0[partition as usize]
     }
 
+    fn is_available(&self, partition: i32) -> bool {
+        self.depth(partition).is_some()
+    }
+
     fn depth_max(&self) -> u32 {
         self.0.iter().flatten().copied().max().unwrap_or(0)
     }
+
+    fn deepened(&self, _: u32) {}
 }
 
 fn draws(depths: &[Option<u32>], is_adaptive: bool) -> Vec<f64> {
@@ -74,8 +81,9 @@ fn a_partition_sticks_until_it_is_switched() {
 fn topic(leaders: &[bool]) -> TopicQueues {
     let topic = TopicQueues::new(Topic::from("t"), 7);
     for (queue, &has_leader) in topic.grow(leaders.len() as i32, 0).iter().zip(leaders) {
-        queue.set_leader(has_leader);
+        queue.set_standing(if has_leader { Standing::Near } else { Standing::Leaderless });
     }
+    topic.rank();
     topic
 }
 
@@ -217,4 +225,55 @@ fn a_record_that_names_its_partition_passes_by_the_partitioner() {
 fn an_ignored_key_has_no_say_in_the_default_placement() {
     let settings = Settings { ignores_keys: true, ..Settings::default() };
     assert!(assign(&Assigner::new(&settings), &topic(&[true; 3]), Some("a")).unwrap().is_sticky);
+}
+
+/// Two of 200 are in the rack, and all random draws miss them more often than not.
+#[test]
+fn a_few_preferred_partitions_share_by_their_queues_too() {
+    let mut depths = vec![None; 200];
+    (depths[3], depths[150]) = (Some(1), Some(0));
+    let drawn = draws(&depths, true);
+    assert_shares(&drawn[3..4], &[1.0 / 3.0]);
+    assert_shares(&drawn[150..151], &[2.0 / 3.0]);
+}
+
+#[test]
+fn the_best_standing_is_drawn_alone() {
+    use Standing::{Far, LateFar, LateNear, Leaderless, Near};
+    let drawn = |standings: &[Standing]| {
+        let topic = topic(&vec![true; standings.len()]);
+        for (queue, &standing) in topic.queues().zip(standings) {
+            queue.set_standing(standing);
+        }
+        topic.rank();
+        let drawn = (0..200).map(|_| topic.sticky.draw(&topic, true));
+        drawn.collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+    };
+    assert_eq!(drawn(&[Near, Far, LateNear, Near, Leaderless]), [0, 3]);
+    assert_eq!(drawn(&[LateNear, Far, LateFar, Leaderless, Far]), [1, 4], "late ones come after");
+    assert_eq!(drawn(&[LateNear, Leaderless, LateFar]), [0]);
+    assert_eq!(drawn(&[Leaderless, LateFar, Leaderless]), [1]);
+    assert_eq!(drawn(&[Leaderless, Leaderless]), [0, 1]);
+}
+
+/// Weights count from the longest queue among those that are drawn: a long one in another rack would level them.
+#[test]
+fn queues_of_others_do_not_count() {
+    let topic = topic(&[true; 4]);
+    for (queue, (standing, depth)) in topic.queues().zip([
+        (Standing::Near, 0),
+        (Standing::Near, 3),
+        (Standing::Near, 1),
+        (Standing::Far, 50),
+    ]) {
+        queue.set_standing(standing);
+        topic.rank();
+        (0..depth).for_each(|_| topic.deepen(queue));
+    }
+    assert_eq!(topic.depth_max(), 3);
+    let far = topic.queue(3).unwrap();
+    topic.shorten(far);
+    assert_eq!(topic.depth_max(), 3);
+    topic.shorten(topic.queue(1).unwrap());
+    assert_eq!(topic.depth_max(), 2);
 }

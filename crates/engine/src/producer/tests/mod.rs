@@ -4,6 +4,7 @@
 mod broker;
 mod faults;
 mod flow;
+mod placement;
 mod random;
 mod sequences;
 mod world;

@@ -52,6 +52,8 @@ pub(super) struct World {
     pub(super) is_closed: bool,
     /// Metadata leaves the topic out while this holds.
     pub(super) topic_is_missing: bool,
+    /// Of brokers 0, 1 and 2.
+    pub(super) racks: [Option<&'static str>; 3],
     pub(super) refreshes: usize,
     pub(super) in_flight: BTreeMap<NodeId, usize>,
     pub(super) in_flight_seen: usize,
@@ -108,6 +110,7 @@ impl World {
             flushed: Vec::new(),
             is_closed: false,
             topic_is_missing: false,
+            racks: [None; 3],
             refreshes: 0,
             in_flight: BTreeMap::new(),
             in_flight_seen: 0,
@@ -435,7 +438,10 @@ impl World {
     }
 
     pub(super) fn cluster(&self) -> Cluster {
-        let brokers = (0..3).map(|id| Broker::new(NodeId::new(id), "broker", 9092));
+        let brokers = (0..).zip(self.racks).map(|(id, rack)| {
+            let broker = Broker::new(NodeId::new(id), "broker", 9092);
+            Broker { rack: rack.map(Arc::from), ..broker }
+        });
         let partition = |(index, log): (usize, &super::broker::PartitionLog)| {
             let epoch = milena_types::LeaderEpoch::from_wire(log.epoch);
             PartitionMetadata::new(index as i32, Some(log.leader), epoch)
