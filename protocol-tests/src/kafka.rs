@@ -26,13 +26,13 @@ struct Description {
 }
 
 impl RealCluster {
-    /// Starts `brokers` brokers of `version`, as `4.4.0`, with broker settings as `key=value`.
+    /// Starts `brokers` brokers of `version`, as `4.4.0`, with one feature at another level, as `name=level`.
     ///
     /// The first start of a version downloads it, which takes up to a minute.
     ///
     /// # Errors
     /// What the script said, as that there is no Java.
-    pub(crate) async fn start(version: &str, brokers: u32, settings: &[&str]) -> Result<Self> {
+    pub(crate) async fn start(version: &str, brokers: u32, feature: Option<&str>) -> Result<Self> {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let nth = STARTED.fetch_add(1, Ordering::Relaxed);
         let pid = std::process::id();
@@ -40,8 +40,8 @@ impl RealCluster {
         let mut start = script("start");
         start.arg("--dir").arg(&dir).args(["--version", version, "--json"]);
         start.args(["--brokers", &brokers.to_string(), "--owner-pid", &pid.to_string()]);
-        for setting in settings {
-            start.args(["--config", setting]);
+        if let Some(feature) = feature {
+            start.args(["--feature", feature]);
         }
         let description = serde_json::from_str(&said(start).await?)?;
         Ok(Self { dir, description })

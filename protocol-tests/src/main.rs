@@ -42,7 +42,7 @@ struct Cli {
 enum What {
     /// Runs the scenarios on each cluster.
     Suite {
-        /// Clusters to run on, as embedded, embedded-x3, 4.4.0, 4.4.0-x3, 2.8.2.
+        /// Clusters to run on, as embedded, embedded-x3, 4.4.0, 4.4.0-x3, 4.4.0-tv1 (transactions of version 1), 2.8.2.
         #[arg(required = true)]
         on: Vec<Choice>,
         /// Only scenarios whose name contains this.

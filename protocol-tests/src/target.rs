@@ -31,11 +31,13 @@ enum Cluster {
     Real(RealCluster),
 }
 
-/// Which cluster to start, as `embedded`, `embedded-x3`, `4.4.0` or `4.4.0-x3`.
+/// Which cluster to start, as `embedded`, `embedded-x3`, `4.4.0`, `4.4.0-tv1` or `4.4.0-tv1-x3`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Choice {
     /// The version of a real one; `None` is the embedded broker.
     pub(crate) version: Option<Version>,
+    /// The level of the feature `transaction.version`, where it is not the version's own.
+    pub(crate) transaction_version: Option<i16>,
     /// How many brokers.
     pub(crate) brokers: u32,
 }
@@ -57,12 +59,20 @@ impl Target {
     pub(crate) async fn start(choice: &Choice) -> Result<Self> {
         let (cluster, bootstrap_servers) = match &choice.version {
             Some(version) => {
-                let cluster = RealCluster::start(&version.to_string(), choice.brokers, &[]).await?;
+                let level = choice.transaction_version;
+                let feature = level.map(|level| format!("transaction.version={level}"));
+                let version = version.to_string();
+                let cluster =
+                    RealCluster::start(&version, choice.brokers, feature.as_deref()).await?;
                 let servers = cluster.bootstrap_servers().to_owned();
                 (Cluster::Real(cluster), servers)
             }
             None => {
                 let broker = Broker::builder().nodes(usize::try_from(choice.brokers)?);
+                let broker = match choice.transaction_version {
+                    Some(level) => broker.transaction_version(level),
+                    None => broker,
+                };
                 let broker = broker.configure(as_a_real_one).start().await?;
                 let servers = broker.bootstrap_servers();
                 (Cluster::Embedded(broker), servers)
@@ -208,6 +218,9 @@ impl fmt::Display for Choice {
             Some(version) => write!(f, "{version}")?,
             None => f.write_str("embedded")?,
         }
+        if let Some(level) = self.transaction_version {
+            write!(f, "-tv{level}")?;
+        }
         if self.brokers > 1 { write!(f, "-x{}", self.brokers) } else { Ok(()) }
     }
 }
@@ -220,8 +233,12 @@ impl FromStr for Choice {
             Some((name, n)) => (name, n.parse().map_err(|_| format!("{n} is no number"))?),
             None => (text, 1),
         };
+        let (name, transaction_version) = match name.rsplit_once("-tv") {
+            Some((name, n)) => (name, Some(n.parse().map_err(|_| format!("{n} is no number"))?)),
+            None => (name, None),
+        };
         let version = if name == "embedded" { None } else { Some(name.parse()?) };
-        Ok(Self { version, brokers })
+        Ok(Self { version, transaction_version, brokers })
     }
 }
 
@@ -231,7 +248,8 @@ mod tests {
 
     #[test]
     fn a_choice_is_read_as_it_is_printed() {
-        for text in ["embedded", "embedded-x3", "4.4.0", "2.8.2-x3"] {
+        for text in ["embedded", "embedded-x3", "4.4.0", "2.8.2-x3", "4.4.0-tv1", "embedded-tv1-x3"]
+        {
             assert_eq!(text.parse::<Choice>().unwrap().to_string(), text);
         }
         assert!("4.4".parse::<Choice>().is_err());

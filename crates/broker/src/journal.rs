@@ -15,6 +15,7 @@ pub struct Journal {
     entries_max: usize,
     batches: VecDeque<AcceptedBatch>,
     commits: VecDeque<AcceptedCommit>,
+    transactions: VecDeque<EndedTransaction>,
     requests: VecDeque<SeenRequest>,
     request_counts: BTreeMap<ApiKey, u64>,
 }
@@ -61,6 +62,22 @@ pub struct AcceptedCommit {
     pub committed: Committed,
 }
 
+/// A transaction whose end was decided: by its producer, by a newer one, or by time.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct EndedTransaction {
+    /// When.
+    pub at: Timestamp,
+    /// Whose.
+    pub transactional_id: String,
+    /// The id and epoch that its markers carry.
+    pub producer: (ProducerId, ProducerEpoch),
+    /// Committed, or else aborted.
+    pub is_commit: bool,
+    /// The partitions that took part.
+    pub partitions: Vec<TopicPartition>,
+}
+
 /// A request that a node read.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -85,6 +102,7 @@ impl Journal {
             entries_max,
             batches: VecDeque::new(),
             commits: VecDeque::new(),
+            transactions: VecDeque::new(),
             requests: VecDeque::new(),
             request_counts: BTreeMap::new(),
         }
@@ -98,6 +116,11 @@ impl Journal {
     /// The commits taken, oldest first.
     pub fn commits(&self) -> impl DoubleEndedIterator<Item = &AcceptedCommit> {
         self.commits.iter()
+    }
+
+    /// The transactions ended, oldest first.
+    pub fn transactions(&self) -> impl DoubleEndedIterator<Item = &EndedTransaction> {
+        self.transactions.iter()
     }
 
     /// The requests read, oldest first.
@@ -116,6 +139,10 @@ impl Journal {
 
     pub(crate) fn note_commit(&mut self, commit: AcceptedCommit) {
         push(&mut self.commits, commit, self.entries_max);
+    }
+
+    pub(crate) fn note_transaction(&mut self, transaction: EndedTransaction) {
+        push(&mut self.transactions, transaction, self.entries_max);
     }
 
     pub(crate) fn note_request(&mut self, request: SeenRequest) {

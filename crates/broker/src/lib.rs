@@ -21,15 +21,17 @@ mod storage;
 mod ticket;
 mod timers;
 mod topic;
+mod transaction;
 
 pub use cluster::{
     Cluster, CommandError, GroupView, MemberView, OpenError, Output, PartitionView, StoredBatch,
-    StoredRecord,
+    StoredRecord, TransactionView,
 };
 pub use connection::ConnectionId;
 pub use fault::{Condition, Fault, FaultId, FaultRule, on, on_any};
 pub use group::{Committed, GroupState};
-pub use journal::{AcceptedBatch, AcceptedCommit, Journal, SeenRequest};
+pub use journal::{AcceptedBatch, AcceptedCommit, EndedTransaction, Journal, SeenRequest};
 pub use node::NodeStatus;
 pub use settings::{NodeSettings, Settings, TopicSettings};
 pub use shell::{Broker, Builder};
+pub use transaction::TransactionState;

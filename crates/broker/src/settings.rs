@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use milena_types::{NodeId, Timestamp};
 
+use crate::transaction::TransactionVersion;
+
 /// Everything that is decided before a [`Cluster`](crate::Cluster) starts.
 ///
 /// The defaults are Kafka's unless the field says otherwise.
@@ -43,6 +45,16 @@ pub struct Settings {
     pub session_timeout_max: Duration,
     /// `group.max.size`. Default 10,000 (Kafka: no limit).
     pub group_size_max: usize,
+    /// The finalized level of the feature `transaction.version`: 2 lets producers follow KIP-890, 0 and 1 the older
+    /// protocol. Default 2, as Kafka since 4.0.
+    pub transaction_version: i16,
+    /// `transaction.max.timeout.ms`. Default 15 min.
+    pub transaction_timeout_max: Duration,
+    /// `transactional.id.expiration.ms`: how long an unused transactional id is remembered. Default 7 days.
+    pub transactional_id_expiration: Duration,
+    /// How long the end of a transaction is prepared before its markers are written; until then whoever asks is
+    /// answered CONCURRENT_TRANSACTIONS. Default 0 (Kafka: as long as it takes, which clients see as some milliseconds).
+    pub transaction_marker_delay: Duration,
     /// `offset.metadata.max.bytes`. Default 4096.
     pub offset_metadata_bytes_max: usize,
     /// `socket.request.max.bytes`: a longer frame closes the connection. Default 100 MiB.
@@ -97,6 +109,11 @@ impl Settings {
             ..Self::default()
         }
     }
+
+    /// The protocol that the coordinator itself follows where no producer asks.
+    pub(crate) fn transaction_version(&self) -> TransactionVersion {
+        if self.transaction_version >= 2 { TransactionVersion::V2 } else { TransactionVersion::V1 }
+    }
 }
 
 impl Default for Settings {
@@ -116,6 +133,10 @@ impl Default for Settings {
             session_timeout_min: Duration::from_secs(1),
             session_timeout_max: Duration::from_secs(30 * 60),
             group_size_max: 10_000,
+            transaction_version: 2,
+            transaction_timeout_max: Duration::from_secs(15 * 60),
+            transactional_id_expiration: Duration::from_secs(7 * 24 * 60 * 60),
+            transaction_marker_delay: Duration::ZERO,
             offset_metadata_bytes_max: 4096,
             frame_bytes_max: 100 << 20,
             connections_max: 10_000,

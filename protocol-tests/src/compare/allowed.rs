@@ -11,14 +11,48 @@ pub(super) const ALLOWED: &[Allowed] = &[
     },
     Allowed {
         request: "ApiVersions",
-        path: "supported_features*",
-        reason: "features stand for protocols that the embedded broker does not play: the consumer \
-                 protocol, share groups, transactions of version 2",
+        path: "supported_features[group.version]*",
+        reason: "stands for what the embedded broker does not play",
     },
     Allowed {
         request: "ApiVersions",
-        path: "finalized_features[*]*",
-        reason: "as the supported ones",
+        path: "supported_features[share.version]*",
+        reason: "stands for what the embedded broker does not play",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "supported_features[streams.version]*",
+        reason: "stands for what the embedded broker does not play",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "supported_features[eligible.leader.replicas.version]*",
+        reason: "stands for what the embedded broker does not play",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "supported_features[kraft.version]*",
+        reason: "stands for what the embedded broker does not play",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "finalized_features[group.version]*",
+        reason: "stands for what the embedded broker does not play",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "finalized_features[share.version]*",
+        reason: "stands for what the embedded broker does not play",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "finalized_features[streams.version]*",
+        reason: "stands for what the embedded broker does not play",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "finalized_features[eligible.leader.replicas.version]*",
+        reason: "stands for what the embedded broker does not play",
     },
     Allowed {
         request: "CreateTopics",
@@ -49,6 +83,11 @@ pub(super) const ALLOWED: &[Allowed] = &[
         request: "Produce v13: an unknown codec",
         path: "responses[*].partition_responses[*].log_start_offset",
         reason: "as for a batch without records",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "ListTransactions",
+        reason: "version 2 filters by a regular expression, which the embedded broker does not read",
     },
     Allowed {
         request: "ListGroups",

@@ -181,11 +181,14 @@ pub(crate) async fn common_versions(address: &str) -> Result<Versions> {
     Ok(versions)
 }
 
-/// Fetched batches with their producer ids blanked, and the checksums that cover them: the ids are
-/// the cluster's to choose.
+/// Fetched batches with their producer ids blanked, markers with their time too, and the checksums that cover them: the
+/// ids and the time of a marker are the cluster's to choose.
 fn without_producer_ids(mut response: Response) -> Response {
     const CRC: std::ops::Range<usize> = 17..21;
+    const TIMES: std::ops::Range<usize> = 27..43;
     const PRODUCER_ID: std::ops::Range<usize> = 43..51;
+    const ATTRIBUTES_LOW: usize = 22;
+    const CONTROL: u8 = 0x20;
     let Response::Fetch(fetched) = &mut response else { return response };
     for partition in fetched.responses.iter_mut().flat_map(|topic| &mut topic.partitions) {
         let Some(records) = partition.records.take() else { continue };
@@ -194,6 +197,9 @@ fn without_producer_ids(mut response: Response) -> Response {
         while rest.len() >= PRODUCER_ID.end {
             rest[CRC].fill(0);
             rest[PRODUCER_ID].fill(0);
+            if rest[ATTRIBUTES_LOW] & CONTROL != 0 {
+                rest[TIMES].fill(0);
+            }
             let length: [u8; 4] = [rest[8], rest[9], rest[10], rest[11]];
             let batch = (u32::from_be_bytes(length) as usize).saturating_add(12).min(rest.len());
             rest = &mut rest[batch..];

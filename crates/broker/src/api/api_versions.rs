@@ -3,8 +3,8 @@
 //! Lists what is answered. A version above the newest is answered in version 0 with UNSUPPORTED_VERSION and the
 //! range of this API, so that the client can ask again. Version 5 checks cluster and node id (KIP-1242).
 //!
-//! Notes: Produce is listed from version 0 on although 0-2 are refused (KAFKA-18659). The finalized features are
-//! those of a cluster without transactions V2.
+//! Notes: Produce is listed from version 0 on although 0-2 are refused (KAFKA-18659). Features are those that change
+//! what is answered: `metadata.version`, and `transaction.version` at the level of the settings.
 
 use milena_types::{ApiKey, ErrorCode};
 use milena_wire::Response;
@@ -28,16 +28,22 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &ApiVersionsRe
     if call.version >= 5 && (cluster_differs || node_differs) {
         return Outcome::Answer(error(request, ErrorCode::REBOOTSTRAP_REQUIRED));
     }
-    let features = FEATURES.iter();
-    let supported = features.clone().map(|(name, max)| SupportedFeatureKey {
+    // Up to version 3 a level of 0 cannot be told, and the feature is left out.
+    let supported = FEATURES.iter().filter(|(_, [min, _])| *min > 0 || call.version >= 4);
+    let supported = supported.map(|(name, [min_version, max_version])| SupportedFeatureKey {
         name: (*name).into(),
-        min_version: if *name == "metadata.version" { METADATA_VERSION_MIN } else { 0 },
-        max_version: *max,
+        min_version: *min_version,
+        max_version: *max_version,
     });
-    let finalized = features.map(|(name, max)| FinalizedFeatureKey {
+    let transaction_version = state.settings.transaction_version;
+    let finalized =
+        [(METADATA_VERSION, METADATA_LEVEL), (TRANSACTION_VERSION, transaction_version)];
+    // A feature at level 0 is not there.
+    let finalized = finalized.iter().filter(|(_, level)| *level > 0);
+    let finalized = finalized.map(|(name, level)| FinalizedFeatureKey {
         name: (*name).into(),
-        max_version_level: *max,
-        min_version_level: *max,
+        max_version_level: *level,
+        min_version_level: *level,
     });
     let response = ApiVersionsResponse {
         api_keys: api_keys(),
@@ -81,8 +87,12 @@ fn is_legal_software(request: &ApiVersionsRequest) -> bool {
     is_legal(&request.client_software_name) && is_legal(&request.client_software_version)
 }
 
-/// Features and the level they are at.
-const FEATURES: &[(&str, i16)] = &[("metadata.version", 33)];
+const METADATA_VERSION: &str = "metadata.version";
+const TRANSACTION_VERSION: &str = "transaction.version";
 
-/// 3.3-IV3, the oldest that Kafka 4 knows.
-const METADATA_VERSION_MIN: i16 = 7;
+/// Features and the levels that they may be at. 3.3-IV3 is the oldest metadata that Kafka 4 knows.
+const FEATURES: &[(&str, [i16; 2])] =
+    &[(METADATA_VERSION, [7, METADATA_LEVEL]), (TRANSACTION_VERSION, [0, 2])];
+
+/// That of Kafka 4.4.
+const METADATA_LEVEL: i16 = 33;

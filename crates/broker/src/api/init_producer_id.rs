@@ -1,18 +1,20 @@
 //! InitProducerId (key 22), versions 0-5.
 //!
 //! A fresh producer id for an idempotent producer; the next epoch, which fences the older ones, for a transactional
-//! id (KIP-360).
+//! id (KIP-360). What an older producer left open is aborted first, and CONCURRENT_TRANSACTIONS answered until then.
 //!
-//! Notes: a transactional id's open transaction is not aborted, as there is no transaction coordinator yet. Version 6
-//! (two-phase commit, KIP-939) is unstable in Kafka and not answered.
+//! Notes: up to version 3 a fenced producer is told INVALID_PRODUCER_EPOCH. Version 6 (two-phase commit, KIP-939) is
+//! unstable in Kafka and not answered.
 
-use milena_types::{ErrorCode, ProducerEpoch, ProducerId};
+use std::time::Duration;
+
+use milena_types::ErrorCode;
 use milena_wire::Response;
 use milena_wire::messages::init_producer_id_request::InitProducerIdRequest;
 use milena_wire::messages::init_producer_id_response::InitProducerIdResponse;
 
-use super::{Call, Outcome, Versions};
-use crate::state::{Identity, State, TRANSACTIONS_TOPIC};
+use super::{Call, Outcome, Versions, as_known};
+use crate::state::{Identity, State};
 
 pub(super) const VERSIONS: Versions = Versions::new(0, 5);
 
@@ -28,7 +30,7 @@ pub(super) fn handle(
             ..Default::default()
         }
         .into(),
-        Err(code) => error(request, code),
+        Err(code) => error(request, as_known(code, call.version >= 4)),
     })
 }
 
@@ -47,28 +49,17 @@ fn dealt(
     call: &Call<'_>,
     request: &InitProducerIdRequest,
 ) -> Result<Identity, ErrorCode> {
+    let expected = Identity::claimed(request.producer_id, request.producer_epoch)?;
     let Some(transactional_id) = &request.transactional_id else {
         return Ok(state.producer_ids.deal());
     };
     if transactional_id.is_empty() {
         return Err(ErrorCode::INVALID_REQUEST);
     }
-    if !(1..=TRANSACTION_TIMEOUT_MAX_MS).contains(&request.transaction_timeout_ms) {
-        return Err(ErrorCode::INVALID_TRANSACTION_TIMEOUT);
-    }
-    if state.find_coordinator(call.now, TRANSACTIONS_TOPIC, transactional_id)? != call.node {
-        return Err(ErrorCode::NOT_COORDINATOR);
-    }
-    let current = match (
-        ProducerId::from_wire(request.producer_id),
-        ProducerEpoch::from_wire(request.producer_epoch),
-    ) {
-        (Some(id), Some(epoch)) => Some(Identity { id, epoch }),
-        (None, None) => None,
-        _ => return Err(ErrorCode::INVALID_REQUEST),
-    };
-    state.producer_ids.bump(transactional_id, current)
+    let timeout = u64::try_from(request.transaction_timeout_ms).map(Duration::from_millis);
+    let timeout = timeout.ok().filter(|timeout| !timeout.is_zero());
+    let timeout = timeout.filter(|timeout| *timeout <= state.settings.transaction_timeout_max);
+    let timeout = timeout.ok_or(ErrorCode::INVALID_TRANSACTION_TIMEOUT)?;
+    state.check_transaction_coordinator(call.node, transactional_id)?;
+    state.init_transactions(call.now, transactional_id, expected, timeout)
 }
-
-/// `transaction.max.timeout.ms`.
-const TRANSACTION_TIMEOUT_MAX_MS: i32 = 15 * 60 * 1000;

@@ -1,5 +1,7 @@
 //! What each API does: one file per key.
 
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
 pub(crate) mod api_versions;
 mod create_partitions;
 mod create_topics;
@@ -9,6 +11,9 @@ mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_producers;
+mod describe_transactions;
+mod end_txn;
 pub(crate) mod fetch;
 mod find_coordinator;
 mod heartbeat;
@@ -18,6 +23,7 @@ pub(crate) mod join_group;
 mod leave_group;
 mod list_groups;
 mod list_offsets;
+mod list_transactions;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
@@ -124,12 +130,18 @@ apis! {
     DeleteRecords DELETE_RECORDS delete_records;
     InitProducerId INIT_PRODUCER_ID init_producer_id;
     OffsetForLeaderEpoch OFFSET_FOR_LEADER_EPOCH offset_for_leader_epoch;
+    AddPartitionsToTxn ADD_PARTITIONS_TO_TXN add_partitions_to_txn;
+    AddOffsetsToTxn ADD_OFFSETS_TO_TXN add_offsets_to_txn;
+    EndTxn END_TXN end_txn;
     DescribeConfigs DESCRIBE_CONFIGS describe_configs;
     CreatePartitions CREATE_PARTITIONS create_partitions;
     DeleteGroups DELETE_GROUPS delete_groups;
     IncrementalAlterConfigs INCREMENTAL_ALTER_CONFIGS incremental_alter_configs;
     OffsetDelete OFFSET_DELETE offset_delete;
     DescribeCluster DESCRIBE_CLUSTER describe_cluster;
+    DescribeProducers DESCRIBE_PRODUCERS describe_producers;
+    DescribeTransactions DESCRIBE_TRANSACTIONS describe_transactions;
+    ListTransactions LIST_TRANSACTIONS list_transactions;
 }
 
 /// The answered versions of an API, if it is answered at all.
@@ -166,6 +178,11 @@ pub(crate) fn topics(state: &State, request: &Request) -> Vec<Topic> {
         Request::DeleteTopics(r) => r.topic_names.iter().map(by_name).collect(),
         Request::CreatePartitions(r) => r.topics.iter().map(|t| by_name(&t.name)).collect(),
         Request::DeleteRecords(r) => r.topics.iter().map(|t| by_name(&t.name)).collect(),
+        Request::DescribeProducers(r) => r.topics.iter().map(|t| by_name(&t.name)).collect(),
+        Request::AddPartitionsToTxn(r) => {
+            let batched = r.transactions.iter().flat_map(|transaction| &transaction.topics);
+            batched.chain(&r.v3_and_below_topics).map(|t| by_name(&t.name)).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -182,6 +199,7 @@ pub(crate) fn groups(request: &Request) -> Vec<String> {
         Request::LeaveGroup(r) => one(&r.group_id),
         Request::OffsetCommit(r) => one(&r.group_id),
         Request::OffsetDelete(r) => one(&r.group_id),
+        Request::AddOffsetsToTxn(r) => one(&r.group_id),
         Request::OffsetFetch(r) if r.groups.is_empty() => one(&r.group_id),
         Request::OffsetFetch(r) => {
             r.groups.iter().map(|group| group.group_id.to_string()).collect()
@@ -191,6 +209,14 @@ pub(crate) fn groups(request: &Request) -> Vec<String> {
         Request::DescribeGroups(r) => many(&r.groups),
         Request::DeleteGroups(r) => many(&r.groups_names),
         _ => Vec::new(),
+    }
+}
+
+/// PRODUCER_FENCED for those that know the code, which came with KIP-588; what it was before for older versions.
+fn as_known(code: ErrorCode, knows_fenced: bool) -> ErrorCode {
+    match code {
+        ErrorCode::PRODUCER_FENCED if !knows_fenced => ErrorCode::INVALID_PRODUCER_EPOCH,
+        code => code,
     }
 }
 

@@ -3,9 +3,13 @@
 //! Appends one batch per partition, checks sequences as Kafka does, and with acks=-1 answers once every in-sync
 //! replica has it. With acks=0 nothing is answered; an error then closes the connection.
 //!
+//! A transactional batch needs its partition in the producer's transaction: from version 12 on it is added by the batch
+//! itself, before that by AddPartitionsToTxn (KIP-890).
+//!
 //! Notes: versions 0-2 are advertised, as Kafka does for the sake of librdkafka (KAFKA-18659), and refused. zstd
 //! needs version 7. From version 10 on an answer that sends the client elsewhere names the leader (KIP-951).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use milena_types::{ErrorCode, LeaderEpoch, NodeId, Offset, Timestamp, TopicPartition};
@@ -18,11 +22,17 @@ use milena_wire::{ByteString, Response};
 use super::{Call, Outcome, Versions};
 use crate::fetch::TopicKey;
 use crate::journal::AcceptedBatch;
-use crate::state::{State, Wait, is_internal};
-use crate::storage::{Batch, Rejected};
+use crate::state::{Identity, State, Wait, is_internal};
+use crate::storage::{Batch, Rejected, Sent};
 use crate::topic::{Appended, Origin, Partition};
 
 pub(super) const VERSIONS: Versions = Versions::new(3, 13);
+
+/// The first version that adds partitions to transactions.
+const ENROLS_SINCE: i16 = 12;
+
+/// The first version that knows TRANSACTION_ABORTABLE.
+const ABORTABLE_SINCE: i16 = 11;
 
 /// A Produce whose batches are appended and whose answer may have to wait for replicas.
 #[derive(Debug)]
@@ -251,10 +261,10 @@ fn append(
 ) -> Result<Stored, Refusal> {
     let wall = state.wall(call.now);
     let reject = Refusal::from;
-    let topic = state.topics.get_mut(&tp.topic);
+    let topic = state.topics.get(&tp.topic);
     let topic = topic.ok_or(reject(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION))?;
     let (config, is_forbidden) = (topic.config.clone(), is_internal(&tp.topic));
-    let partition = topic.partition_mut(tp.partition);
+    let partition = topic.partition(tp.partition);
     let partition = partition.ok_or(reject(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION))?;
     if is_forbidden {
         return Err(reject(ErrorCode::INVALID_TOPIC_EXCEPTION));
@@ -268,13 +278,22 @@ fn append(
     if batch.is_zstd() && call.version < 7 {
         return Err(reject(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE));
     }
-    if batch.is_transactional() && request.transactional_id.is_none() {
-        return Err(reject(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED));
+    let mut begins_v2 = false;
+    if batch.is_transactional() {
+        let transactional_id = request.transactional_id.as_ref();
+        let transactional_id =
+            transactional_id.ok_or(reject(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED))?;
+        if let Some(sent) = batch.sent().filter(|sent| !partition.has_open_transaction(*sent)) {
+            begins_v2 = call.version >= ENROLS_SINCE;
+            enrol(state, call, transactional_id, sent, tp)?;
+        }
     }
+    let partition = state.partition_mut(tp.topic.as_str(), tp.partition);
+    let partition = partition.ok_or(reject(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION))?;
     let mut accepted = accepted(&batch, wall, call.node, tp, partition);
     let log_start = partition.log().start();
     let appended = partition
-        .append(batch, Origin::Client, &config, wall)
+        .append(batch, Origin::Client { begins_v2 }, &config, wall)
         .map_err(|rejected| Refusal::by_log(rejected, log_start))?;
     partition.retain(&config, wall);
     let (leader_epoch, log_start) = (partition.leader_epoch(), partition.log().start());
@@ -283,6 +302,40 @@ fn append(
         state.journal.note_batch(accepted);
     }
     Ok(Stored { appended, leader_epoch, log_start })
+}
+
+/// Sees to it that the partition takes part in the producer's transaction: from version 12 on it is added, in older
+/// versions it must have been (KIP-890).
+fn enrol(
+    state: &mut State,
+    call: &Call<'_>,
+    transactional_id: &str,
+    sent: Sent,
+    tp: &TopicPartition,
+) -> Result<(), Refusal> {
+    let producer = Identity { id: sent.producer_id, epoch: sent.producer_epoch };
+    let enrols = call.version >= ENROLS_SINCE;
+    let partitions = BTreeSet::from([tp.clone()]);
+    if let Some(partition) = state.partition_mut(tp.topic.as_str(), tp.partition) {
+        partition.expect_first(sent);
+    }
+    let enrolled = state.enrol(call.now, transactional_id, producer, &partitions, enrols);
+    enrolled.map_err(|code| {
+        let code = match code {
+            // Known to the producer from the log's own judgement of epochs, and only there.
+            ErrorCode::PRODUCER_FENCED => ErrorCode::INVALID_PRODUCER_EPOCH,
+            ErrorCode::TRANSACTION_ABORTABLE if call.version < ABORTABLE_SINCE => {
+                ErrorCode::INVALID_TXN_STATE
+            }
+            ErrorCode::CONCURRENT_TRANSACTIONS if enrols => code,
+            // Older producers try again on this one without asking for metadata first.
+            ErrorCode::CONCURRENT_TRANSACTIONS | ErrorCode::COORDINATOR_NOT_AVAILABLE => {
+                ErrorCode::NOT_ENOUGH_REPLICAS
+            }
+            code => code,
+        };
+        Refusal::from(code)
+    })
 }
 
 fn accepted(

@@ -2,16 +2,17 @@
 
 use std::time::Instant;
 
-use milena_types::{ErrorCode, NodeId, Offset, ProducerEpoch, ProducerId, Topic, TopicPartition};
+use milena_types::{
+    ErrorCode, LeaderEpoch, NodeId, Offset, ProducerEpoch, ProducerId, Topic, TopicPartition,
+};
 
 use super::Cluster;
 use crate::fault::{FaultId, FaultRule};
-use crate::journal::AcceptedBatch;
 use crate::node::NodeStatus;
 use crate::settings::TopicSettings;
-use crate::state::{NewTopic, Refused};
-use crate::storage::{Batch, Sent};
-use crate::topic::{Origin, Partition};
+use crate::state::{Identity, NewTopic, Refused};
+use crate::topic::Partition;
+use crate::transaction::End;
 
 /// What a command could not do.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -190,7 +191,7 @@ impl Cluster {
         Some(start)
     }
 
-    /// Ends a producer's transaction in one partition by a marker, as the transaction coordinator would.
+    /// Ends a producer's transaction in one partition by a marker, past the transaction coordinator.
     ///
     /// # Errors
     /// Where there is no such partition, or the marker cannot be stored.
@@ -201,39 +202,11 @@ impl Cluster {
         producer: (ProducerId, ProducerEpoch),
         commit: bool,
     ) -> Result<Offset, CommandError> {
-        let wall = self.state.wall(now);
-        let unknown = || Refused::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "no such partition");
-        let sent =
-            Sent { producer_id: producer.0, producer_epoch: producer.1, base_sequence: None };
-        let failed = |message: String| Refused::new(ErrorCode::UNKNOWN_SERVER_ERROR, message);
-        let marker =
-            Batch::marker(sent, commit, wall).map_err(|error| failed(error.to_string()))?;
-        let topic = self.state.topics.get_mut(&partition.topic).ok_or_else(unknown)?;
-        let config = topic.config.clone();
-        let found = topic.partition_mut(partition.partition).ok_or_else(unknown)?;
-        let bytes = marker.bytes();
-        let appended =
-            found.append(marker, Origin::Coordinator { is_commit: commit }, &config, wall);
-        let appended = appended.map_err(|rejected| Refused::new(rejected.code, rejected.why))?;
-        let (leader, leader_epoch) = (found.leader(), found.leader_epoch());
-        if let Some(node) = leader {
-            self.state.journal.note_batch(AcceptedBatch {
-                at: wall,
-                node,
-                leader_epoch,
-                partition: partition.clone(),
-                base_offset: appended.base_offset,
-                records: 1,
-                bytes,
-                producer: Some(producer),
-                base_sequence: None,
-                is_transactional: true,
-                is_control: true,
-            });
-        }
-        self.state.replicate(now, partition);
+        let producer = Identity { id: producer.0, epoch: producer.1 };
+        let end = if commit { End::Commit } else { End::Abort };
+        let offset = self.state.append_marker(now, partition, producer, end, LeaderEpoch::ZERO)?;
         self.deliver(now);
-        Ok(appended.base_offset)
+        Ok(offset)
     }
 
     fn start(&mut self, now: Instant, node: NodeId) {

@@ -6,4 +6,4 @@ mod query;
 
 pub use commands::CommandError;
 pub use machine::{Cluster, OpenError, Output};
-pub use query::{GroupView, MemberView, PartitionView, StoredBatch, StoredRecord};
+pub use query::{GroupView, MemberView, PartitionView, StoredBatch, StoredRecord, TransactionView};

@@ -14,6 +14,7 @@ use crate::group::{Committed, Group, GroupState, Member};
 use crate::journal::{Journal, SeenRequest};
 use crate::node::NodeStatus;
 use crate::storage::Batch;
+use crate::transaction::TransactionState;
 
 /// A record as it lies in a log.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -107,6 +108,18 @@ pub struct MemberView {
     pub client_id: String,
     /// What the leader assigned to it, as the leader wrote it.
     pub assignment: Bytes,
+}
+
+/// A transactional id as it is now.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct TransactionView {
+    /// What it is at.
+    pub state: TransactionState,
+    /// The producer that may write.
+    pub producer: (ProducerId, ProducerEpoch),
+    /// The partitions that take part and have no marker yet.
+    pub partitions: Vec<TopicPartition>,
 }
 
 impl Cluster {
@@ -203,6 +216,17 @@ impl Cluster {
             protocol: group.protocol().map(str::to_owned),
             leader: group.leader().map(str::to_owned),
             members: group.members().map(member).collect(),
+        })
+    }
+
+    /// A transactional id as it is now.
+    pub fn transaction(&self, transactional_id: &str) -> Option<TransactionView> {
+        let transaction = self.state.transactions.get(transactional_id)?;
+        let producer = transaction.producer();
+        Some(TransactionView {
+            state: transaction.state(),
+            producer: (producer.id, producer.epoch),
+            partitions: transaction.partitions().iter().cloned().collect(),
         })
     }
 

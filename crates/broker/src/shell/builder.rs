@@ -63,6 +63,13 @@ impl Builder {
         self
     }
 
+    /// The finalized level of the feature `transaction.version`: 2 lets producers follow KIP-890, 0 and 1 the older
+    /// protocol of transactions. Default 2.
+    pub fn transaction_version(mut self, level: i16) -> Self {
+        self.settings.transaction_version = level;
+        self
+    }
+
     /// Changes any of the settings.
     pub fn configure(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(&mut self.settings);

@@ -105,6 +105,7 @@ impl State {
     }
 
     /// Groups whose coordinator changed begin anew there: members keep their place, waiting requests are refused.
+    /// Transactions that waited for a leader go on.
     pub(crate) fn handle_new_leaders(&mut self, now: Instant, partitions: &[TopicPartition]) {
         let moved = |id: &&String| {
             let index = internal_partition(id);
@@ -115,6 +116,7 @@ impl State {
         for id in ids {
             self.with_group(&id, |group| group.handle_coordinator_move(now));
         }
+        self.resume_transactions(now);
     }
 
     /// Forgets a group that has no members, as DeleteGroups does.
@@ -137,7 +139,7 @@ impl State {
 }
 
 /// The partition of an internal topic that a group or transactional id belongs to: Java's string hash.
-fn internal_partition(key: &str) -> i32 {
+pub(super) fn internal_partition(key: &str) -> i32 {
     let hash = key
         .encode_utf16()
         .fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));

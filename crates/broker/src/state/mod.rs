@@ -1,9 +1,10 @@
-//! Everything the APIs work on: nodes, topics, groups, producer ids, and who waits for what.
+//! Everything the APIs work on: nodes, topics, groups, transactions, and who waits for what.
 
 mod groups;
 mod nodes;
 mod producer_ids;
 mod topics;
+mod transactions;
 mod waits;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ pub(crate) use groups::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, is_internal};
 pub(crate) use nodes::Nodes;
 pub(crate) use producer_ids::{Identity, ProducerIds};
 pub(crate) use topics::{NewTopic, Refused};
+pub(crate) use transactions::offsets_partition;
 pub(crate) use waits::{Wait, Waits};
 
 use crate::clock::Clock;
@@ -25,6 +27,7 @@ use crate::settings::Settings;
 use crate::ticket::Ticket;
 use crate::timers::Timers;
 use crate::topic::TopicState;
+use crate::transaction::Transaction;
 
 /// The cluster's model, without its connections.
 #[derive(Debug)]
@@ -38,6 +41,8 @@ pub(crate) struct State {
     pub(crate) topic_ids: BTreeMap<Uuid, Topic>,
     pub(crate) groups: BTreeMap<String, Group>,
     pub(crate) producer_ids: ProducerIds,
+    /// By their transactional ids.
+    pub(crate) transactions: BTreeMap<String, Transaction>,
     pub(crate) waits: Waits,
     pub(crate) timers: Timers<Timer>,
     pub(crate) journal: Journal,
@@ -52,6 +57,8 @@ pub(crate) enum Timer {
     Fence(NodeId),
     /// A member's session, a rebalance, a member id handed out.
     Group(String),
+    /// A transaction took too long, its markers are due, or its id was unused for long.
+    Transaction(String),
     /// A request that waits for data or for replicas.
     Wait(Ticket),
 }
@@ -68,6 +75,7 @@ impl State {
             topic_ids: BTreeMap::new(),
             groups: BTreeMap::new(),
             producer_ids: ProducerIds::default(),
+            transactions: BTreeMap::new(),
             waits: Waits::default(),
             timers: Timers::default(),
             journal: Journal::new(settings.journal_max),
@@ -98,6 +106,7 @@ impl State {
             match timer {
                 Timer::Fence(node) => self.fence(now, node),
                 Timer::Group(group) => self.expire_group(now, &group),
+                Timer::Transaction(id) => self.expire_transaction(now, &id),
                 Timer::Wait(ticket) => self.expire_wait(now, ticket),
             }
         }

@@ -1,6 +1,4 @@
-//! Producer ids (KIP-98), and which of them belong to transactional ids.
-
-use std::collections::BTreeMap;
+//! Producer ids (KIP-98).
 
 use milena_types::{ErrorCode, ProducerEpoch, ProducerId};
 
@@ -8,8 +6,6 @@ use milena_types::{ErrorCode, ProducerEpoch, ProducerId};
 #[derive(Debug, Default)]
 pub(crate) struct ProducerIds {
     dealt: i64,
-    /// What each transactional id has.
-    transactional: BTreeMap<String, Identity>,
 }
 
 /// A producer id with its epoch.
@@ -32,27 +28,22 @@ impl ProducerIds {
         let id = id.expect("a count that starts at 0 and grows is not negative");
         Identity { id, epoch: ProducerEpoch::ZERO }
     }
+}
 
-    /// The next epoch of a transactional id, which fences all older ones (KIP-360).
-    ///
-    /// `current` is what the producer believes to have; one that was overtaken is refused.
-    pub(crate) fn bump(
-        &mut self,
-        transactional_id: &str,
-        current: Option<Identity>,
-    ) -> Result<Identity, ErrorCode> {
-        let known = self.transactional.get(transactional_id).copied();
-        let next = match (known, current) {
-            (None, _) => self.deal(),
-            (Some(known), Some(current)) if known != current => {
-                return Err(ErrorCode::PRODUCER_FENCED);
-            }
-            (Some(known), _) => match known.epoch.bump() {
-                Some(epoch) => Identity { epoch, ..known },
-                None => self.deal(),
-            },
-        };
-        self.transactional.insert(transactional_id.to_owned(), next);
-        Ok(next)
+impl Identity {
+    /// What InitProducerId says: nothing where it leaves both open, an error where it leaves one.
+    pub(crate) fn claimed(id: i64, epoch: i16) -> Result<Option<Self>, ErrorCode> {
+        match (ProducerId::from_wire(id), ProducerEpoch::from_wire(epoch)) {
+            (Some(id), Some(epoch)) => Ok(Some(Self { id, epoch })),
+            (None, None) => Ok(None),
+            _ => Err(ErrorCode::INVALID_REQUEST),
+        }
+    }
+
+    /// What a request says in which neither may be left open.
+    pub(crate) fn from_wire(id: i64, epoch: i16) -> Result<Self, ErrorCode> {
+        let id = ProducerId::from_wire(id).ok_or(ErrorCode::INVALID_PRODUCER_ID_MAPPING)?;
+        let epoch = ProducerEpoch::from_wire(epoch).ok_or(ErrorCode::PRODUCER_FENCED)?;
+        Ok(Self { id, epoch })
     }
 }

@@ -60,10 +60,17 @@ impl Batch {
         Ok(Self { header, head: parts.head, body: parts.body })
     }
 
-    /// A marker that ends a producer's transaction.
-    pub(crate) fn marker(sent: Sent, is_commit: bool, now: Timestamp) -> Result<Self, Error> {
+    /// A marker that ends a producer's transaction, by a coordinator in its term `coordinator_epoch`.
+    pub(crate) fn marker(
+        sent: Sent,
+        is_commit: bool,
+        coordinator_epoch: LeaderEpoch,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
         let Sent { producer_id, producer_epoch, .. } = sent;
-        let sealed = end_transaction(is_commit, producer_id, producer_epoch, 0, now)?;
+        let coordinator_epoch = coordinator_epoch.get();
+        let sealed =
+            end_transaction(is_commit, producer_id, producer_epoch, coordinator_epoch, now)?;
         let header = *sealed.header();
         let parts = sealed.with_header(&header);
         Ok(Self { header, head: parts.head, body: parts.body })

@@ -2,13 +2,20 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use milena_types::{ErrorCode, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
+use milena_types::{
+    ErrorCode, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp,
+};
 
 use super::batch::{Batch, Sent};
 
 /// The producers of one partition.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Producers(BTreeMap<ProducerId, Producer>);
+pub(crate) struct Producers {
+    known: BTreeMap<ProducerId, Producer>,
+    /// The lowest sequence that each tried to begin a transaction with and that is not stored yet. A later batch that
+    /// was sent behind it must not get in before it (KAFKA-14844).
+    first: BTreeMap<ProducerId, (ProducerEpoch, Sequence)>,
+}
 
 /// What to do with a batch.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -19,11 +26,16 @@ pub(crate) enum Verdict {
     Duplicate { base_offset: Offset, timestamp: Option<Timestamp> },
 }
 
+/// What is known of one producer.
 #[derive(Clone, Debug)]
-struct Producer {
+pub(crate) struct Producer {
     epoch: ProducerEpoch,
     /// The newest batches of this epoch, oldest first.
     batches: VecDeque<Remembered>,
+    /// That of its newest batch or marker.
+    last_timestamp: Option<Timestamp>,
+    /// The term of the coordinator that ended its last transaction.
+    coordinator_epoch: Option<LeaderEpoch>,
     last_used: Timestamp,
 }
 
@@ -59,41 +71,87 @@ impl Stored {
 impl Producers {
     /// Judges a client's batch by its epoch and sequence.
     ///
-    /// A producer that is not known here, as after retention took all that it wrote, may begin at any sequence.
-    pub(crate) fn check(&self, sent: Sent, records: i32) -> Result<Verdict, ErrorCode> {
+    /// A producer that is not known here, as after retention took all that it wrote, may begin at any sequence, unless
+    /// it `begins_v2`, that is a transaction by KIP-890.
+    pub(crate) fn check(
+        &self,
+        sent: Sent,
+        records: i32,
+        begins_v2: bool,
+    ) -> Result<Verdict, ErrorCode> {
         // The sequences of a client's batch were checked to be there.
         let Some(first) = sent.base_sequence else { return Ok(Verdict::Append) };
-        let Some(known) = self.0.get(&sent.producer_id) else { return Ok(Verdict::Append) };
+        if let Some(duplicate) = self.duplicate(sent, records) {
+            return Ok(duplicate);
+        }
+        let expected = self.first.get(&sent.producer_id);
+        if expected.is_some_and(|(_, lowest)| first.get() > lowest.get()) {
+            return Err(OUT_OF_ORDER);
+        }
+        let Some(known) = self.known.get(&sent.producer_id) else {
+            let is_late = begins_v2 && first != Sequence::ZERO;
+            return if is_late { Err(OUT_OF_ORDER) } else { Ok(Verdict::Append) };
+        };
         if sent.producer_epoch < known.epoch {
             return Err(ErrorCode::INVALID_PRODUCER_EPOCH);
         }
         if sent.producer_epoch > known.epoch {
             let starts_over = first == Sequence::ZERO;
             let verdict = starts_over.then_some(Verdict::Append);
-            return verdict.ok_or(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
-        }
-        let last = first.advance(records - 1);
-        let stored = known.batches.iter().find(|batch| batch.first == first && batch.last == last);
-        if let Some(&Remembered { base_offset, timestamp, .. }) = stored {
-            return Ok(Verdict::Duplicate { base_offset, timestamp });
+            return verdict.ok_or(OUT_OF_ORDER);
         }
         let expected = known.batches.back().map_or(Sequence::ZERO, |batch| batch.last.advance(1));
-        if first == expected {
-            Ok(Verdict::Append)
-        } else {
-            Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER)
+        if first == expected { Ok(Verdict::Append) } else { Err(OUT_OF_ORDER) }
+    }
+
+    /// Whether the batch is one of those that are remembered.
+    fn duplicate(&self, sent: Sent, records: i32) -> Option<Verdict> {
+        let known = self.known.get(&sent.producer_id)?;
+        let first = sent.base_sequence.filter(|_| known.epoch == sent.producer_epoch)?;
+        let last = first.advance(records - 1);
+        let stored = known.batches.iter().find(|batch| batch.first == first && batch.last == last);
+        let &Remembered { base_offset, timestamp, .. } = stored?;
+        Some(Verdict::Duplicate { base_offset, timestamp })
+    }
+
+    /// Notes with which sequence a producer is about to begin a transaction, if it is let.
+    pub(crate) fn expect_first(&mut self, sent: Sent) {
+        let Some(sequence) = sent.base_sequence else { return };
+        let said = (sent.producer_epoch, sequence);
+        let lowest = self.first.entry(sent.producer_id).or_insert(said);
+        let is_lower = said.0 == lowest.0 && said.1.get() < lowest.1.get();
+        if is_lower || said.0 > lowest.0 {
+            *lowest = said;
         }
+        if self.first.len() > PRODUCERS_MAX {
+            self.first.pop_first();
+        }
+    }
+
+    /// Judges a marker: one of an epoch that was overtaken comes too late.
+    pub(crate) fn check_marker(&self, sent: Sent) -> Result<(), ErrorCode> {
+        let is_late = self.epoch(sent.producer_id).is_some_and(|known| sent.producer_epoch < known);
+        if is_late { Err(ErrorCode::INVALID_PRODUCER_EPOCH) } else { Ok(()) }
+    }
+
+    /// The newest epoch of a producer, where it is known.
+    pub(crate) fn epoch(&self, id: ProducerId) -> Option<ProducerEpoch> {
+        self.known.get(&id).map(|producer| producer.epoch)
     }
 
     /// Notes a batch that was stored, or the marker of a transaction.
     pub(crate) fn note(&mut self, stored: Stored, now: Timestamp) {
         let Stored { sent, records, base_offset, timestamp } = stored;
-        let producer = self.0.entry(sent.producer_id).or_insert_with(|| Producer {
+        self.first.remove(&sent.producer_id);
+        let producer = self.known.entry(sent.producer_id).or_insert_with(|| Producer {
             epoch: sent.producer_epoch,
             batches: VecDeque::new(),
+            last_timestamp: None,
+            coordinator_epoch: None,
             last_used: now,
         });
         producer.last_used = now;
+        producer.last_timestamp = timestamp.or(producer.last_timestamp);
         if producer.epoch != sent.producer_epoch {
             producer.epoch = sent.producer_epoch;
             producer.batches.clear();
@@ -105,9 +163,21 @@ impl Producers {
             let last = first.advance(records - 1);
             producer.batches.push_back(Remembered { first, last, base_offset, timestamp });
         }
-        if self.0.len() > PRODUCERS_MAX {
+        if self.known.len() > PRODUCERS_MAX {
             self.forget_oldest();
         }
+    }
+
+    /// Notes which term of the coordinator a marker is of.
+    pub(crate) fn note_coordinator(&mut self, id: ProducerId, epoch: LeaderEpoch) {
+        if let Some(producer) = self.known.get_mut(&id) {
+            producer.coordinator_epoch = Some(epoch);
+        }
+    }
+
+    /// The producers by id.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ProducerId, &Producer)> {
+        self.known.iter().map(|(id, producer)| (*id, producer))
     }
 
     /// Reads the state anew from what is left of a truncated log.
@@ -120,12 +190,33 @@ impl Producers {
     }
 
     fn forget_oldest(&mut self) {
-        let oldest = self.0.iter().min_by_key(|(_, producer)| producer.last_used);
+        let oldest = self.known.iter().min_by_key(|(_, producer)| producer.last_used);
         if let Some(id) = oldest.map(|(id, _)| *id) {
-            self.0.remove(&id);
+            self.known.remove(&id);
         }
     }
 }
+
+impl Producer {
+    pub(crate) fn epoch(&self) -> ProducerEpoch {
+        self.epoch
+    }
+
+    /// The sequence of its newest record in this epoch.
+    pub(crate) fn last_sequence(&self) -> Option<Sequence> {
+        self.batches.back().map(|batch| batch.last)
+    }
+
+    pub(crate) fn last_timestamp(&self) -> Option<Timestamp> {
+        self.last_timestamp
+    }
+
+    pub(crate) fn coordinator_epoch(&self) -> Option<i32> {
+        self.coordinator_epoch.map(LeaderEpoch::get)
+    }
+}
+
+const OUT_OF_ORDER: ErrorCode = ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER;
 
 /// Kafka's number; it is why a producer has at most five batches in flight.
 const REMEMBERED_BATCHES: usize = 5;
@@ -147,7 +238,7 @@ mod tests {
                 producer_epoch: ProducerEpoch::from_wire(epoch).expect("not negative"),
                 base_sequence: Sequence::from_wire(sequence),
             };
-            let verdict = self.0.check(sent, 1)?;
+            let verdict = self.0.check(sent, 1, false)?;
             if verdict == Verdict::Append {
                 let base_offset = Offset::new(sequence.into()).expect("not negative");
                 let stored = Stored { sent, records: 1, base_offset, timestamp: None };

@@ -38,6 +38,16 @@ impl Transactions {
         }
     }
 
+    /// Whether this producer has a transaction open here.
+    pub(crate) fn is_open(&self, producer_id: ProducerId) -> bool {
+        self.open.contains_key(&producer_id)
+    }
+
+    /// Where this producer's open transaction begins.
+    pub(crate) fn open_since(&self, producer_id: ProducerId) -> Option<Offset> {
+        self.open.get(&producer_id).copied()
+    }
+
     /// The offset below which every transaction is decided: the start of the oldest open one, at most `high_watermark`.
     pub(crate) fn last_stable_offset(&self, high_watermark: Offset) -> Offset {
         self.open.values().min().map_or(high_watermark, |first| high_watermark.min(*first))

@@ -6,7 +6,9 @@ use super::config::TopicConfig;
 use super::replication::Replica;
 use milena_records::TimestampType;
 
-use crate::storage::{Batch, EpochEnd, Log, Producers, Rejected, Stored, Transactions, Verdict};
+use crate::storage::{
+    Batch, EpochEnd, Log, Producers, Rejected, Sent, Stored, Transactions, Verdict,
+};
 
 /// A replicated partition. How leaders come and go is in the module `replication`.
 #[derive(Clone, Debug)]
@@ -36,11 +38,13 @@ pub(crate) struct Appended {
 /// Who appends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Origin {
-    Client,
-    /// The transaction coordinator: a marker, and whether it commits.
-    Coordinator {
-        is_commit: bool,
+    Client {
+        /// Whether this may be the first batch of a transaction by KIP-890: a producer of which nothing is known here
+        /// then begins at sequence 0.
+        begins_v2: bool,
     },
+    /// The transaction coordinator, in this term: a marker, and whether it commits.
+    Coordinator { is_commit: bool, epoch: LeaderEpoch },
 }
 
 /// Why a partition does not serve a reader.
@@ -70,11 +74,15 @@ impl Partition {
         config: &TopicConfig,
         now: Timestamp,
     ) -> Result<Appended, Rejected> {
-        if origin == Origin::Client {
+        let reject = |code| Rejected { code, why: "" };
+        if let (Origin::Coordinator { .. }, Some(sent)) = (origin, batch.sent()) {
+            self.producers.check_marker(sent).map_err(reject)?;
+        }
+        if let Origin::Client { begins_v2 } = origin {
             check_sent(&batch, config, now)?;
             if let Some(sent) = batch.sent() {
-                let verdict = self.producers.check(sent, batch.records());
-                match verdict.map_err(|code| Rejected { code, why: "" })? {
+                let verdict = self.producers.check(sent, batch.records(), begins_v2);
+                match verdict.map_err(reject)? {
                     Verdict::Append => {}
                     Verdict::Duplicate { base_offset, timestamp } => {
                         let end = base_offset.saturating_add(batch.records().into());
@@ -82,6 +90,10 @@ impl Partition {
                         let append_time = Some(timestamp.unwrap_or(now));
                         return Ok(Appended { base_offset, end, append_time, is_duplicate: true });
                     }
+                }
+                if !batch.is_transactional() && self.transactions.is_open(sent.producer_id) {
+                    let why = "a batch outside of the producer's open transaction";
+                    return Err(Rejected { code: ErrorCode::INVALID_TXN_STATE, why });
                 }
             }
         }
@@ -93,11 +105,25 @@ impl Partition {
             if let Some(noted) = Stored::of(stored) {
                 self.producers.note(noted, now);
             }
-            let is_commit = origin == Origin::Coordinator { is_commit: true };
+            let is_commit = matches!(origin, Origin::Coordinator { is_commit: true, .. });
             self.transactions.note(stored, base_offset, is_commit);
+            if let (Origin::Coordinator { epoch, .. }, Some(sent)) = (origin, stored.sent()) {
+                self.producers.note_coordinator(sent.producer_id, epoch);
+            }
         }
         let append_time = append_time(config, now);
         Ok(Appended { base_offset, end: self.log.end(), append_time, is_duplicate: false })
+    }
+
+    /// Whether the producer has written to this partition in the transaction that it has open.
+    pub(crate) fn has_open_transaction(&self, sent: Sent) -> bool {
+        self.transactions.is_open(sent.producer_id)
+            && self.producers.epoch(sent.producer_id) == Some(sent.producer_epoch)
+    }
+
+    /// A producer is about to write the first batch of a transaction here, if it is let.
+    pub(crate) fn expect_first(&mut self, sent: Sent) {
+        self.producers.expect_first(sent);
     }
 
     /// Whether `node` may answer for this partition to a client that knows the leader epoch `known`.
@@ -153,6 +179,10 @@ impl Partition {
 
     pub(crate) fn transactions(&self) -> &Transactions {
         &self.transactions
+    }
+
+    pub(crate) fn producers(&self) -> &Producers {
+        &self.producers
     }
 
     pub(crate) fn high_watermark(&self) -> Offset {

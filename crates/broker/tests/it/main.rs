@@ -9,5 +9,6 @@ mod nodes;
 mod produce;
 mod shells;
 mod topics;
+mod transactions;
 mod versions;
 mod world;

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use milena_broker::TopicSettings;
-use milena_types::{ApiKey, ErrorCode, ProducerEpoch, ProducerId};
+use milena_types::ErrorCode;
 use milena_wire::Response;
 use milena_wire::messages::init_producer_id_request::InitProducerIdRequest;
 
-use crate::world::{World, batch, batch_with, node, offset, ok, produce, produced, tp};
+use crate::world::{World, batch, node, offset, ok, produce, produced, tp};
 
 #[test]
 fn records_are_stored_in_order_and_acknowledged_with_their_offsets() {
@@ -179,7 +179,7 @@ fn a_node_that_does_not_lead_names_the_leader() {
 }
 
 #[test]
-fn producer_ids_differ_and_a_transactional_id_keeps_its_own_with_the_next_epoch() {
+fn producer_ids_differ() {
     let mut world = World::new();
     let mut ids = Vec::new();
     for _ in 0..2 {
@@ -194,43 +194,4 @@ fn producer_ids_differ_and_a_transactional_id_keeps_its_own_with_the_next_epoch(
         ids.push((dealt.producer_id, dealt.producer_epoch));
     }
     assert_ne!(ids[0].0, ids[1].0);
-    let mut epochs = Vec::new();
-    for id in (1..=3).map(node).cycle().take(6) {
-        let connection = world.connect(id);
-        let request = InitProducerIdRequest {
-            transactional_id: Some("tx".into()),
-            transaction_timeout_ms: 1000,
-            ..Default::default()
-        };
-        let Response::InitProducerId(dealt) = world.ask(connection, 4, request) else { panic!() };
-        match dealt.error_code {
-            ErrorCode::NONE => epochs.push(dealt.producer_epoch),
-            code => assert_eq!(code, ErrorCode::NOT_COORDINATOR),
-        }
-    }
-    assert_eq!(epochs, [0, 1]);
-}
-
-#[test]
-fn an_open_transaction_holds_the_last_stable_offset_until_its_marker() {
-    let mut world = World::new();
-    let connection = world.connect_leader();
-    let mut request = produce(-1, batch_with(&["a"], Some((9, 0, 0)), true));
-    request.transactional_id = Some("tx".into());
-    ok(&produced(world.ask(connection, 9, request)));
-    ok(&world.produce(connection, &["b"], None));
-    let stable = |world: &World| world.cluster.partition(&tp()).map(|p| p.last_stable_offset.get());
-    assert_eq!(stable(&world), Some(0));
-    let producer = (
-        ProducerId::from_wire(9).expect("not negative"),
-        ProducerEpoch::from_wire(0).expect("not negative"),
-    );
-    world.cluster.end_transaction(world.now, &tp(), producer, false).expect("stored");
-    assert_eq!(stable(&world), Some(3));
-    let mut request = crate::world::fetch(0, 1, 0);
-    request.isolation_level = 1;
-    let data = crate::world::fetched(world.ask(connection, 11, request));
-    let aborted = data.aborted_transactions.expect("read committed");
-    assert_eq!((aborted[0].producer_id, aborted[0].first_offset), (9, 0));
-    assert_eq!(world.cluster.journal().request_count(ApiKey::PRODUCE), 2);
 }

@@ -59,6 +59,13 @@ fn listed() -> Vec<(i16, i16, i16)> {
     answer.api_keys.iter().map(range).collect()
 }
 
+fn adding() -> m::add_partitions_to_txn_request::AddPartitionsToTxnTopic {
+    m::add_partitions_to_txn_request::AddPartitionsToTxnTopic {
+        name: "t".into(),
+        partitions: vec![0],
+    }
+}
+
 /// Requests about things that are there and that are not, in the forms that old and new versions have.
 fn requests() -> Vec<Request> {
     let coordinator_key = || vec!["g".into()];
@@ -145,6 +152,34 @@ fn requests() -> Vec<Request> {
         }
         .into(),
         m::InitProducerIdRequest { transactional_id: None, ..Default::default() }.into(),
+        m::InitProducerIdRequest { transactional_id: Some("tx".into()), ..Default::default() }
+            .into(),
+        m::AddPartitionsToTxnRequest {
+            v3_and_below_transactional_id: "tx".into(),
+            v3_and_below_topics: vec![adding()],
+            ..Default::default()
+        }
+        .into(),
+        m::AddPartitionsToTxnRequest {
+            transactions: vec![m::add_partitions_to_txn_request::AddPartitionsToTxnTransaction {
+                transactional_id: "tx".into(),
+                topics: vec![adding()],
+                ..Default::default()
+            }],
+            ..Default::default()
+        }
+        .into(),
+        m::AddOffsetsToTxnRequest { transactional_id: "tx".into(), ..Default::default() }.into(),
+        m::EndTxnRequest { transactional_id: "tx".into(), ..Default::default() }.into(),
+        m::DescribeProducersRequest {
+            topics: vec![m::describe_producers_request::TopicRequest {
+                name: "t".into(),
+                partition_indexes: vec![0, 9],
+            }],
+        }
+        .into(),
+        m::DescribeTransactionsRequest { transactional_ids: vec!["tx".into()] }.into(),
+        m::ListTransactionsRequest::default().into(),
         m::OffsetForLeaderEpochRequest {
             topics: vec![m::offset_for_leader_epoch_request::OffsetForLeaderTopic {
                 topic: "t".into(),

@@ -19,7 +19,9 @@ pub(super) async fn run(on: &mut Recorder) -> Result {
 }
 
 /// What the embedded broker answers; a real one's further APIs are not compared.
-const PLAYED: [&str; 25] = [
+const PLAYED: [&str; 31] = [
+    "AddOffsetsToTxn",
+    "AddPartitionsToTxn",
     "ApiVersions",
     "CreatePartitions",
     "CreateTopics",
@@ -29,6 +31,9 @@ const PLAYED: [&str; 25] = [
     "DescribeCluster",
     "DescribeConfigs",
     "DescribeGroups",
+    "DescribeProducers",
+    "DescribeTransactions",
+    "EndTxn",
     "Fetch",
     "FindCoordinator",
     "Heartbeat",
@@ -38,6 +43,7 @@ const PLAYED: [&str; 25] = [
     "LeaveGroup",
     "ListGroups",
     "ListOffsets",
+    "ListTransactions",
     "Metadata",
     "OffsetCommit",
     "OffsetDelete",

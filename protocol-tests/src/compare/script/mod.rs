@@ -6,6 +6,7 @@ mod groups;
 mod offsets;
 mod produce;
 mod topics;
+mod transactions;
 
 use super::recorder::Recorder;
 use crate::Result;
@@ -18,5 +19,6 @@ pub(crate) async fn run(on: &mut Recorder) -> Result {
     fetch::run(on).await?;
     offsets::run(on).await?;
     groups::run(on).await?;
+    transactions::run(on).await?;
     topics::delete(on).await
 }
