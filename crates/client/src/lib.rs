@@ -85,8 +85,9 @@ pub use consumer::{
 };
 pub use milena_engine::consumer::{CommittedOffset, MemberState};
 pub use producer::{
-    Delivery, Enqueue, Payload, Producer, ProducerBuilder, ProducerMetrics, Record, RecordMetadata,
-    Send, Sending, TopicName, TryEnqueueError,
+    Delivery, Enqueue, EnqueueWithCallback, Payload, Producer, ProducerBuilder, ProducerMetrics,
+    ProducerTopic, Record, RecordMetadata, Send, SendWithCallback, Sending, TopicName,
+    TryEnqueueError,
 };
 
 /// What every call of the client returns.

@@ -1,8 +1,13 @@
 //! Sending records.
 
 mod builder;
+mod callback;
+mod detached;
+mod outgoing;
 mod record;
+mod refused;
 mod send;
+mod topic;
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,9 +17,14 @@ use milena_engine::Error;
 use milena_types::Topic;
 
 pub use builder::ProducerBuilder;
+pub use callback::{EnqueueWithCallback, SendWithCallback};
+pub(crate) use detached::Detached;
+use milena_engine::producer::Watch;
 pub use milena_engine::producer::{Delivery, ProducerMetrics, RecordMetadata};
 pub use record::{Payload, Record, TopicName};
-pub use send::{Enqueue, Send, Sending, TryEnqueueError};
+pub use refused::TryEnqueueError;
+pub use send::{Enqueue, Send, Sending};
+pub use topic::ProducerTopic;
 
 use crate::Kafka;
 use crate::config::ProducerConfig;
@@ -64,7 +74,9 @@ impl Producer {
     /// - `.await` waits until the record is stored as `acks` asks, and returns where.
     /// - [`.enqueue()`](Send::enqueue)`.await` waits until it is admitted to the send buffer, and returns a
     ///   [`Delivery`] that resolves with the acknowledgement.
+    /// - [`.on_ack(callback)`](Send::on_ack) has a function called with the acknowledgement, whichever of these follows.
     /// - [`.detach()`](Send::detach) waits for nothing.
+    /// - [`.try_enqueue()`](Send::try_enqueue) gives the record back where it would have to wait.
     ///
     /// Admission waits for room in the buffer and for the topic's metadata, for `max.block.ms` at most; tasks get room
     /// in the order in which they asked.
@@ -82,11 +94,31 @@ impl Producer {
     /// Admits `record` to the send buffer if that can be done at once; gives it back otherwise.
     ///
     /// # Errors
-    /// The record with the reason: no room, a topic whose partitions are not known yet, too large, or closed.
+    /// The record with the reason: no room (`BufferFull`), a topic whose partitions are not known yet (`Timeout`),
+    /// `RecordTooLarge`, or `Closed`. Nothing of it is stored.
     // The record comes back by value: boxing it would cost the caller an allocation when it is busiest.
     #[expect(clippy::result_large_err, reason = "the record is handed back without an allocation")]
     pub fn try_enqueue<'a>(&self, record: Record<'a>) -> Result<Delivery, TryEnqueueError<'a>> {
-        send::try_enqueue(self, record)
+        outgoing::try_enqueue(self, record, Watch::Nobody)
+    }
+
+    /// Looks `topic` up, so that `Record::to(&topic)` need not do it for each record, and has its metadata fetched.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(producer: milena::Producer) -> milena::Result<()> {
+    /// use milena::Record;
+    ///
+    /// let orders = producer.topic("orders");
+    /// for number in 0..1000 {
+    ///     producer.send(Record::to(&orders).value(number.to_string())).detach();
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn topic(&self, topic: impl AsRef<str>) -> ProducerTopic {
+        let handle = self.0.control.accumulator().topic(topic.as_ref());
+        self.0.control.wake();
+        ProducerTopic::new(self, handle)
     }
 
     /// How many partitions `topic` has, for a partitioner of your own. Waits for `max.block.ms` at most.
@@ -97,10 +129,10 @@ impl Producer {
         self.0.kafka.partitions_for(topic).await
     }
 
-    /// Sends what is in the buffer without lingering, and waits until every record admitted before the call is
-    /// acknowledged or failed. Failures show in the deliveries.
+    /// Sends what is in the buffer without lingering, and waits until every record admitted or detached before the call
+    /// is acknowledged or failed. Failures show in the deliveries; callbacks were called.
     ///
-    /// Bounded by `delivery.timeout.ms`. Dropping the future stops the wait, not the sending.
+    /// Bounded by `delivery.timeout.ms`, and `max.block.ms` where detached records wait for admission. Dropping the future stops the wait, not the sending.
     ///
     /// # Errors
     /// `Closed`.
@@ -108,8 +140,8 @@ impl Producer {
         self.0.control.flush().await
     }
 
-    /// Admits nothing more, sends what is in the buffer for up to `timeout`, and ends the producer's tasks. What is
-    /// not acknowledged by then fails.
+    /// Admits nothing more but what was detached before, sends what is in the buffer for up to `timeout`, and ends the
+    /// producer's tasks. What is not acknowledged by then fails; callbacks were called.
     ///
     /// Holds for all clones. Dropping the future does not stop the closing.
     ///
@@ -119,7 +151,7 @@ impl Producer {
         self.0.control.close(timeout).await
     }
 
-    /// What was sent so far, by all clones.
+    /// What was sent so far, by all clones, and what there is in the buffer. Costs a dozen loads.
     pub fn metrics(&self) -> ProducerMetrics {
         self.0.control.accumulator().metrics()
     }

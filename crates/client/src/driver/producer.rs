@@ -8,7 +8,7 @@ use std::time::Duration;
 use milena_engine::producer::{Accumulator, FlushId, Output, Producer as Machine, Settings};
 use milena_engine::request::Answer;
 use milena_engine::{Error, Operation};
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -18,14 +18,14 @@ use super::{now, until};
 use crate::Kafka;
 use crate::clock::Clock;
 use crate::net::{Pool, ReplyTo};
+use crate::producer::Detached;
 
 /// How a producer's clones reach its driver.
 pub(crate) struct Control {
     accumulator: Arc<Accumulator>,
     wake: Arc<Notify>,
     commands: mpsc::Sender<Command>,
-    /// Records in tasks of their own, waiting for admission.
-    detached: Arc<Semaphore>,
+    detached: Arc<Detached>,
     /// Awaited once, by whoever closes.
     task: Mutex<Option<JoinHandle<()>>>,
 }
@@ -42,6 +42,7 @@ impl Control {
         let accumulator = Arc::new(Accumulator::new(&settings, rng.u64(..)));
         let wake = Arc::new(Notify::new());
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+        let detached = Arc::new(Detached::new(Arc::clone(&accumulator), Arc::clone(&wake)));
         let driver = Driver {
             machine: Machine::new(settings, Arc::clone(&accumulator), rng),
             pool: kafka.pool().clone(),
@@ -49,9 +50,9 @@ impl Control {
             clock: Arc::clone(kafka.clock()),
             wake: Arc::clone(&wake),
             commands: inbox,
+            detached: Arc::clone(&detached),
         };
         let task = Mutex::new(Some(tokio::spawn(driver.run())));
-        let detached = Arc::new(Semaphore::new(DETACHED_MAX));
         Self { accumulator, wake, commands, detached, task }
     }
 
@@ -65,6 +66,14 @@ impl Control {
     }
 
     pub(crate) async fn flush(&self) -> Result<(), Error> {
+        let Some(mark) = self.detached.mark() else { return self.flush_admitted().await };
+        // The others need not wait for those that wait for admission.
+        self.flush_admitted().await?;
+        self.detached.settled(mark).await;
+        self.flush_admitted().await
+    }
+
+    async fn flush_admitted(&self) -> Result<(), Error> {
         let (done, reply) = oneshot::channel();
         self.ask(Command::Flush { done }, reply, Operation::Flush).await
     }
@@ -81,22 +90,8 @@ impl Control {
         closed
     }
 
-    /// Lets `sending` go on without anyone waiting for it.
-    pub(crate) fn spawn_detached(
-        &self,
-        sending: impl Future<Output = Result<(), Error>> + Send + 'static,
-    ) {
-        let Ok(permit) = Arc::clone(&self.detached).try_acquire_owned() else {
-            let detail = "too many detached records wait for admission";
-            report(&Error::buffer_full(Duration::ZERO).with_detail(detail));
-            return;
-        };
-        tokio::spawn(async move {
-            if let Err(error) = sending.await {
-                report(&error);
-            }
-            drop(permit);
-        });
+    pub(crate) fn detached(&self) -> &Arc<Detached> {
+        &self.detached
     }
 
     async fn ask<T>(
@@ -118,11 +113,6 @@ impl fmt::Debug for Control {
     }
 }
 
-/// Says that a record which nobody waits for was not stored.
-pub(crate) fn report(error: &Error) {
-    tracing::warn!(%error, "detached record failed");
-}
-
 /// A producer's machine with everything that it needs of the world.
 struct Driver {
     machine: Machine,
@@ -131,6 +121,7 @@ struct Driver {
     clock: Arc<Clock>,
     wake: Arc<Notify>,
     commands: mpsc::Receiver<Command>,
+    detached: Arc<Detached>,
 }
 
 /// Who waits for the machine.
@@ -140,12 +131,14 @@ struct Waiting {
     closes: Vec<oneshot::Sender<Result<(), Error>>>,
     /// When the machine gives up what is left.
     deadline: Option<Instant>,
+    /// Whether the machine was told to close by then.
+    is_told: bool,
 }
 
 impl Driver {
     /// Runs until the producer is closed, or dropped and its buffer is empty.
     async fn run(self) {
-        let Self { mut machine, pool, metadata, clock, wake, mut commands } = self;
+        let Self { mut machine, pool, metadata, clock, wake, mut commands, detached } = self;
         // Bounded by the requests that the machine has in flight.
         let (answer, mut answers) = mpsc::unbounded_channel::<Answer>();
         let mut sealers = Sealers::new();
@@ -170,10 +163,22 @@ impl Driver {
                     Output::Flushed(id) => waiting.flushed(id),
                     Output::Closed => {
                         sealers.end().await;
+                        detached.conclude();
                         return waiting.closed();
                     }
                 }
             }
+            let unreported = detached.report().map(Instant::into_std);
+            // Detached records were sent before the close, and are admitted first.
+            if let Some(deadline) = waiting.unclosed()
+                && (detached.is_empty() || deadline <= now())
+            {
+                waiting.is_told = true;
+                machine.close(now(), deadline);
+                continue;
+            }
+            let timeouts = [machine.poll_timeout(), unreported, waiting.unclosed()];
+            let timeout = timeouts.into_iter().flatten().min();
             tokio::select! {
                 biased;
                 command = commands.recv(), if !is_abandoned => match command {
@@ -182,13 +187,11 @@ impl Driver {
                     }
                     Some(Command::Close { deadline, done }) => {
                         waiting.close(deadline, Some(done));
-                        machine.close(now(), deadline.into_std());
                     }
                     None => {
                         is_abandoned = true;
                         let deadline = Instant::now() + ABANDONED_TIMEOUT;
                         waiting.close(deadline, None);
-                        machine.close(now(), deadline.into_std());
                     }
                 },
                 Some(answer) = answers.recv() => {
@@ -204,7 +207,7 @@ impl Driver {
                     clock.correct();
                     machine.handle_metadata(now(), metadata.snapshot());
                 }
-                () = until(machine.poll_timeout()) => machine.handle_timeout(now()),
+                () = until(timeout) => machine.handle_timeout(now()),
                 // Last: appends come all the time, and `poll_output` looks at them anyway.
                 () = wake.notified() => {}
             }
@@ -222,7 +225,14 @@ impl Waiting {
 
     fn close(&mut self, deadline: Instant, done: Option<oneshot::Sender<Result<(), Error>>>) {
         self.deadline = Some(self.deadline.map_or(deadline, |earlier| earlier.min(deadline)));
+        self.is_told = false;
         self.closes.extend(done);
+    }
+
+    /// The deadline of a close that the machine was not told of.
+    fn unclosed(&self) -> Option<std::time::Instant> {
+        let deadline = self.deadline.filter(|_| !self.is_told);
+        deadline.map(Instant::into_std)
     }
 
     fn closed(self) {
@@ -245,7 +255,5 @@ impl Waiting {
 const COMMANDS_MAX: usize = 64;
 /// Answers looked at before requests are made of what they freed: as many as are ever in flight to a few brokers.
 const ANSWERS_AT_ONCE: usize = 32;
-/// Detached records that may wait for room or for their topic, each in a task of its own.
-const DETACHED_MAX: usize = 1024;
 /// What a producer that was dropped rather than closed gives the records in its buffer.
 const ABANDONED_TIMEOUT: Duration = Duration::from_secs(30);

@@ -3,8 +3,11 @@
 use std::fmt;
 
 use bytes::Bytes;
+use milena_engine::producer::TopicHandle;
 use milena_records::Header;
 use milena_types::{Timestamp, Topic};
+
+use super::{Producer, ProducerTopic};
 
 /// A record on its way to a topic: borrowed or owned, key and value as bytes.
 ///
@@ -90,7 +93,7 @@ impl<'a> Record<'a> {
     pub fn into_owned(self) -> Record<'static> {
         let headers = self.headers.into_iter();
         Record {
-            topic: TopicName::Shared(self.topic.into_topic()),
+            topic: self.topic.into_owned(),
             partition: self.partition,
             timestamp: self.timestamp,
             key: self.key.map(Payload::into_owned),
@@ -101,28 +104,42 @@ impl<'a> Record<'a> {
         }
     }
 
-    pub(super) fn topic(&self) -> &str {
+    /// The topic's name.
+    pub fn topic(&self) -> &str {
         self.topic.as_str()
     }
 
-    pub(super) fn fixed_partition(&self) -> Option<i32> {
+    /// The partition that it names, if it does.
+    pub fn fixed_partition(&self) -> Option<i32> {
         self.partition
     }
 
-    pub(super) fn fixed_timestamp(&self) -> Option<Timestamp> {
+    /// The time that it was given, if it was.
+    pub fn fixed_timestamp(&self) -> Option<Timestamp> {
         self.timestamp
     }
 
-    pub(super) fn key_bytes(&self) -> Option<&[u8]> {
+    /// The key.
+    pub fn key_bytes(&self) -> Option<&[u8]> {
         self.key.as_ref().map(Payload::as_bytes)
     }
 
-    pub(super) fn value_bytes(&self) -> Option<&[u8]> {
+    /// The value; `None` is a tombstone.
+    pub fn value_bytes(&self) -> Option<&[u8]> {
         self.value.as_ref().map(Payload::as_bytes)
     }
 
-    /// The headers as a batch takes them.
-    pub(super) fn headers(&self) -> impl Iterator<Item = Header<'_>> + Clone {
+    /// The topic as `producer` knows it, where the record has that at hand.
+    pub(super) fn resolved(&self, producer: &Producer) -> Option<&TopicHandle> {
+        match &self.topic.0 {
+            Name::Resolved(topic) => topic.handle_of(producer),
+            Name::OwnedResolved(topic) => topic.handle_of(producer),
+            Name::Borrowed(_) | Name::Shared(_) => None,
+        }
+    }
+
+    /// The headers in order.
+    pub fn headers(&self) -> impl Iterator<Item = Header<'_>> + Clone {
         self.headers.iter().map(|(key, value)| Header {
             key: key.as_bytes(),
             value: value.as_ref().map(Payload::as_bytes),
@@ -145,29 +162,35 @@ impl fmt::Debug for Record<'_> {
     }
 }
 
-/// The name of a topic, borrowed or shared.
+/// Where a record goes: a topic's name, borrowed or shared, or a topic that was looked up.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum TopicName<'a> {
-    /// Borrowed text.
+pub struct TopicName<'a>(Name<'a>);
+
+#[derive(Clone, Debug)]
+enum Name<'a> {
     Borrowed(&'a str),
-    /// A shared name.
     Shared(Topic),
+    Resolved(&'a ProducerTopic),
+    OwnedResolved(ProducerTopic),
 }
 
 impl TopicName<'_> {
     fn as_str(&self) -> &str {
-        match self {
-            Self::Borrowed(name) => name,
-            Self::Shared(topic) => topic.as_str(),
+        match &self.0 {
+            Name::Borrowed(name) => name,
+            Name::Shared(topic) => topic.as_str(),
+            Name::Resolved(topic) => topic.name().as_str(),
+            Name::OwnedResolved(topic) => topic.name().as_str(),
         }
     }
 
-    fn into_topic(self) -> Topic {
-        match self {
-            Self::Borrowed(name) => Topic::from(name),
-            Self::Shared(topic) => topic,
-        }
+    fn into_owned(self) -> TopicName<'static> {
+        TopicName(match self.0 {
+            Name::Borrowed(name) => Name::Shared(Topic::from(name)),
+            Name::Shared(topic) => Name::Shared(topic),
+            Name::Resolved(topic) => Name::OwnedResolved(topic.clone()),
+            Name::OwnedResolved(topic) => Name::OwnedResolved(topic),
+        })
     }
 }
 
@@ -214,11 +237,13 @@ macro_rules! from {
 }
 
 from! {TopicName:
-    &'a str => |name| Self::Borrowed(name);
-    &'a String => |name| Self::Borrowed(name);
-    String => |name| Self::Shared(Topic::from(name));
-    Topic => |topic| Self::Shared(topic);
-    &'a Topic => |topic| Self::Borrowed(topic.as_str());
+    &'a str => |name| Self(Name::Borrowed(name));
+    &'a String => |name| Self(Name::Borrowed(name));
+    String => |name| Self(Name::Shared(Topic::from(name)));
+    Topic => |topic| Self(Name::Shared(topic));
+    &'a Topic => |topic| Self(Name::Borrowed(topic.as_str()));
+    &'a ProducerTopic => |topic| Self(Name::Resolved(topic));
+    ProducerTopic => |topic| Self(Name::OwnedResolved(topic));
 }
 
 from! {Payload:

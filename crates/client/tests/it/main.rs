@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod buffer;
 #[cfg(test)]
+mod callbacks;
+#[cfg(test)]
 mod cancellation;
 #[cfg(test)]
 mod closing;

@@ -1,0 +1,153 @@
+//! A record on its way into the send buffer.
+
+use std::time::Duration;
+
+use milena_engine::producer::{Delivery, Grant, NewRecord, Refused, Watch};
+use milena_engine::{Error, ErrorKind, Fate, Operation};
+use tokio::time::{Instant, timeout_at};
+
+use super::{Producer, Record, TryEnqueueError};
+
+/// A record with all that its admission needs.
+#[derive(Debug)]
+pub(super) struct Outgoing<'a> {
+    pub(super) producer: &'a Producer,
+    pub(super) record: Record<'a>,
+    pub(super) watch: Watch,
+}
+
+impl Outgoing<'_> {
+    /// Writes the record into its batch, if that can be done now.
+    pub(super) fn append(&mut self, grant: Option<Grant>) -> Result<Delivery, Refused> {
+        append(self.producer, &self.record, &mut self.watch, grant)
+    }
+
+    /// Waits for what stands in the way, in turn, for `max.block.ms` in all.
+    pub(super) async fn admit(mut self, refused: Refused) -> Result<Delivery, Error> {
+        let admitted = self.wait(refused).await;
+        if let Err(error) = &admitted {
+            self.fail(error);
+        }
+        admitted
+    }
+
+    async fn wait(&mut self, mut refused: Refused) -> Result<Delivery, Error> {
+        let producer = self.producer;
+        let limit = producer.0.config.max_block();
+        let deadline = Instant::now() + limit;
+        let control = &producer.0.control;
+        let accumulator = control.accumulator();
+        loop {
+            let mut grant = None;
+            match refused {
+                Refused::NoRoom { bytes } => {
+                    let room = accumulator.room(bytes);
+                    control.wake();
+                    let full = |_| Error::buffer_full(limit).during(Operation::Send);
+                    grant = Some(timeout_at(deadline, room).await.map_err(full)?);
+                }
+                Refused::Failed(error) => return Err(error),
+                Refused::UnknownPartition => {
+                    let topic = accumulator.topic(self.record.topic());
+                    let ready = accumulator.topic_ready(&topic, self.record.fixed_partition());
+                    control.wake();
+                    match timeout_at(deadline, ready).await {
+                        Ok(ready) => ready?,
+                        Err(_) => return Err(producer.0.kafka.late(topic.name(), limit)),
+                    }
+                }
+            }
+            match self.append(grant) {
+                Ok(delivery) => return Ok(delivery),
+                Err(another) => refused = another,
+            }
+        }
+    }
+
+    /// Tells whoever watches the record that it was not admitted.
+    pub(super) fn fail(&mut self, error: &Error) {
+        match std::mem::take(&mut self.watch) {
+            Watch::Nobody => {}
+            Watch::Detached => self.producer.0.control.detached().failed(error),
+            Watch::Callback(callback) => callback(Err(error.clone())),
+        }
+    }
+
+    /// Goes on without the caller.
+    pub(super) fn detach(mut self) {
+        match self.append(None) {
+            // The batch is stored whether or not anyone holds a share of its result.
+            Ok(delivery) => drop(delivery),
+            Err(Refused::Failed(error)) => self.fail(&error),
+            Err(refused) => {
+                let Some(seat) = self.producer.0.control.detached().sit() else {
+                    let detail = "too many detached records wait for admission";
+                    let full = Error::buffer_full(Duration::ZERO).with_detail(detail);
+                    self.fail(&full.during(Operation::Send).with_topic(self.record.topic()));
+                    return;
+                };
+                let producer = self.producer.clone();
+                let (record, watch) = (self.record.into_owned(), self.watch);
+                tokio::spawn(async move {
+                    let outgoing = Outgoing { producer: &producer, record, watch };
+                    // Whoever watches it was told.
+                    let _ = outgoing.admit(refused).await;
+                    drop(seat);
+                });
+            }
+        }
+    }
+}
+
+/// Admits `record` if that can be done at once. On its own, because the record outlives the producer's borrow.
+#[expect(clippy::result_large_err, reason = "the record is handed back without an allocation")]
+pub(super) fn try_enqueue<'a>(
+    producer: &Producer,
+    record: Record<'a>,
+    mut watch: Watch,
+) -> Result<Delivery, TryEnqueueError<'a>> {
+    let error = match append(producer, &record, &mut watch, None) {
+        Ok(delivery) => return Ok(delivery),
+        Err(Refused::Failed(error)) => error,
+        Err(Refused::NoRoom { .. }) => Error::buffer_full(Duration::ZERO),
+        Err(Refused::UnknownPartition) => {
+            producer.0.control.wake();
+            let detail = "the partitions of the topic are not known yet";
+            Error::new(ErrorKind::Timeout).with_detail(detail).with_fate(Fate::NotStored)
+        }
+    };
+    let error = error.during(Operation::Send).with_topic(record.topic());
+    Err(TryEnqueueError::new(record, error))
+}
+
+fn append(
+    producer: &Producer,
+    record: &Record<'_>,
+    watch: &mut Watch,
+    grant: Option<Grant>,
+) -> Result<Delivery, Refused> {
+    let control = &producer.0.control;
+    let now = Instant::now();
+    let accumulator = control.accumulator();
+    let looked_up;
+    let topic = match record.resolved(producer) {
+        Some(topic) => topic,
+        None => {
+            looked_up = accumulator.topic(record.topic());
+            &looked_up
+        }
+    };
+    let timestamp = record.fixed_timestamp();
+    let new = NewRecord {
+        partition: record.fixed_partition(),
+        timestamp: timestamp.unwrap_or_else(|| producer.0.kafka.clock().wall(now)),
+        key: record.key_bytes(),
+        value: record.value_bytes(),
+        headers: record.headers(),
+    };
+    let appended = accumulator.try_append_watched(topic, &new, watch, grant, || now.into_std())?;
+    if appended.wake {
+        control.wake();
+    }
+    Ok(appended.delivery)
+}
