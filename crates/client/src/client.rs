@@ -256,9 +256,9 @@ impl KafkaBuilder {
     /// # Errors
     /// `Config` where settings contradict each other; `Connection`, naming an address that was tried; `Authentication`;
     /// `Timeout`.
-    pub async fn connect(self) -> Result<Kafka, Error> {
+    pub async fn connect(mut self) -> Result<Kafka, Error> {
+        self.settings.common = self.settings.common.settle()?;
         let common = &self.settings.common;
-        common.check()?;
         let servers = common.bootstrap_servers().iter();
         let bootstrap =
             servers.map(|server| Address::parse(server)).collect::<Result<Vec<_>, _>>()?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::value::{Limit, SocketBuffer, Strings, words};
-use super::{ConfigError, Key, key::keys};
+use super::{ConfigError, Key, Scope, key::keys};
 use crate::client::KafkaBuilder;
 
 /// What to do when no known broker can be reached (KIP-899).
@@ -27,7 +27,7 @@ keys! {
     /// Configuration of a [`Kafka`](crate::Kafka) handle: what all its producers, consumers and admin calls share.
     ///
     /// Immutable; made by [`KafkaBuilder`].
-    pub struct CommonConfig, built by KafkaBuilder;
+    pub struct CommonConfig of Client, built by KafkaBuilder;
 
     /// Brokers to learn the cluster from, as `host:port` separated by commas; any one that answers is enough.
     bootstrap_servers: Strings as list = "bootstrap.servers", "";
@@ -38,12 +38,13 @@ keys! {
 
     /// How long a broker may take to answer a request; after that the connection is given up and the request is
     /// retried where that is safe.
-    request_timeout: Duration = "request.timeout.ms", "30000";
+    request_timeout: Duration = "request.timeout.ms", "30000", 0..=2147483647;
 
     /// How long a call of the consumer or of the admin client may take, retries included.
-    default_api_timeout: Duration = "default.api.timeout.ms", "60000";
+    default_api_timeout: Duration = "default.api.timeout.ms", "60000", 0..=2147483647;
 
-    /// How long to wait before a failed request is sent again; doubles with each failure, with 20 % jitter (KIP-580).
+    /// How long to wait before a failed request is sent again; doubles with each failure, with 20 %
+    /// jitter (KIP-580).
     retry_backoff: Duration = "retry.backoff.ms", "100";
 
     /// The longest wait between two attempts of a request.
@@ -86,24 +87,37 @@ keys! {
 pub(super) const OVERRIDABLE: &[&str] =
     &["request.timeout.ms", "default.api.timeout.ms", "retry.backoff.ms", "retry.backoff.max.ms"];
 
-const JVM: &str = "only the JVM client has a use for it";
-const NO_METRICS: &str = "metrics are neither sampled nor pushed yet";
+const JVM: &str = "a JVM class";
+const NO_METRICS: &str =
+    "metrics are counted all the time and neither sampled nor pushed to brokers";
+const RESOLVED: &str =
+    "no literal of the form ${provider:...} is looked up: resolve values before they come here";
+
+const fn ignored(name: &'static str, kind: &'static str, why: &'static str) -> Key {
+    Key::ignored(Scope::Client, name, kind, why)
+}
 
 /// Keys of Java without an effect of their own.
 pub(super) const OTHERS: &[Key] = &[
-    Key::ignored("bootstrap.resolve.timeout.ms", "long", "names are resolved at each dial"),
-    Key::ignored("client.dns.lookup", "string", "every address of a name is tried"),
-    Key::refused(
-        "config.providers",
-        "list",
-        "values such as ${file:...} would be taken literally; resolve them first",
+    ignored("bootstrap.resolve.timeout.ms", "long", "names are resolved anew at each dial"),
+    Key::only(
+        Scope::Client,
+        "client.dns.lookup",
+        "string",
+        "use_all_dns_ips",
+        "every address of a name is tried; canonical names matter to Kerberos alone",
     ),
-    Key::ignored("enable.metrics.push", "boolean", NO_METRICS),
-    Key::ignored("metadata.cluster.check.enable", "boolean", "brokers before 4.4 cannot check it"),
-    Key::ignored("metric.reporters", "list", JVM),
-    Key::ignored("metrics.num.samples", "int", NO_METRICS),
-    Key::ignored("metrics.recording.level", "string", NO_METRICS),
-    Key::ignored("metrics.sample.window.ms", "long", NO_METRICS),
+    Key::only(Scope::Client, "config.providers", "list", "", RESOLVED),
+    ignored("enable.metrics.push", "boolean", NO_METRICS),
+    ignored(
+        "metadata.cluster.check.enable",
+        "boolean",
+        "the cluster's id is not sent, so that no broker checks it",
+    ),
+    ignored("metric.reporters", "list", JVM),
+    ignored("metrics.num.samples", "int", NO_METRICS),
+    ignored("metrics.recording.level", "string", NO_METRICS),
+    ignored("metrics.sample.window.ms", "long", NO_METRICS),
 ];
 
 impl CommonConfig {
@@ -122,8 +136,10 @@ impl CommonConfig {
         self.set_own(key, value)
     }
 
-    /// Every rule that no single value can break.
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+    /// Applies the rules between keys: what was left at its default gives way, what was set stands or fails.
+    ///
+    /// Java only logs where the first wait is above the longest; there the longest alone is waited from then on.
+    pub(crate) fn settle(mut self) -> Result<Self, ConfigError> {
         self.check_ranges()?;
         if self.bootstrap_servers.is_empty() {
             return Err(ConfigError::missing(
@@ -131,17 +147,26 @@ impl CommonConfig {
                 "name at least one broker as host:port",
             ));
         }
+        let explicit = self.explicit.clone();
         let rules = [
-            (self.reconnect_backoff, self.reconnect_backoff_max, RECONNECT_BACKOFF),
-            (self.retry_backoff, self.retry_backoff_max, RETRY_BACKOFF),
-            (self.connection_setup_timeout, self.connection_setup_timeout_max, SETUP_TIMEOUT),
+            (self.reconnect_backoff, &mut self.reconnect_backoff_max, RECONNECT_BACKOFF),
+            (self.retry_backoff, &mut self.retry_backoff_max, RETRY_BACKOFF),
+            (self.connection_setup_timeout, &mut self.connection_setup_timeout_max, SETUP_TIMEOUT),
         ];
         for (first, most, (key, key_max)) in rules {
-            if first > most {
-                return Err(ConfigError::conflict(key, key_max, "the first exceeds the largest"));
+            match (explicit.contains(key), explicit.contains(key_max)) {
+                _ if first <= *most => {}
+                (true, false) => *most = first,
+                (true, true) | (false, _) => {
+                    return Err(ConfigError::conflict(
+                        key,
+                        key_max,
+                        "the first exceeds the largest",
+                    ));
+                }
             }
         }
-        Ok(())
+        Ok(self)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use milena_engine::consumer::{IsolationLevel, OffsetReset};
 
 use super::value::{Strings, Text, Value, words};
-use super::{ConfigError, Key, key::keys};
+use super::{ConfigError, Key, Scope, key::keys};
 use crate::consumer::ConsumerBuilder;
 
 words! {
@@ -17,7 +17,7 @@ words! {
 
 keys! {
     /// Configuration of a consumer. Immutable; made by [`ConsumerBuilder`].
-    pub struct ConsumerConfig, built by ConsumerBuilder;
+    pub struct ConsumerConfig of Consumer, built by ConsumerBuilder;
 
     /// The group whose members share the partitions and whose offsets are committed; `None` for a consumer of assigned
     /// partitions that commits nothing.
@@ -27,7 +27,7 @@ keys! {
     enable_auto_commit: bool = "enable.auto.commit", "true";
 
     /// How often offsets are committed in the background.
-    auto_commit_interval: Duration = "auto.commit.interval.ms", "5000";
+    auto_commit_interval: Duration = "auto.commit.interval.ms", "5000", 0..=2147483647;
 
     /// Where to start in a partition without a committed offset, or whose offset is gone.
     auto_offset_reset: OffsetReset = "auto.offset.reset", "latest";
@@ -39,13 +39,13 @@ keys! {
     max_poll_records: u32 = "max.poll.records", "500", 1..;
 
     /// How long the user may take between two polls before the member leaves its group.
-    max_poll_interval: Duration = "max.poll.interval.ms", "300000", 1..;
+    max_poll_interval: Duration = "max.poll.interval.ms", "300000", 1..=2147483647;
 
     /// How long a member may be silent before the group goes on without it.
-    session_timeout: Duration = "session.timeout.ms", "45000", 1..;
+    session_timeout: Duration = "session.timeout.ms", "45000", 1..=2147483647;
 
     /// How often a member shows the group that it lives; at most a third of `session.timeout.ms` is wise.
-    heartbeat_interval: Duration = "heartbeat.interval.ms", "3000", 1..;
+    heartbeat_interval: Duration = "heartbeat.interval.ms", "3000", 1..=2147483647;
 
     /// How many bytes a broker gathers before it answers a fetch, unless `fetch.max.wait.ms` is over.
     fetch_min_bytes: u32 = "fetch.min.bytes", "1";
@@ -58,7 +58,7 @@ keys! {
     max_partition_fetch_bytes: u32 = "max.partition.fetch.bytes", "1048576";
 
     /// How long a broker may wait for `fetch.min.bytes`.
-    fetch_max_wait: Duration = "fetch.max.wait.ms", "500";
+    fetch_max_wait: Duration = "fetch.max.wait.ms", "500", 0..=2147483647;
 
     /// Whether the checksum of every batch is verified.
     check_crcs: bool = "check.crcs", "true";
@@ -78,31 +78,36 @@ const NO_STATIC: &str =
     "static membership is not there yet, and members would rebalance without it";
 const SHARE: &str = "it belongs to a share consumer";
 
+const fn ignored(name: &'static str, kind: &'static str, why: &'static str) -> Key {
+    Key::ignored(Scope::Consumer, name, kind, why)
+}
+
+const fn refused(name: &'static str, why: &'static str) -> Key {
+    Key::refused(Scope::Consumer, name, "string", why)
+}
+
 /// Keys of Java without an effect of their own.
 pub(super) const OTHERS: &[Key] = &[
-    Key::ignored(
+    ignored(
         "exclude.internal.topics",
         "boolean",
         "only subscriptions by pattern have a use for it",
     ),
-    Key::refused("group.instance.id", "string", NO_STATIC),
-    Key::refused("group.remote.assignor", "string", "group.protocol=classic has no use for it"),
-    Key::ignored("interceptor.classes", "list", "a JVM class"),
-    Key::ignored("key.deserializer", "class", "a JVM class; keys are bytes here"),
-    Key::ignored("value.deserializer", "class", "a JVM class; values are bytes here"),
-    Key::refused("share.acknowledgement.mode", "string", SHARE),
-    Key::refused("share.acquire.mode", "string", SHARE),
+    refused("group.instance.id", NO_STATIC),
+    Key::only(
+        Scope::Consumer,
+        "group.protocol",
+        "string",
+        "classic",
+        "the protocol of KIP-848 is not there yet",
+    ),
+    refused("group.remote.assignor", "group.protocol=classic has no use for it"),
+    ignored("interceptor.classes", "list", "a JVM class"),
+    ignored("key.deserializer", "class", "a JVM class; keys are bytes here"),
+    ignored("value.deserializer", "class", "a JVM class; values are bytes here"),
+    refused("share.acknowledgement.mode", SHARE),
+    refused("share.acquire.mode", SHARE),
 ];
-
-/// The key that says which group protocol to speak.
-pub(super) const PROTOCOL: &str = "group.protocol";
-
-/// What stands in the way of the group protocol `value`; `None` for the one that is spoken.
-pub(super) fn refusal(value: &str) -> Option<&'static str> {
-    let classic = value.trim().eq_ignore_ascii_case("classic");
-    (!classic)
-        .then_some("the protocol of KIP-848 is not there yet; leave group.protocol at classic")
-}
 
 impl ConsumerConfig {
     /// The keys with an effect.

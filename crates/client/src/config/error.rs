@@ -21,9 +21,10 @@ enum Fault {
     Unreadable { path: String, problem: String },
 }
 
-/// Whose configuration a key is looked up in.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Scope {
+/// Whose configuration a key belongs to, or is looked up in.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub enum Scope {
     /// A handle that producers, consumers and admin calls share.
     Client,
     /// A producer.

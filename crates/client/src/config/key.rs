@@ -1,16 +1,20 @@
 //! One key of the configuration, and the table that parser, setters and docs come from.
 
+use super::Scope;
+
 /// What is known of a configuration key.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Key {
+    /// Whose key it is. A handle takes the keys of producers and consumers too, as defaults of those that it builds.
+    pub scope: Scope,
     /// Java's name, as `linger.ms`.
     pub name: &'static str,
     /// Java's type: `boolean`, `int`, `long`, `string`, `list`, `double`, `short`, `class` or `password`.
     pub kind: &'static str,
     /// The default as Java writes it; empty for none.
     pub default: &'static str,
-    /// The values allowed: a range of numbers or a list of words; empty where the type says it all.
+    /// The values allowed: a range of numbers, as `1..=17`, or words; empty for a key without effect.
     pub valid: &'static str,
     /// What it does.
     pub doc: &'static str,
@@ -28,20 +32,73 @@ pub enum Support {
     Ignored(&'static str),
     /// It is refused for this reason: ignoring it would do harm.
     Refused(&'static str),
+    /// It is taken with this one value, which is how things are here; another is refused.
+    Only {
+        /// The value, in either case of its letters.
+        value: &'static str,
+        /// Why another is refused.
+        why: &'static str,
+    },
 }
 
 impl Key {
-    /// A key that only the JVM client has a use for.
-    pub(super) const fn ignored(name: &'static str, kind: &'static str, why: &'static str) -> Self {
-        let support = Support::Ignored(why);
-        Self { name, kind, default: "", valid: "", doc: why, support }
+    /// Whether its value must not be shown.
+    pub fn is_secret(&self) -> bool {
+        self.kind == "password"
+    }
+
+    const fn without_effect(
+        scope: Scope,
+        (name, kind): (&'static str, &'static str),
+        doc: &'static str,
+        support: Support,
+    ) -> Self {
+        Self { scope, name, kind, default: "", valid: "", doc, support }
+    }
+
+    /// A key that may be ignored.
+    pub(super) const fn ignored(
+        scope: Scope,
+        name: &'static str,
+        kind: &'static str,
+        why: &'static str,
+    ) -> Self {
+        Self::without_effect(scope, (name, kind), why, Support::Ignored(why))
     }
 
     /// A key that must not be ignored in silence.
-    pub(super) const fn refused(name: &'static str, kind: &'static str, why: &'static str) -> Self {
-        let support = Support::Refused(why);
-        Self { name, kind, default: "", valid: "", doc: why, support }
+    pub(super) const fn refused(
+        scope: Scope,
+        name: &'static str,
+        kind: &'static str,
+        why: &'static str,
+    ) -> Self {
+        Self::without_effect(scope, (name, kind), why, Support::Refused(why))
     }
+
+    /// A key of which one value says how things are.
+    pub(super) const fn only(
+        scope: Scope,
+        name: &'static str,
+        kind: &'static str,
+        value: &'static str,
+        why: &'static str,
+    ) -> Self {
+        Self {
+            default: value,
+            valid: value,
+            ..Self::without_effect(scope, (name, kind), why, Support::Only { value, why })
+        }
+    }
+}
+
+/// Java's name for a type: a `long` that is held to the range of an `int` is one there.
+pub(super) const fn kind(kind: &'static str, range: &str) -> &'static str {
+    let int_max = matches!(
+        range.as_bytes(),
+        [.., b'=', b'2', b'1', b'4', b'7', b'4', b'8', b'3', b'6', b'4', b'7']
+    );
+    if int_max { "int" } else { kind }
 }
 
 /// The known key that is spelled most like `wrong`; `None` where nothing comes near.
@@ -95,10 +152,10 @@ fn edits(a: &str, b: &str) -> usize {
 macro_rules! keys {
     (
         $(#[$doc:meta])*
-        pub struct $config:ident, built by $builder:ident;
+        pub struct $config:ident of $scope:ident, built by $builder:ident;
         $(
             $(#[doc = $field_doc:literal])+
-            $field:ident: $ty:ident $(as $into:ident)? = $name:literal, $default:literal $(, $range:expr)?;
+            $field:ident: $ty:ident $(as $into:ident)? = $name:literal, $default:tt $(, $range:expr)?;
         )+
     ) => {
         $(#[$doc])*
@@ -113,8 +170,12 @@ macro_rules! keys {
             /// The keys with an effect, in the order of their declaration.
             const KEYS: &'static [$crate::config::Key] = &[$(
                 $crate::config::Key {
+                    scope: $crate::config::Scope::$scope,
                     name: $name,
-                    kind: <$ty as $crate::config::value::Value>::TYPE,
+                    kind: $crate::config::key::kind(
+                        <$ty as $crate::config::value::Value>::TYPE,
+                        keys!(@valid $ty $(, $range)?),
+                    ),
                     default: $default,
                     valid: keys!(@valid $ty $(, $range)?),
                     doc: concat!($($field_doc, "\n"),+),
@@ -170,6 +231,13 @@ macro_rules! keys {
             }
         }
 
+        /// Every key with its value, one a line, as in a `.properties` file.
+        impl std::fmt::Display for $config {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.own_values().iter().try_for_each(|(key, value)| writeln!(f, "{key}={value}"))
+            }
+        }
+
         impl Default for $config {
             fn default() -> Self {
                 use $crate::config::value::Value;
@@ -184,7 +252,7 @@ macro_rules! keys {
             $(
                 $(#[doc = $field_doc])+
                 #[doc = ""]
-                #[doc = concat!("Java name `", $name, "`; default `", $default, "`", $("; range `", stringify!($range), "`",)? ".")]
+                #[doc = concat!("Java name `", $name, "`; default ", keys!(@default $default), $("; range `", stringify!($range), "`",)? ".")]
                 pub fn $field(mut self, $field: keys!(@arg $ty $(, $into)?)) -> Self {
                     let config: &mut $config = self.config_mut();
                     config.$field = keys!(@convert $field $(, $into)?);
@@ -195,10 +263,20 @@ macro_rules! keys {
         }
     };
 
+    (@default "") => { "none" };
+    (@default $default:tt) => { concat!("`", $default, "`") };
     (@valid $ty:ident) => { <$ty as $crate::config::value::Value>::EXPECTED };
     (@valid $ty:ident, $range:expr) => { stringify!($range) };
-    (@check $value:expr, $ty:ident, $name:literal) => {};
+    (@check $value:expr, $ty:ident, $name:literal) => {
+        let is_outside = |number| !<$ty as $crate::config::value::Value>::RANGE.contains(&number);
+        if <$ty as $crate::config::value::Value>::number(&$value).is_some_and(is_outside) {
+            let shown = <$ty as $crate::config::value::Value>::show(&$value);
+            let expected = <$ty as $crate::config::value::Value>::EXPECTED;
+            return Err($crate::config::ConfigError::malformed($name, &shown, expected));
+        }
+    };
     (@check $value:expr, $ty:ident, $name:literal, $range:expr) => {
+        keys!(@check $value, $ty, $name);
         if !<$ty as $crate::config::value::Value>::number(&$value).is_none_or(|number| ($range).contains(&number)) {
             let shown = <$ty as $crate::config::value::Value>::show(&$value);
             return Err($crate::config::ConfigError::out_of_range($name, shown, stringify!($range)));

@@ -47,7 +47,8 @@ impl Settings {
     }
 }
 
-/// Every key that is known: common, producer, consumer and security, with those that have no effect.
+/// Every key that is known: common, producer, consumer and security, with those that have no effect. A key of both
+/// producer and consumer comes twice.
 pub fn keys() -> impl Iterator<Item = &'static Key> {
     [
         CommonConfig::keys(),
@@ -63,21 +64,14 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
 }
 
 fn without_effect(scope: Scope, key: &str, value: &str) -> Result<Effect, ConfigError> {
-    let choice = match key {
-        security::PROTOCOL => Some((security::refusal(value), "PLAINTEXT is what is spoken")),
-        consumer::PROTOCOL if scope != Scope::Producer => {
-            Some((consumer::refusal(value), "classic is what is spoken"))
-        }
-        _ => None,
-    };
-    if let Some((refusal, note)) = choice {
-        let refused = refusal.map(|reason| ConfigError::unsupported(key, reason));
-        return refused.map_or(Ok(Effect::Ignored(note)), Err);
-    }
     let known = others(scope).find(|known| known.name == key);
     match known.map(|known| known.support) {
         Some(Support::Refused(reason)) => Err(ConfigError::unsupported(key, reason)),
         Some(Support::Ignored(reason)) => Ok(Effect::Ignored(reason)),
+        Some(Support::Only { value: only, .. }) if value.trim().eq_ignore_ascii_case(only) => {
+            Ok(Effect::Ignored("it says how things are"))
+        }
+        Some(Support::Only { why, .. }) => Err(ConfigError::unsupported(key, why)),
         Some(Support::Implemented) | None => {
             Err(ConfigError::unknown(scope, key, hint(scope, key)))
         }
@@ -96,14 +90,13 @@ fn hint(scope: Scope, key: &str) -> Hint {
     if has(ProducerConfig::keys(), producer::OTHERS) {
         return Hint::BelongsTo(Scope::Producer);
     }
-    if key == consumer::PROTOCOL || has(ConsumerConfig::keys(), consumer::OTHERS) {
+    if has(ConsumerConfig::keys(), consumer::OTHERS) {
         return Hint::BelongsTo(Scope::Consumer);
     }
     let producer = if scope == Scope::Consumer { &[] } else { ProducerConfig::keys() };
     let consumer = if scope == Scope::Producer { &[] } else { ConsumerConfig::keys() };
     let known = [CommonConfig::keys(), producer, consumer].into_iter().flatten();
     let names = known.chain(others(scope)).map(|known| known.name);
-    let names = names.chain([security::PROTOCOL, consumer::PROTOCOL]);
     key::nearest(key, names).map_or(Hint::None, Hint::DidYouMean)
 }
 

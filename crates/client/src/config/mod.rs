@@ -28,6 +28,8 @@ pub use milena_engine::producer::Acks;
 pub use milena_records::CompressionType;
 pub use producer::ProducerConfig;
 
-pub(crate) use error::{ConfigError, Scope};
+pub use error::Scope;
+
+pub(crate) use error::ConfigError;
 pub(crate) use lookup::{Effect, Settings};
 pub(crate) use properties::parse as parse_properties;

@@ -6,7 +6,7 @@ use milena_engine::producer::{Acks, Partitioning};
 use milena_records::CompressionType;
 
 use super::value::{Text, Value, words};
-use super::{CommonConfig, ConfigError, Key, key::keys};
+use super::{CommonConfig, ConfigError, Key, Scope, key::keys};
 use crate::producer::ProducerBuilder;
 
 words! {
@@ -29,7 +29,7 @@ words! {
 
 keys! {
     /// Configuration of a producer. Immutable; made by [`ProducerBuilder`].
-    pub struct ProducerConfig, built by ProducerBuilder;
+    pub struct ProducerConfig of Producer, built by ProducerBuilder;
 
     /// Who must have stored a record before it counts as acknowledged.
     acks: Acks = "acks", "all";
@@ -58,7 +58,7 @@ keys! {
 
     /// How long after it was sent a record may still be retried, before it counts as failed. At least `linger.ms` and
     /// `request.timeout.ms` together.
-    delivery_timeout: Duration = "delivery.timeout.ms", "120000";
+    delivery_timeout: Duration = "delivery.timeout.ms", "120000", 0..=2147483647;
 
     /// How often a failed batch is sent again before it counts as failed; `delivery.timeout.ms` is the better bound.
     retries: u32 = "retries", "2147483647";
@@ -116,11 +116,15 @@ keys! {
     metadata_max_idle: Duration = "metadata.max.idle.ms", "300000", 5000..;
 }
 
+const fn ignored(name: &'static str, kind: &'static str, why: &'static str) -> Key {
+    Key::ignored(Scope::Producer, name, kind, why)
+}
+
 /// Keys of Java without an effect of their own.
 pub(super) const OTHERS: &[Key] = &[
-    Key::ignored("interceptor.classes", "list", "a JVM class"),
-    Key::ignored("key.serializer", "class", "a JVM class; keys are bytes here"),
-    Key::ignored("value.serializer", "class", "a JVM class; values are bytes here"),
+    ignored("interceptor.classes", "list", "a JVM class"),
+    ignored("key.serializer", "class", "a JVM class; a key is what the program makes of it"),
+    ignored("value.serializer", "class", "a JVM class; a value is what the program makes of it"),
 ];
 
 impl ProducerConfig {

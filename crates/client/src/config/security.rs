@@ -1,89 +1,100 @@
-//! Java's keys for TLS and SASL, all refused: a client that ignored them would send in clear what was meant to be
-//! secret, or fail in ways that hide the cause.
+//! Java's keys for TLS and SASL. What would make a connection safe is refused as long as it cannot be done: a client that
+//! ignored it would send in clear what was meant to be secret, or fail in ways that hide the cause. What only tunes it
+//! is ignored.
 
-use super::Key;
+use super::{Key, Scope};
 
-const WHY: &str = "TLS and SASL are not there yet, and going on without them would do harm";
+const TLS: &str = "TLS is not there yet, and going on in clear would do harm";
+const SASL: &str = "SASL is not there yet, and going on without it would do harm";
+const CLASS: &str = "a JVM class, without which connections would not be what was asked for";
+const JVM: &str = "only the JVM has security providers";
+const BROKERS: &str = "brokers validate tokens, clients do not";
+const KERBEROS: &str = "it tunes how a JVM renews its Kerberos tickets; security.protocol decides whether that matters";
+const LOGIN: &str =
+    "it tunes how tokens are fetched; security.protocol decides whether that matters";
 
-const fn key(name: &'static str, kind: &'static str) -> Key {
-    Key::refused(name, kind, WHY)
+const fn refused(name: &'static str, kind: &'static str, why: &'static str) -> Key {
+    Key::refused(Scope::Client, name, kind, why)
 }
 
-/// Every security key of Java's client but `security.protocol`, whose value `PLAINTEXT` is taken.
+const fn ignored(name: &'static str, kind: &'static str, why: &'static str) -> Key {
+    Key::ignored(Scope::Client, name, kind, why)
+}
+
+/// Every security key of Java's client.
 pub(super) const KEYS: &[Key] = &[
-    key("sasl.client.callback.handler.class", "class"),
-    key("sasl.jaas.config", "password"),
-    key("sasl.kerberos.kinit.cmd", "string"),
-    key("sasl.kerberos.min.time.before.relogin", "long"),
-    key("sasl.kerberos.service.name", "string"),
-    key("sasl.kerberos.ticket.renew.jitter", "double"),
-    key("sasl.kerberos.ticket.renew.window.factor", "double"),
-    key("sasl.login.callback.handler.class", "class"),
-    key("sasl.login.class", "class"),
-    key("sasl.login.connect.timeout.ms", "int"),
-    key("sasl.login.read.timeout.ms", "int"),
-    key("sasl.login.refresh.buffer.seconds", "short"),
-    key("sasl.login.refresh.min.period.seconds", "short"),
-    key("sasl.login.refresh.window.factor", "double"),
-    key("sasl.login.refresh.window.jitter", "double"),
-    key("sasl.login.retry.backoff.max.ms", "long"),
-    key("sasl.login.retry.backoff.ms", "long"),
-    key("sasl.mechanism", "string"),
-    key("sasl.oauthbearer.allow.unverified.audience", "boolean"),
-    key("sasl.oauthbearer.allow.unverified.issuer", "boolean"),
-    key("sasl.oauthbearer.assertion.algorithm", "string"),
-    key("sasl.oauthbearer.assertion.claim.aud", "string"),
-    key("sasl.oauthbearer.assertion.claim.exp.seconds", "int"),
-    key("sasl.oauthbearer.assertion.claim.iss", "string"),
-    key("sasl.oauthbearer.assertion.claim.jti.include", "boolean"),
-    key("sasl.oauthbearer.assertion.claim.nbf.seconds", "int"),
-    key("sasl.oauthbearer.assertion.claim.sub", "string"),
-    key("sasl.oauthbearer.assertion.file", "string"),
-    key("sasl.oauthbearer.assertion.private.key.file", "string"),
-    key("sasl.oauthbearer.assertion.private.key.passphrase", "password"),
-    key("sasl.oauthbearer.assertion.template.file", "string"),
-    key("sasl.oauthbearer.client.credentials.client.id", "string"),
-    key("sasl.oauthbearer.client.credentials.client.secret", "password"),
-    key("sasl.oauthbearer.clock.skew.seconds", "int"),
-    key("sasl.oauthbearer.expected.audience", "list"),
-    key("sasl.oauthbearer.expected.issuer", "string"),
-    key("sasl.oauthbearer.header.urlencode", "boolean"),
-    key("sasl.oauthbearer.jwks.endpoint.refresh.ms", "long"),
-    key("sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms", "long"),
-    key("sasl.oauthbearer.jwks.endpoint.retry.backoff.ms", "long"),
-    key("sasl.oauthbearer.jwks.endpoint.url", "string"),
-    key("sasl.oauthbearer.jwt.retriever.class", "class"),
-    key("sasl.oauthbearer.jwt.validator.class", "class"),
-    key("sasl.oauthbearer.scope", "string"),
-    key("sasl.oauthbearer.scope.claim.name", "string"),
-    key("sasl.oauthbearer.sub.claim.name", "string"),
-    key("sasl.oauthbearer.token.endpoint.url", "string"),
-    key("security.providers", "string"),
-    key("ssl.cipher.suites", "list"),
-    key("ssl.enabled.protocols", "list"),
-    key("ssl.endpoint.identification.algorithm", "string"),
-    key("ssl.engine.factory.class", "class"),
-    key("ssl.key.password", "password"),
-    key("ssl.keymanager.algorithm", "string"),
-    key("ssl.keystore.certificate.chain", "password"),
-    key("ssl.keystore.key", "password"),
-    key("ssl.keystore.location", "string"),
-    key("ssl.keystore.password", "password"),
-    key("ssl.keystore.type", "string"),
-    key("ssl.protocol", "string"),
-    key("ssl.provider", "string"),
-    key("ssl.secure.random.implementation", "string"),
-    key("ssl.trustmanager.algorithm", "string"),
-    key("ssl.truststore.certificates", "password"),
-    key("ssl.truststore.location", "string"),
-    key("ssl.truststore.password", "password"),
-    key("ssl.truststore.type", "string"),
+    refused("sasl.client.callback.handler.class", "class", CLASS),
+    refused("sasl.jaas.config", "password", SASL),
+    ignored("sasl.kerberos.kinit.cmd", "string", KERBEROS),
+    ignored("sasl.kerberos.min.time.before.relogin", "long", KERBEROS),
+    ignored("sasl.kerberos.service.name", "string", KERBEROS),
+    ignored("sasl.kerberos.ticket.renew.jitter", "double", KERBEROS),
+    ignored("sasl.kerberos.ticket.renew.window.factor", "double", KERBEROS),
+    refused("sasl.login.callback.handler.class", "class", CLASS),
+    refused("sasl.login.class", "class", CLASS),
+    ignored("sasl.login.connect.timeout.ms", "int", LOGIN),
+    ignored("sasl.login.read.timeout.ms", "int", LOGIN),
+    ignored("sasl.login.refresh.buffer.seconds", "short", LOGIN),
+    ignored("sasl.login.refresh.min.period.seconds", "short", LOGIN),
+    ignored("sasl.login.refresh.window.factor", "double", LOGIN),
+    ignored("sasl.login.refresh.window.jitter", "double", LOGIN),
+    ignored("sasl.login.retry.backoff.max.ms", "long", LOGIN),
+    ignored("sasl.login.retry.backoff.ms", "long", LOGIN),
+    refused("sasl.mechanism", "string", SASL),
+    ignored("sasl.oauthbearer.allow.unverified.audience", "boolean", BROKERS),
+    ignored("sasl.oauthbearer.allow.unverified.issuer", "boolean", BROKERS),
+    refused("sasl.oauthbearer.assertion.algorithm", "string", SASL),
+    refused("sasl.oauthbearer.assertion.claim.aud", "string", SASL),
+    refused("sasl.oauthbearer.assertion.claim.exp.seconds", "int", SASL),
+    refused("sasl.oauthbearer.assertion.claim.iss", "string", SASL),
+    refused("sasl.oauthbearer.assertion.claim.jti.include", "boolean", SASL),
+    refused("sasl.oauthbearer.assertion.claim.nbf.seconds", "int", SASL),
+    refused("sasl.oauthbearer.assertion.claim.sub", "string", SASL),
+    refused("sasl.oauthbearer.assertion.file", "string", SASL),
+    refused("sasl.oauthbearer.assertion.private.key.file", "string", SASL),
+    refused("sasl.oauthbearer.assertion.private.key.passphrase", "password", SASL),
+    refused("sasl.oauthbearer.assertion.template.file", "string", SASL),
+    refused("sasl.oauthbearer.client.credentials.client.id", "string", SASL),
+    refused("sasl.oauthbearer.client.credentials.client.secret", "password", SASL),
+    ignored("sasl.oauthbearer.clock.skew.seconds", "int", BROKERS),
+    ignored("sasl.oauthbearer.expected.audience", "list", BROKERS),
+    ignored("sasl.oauthbearer.expected.issuer", "string", BROKERS),
+    refused("sasl.oauthbearer.header.urlencode", "boolean", SASL),
+    ignored("sasl.oauthbearer.jwks.endpoint.refresh.ms", "long", BROKERS),
+    ignored("sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms", "long", BROKERS),
+    ignored("sasl.oauthbearer.jwks.endpoint.retry.backoff.ms", "long", BROKERS),
+    ignored("sasl.oauthbearer.jwks.endpoint.url", "string", BROKERS),
+    refused("sasl.oauthbearer.jwt.retriever.class", "class", CLASS),
+    ignored("sasl.oauthbearer.jwt.validator.class", "class", BROKERS),
+    refused("sasl.oauthbearer.scope", "string", SASL),
+    ignored("sasl.oauthbearer.scope.claim.name", "string", BROKERS),
+    ignored("sasl.oauthbearer.sub.claim.name", "string", BROKERS),
+    refused("sasl.oauthbearer.token.endpoint.url", "string", SASL),
+    ignored("security.providers", "string", JVM),
+    Key::only(
+        Scope::Client,
+        "security.protocol",
+        "string",
+        "PLAINTEXT",
+        "TLS and SASL are not there yet, and going on without them would do harm",
+    ),
+    refused("ssl.cipher.suites", "list", TLS),
+    refused("ssl.enabled.protocols", "list", TLS),
+    refused("ssl.endpoint.identification.algorithm", "string", TLS),
+    refused("ssl.engine.factory.class", "class", CLASS),
+    refused("ssl.key.password", "password", TLS),
+    ignored("ssl.keymanager.algorithm", "string", JVM),
+    refused("ssl.keystore.certificate.chain", "password", TLS),
+    refused("ssl.keystore.key", "password", TLS),
+    refused("ssl.keystore.location", "string", TLS),
+    refused("ssl.keystore.password", "password", TLS),
+    refused("ssl.keystore.type", "string", TLS),
+    refused("ssl.protocol", "string", TLS),
+    ignored("ssl.provider", "string", JVM),
+    ignored("ssl.secure.random.implementation", "string", JVM),
+    ignored("ssl.trustmanager.algorithm", "string", JVM),
+    refused("ssl.truststore.certificates", "password", TLS),
+    refused("ssl.truststore.location", "string", TLS),
+    refused("ssl.truststore.password", "password", TLS),
+    refused("ssl.truststore.type", "string", TLS),
 ];
-
-/// The key that says which protocol to speak.
-pub(super) const PROTOCOL: &str = "security.protocol";
-
-/// What stands in the way of the protocol `value`; `None` for the one that is spoken.
-pub(super) fn refusal(value: &str) -> Option<&'static str> {
-    (!value.trim().eq_ignore_ascii_case("PLAINTEXT")).then_some(WHY)
-}

@@ -1,5 +1,6 @@
 //! How a setting's value is read from Java's text and written back.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// A list of names.
@@ -17,6 +18,8 @@ pub(super) trait Value: Sized {
     const TYPE: &'static str;
     /// What the text must be, for the error of one that is not.
     const EXPECTED: &'static str;
+    /// The numbers that Java's type has: a typed setter may be given more.
+    const RANGE: RangeInclusive<i64> = i64::MIN..=i64::MAX;
 
     /// Reads the value; `None` where the text is not one.
     fn parse(text: &str) -> Option<Self>;
@@ -68,6 +71,7 @@ impl Value for i32 {
 impl Value for u32 {
     const TYPE: &'static str = "int";
     const EXPECTED: &'static str = "a whole number from 0 to 2147483647";
+    const RANGE: RangeInclusive<i64> = 0..=2_147_483_647;
 
     fn parse(text: &str) -> Option<Self> {
         text.parse::<i32>().ok().and_then(|number| number.try_into().ok())
@@ -103,6 +107,7 @@ impl Value for u64 {
 impl Value for Option<u32> {
     const TYPE: &'static str = "int";
     const EXPECTED: &'static str = "a number of bytes, or -1 for the operating system's choice";
+    const RANGE: RangeInclusive<i64> = -1..=2_147_483_647;
 
     fn parse(text: &str) -> Option<Self> {
         if text == "-1" { Some(None) } else { u32::parse(text).map(Some) }

@@ -70,7 +70,7 @@ impl ConsumerBuilder {
     /// without a group.
     pub async fn build(self) -> Result<Consumer, Error> {
         let config = self.settings.consumer.settle()?;
-        let (group, common) = (config.group_id(), &self.settings.common);
+        let (group, common) = (config.group_id(), &self.settings.common.settle()?);
         if config.group_id().is_none() && !self.topics.is_empty() {
             let error =
                 Error::misuse("subscribing needs a group: set group.id, or assign partitions");

@@ -47,6 +47,7 @@ impl ProducerBuilder {
     /// `Config` where settings contradict each other, naming both.
     pub async fn build(self) -> Result<Producer, Error> {
         let Settings { common, producer, .. } = self.settings;
+        let common = common.settle()?;
         let config = producer.settle(&common)?;
         // The one line to go when transactions are there: without them records would be visible at once.
         if config.transactional_id().is_some() {

@@ -13,6 +13,8 @@ mod closing;
 #[cfg(test)]
 mod commits;
 #[cfg(test)]
+mod configured;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod group;

@@ -84,33 +84,125 @@ fn a_bad_value_is_named_with_its_key_and_what_it_should_be() {
 /// Silently plain text would be worse than any error.
 #[test]
 fn security_is_refused_rather_than_ignored() {
-    for key in ["ssl.truststore.location", "sasl.jaas.config", "sasl.mechanism"] {
-        assert!(refusal(Scope::Client, key, "x").contains("is not supported: TLS and SASL"));
+    for (key, what) in [
+        ("ssl.truststore.location", "TLS"),
+        ("sasl.jaas.config", "SASL"),
+        ("sasl.mechanism", "SASL"),
+    ] {
+        let said = refusal(Scope::Client, key, "x");
+        assert!(said.contains(&format!("is not supported: {what} is not there yet")), "{said}");
     }
     assert!(refusal(Scope::Client, "security.protocol", "SASL_SSL").contains("not supported"));
     assert!(settings(Scope::Client, &[("security.protocol", "plaintext")]).is_ok());
     assert!(refusal(Scope::Consumer, "group.protocol", "consumer").contains("KIP-848"));
 }
 
-/// The 145 keys that Java's own classes print, less those of the admin client alone.
+/// A key as Java's classes define it: whose, name, type, default, valid values.
+fn java_keys() -> impl Iterator<Item = (Scope, [&'static str; 4])> {
+    include_str!("java-keys.txt").lines().filter(|line| !line.starts_with('#')).map(|line| {
+        let mut parts = line.split('|');
+        let scope = if parts.next() == Some("P") { Scope::Producer } else { Scope::Consumer };
+        (scope, std::array::from_fn(|_| parts.next().expect("five parts")))
+    })
+}
+
+/// Of `name`, for a program that writes it for a producer or consumer.
+fn known(scope: Scope, name: &str) -> Option<&'static Key> {
+    keys().find(|key| key.name == name && [scope, Scope::Client].contains(&key.scope))
+}
+
 #[test]
-fn every_key_of_java_is_known() {
-    let java = include_str!("java-keys.txt").lines();
-    let known: Vec<&str> = keys().map(|key| key.name).collect();
-    for name in java {
-        let choice = [security::PROTOCOL, consumer::PROTOCOL].contains(&name);
-        assert!(choice || known.contains(&name), "{name} is not known");
+fn every_key_of_java_is_known_by_its_type_and_default() {
+    // No text is the same as none, and each of the others says why in its doc.
+    let differs = ["bootstrap.servers", "partition.assignment.strategy", "receive.buffer.bytes"];
+    let mut count = 0;
+    for (scope, [name, kind, default, _]) in java_keys() {
+        let Some(key) = known(scope, name) else { panic!("{name} is not known") };
+        assert_eq!(key.kind, kind, "{name}");
+        if key.support == Support::Implemented && !differs.contains(&name) {
+            assert_eq!(key.default, default.replace("(null)", ""), "{name}");
+            count += 1;
+        }
     }
+    assert!(count >= 65, "{count}");
+}
+
+/// Whether `value` is taken for `name`, in its own range and by the rules of build.
+fn takes(scope: Scope, name: &str, value: i64) -> bool {
+    let Ok(set) = settings(Scope::Client, &[(name, &value.to_string())]) else { return false };
+    let settled = match scope {
+        Scope::Producer => set.producer.settle(&set.common).map(drop),
+        _ => set.consumer.settle().map(drop),
+    };
+    // Rules between keys are not the matter here.
+    settled.map_or_else(|error| !error.to_string().contains("range"), |()| true)
+}
+
+/// Java's ranges, probed at their ends and just outside.
+#[test]
+fn every_number_has_the_range_of_java() {
+    let mut count = 0;
+    for (scope, [name, kind, _, valid]) in java_keys() {
+        let is_ours = known(scope, name).is_some_and(|key| key.support == Support::Implemented);
+        if !is_ours || !["int", "long"].contains(&kind) {
+            continue;
+        }
+        let bounds = valid.strip_prefix('[').and_then(|bounds| bounds.split_once(",...,"));
+        let least = valid.strip_prefix('[').and_then(|bounds| bounds.split_once(','));
+        if let Some(least) = least.and_then(|(least, _)| least.parse::<i64>().ok()) {
+            assert!(takes(scope, name, least), "{name}={least}");
+            assert!(!takes(scope, name, least - 1), "{name}={}", least - 1);
+        }
+        let most = bounds.and_then(|(_, most)| most.split(']').next()?.parse().ok());
+        let most = most.or((kind == "int").then_some(i64::from(i32::MAX)));
+        if let Some(most) = most {
+            assert!(takes(scope, name, most), "{name}={most}");
+            assert!(!takes(scope, name, most + 1), "{name}={}", most + 1);
+        }
+        count += 1;
+    }
+    assert!(count >= 40, "{count}");
 }
 
 #[test]
 fn every_default_shown_is_the_default_in_force() {
     let Settings { common, producer, consumer } = Settings::default();
-    let values = [common.values(), producer.values(), consumer.values()].concat();
-    for (name, value) in values {
-        let key = keys().find(|key| key.name == name && key.support == Support::Implemented);
-        assert_eq!(key.map(|key| key.default), Some(value.as_str()), "{name}");
+    let values = [
+        (Scope::Client, common.values()),
+        (Scope::Producer, producer.values()),
+        (Scope::Consumer, consumer.values()),
+    ];
+    for (scope, values) in values {
+        for (name, value) in values {
+            let key = keys().find(|key| (key.scope, key.name) == (scope, name));
+            assert_eq!(key.map(|key| key.default), Some(value.as_str()), "{name}");
+        }
     }
+}
+
+/// The value that a key without effect has all the same.
+#[test]
+fn what_says_how_things_are_is_taken() {
+    let dns = "client.dns.lookup";
+    assert!(settings(Scope::Client, &[(dns, "use_all_dns_ips"), ("config.providers", "")]).is_ok());
+    let canonical = refusal(Scope::Producer, dns, "resolve_canonical_bootstrap_servers_only");
+    assert!(canonical.contains("Kerberos"), "{canonical}");
+    assert!(refusal(Scope::Client, "config.providers", "file").contains("is looked up"));
+    assert!(settings(Scope::Consumer, &[("group.protocol", "CLASSIC")]).is_ok());
+}
+
+/// A password in a log is there for good.
+#[test]
+fn a_secret_is_in_no_error_and_in_no_debug_output() {
+    let secrets = keys().filter(|key| key.is_secret());
+    let mut count = 0;
+    for key in secrets {
+        let mut settings = Settings::default();
+        let result = settings.set(Scope::Client, key.name, "hunter2");
+        assert!(!format!("{result:?} {settings:?}").contains("hunter2"), "{}", key.name);
+        count += 1;
+    }
+    assert_eq!(count, 9);
 }
 
 #[test]
@@ -119,7 +211,7 @@ fn a_javas_file_loads_and_jvm_classes_are_noted() {
     assert_eq!((settings.producer.acks(), settings.consumer.group_id()), (Acks::Leader, Some("g")));
     let serializer = "org.apache.kafka.common.serialization.StringSerializer";
     let effect = settings.set(Scope::Producer, "key.serializer", serializer);
-    assert_eq!(effect, Ok(Effect::Ignored("a JVM class; keys are bytes here")));
+    assert_eq!(effect, Ok(Effect::Ignored("a JVM class; a key is what the program makes of it")));
 }
 
 #[test]
@@ -210,11 +302,21 @@ fn the_other_rules_of_a_consumer_name_both_settings() {
     assert_eq!(reset, OffsetReset::Earliest);
 }
 
+/// Java lets the longest wait alone stand, and says so in its log.
 #[test]
-fn a_first_backoff_above_the_largest_is_a_contradiction() {
-    let settings = settings(Scope::Client, &[("retry.backoff.ms", "2000")]).unwrap();
-    let error = settings.common.check().unwrap_err().to_string();
-    assert!(error.contains("retry.backoff.ms") && error.contains("retry.backoff.max.ms"));
-    let error = Settings::default().common.check().unwrap_err().to_string();
+fn a_first_wait_raises_the_longest_unless_both_were_set() {
+    for (first, most) in [
+        ("retry.backoff.ms", "retry.backoff.max.ms"),
+        ("reconnect.backoff.ms", "reconnect.backoff.max.ms"),
+        ("socket.connection.setup.timeout.ms", "socket.connection.setup.timeout.max.ms"),
+    ] {
+        let settle = |pairs: &[_]| settings(Scope::Client, pairs).unwrap().common.settle();
+        let values = settle(&[(first, "99000")]).unwrap().values();
+        assert!(values.contains(&(most, "99000".to_owned())), "{most}");
+        let error = settle(&[(first, "99000"), (most, "98000")]).unwrap_err().to_string();
+        assert!(error.contains(first) && error.contains(most), "{error}");
+        assert!(settle(&[(most, "1")]).is_err(), "{first} is longer by default");
+    }
+    let error = Settings::default().common.settle().unwrap_err().to_string();
     assert!(error.starts_with("config \"bootstrap.servers\" is missing"), "{error}");
 }
