@@ -28,6 +28,9 @@ pub enum Fault {
     Cut { node: i32, from_broker: bool, bytes: usize },
     /// F13: one bit flips after so many more bytes from one side.
     Flip { node: i32, from_broker: bool, bytes: usize },
+    /// F13: one bit flips in the records of the next answers or requests of the node that hold any; nothing else is
+    /// touched, so a checksum tells.
+    Damage { node: i32, from_broker: bool, count: u32 },
     /// F7, F17, F18: what one side says to the other vanishes.
     Silence { client: usize, node: i32, from_broker: bool, lasts: Duration },
     /// F9, F19: bytes crawl, in segments of a few.
@@ -38,9 +41,9 @@ pub enum Fault {
     Hang { api: Api, count: u32 },
     /// F6: the next requests of this kind are answered late.
     Delay { api: Api, count: u32, by: Duration },
-    /// F12, F14: the next answers of this kind are broken.
+    /// F10, F12, F14, F15: the next answers of this kind are broken.
     Garble { api: Api, count: u32, how: Garbling },
-    /// F15, F23, F29, F31 to F34, F45: the next requests of this kind are answered with this error.
+    /// F23, F24, F29, F31 to F34, F45: the next requests of this kind are answered with this error.
     Error { api: Api, count: u32, code: i16, applied: bool },
     /// F14: the next answers of the node, of whatever kind, never come, and those behind them do.
     Swallow { node: i32, count: u32 },
@@ -48,6 +51,12 @@ pub enum Fault {
     Throttle { api: Api, count: u32, by: Duration },
     /// F23: a partition gets another leader.
     MoveLeader { partition: i32 },
+    /// F25: the node tells what the metadata was when this began.
+    Stale { node: i32, lasts: Duration },
+    /// F26: the topic is deleted and made anew under its name, empty, with another id.
+    Recreate,
+    /// F45: brokers deny a sequence or an epoch that is right.
+    Deny { code: i16, count: u32 },
     /// F36, F37: the node's process dies and comes back.
     Crash { node: i32, lasts: Duration },
     /// F38: the node stops and goes on where it was.
@@ -76,8 +85,12 @@ pub enum Api {
 pub enum Garbling {
     /// Another correlation id.
     CorrelationId,
-    /// Bytes of the body changed.
-    Body,
+    /// Half of it comes, then the connection closes.
+    Half,
+    /// This stands in the place of the frame's length.
+    Length(i32),
+    /// The body is that of an answer to another API.
+    Other,
 }
 
 impl Fault {
@@ -89,11 +102,15 @@ impl Fault {
             | Self::Silence { lasts, .. }
             | Self::Crawl { lasts }
             | Self::Crash { lasts, .. }
+            | Self::Stale { lasts, .. }
             | Self::Pause { lasts, .. } => *lasts,
             Self::Delay { by, .. } | Self::Throttle { by, .. } => *by,
             Self::Reset { .. }
             | Self::Cut { .. }
             | Self::Flip { .. }
+            | Self::Damage { .. }
+            | Self::Recreate
+            | Self::Deny { .. }
             | Self::ApplyThenDrop { .. }
             | Self::Hang { .. }
             | Self::Garble { .. }
@@ -128,7 +145,10 @@ pub struct Targets {
 pub fn draw(rng: &mut Rng, targets: Targets, during: Duration) -> Vec<Timed> {
     // Some worlds are calm: there nothing may fail.
     let is_calm = rng.u32(0..16) == 0;
-    let kinds: Vec<u32> = (0..KINDS).filter(|_| !is_calm && rng.u32(0..4) == 0).collect();
+    // What excuses a world from a property is rarer.
+    let odds = |kind| if kind >= KINDS_PLAIN { 12 } else { 4 };
+    let kinds: Vec<u32> =
+        (0..KINDS).filter(|kind| !is_calm && rng.u32(0..odds(*kind)) == 0).collect();
     if kinds.is_empty() {
         return Vec::new();
     }
@@ -144,7 +164,10 @@ pub fn draw(rng: &mut Rng, targets: Targets, during: Duration) -> Vec<Timed> {
     faults
 }
 
-const KINDS: u32 = 17;
+const KINDS: u32 = 21;
+
+/// Kinds from here on take something from what is promised.
+const KINDS_PLAIN: u32 = 19;
 
 fn strike(rng: &mut Rng, kind: u32, targets: Targets) -> Fault {
     let node = rng.i32(1..=targets.nodes);
@@ -165,7 +188,12 @@ fn strike(rng: &mut Rng, kind: u32, targets: Targets) -> Fault {
         8 => Fault::Hang { api, count },
         9 => Fault::Delay { api, count, by: Duration::from_millis(rng.u64(1..60_000)) },
         10 => {
-            let how = if rng.bool() { Garbling::CorrelationId } else { Garbling::Body };
+            let how = match rng.u32(0..8) {
+                0..=2 => Garbling::CorrelationId,
+                3..=4 => Garbling::Half,
+                5..=6 => Garbling::Length(*rng.choice(&LENGTHS).unwrap_or(&0)),
+                _ => Garbling::Other,
+            };
             Fault::Garble { api, count, how }
         }
         11 => {
@@ -176,7 +204,11 @@ fn strike(rng: &mut Rng, kind: u32, targets: Targets) -> Fault {
         13 => Fault::MoveLeader { partition: rng.i32(0..targets.partitions) },
         14 => Fault::Crash { node, lasts },
         15 => Fault::Pause { node, lasts },
-        _ => Fault::Swallow { node, count },
+        16 => Fault::Swallow { node, count },
+        17 => Fault::Damage { node, from_broker, count },
+        18 => Fault::Stale { node, lasts },
+        19 => Fault::Recreate,
+        _ => Fault::Deny { code: *rng.choice(&DENIALS).unwrap_or(&45), count },
     }
 }
 
@@ -192,7 +224,7 @@ fn api(rng: &mut Rng) -> Api {
 
 /// Errors that a healthy client must live through, and whether the request was applied before the error was told.
 fn error(rng: &mut Rng) -> (Api, i16, bool) {
-    const ERRORS: [(Api, i16, bool); 16] = [
+    const ERRORS: [(Api, i16, bool); 17] = [
         (Api::Produce, 6, false),         // NOT_LEADER_OR_FOLLOWER
         (Api::Produce, 5, false),         // LEADER_NOT_AVAILABLE
         (Api::Produce, 3, false),         // UNKNOWN_TOPIC_OR_PARTITION
@@ -207,11 +239,18 @@ fn error(rng: &mut Rng) -> (Api, i16, bool) {
         (Api::Fetch, 71, false),          // INVALID_FETCH_SESSION_EPOCH
         (Api::Fetch, 75, false),          // UNKNOWN_LEADER_EPOCH
         (Api::Metadata, 5, false),        // LEADER_NOT_AVAILABLE
+        (Api::Metadata, 3, false),        // UNKNOWN_TOPIC_OR_PARTITION
         (Api::InitProducerId, 14, false), // COORDINATOR_LOAD_IN_PROGRESS
         (Api::ListOffsets, 6, false),     // NOT_LEADER_OR_FOLLOWER
     ];
     ERRORS.get(rng.usize(0..ERRORS.len())).copied().unwrap_or((Api::Produce, 6, false))
 }
+
+/// OUT_OF_ORDER_SEQUENCE_NUMBER, UNKNOWN_PRODUCER_ID, INVALID_PRODUCER_EPOCH, UNKNOWN_SERVER_ERROR.
+const DENIALS: [i16; 4] = [45, 59, 47, -1];
+
+/// Lengths of frames that no frame has (F12).
+const LENGTHS: [i32; 4] = [-1, 0, 3, i32::MAX];
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)

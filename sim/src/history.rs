@@ -49,6 +49,8 @@ pub struct Read {
     pub consumer: usize,
     /// Which assignment or position of its: a new one begins whenever the user seeks or the assignment changes.
     pub assignment: u64,
+    /// In which life of the topic.
+    pub life: usize,
     /// Where from.
     pub from: TopicPartition,
     /// At which offset.
@@ -66,6 +68,8 @@ pub struct Start {
     pub consumer: usize,
     /// Which assignment of its.
     pub assignment: u64,
+    /// In which life of the topic it began.
+    pub life: usize,
     /// Which partition.
     pub of: TopicPartition,
     /// The first offset that it must hand out.
@@ -115,8 +119,11 @@ pub struct BatchSeen {
     pub values: Vec<Value>,
 }
 
-/// A partition's log at the end of a world, oldest first.
+/// A partition's log at the end of a life of its topic, oldest first.
 pub type Log = Vec<(Offset, Value)>;
+
+/// The logs of one life of the topic.
+pub type Logs = BTreeMap<TopicPartition, Log>;
 
 /// All that happened in one world.
 #[derive(Clone, Debug, Default)]
@@ -131,12 +138,15 @@ pub struct History {
     pub calls: Vec<Call>,
     /// Batches as the brokers saw them, in order.
     pub batches: Vec<BatchSeen>,
-    /// The final logs.
-    pub logs: BTreeMap<TopicPartition, Log>,
+    /// The logs of each life of the topic: it may be deleted and made anew under its name (F26). The last are the
+    /// final ones.
+    pub lives: Vec<Logs>,
     /// Errors that consumers told their users.
     pub surfaced: Vec<(Duration, String)>,
     /// The highest number of unanswered produce requests seen on one connection.
     pub in_flight_max: usize,
+    /// The most brokers that had unanswered batches of one producer for one partition at a time.
+    pub brokers_at_once_max: usize,
     /// Requests per simulated second, at the busiest second.
     pub requests_per_second_max: u64,
     /// Wake-ups of a machine per simulated second, at the busiest second.
@@ -152,6 +162,21 @@ pub struct History {
 }
 
 impl History {
+    /// Which life of the topic this is, counted from 0.
+    pub fn life(&self) -> usize {
+        self.lives.len()
+    }
+
+    /// The logs that are left in the end.
+    pub fn logs(&self) -> impl Iterator<Item = (&TopicPartition, &Log)> {
+        self.lives.last().into_iter().flatten()
+    }
+
+    /// Every log of every life.
+    pub fn all_logs(&self) -> impl Iterator<Item = (&TopicPartition, &Log)> {
+        self.lives.iter().flatten()
+    }
+
     /// The latest time at which something must end that has not; `None` if all has.
     pub fn open_until(&self) -> Option<Duration> {
         let calls = self.calls.iter().filter(|call| call.returned.is_none());
@@ -163,10 +188,17 @@ impl History {
 /// What the world was set up to promise; the checker holds it to this.
 #[derive(Clone, Debug)]
 pub struct Promises {
-    /// Whether the producers are idempotent, so that duplicates and reordering are defects.
+    /// Whether the producers are idempotent, so that duplicates are defects.
     pub idempotent: bool,
-    /// Whether the producers wait for acknowledgements at all (acks=0 promises nothing of the log).
+    /// Whether the order of sends is the log's: producers are idempotent, or have one request in flight.
+    pub ordered: bool,
+    /// Whether what was acknowledged is stored. With acks=0 any fault may undo that, with acks=1 a leader that fails.
     pub acknowledged: bool,
+    /// Whether brokers say only what is so. Where they are made to deny a sequence or an epoch that is right, whether
+    /// a record is stored once, and what its producer can know of that, is nobody's promise.
+    pub truthful: bool,
+    /// Whether brokers refuse what is right for good: then a record that has time is not stored all the same.
+    pub refusals: bool,
     /// Whether what arrives is what was sent. Where bits flip on the way, an answer may say anything (another leader
     /// epoch, another version range), and only records have a checksum: then it is judged that every call ends, and
     /// that nothing spins or grows.

@@ -94,6 +94,10 @@ impl Host {
         &self.user
     }
 
+    pub(crate) fn user_mut(&mut self) -> &mut User {
+        &mut self.user
+    }
+
     pub(crate) fn into_user(self) -> User {
         self.user
     }

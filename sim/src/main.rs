@@ -149,7 +149,7 @@ fn replay(seed: u64, is_shrunk: bool, is_quiet: bool) -> bool {
     }
     let (sends, reads) = (outcome.history.sends.len(), outcome.history.reads.len());
     let logs: Vec<String> =
-        outcome.history.logs.iter().map(|(tp, log)| format!("{tp}: {}", log.len())).collect();
+        outcome.history.logs().map(|(tp, log)| format!("{tp}: {}", log.len())).collect();
     println!("{sends} sends, {reads} reads, records in {}", logs.join(", "));
     println!("lasted {:?}, trace {:016x}", outcome.lasted, outcome.trace_hash);
     for violation in &outcome.violations {

@@ -273,6 +273,13 @@ impl Network {
             .min()
     }
 
+    /// Whether bytes of one of `clients` are on their way to a broker.
+    pub fn carries_from(&self, clients: impl Fn(usize) -> bool) -> bool {
+        self.links.values().filter(|link| clients(link.client)).any(|link| {
+            link.to_broker.due.iter().any(|(_, event)| matches!(event, Event::Received(_)))
+        })
+    }
+
     fn links_of(&self, which: impl Fn(&Link) -> bool) -> Vec<LinkId> {
         self.links.iter().filter(|(_, link)| which(link)).map(|(id, _)| *id).collect()
     }

@@ -4,8 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use fastrand::Rng;
+use milena_engine::producer::Acks;
 
-use crate::fault::{self, Fault, RULE_LASTS, Targets, Timed};
+use crate::fault::{self, Fault, Garbling, RULE_LASTS, Targets, Timed};
 use crate::history::Promises;
 use crate::network::Weather;
 
@@ -20,6 +21,8 @@ pub struct Scenario {
     pub partitions: i32,
     /// Whether the producers are idempotent; all or none, so that the logs can be judged.
     pub idempotent: bool,
+    /// `acks` of all producers.
+    pub acks: Acks,
     /// F42: the topic's `max.message.bytes`; larger batches must be split.
     pub message_bytes_max: Option<usize>,
     /// What each producer does.
@@ -55,6 +58,8 @@ pub struct ProducerPlan {
     pub delivery_timeout: Duration,
     /// `max.block.ms`
     pub max_block: Duration,
+    /// `max.in.flight.requests.per.connection`
+    pub in_flight: usize,
     /// Whether batches are compressed, so that they come back from the sealer out of order.
     pub compressed: bool,
 }
@@ -85,7 +90,17 @@ impl Scenario {
         let mut rng = Rng::with_seed(seed);
         let nodes = rng.i32(1..=3);
         let partitions = rng.i32(1..=4);
-        let producers: Vec<_> = (0..rng.usize(1..=4)).map(|_| producer(&mut rng)).collect();
+        let idempotent = rng.u32(0..5) > 0;
+        let acks = match rng.u32(0..3) {
+            1 if !idempotent => Acks::Leader,
+            2 if !idempotent => Acks::None,
+            _ => Acks::All,
+        };
+        // Without idempotence the order is kept by one request in flight, or not at all.
+        let in_flight: &[usize] = if idempotent { &[5, 5, 2, 1] } else { &[5, 1] };
+        let in_flight = *pick(&mut rng, in_flight);
+        let producers: Vec<_> =
+            (0..rng.usize(1..=4)).map(|_| producer(&mut rng, in_flight)).collect();
         let consumers: Vec<_> = (0..rng.usize(1..=4)).map(|_| consumer(&mut rng)).collect();
         let clients = producers.len() + consumers.len();
         let during = producers.iter().map(|plan| plan.over).max().unwrap_or_default();
@@ -94,7 +109,8 @@ impl Scenario {
             seed,
             nodes,
             partitions,
-            idempotent: rng.u32(0..8) > 0,
+            idempotent,
+            acks,
             // A single record always fits.
             message_bytes_max: (rng.u32(0..6) == 0).then(|| rng.usize(1_200..4_000)),
             producers,
@@ -108,11 +124,26 @@ impl Scenario {
     pub fn promises(&self) -> Promises {
         let buffer = self.producers.iter().map(|plan| plan.buffer_bytes).max().unwrap_or_default();
         let wait = self.producers.iter().map(|plan| plan.delivery_timeout + plan.max_block).max();
-        let flips = self.faults.iter().any(|timed| matches!(timed.fault, Fault::Flip { .. }));
+        let is_there = |which: fn(&Fault) -> bool| self.faults.iter().any(|t| which(&t.fault));
+        let acknowledged = match self.acks {
+            Acks::All => true,
+            Acks::Leader => {
+                !is_there(|fault| matches!(fault, Fault::Crash { .. } | Fault::Pause { .. }))
+            }
+            Acks::None => self.faults.is_empty(),
+        };
+        let one_at_a_time = self.producers.iter().all(|plan| plan.in_flight == 1);
+        let denials = is_there(|fault| matches!(fault, Fault::Deny { .. }));
+        let strays = is_there(|fault| {
+            matches!(fault, Fault::Flip { .. } | Fault::Garble { how: Garbling::Other, .. })
+        });
         Promises {
             idempotent: self.idempotent,
-            acknowledged: true,
-            bytes_arrive_whole: !flips,
+            ordered: self.idempotent || (one_at_a_time && acknowledged),
+            acknowledged,
+            truthful: !denials,
+            refusals: denials,
+            bytes_arrive_whole: !strays,
             splits: self.message_bytes_max.is_some(),
             buffer_memory: buffer as u64,
             in_flight: 5,
@@ -145,12 +176,13 @@ impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "seed {}: {} nodes, {} partitions of messages up to {:?}, idempotent {}, segments of {} bytes",
+            "seed {}: {} nodes, {} partitions of messages up to {:?}, idempotent {}, acks {:?}, segments of {} bytes",
             self.seed,
             self.nodes,
             self.partitions,
             self.message_bytes_max,
             self.idempotent,
+            self.acks,
             self.weather.segment_bytes
         )?;
         for (n, plan) in self.producers.iter().enumerate() {
@@ -163,7 +195,7 @@ impl fmt::Display for Scenario {
     }
 }
 
-fn producer(rng: &mut Rng) -> ProducerPlan {
+fn producer(rng: &mut Rng, in_flight: usize) -> ProducerPlan {
     let ms = Duration::from_millis;
     let linger = ms(*pick(rng, &[0, 1, 5, 50]));
     let request_timeout = ms(*pick(rng, &[500, 2_000, 30_000]));
@@ -180,6 +212,7 @@ fn producer(rng: &mut Rng) -> ProducerPlan {
         request_timeout,
         delivery_timeout: linger + request_timeout + ms(*pick(rng, &[0, 5_000, 90_000])),
         max_block: ms(*pick(rng, &[100, 60_000])),
+        in_flight,
         compressed: rng.u32(0..4) == 0,
     }
 }

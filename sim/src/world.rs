@@ -1,6 +1,7 @@
 //! One world: clients, network and brokers, run to their end.
 
 mod strike;
+mod tamper;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use fastrand::Rng;
+use milena_engine::producer::Acks;
 use milena_broker::{Cluster, ConnectionId, Output, Settings, TopicSettings};
 use milena_records::{Decompressor, RecordSet};
 use milena_types::{ApiKey, NodeId, Sequence, TopicPartition};
@@ -16,12 +18,13 @@ use milena_wire::{FrameReader, Request, decode_request};
 use crate::checker::{self, Violation};
 use crate::clock::Clock;
 use crate::fault::Timed;
-use crate::history::{BatchSeen, History, Value};
+use crate::history::{BatchSeen, History, Logs, Value};
 use crate::host::{ConsumerHost, Host, ProducerHost, User};
 use crate::network::{Event, LinkId, Network, Side};
 use crate::scenario::Scenario;
 
 pub use strike::Relief;
+use tamper::{Asked, Tamper};
 
 /// The one topic of a world.
 pub const TOPIC: &str = "orders";
@@ -54,6 +57,7 @@ pub struct World {
     reliefs: Vec<(Duration, Relief)>,
     /// How many answers of a node are still to be lost.
     swallowed: BTreeMap<NodeId, u32>,
+    tamper: Tamper,
     history: History,
     trace: DefaultHasher,
     is_traced: bool,
@@ -65,8 +69,7 @@ struct End {
     received: BytesMut,
     /// Produce requests that are not answered.
     in_flight: usize,
-    /// Which of the unanswered requests are those.
-    unanswered: VecDeque<ApiKey>,
+    unanswered: VecDeque<Asked>,
 }
 
 /// What happened in the second that runs.
@@ -104,13 +107,14 @@ impl World {
         #[expect(clippy::expect_used, reason = "a drawn topic is a legal one")]
         let cluster = Cluster::new(settings, clock.now()).expect("a drawn topic is a legal one");
         let network = Network::new(rng.u64(..), scenario.weather.clone());
+        let tamper = rng.fork();
         let mut hosts = Vec::new();
         for plan in &scenario.producers {
             let index = hosts.len();
             let user = ProducerHost::new(
                 index,
                 plan,
-                scenario.idempotent,
+                (scenario.idempotent, scenario.acks),
                 scenario.partitions,
                 rng.fork(),
             );
@@ -136,6 +140,7 @@ impl World {
             connections: BTreeMap::new(),
             reliefs: Vec::new(),
             swallowed: BTreeMap::new(),
+            tamper: Tamper::new(tamper),
             trace: DefaultHasher::new(),
             is_traced,
             second: Second::default(),
@@ -161,7 +166,7 @@ impl World {
         }
         // Rest is due after the last fault or the last thing a user does, whichever is later.
         self.history.faults_ended = self.history.faults_ended.max(self.busy_until());
-        self.read_logs();
+        self.end_life();
         self.say(|| self.hosts.iter().map(|host| format!("{}\n", host.user())).collect());
         for host in std::mem::take(&mut self.hosts) {
             if let User::Producer(producer) = host.into_user() {
@@ -243,6 +248,7 @@ impl World {
                 let connection = end.connection;
                 for frame in frames {
                     self.note_request(link, &frame);
+                    let frame = self.tamper_with(link, Side::Client, frame);
                     self.cluster.handle(now, connection, frame);
                 }
                 if is_broken {
@@ -267,14 +273,19 @@ impl World {
             match output {
                 Output::Reply { connection, frame } => {
                     let Some(link) = self.connections.get(&connection).copied() else { continue };
-                    if let Some(end) = self.ends.get_mut(&link)
-                        && end.unanswered.pop_front() == Some(ApiKey::PRODUCE)
-                    {
-                        end.in_flight -= 1;
-                    }
+                    let asked = self.ends.get_mut(&link).and_then(|end| {
+                        let asked = end.unanswered.pop_front()?;
+                        end.in_flight -= usize::from(asked.api == ApiKey::PRODUCE);
+                        Some(asked)
+                    });
                     if !self.is_swallowed(link) {
-                        let at = self.clock.elapsed();
-                        self.network.send(at, link, Side::Broker, frame.into_bytes());
+                        let frame = self.tamper_with(link, Side::Broker, frame.into_bytes());
+                        let node = self.network.ends(link).map(|(_, node)| node);
+                        let frame = match (asked, node) {
+                            (Some(asked), Some(node)) => self.tamper.answer(node, asked, frame),
+                            _ => frame,
+                        };
+                        self.network.send(self.clock.elapsed(), link, Side::Broker, frame);
                     }
                 }
                 Output::Close { connection } => {
@@ -303,9 +314,12 @@ impl World {
         self.second.requests += 1;
         let Some(end) = self.ends.get_mut(&link) else { return };
         let Ok((header, request)) = decode_request(frame.clone()) else { return };
-        end.unanswered.push_back(header.api_key);
+        let is_answered = !matches!(&request, Request::Produce(produce) if produce.acks == 0);
+        if is_answered {
+            end.unanswered.push_back(Asked::of(header.api_key, &request));
+        }
         let Request::Produce(produce) = request else { return };
-        end.in_flight += 1;
+        end.in_flight += usize::from(is_answered);
         self.history.in_flight_max = self.history.in_flight_max.max(end.in_flight);
         for topic in produce.topic_data {
             for partition in topic.partition_data {
@@ -317,15 +331,26 @@ impl World {
         }
     }
 
-    fn read_logs(&mut self) {
+    /// Looks at what came over a link, and changes what is to be changed of it.
+    fn tamper_with(&mut self, link: LinkId, side: Side, frame: Bytes) -> Bytes {
+        match self.network.ends(link) {
+            Some((_, node)) => self.tamper.damage(node, side, frame),
+            None => frame,
+        }
+    }
+
+    /// Notes what the topic holds, at the end of the world or of the topic.
+    fn end_life(&mut self) {
+        let mut logs = Logs::new();
         for partition in 0..self.scenario.partitions {
             let tp = TopicPartition::new(TOPIC, partition);
             let records = self.cluster.records(&tp).into_iter();
             let log = records
                 .map(|record| (record.offset, value(record.value.as_deref().unwrap_or_default())))
                 .collect();
-            self.history.logs.insert(tp, log);
+            logs.insert(tp, log);
         }
+        self.history.lives.push(logs);
     }
 
     fn is_at_rest(&self) -> bool {
@@ -333,7 +358,11 @@ impl World {
             User::Producer(producer) => producer.is_done(),
             User::Consumer(_) => true,
         });
+        // With acks=0 a record is done when it is written.
+        let is_on_its_way = self.scenario.acks == Acks::None
+            && self.network.carries_from(|client| client < self.scenario.producers.len());
         producers_done
+            && !is_on_its_way
             && self.faults.is_empty()
             && self.reliefs.is_empty()
             && self.hosts.iter().all(|host| match host.user() {

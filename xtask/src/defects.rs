@@ -148,7 +148,7 @@ fn hunt(tree: &Path, args: &Args) -> Result<Option<(String, String)>> {
     let mut cargo = cargo();
     cargo.current_dir(tree).env("CARGO_TARGET_DIR", &build);
     cargo.args(["build", "--quiet", "--profile", "sim", "--package", "milena-sim"]);
-    output(cargo.env("RUSTFLAGS", "-Awarnings"))?;
+    output(&mut cargo)?;
     let mut sim = Command::new(build.join("sim/milena-sim"));
     let (seeds, jobs) = (args.seeds.to_string(), args.jobs.to_string());
     sim.args(["seeds", "--fresh", "--failures", "1", "--count", &seeds, "--jobs", &jobs]);

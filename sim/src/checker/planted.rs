@@ -17,13 +17,13 @@ fn a_clean_history_breaks_nothing() {
 #[test]
 fn p1_an_acknowledged_record_that_is_gone() {
     rejects(Property::P1, |h| {
-        h.logs.get_mut(&tp()).unwrap().pop();
+        h.lives[0].get_mut(&tp()).unwrap().pop();
     });
 }
 
 #[test]
 fn p2_a_record_stored_twice() {
-    rejects(Property::P2, |h| h.logs.get_mut(&tp()).unwrap().push((offset(2), Value(2))));
+    rejects(Property::P2, |h| h.lives[0].get_mut(&tp()).unwrap().push((offset(2), Value(2))));
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn p3_a_record_reported_as_not_stored() {
 
 #[test]
 fn p3_a_record_that_nobody_sent() {
-    rejects(Property::P3, |h| h.logs.get_mut(&tp()).unwrap().push((offset(2), Value(9))));
+    rejects(Property::P3, |h| h.lives[0].get_mut(&tp()).unwrap().push((offset(2), Value(9))));
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn p5_an_offset_that_holds_another_record() {
 #[test]
 fn p6_two_records_in_the_wrong_order() {
     rejects(Property::P6, |h| {
-        *h.logs.get_mut(&tp()).unwrap() = vec![(offset(0), Value(2)), (offset(1), Value(1))];
+        *h.lives[0].get_mut(&tp()).unwrap() = vec![(offset(0), Value(2)), (offset(1), Value(1))];
     });
 }
 
@@ -175,6 +175,50 @@ fn p23_a_window_too_wide() {
     rejects(Property::P23, |h| h.in_flight_max = 6);
 }
 
+#[test]
+fn p23_two_brokers_at_once() {
+    rejects(Property::P23, |h| h.brokers_at_once_max = 2);
+}
+
+/// What was acknowledged before the topic was deleted went with it; what the next life holds counts by itself.
+#[test]
+fn a_topic_made_anew_forgets_what_it_held() {
+    let mut history = clean();
+    history.lives.push([(tp(), vec![(offset(0), Value(2))])].into());
+    for (assignment, value) in [(2, 2)] {
+        history.starts.push(Start { assignment, life: 1, ..history.starts[0].clone() });
+        let read = Read { assignment, life: 1, value: Value(value), ..history.reads[0].clone() };
+        history.reads.push(read);
+    }
+    assert_eq!(check(&history, &promises()), []);
+    history.lives[1].get_mut(&tp()).unwrap().push((offset(1), Value(2)));
+    let twice = check(&history, &promises());
+    assert!(twice.iter().any(|violation| violation.property == Property::P2), "{twice:?}");
+}
+
+/// Without idempotence one request in flight keeps the order; only a late copy may come after its successors.
+#[test]
+fn p6_one_request_in_flight_keeps_the_order() {
+    let promises = Promises { idempotent: false, ..promises() };
+    let mut history = clean();
+    history.batches.clear();
+    history.lives[0].get_mut(&tp()).unwrap().push((offset(2), Value(1)));
+    assert!(check(&history, &promises).iter().all(|v| v.property != Property::P6));
+    *history.lives[0].get_mut(&tp()).unwrap() =
+        vec![(offset(0), Value(2)), (offset(1), Value(1))];
+    assert!(check(&history, &promises).iter().any(|v| v.property == Property::P6));
+}
+
+/// A failed leader may take with it what only it had acknowledged (acks=1).
+#[test]
+fn p1_is_not_promised_with_acks_of_the_leader_alone() {
+    let mut history = clean();
+    history.lives[0].get_mut(&tp()).unwrap().pop();
+    history.reads.pop();
+    let promises = Promises { acknowledged: false, ..promises() };
+    assert_eq!(check(&history, &promises), []);
+}
+
 fn rejects(property: Property, spoil: impl FnOnce(&mut History)) {
     let mut history = clean();
     spoil(&mut history);
@@ -196,6 +240,7 @@ fn clean() -> History {
     let read = |n: u64| Read {
         consumer: 0,
         assignment: 1,
+        life: 0,
         from: tp(),
         offset: offset(n as i64 - 1),
         value: Value(n),
@@ -212,7 +257,7 @@ fn clean() -> History {
     History {
         sends: vec![send(1), send(2)],
         reads: vec![read(1), read(2)],
-        starts: vec![Start { consumer: 0, assignment: 1, of: tp(), at: offset(0) }],
+        starts: vec![Start { consumer: 0, assignment: 1, life: 0, of: tp(), at: offset(0) }],
         calls: vec![Call {
             what: CallKind::Flush,
             client: 0,
@@ -221,9 +266,10 @@ fn clean() -> History {
             returned: Some((ms(30), true)),
         }],
         batches: vec![batch(1), batch(2)],
-        logs: [(tp(), vec![(offset(0), Value(1)), (offset(1), Value(2))])].into(),
+        lives: vec![[(tp(), vec![(offset(0), Value(1)), (offset(1), Value(2))])].into()],
         surfaced: Vec::new(),
         in_flight_max: 1,
+        brokers_at_once_max: 1,
         requests_per_second_max: 10,
         wakeups_per_second_max: 10,
         buffered_bytes_max: 100,
@@ -236,7 +282,10 @@ fn clean() -> History {
 fn promises() -> Promises {
     Promises {
         idempotent: true,
+        ordered: true,
         acknowledged: true,
+        truthful: true,
+        refusals: false,
         bytes_arrive_whole: true,
         splits: false,
         buffer_memory: 1 << 20,

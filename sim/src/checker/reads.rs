@@ -8,12 +8,19 @@ use super::{Property, Verdict, broken};
 use crate::history::{History, Outcome, Promises, Value};
 
 pub(super) fn an_offset_holds_one_value(history: &History, _: &Promises) -> Verdict {
-    let mut seen: BTreeMap<(&TopicPartition, Offset), Value> = BTreeMap::new();
-    for (tp, log) in &history.logs {
-        seen.extend(log.iter().map(|(offset, value)| ((tp, *offset), *value)));
+    let mut seen: BTreeMap<(usize, &TopicPartition, Offset), Value> = BTreeMap::new();
+    for (life, logs) in history.lives.iter().enumerate() {
+        for (tp, log) in logs {
+            seen.extend(log.iter().map(|(offset, value)| ((life, tp, *offset), *value)));
+        }
     }
     for read in &history.reads {
-        let known = *seen.entry((&read.from, read.offset)).or_insert(read.value);
+        // What was on its way when the topic was made anew is of a life before.
+        let is_known = |life| seen.get(&(life, &read.from, read.offset)) == Some(&read.value);
+        if (0..read.life).any(is_known) {
+            continue;
+        }
+        let known = *seen.entry((read.life, &read.from, read.offset)).or_insert(read.value);
         if known != read.value {
             return broken(
                 Property::P4,
@@ -28,19 +35,24 @@ pub(super) fn an_offset_holds_one_value(history: &History, _: &Promises) -> Verd
 }
 
 /// Reads of one assignment follow the log record by record from where the assignment began.
+///
+/// One that outlives its topic is judged no further: its user is to begin anew.
 pub(super) fn no_skip_and_no_step_back(history: &History, _: &Promises) -> Verdict {
-    let mut next: BTreeMap<(usize, u64, &TopicPartition), Offset> = history
+    let mut next: BTreeMap<(usize, u64, &TopicPartition), (usize, Offset)> = history
         .starts
         .iter()
-        .map(|start| ((start.consumer, start.assignment, &start.of), start.at))
+        .map(|start| ((start.consumer, start.assignment, &start.of), (start.life, start.at)))
         .collect();
     for read in &history.reads {
-        let Some(due) = next.get_mut(&(read.consumer, read.assignment, &read.from)) else {
+        let Some((life, due)) = next.get_mut(&(read.consumer, read.assignment, &read.from)) else {
             return broken(
                 Property::P12,
                 format!("consumer {} read {} without holding it", read.consumer, read.from),
             );
         };
+        if *life != read.life {
+            continue;
+        }
         if read.offset < *due {
             return broken(
                 Property::P12,
@@ -51,8 +63,9 @@ pub(super) fn no_skip_and_no_step_back(history: &History, _: &Promises) -> Verdi
             );
         }
         let skipped = history
-            .logs
-            .get(&read.from)
+            .lives
+            .get(read.life)
+            .and_then(|logs| logs.get(&read.from))
             .and_then(|log| log.iter().find(|(at, _)| at >= due && *at < read.offset));
         if let Some((at, value)) = skipped {
             return broken(
@@ -68,19 +81,22 @@ pub(super) fn no_skip_and_no_step_back(history: &History, _: &Promises) -> Verdi
     Ok(())
 }
 
-/// Only partitions that somebody reads from the start are judged.
+/// Only partitions that somebody reads from the start are judged, and only what the topic's last life still holds.
 pub(super) fn acknowledged_is_read(history: &History, _: &Promises) -> Verdict {
     let covered: BTreeSet<&TopicPartition> = history
         .starts
         .iter()
-        .filter(|start| start.at == Offset::ZERO)
+        .filter(|start| start.at == Offset::ZERO && start.life + 1 == history.lives.len())
         .map(|start| &start.of)
         .collect();
     let read: BTreeSet<Value> = history.reads.iter().map(|read| read.value).collect();
+    let stored: BTreeSet<Value> =
+        history.logs().flat_map(|(_, log)| log).map(|(_, value)| *value).collect();
     for send in &history.sends {
         let done =
             send.returned.iter().any(|(_, outcome)| matches!(outcome, Outcome::Done(Some(_))));
-        if done && covered.contains(&send.to) && !read.contains(&send.value) {
+        let is_due = stored.contains(&send.value) && covered.contains(&send.to);
+        if done && is_due && !read.contains(&send.value) {
             return broken(
                 Property::P13,
                 format!("{:?} to {} was acknowledged and nobody read it", send.value, send.to),

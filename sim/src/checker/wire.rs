@@ -18,6 +18,11 @@ pub(super) fn what_brokers_see_is_legal(history: &History, promises: &Promises) 
             format!("{} produce requests unanswered on one connection", history.in_flight_max),
         );
     }
+    if history.brokers_at_once_max > 1 {
+        let brokers = history.brokers_at_once_max;
+        let what = format!("{brokers} brokers had unanswered batches of one partition at once");
+        return broken(Property::P23, what);
+    }
     let refused: BTreeSet<Value> = history
         .sends
         .iter()

@@ -103,6 +103,11 @@ impl ConsumerHost {
             })
     }
 
+    /// Its user will begin anew from the start at this time.
+    pub(crate) fn rewind_at(&mut self, at: Duration) {
+        self.rewinds.push(at);
+    }
+
     /// The user acts, the machine works, what is read is noted down.
     pub(crate) fn run(&mut self, clock: &Clock, history: &mut History, wishes: &mut Vec<Wish>) {
         let now = clock.now();
@@ -150,9 +155,11 @@ impl ConsumerHost {
     /// The next reading of every partition, from the start.
     fn begin(&mut self, history: &mut History) {
         self.assignment += 1;
+        let life = history.life();
         history.starts.extend(self.partitions.iter().map(|tp| Start {
             consumer: self.index,
             assignment: self.assignment,
+            life,
             of: tp.clone(),
             at: Offset::ZERO,
         }));
@@ -177,6 +184,7 @@ impl ConsumerHost {
                 history.reads.push(Read {
                     consumer: self.index,
                     assignment: self.assignment,
+                    life: history.life(),
                     from: chunk.partition().clone(),
                     offset: record.offset(),
                     value: Value(value),

@@ -1,6 +1,6 @@
 //! A producer and its user, who sends numbered records by a plan.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::future::Future;
 use std::num::NonZeroU32;
@@ -12,14 +12,15 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use milena_engine::metadata::Cluster;
 use milena_engine::producer::{
-    Accumulator, Delivery, FlushId, Grant, NewRecord, Output, Producer, Refused, Room, Settings,
+    Accumulator, Acks, Delivery, FlushId, Grant, NewRecord, Output, Producer, Refused, Room, Settings,
     TopicReady,
 };
-use milena_engine::request::Answer;
+use milena_engine::request::{Answer, Outbound, RequestId, Target};
 use milena_engine::{Error, Fate};
 use milena_records::partition::murmur2_partition;
 use milena_records::{Compression, CompressionType, Compressor, Decompressor};
-use milena_types::TopicPartition;
+use milena_types::{NodeId, TopicPartition};
+use milena_wire::Request;
 
 use super::Wish;
 use crate::clock::Clock;
@@ -43,6 +44,8 @@ pub(crate) struct ProducerHost {
     /// Handed over, and its place in the history.
     deliveries: Vec<(usize, Delivery)>,
     flushes: Vec<(FlushId, usize)>,
+    /// Which broker has a Produce request of ours, and for which partitions.
+    unanswered: BTreeMap<RequestId, (NodeId, Vec<i32>)>,
     sent: usize,
     closing: Closing,
 }
@@ -79,12 +82,14 @@ impl ProducerHost {
     pub(crate) fn new(
         index: usize,
         plan: &ProducerPlan,
-        idempotent: bool,
+        (idempotent, acks): (bool, Acks),
         partitions: i32,
         mut rng: Rng,
     ) -> Self {
         let mut settings = Settings::default();
         settings.is_idempotent = idempotent;
+        settings.acks = acks;
+        settings.in_flight_max = plan.in_flight;
         settings.linger = plan.linger;
         settings.batch_bytes = plan.batch_bytes;
         settings.buffer_bytes = plan.buffer_bytes;
@@ -107,6 +112,7 @@ impl ProducerHost {
             grant: None,
             deliveries: Vec::new(),
             flushes: Vec::new(),
+            unanswered: BTreeMap::new(),
             sent: 0,
             closing: Closing::Not,
         }
@@ -133,6 +139,7 @@ impl ProducerHost {
     }
 
     pub(crate) fn handle_answer(&mut self, now: Instant, answer: Answer) {
+        self.unanswered.remove(&answer.id);
         self.machine.handle_answer(now, answer);
     }
 
@@ -160,7 +167,10 @@ impl ProducerHost {
         let now = clock.now();
         while let Some(output) = self.machine.poll_output(now) {
             match output {
-                Output::Request(request) => wishes.push(Wish::Send(request)),
+                Output::Request(request) => {
+                    self.note_request(history, &request);
+                    wishes.push(Wish::Send(request));
+                }
                 Output::Seal(job) => {
                     let sealed = job.run(&mut self.compressor, &mut self.decompressor);
                     self.machine.handle_sealed(sealed);
@@ -175,6 +185,22 @@ impl ProducerHost {
         self.settle(clock, history);
         let bytes = self.buffered_bytes() as u64;
         history.buffered_bytes_max = history.buffered_bytes_max.max(bytes);
+    }
+
+    fn note_request(&mut self, history: &mut History, request: &Outbound) {
+        let (Request::Produce(produce), Target::Broker(node)) = (&request.body, request.target)
+        else {
+            return;
+        };
+        let partitions = produce.topic_data.iter().flat_map(|topic| &topic.partition_data);
+        let partitions: Vec<i32> = partitions.map(|data| data.index).collect();
+        for index in &partitions {
+            let holders = self.unanswered.values().filter(|(_, held)| held.contains(index));
+            let mut brokers: BTreeSet<NodeId> = holders.map(|(broker, _)| *broker).collect();
+            brokers.insert(node);
+            history.brokers_at_once_max = history.brokers_at_once_max.max(brokers.len());
+        }
+        self.unanswered.insert(request.id, (node, partitions));
     }
 
     fn act(&mut self, clock: &Clock, history: &mut History) {

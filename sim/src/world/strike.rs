@@ -6,6 +6,7 @@ use milena_broker::{Condition, FaultId, FaultRule, on};
 use milena_types::{ApiKey, ErrorCode, NodeId, TopicPartition};
 
 use super::{TOPIC, World};
+use crate::host::User;
 use crate::fault::{Api, Fault, Garbling, RULE_LASTS};
 use crate::network::{Side, Weather};
 
@@ -26,6 +27,12 @@ pub enum Relief {
     Resume(NodeId),
     /// No answer of the node is lost any more.
     Answer(NodeId),
+    /// No record from the node, or to it, is damaged any more.
+    Damage(NodeId, Side),
+    /// No answer of this kind is broken any more.
+    Spoil(ApiKey),
+    /// The node tells what is.
+    Stale(NodeId),
     /// A rule that did not use up its count.
     Rule(FaultId),
 }
@@ -75,6 +82,20 @@ impl World {
             Fault::Flip { node: n, from_broker, bytes } => {
                 return self.network.flip_after(node(n), side(from_broker), bytes);
             }
+            Fault::Damage { node: n, from_broker, count } => {
+                let (node, side) = (node(n), side(from_broker));
+                self.tamper.damage_next(node, side, count);
+                return self.reliefs.push((at + RULE_LASTS, Relief::Damage(node, side)));
+            }
+            Fault::Stale { node: n, .. } => {
+                self.tamper.hold_back(node(n));
+                Relief::Stale(node(n))
+            }
+            Fault::Recreate => return self.recreate(),
+            Fault::Deny { code, count } => {
+                let condition = first(Api::Produce, count);
+                return self.rule(condition.error(ErrorCode::from_wire(code)));
+            }
             Fault::Silence { client, node: n, from_broker, .. } => {
                 self.network.silence(client, node(n), side(from_broker), true);
                 Relief::Hear(client, node(n), side(from_broker))
@@ -94,8 +115,12 @@ impl World {
             Fault::Garble { api, count, how: Garbling::CorrelationId } => {
                 return self.rule(first(api, count).wrong_correlation());
             }
-            Fault::Garble { api, count, how: Garbling::Body } => {
+            Fault::Garble { api, count, how: Garbling::Half } => {
                 return self.rule(first(api, count).truncate());
+            }
+            Fault::Garble { api, count, how } => {
+                self.tamper.spoil_next(key(api), how, count);
+                return self.reliefs.push((at + RULE_LASTS, Relief::Spoil(key(api))));
             }
             Fault::Error { api, count, code, applied } => {
                 let code = ErrorCode::from_wire(code);
@@ -146,8 +171,28 @@ impl World {
             Relief::Answer(node) => {
                 self.swallowed.remove(&node);
             }
+            Relief::Damage(node, side) => self.tamper.damage_next(node, side, 0),
+            Relief::Spoil(api) => self.tamper.spoil_no_more(api),
+            Relief::Stale(node) => self.tamper.let_go(node),
             Relief::Rule(id) => {
                 self.cluster.remove_fault(id);
+            }
+        }
+    }
+
+    /// The topic ends and begins again; whoever reads it hears of that, and begins anew too.
+    fn recreate(&mut self) {
+        let is_down = |relief: &Relief| matches!(relief, Relief::Restart(_) | Relief::Resume(_));
+        if self.reliefs.iter().any(|(_, relief)| is_down(relief)) {
+            // There are too few nodes for its replicas: it would be deleted only.
+            return;
+        }
+        self.end_life();
+        self.cluster.recreate_topic(self.clock.now(), TOPIC);
+        for host in &mut self.hosts {
+            if let User::Consumer(consumer) = host.user_mut() {
+                let later = Duration::from_millis(self.rng.u64(1..3_000));
+                consumer.rewind_at(self.clock.elapsed() + later);
             }
         }
     }
@@ -159,15 +204,18 @@ impl World {
 }
 
 fn first(api: Api, count: u32) -> Condition {
-    let key = match api {
+    on(key(api)).first(u64::from(count))
+}
+
+fn key(api: Api) -> ApiKey {
+    match api {
         Api::Produce => ApiKey::PRODUCE,
         Api::Fetch => ApiKey::FETCH,
         Api::Metadata => ApiKey::METADATA,
         Api::InitProducerId => ApiKey::INIT_PRODUCER_ID,
         Api::ListOffsets => ApiKey::LIST_OFFSETS,
         Api::ApiVersions => ApiKey::API_VERSIONS,
-    };
-    on(key).first(u64::from(count))
+    }
 }
 
 fn side(from_broker: bool) -> Side {

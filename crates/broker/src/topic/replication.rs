@@ -103,7 +103,13 @@ impl Partition {
         let is_live = |node: NodeId| nodes.is_registered(node) && nodes.is_running(node);
         let in_sync = self.replicas.iter().map(|replica| replica.node);
         let clean = in_sync.filter(|node| self.isr.contains(node)).find(|node| is_live(*node));
-        if clean.is_some() {
+        if let Some(replica) = clean.and_then(|node| self.replicas.iter().find(|r| r.node == node))
+        {
+            let end = replica.end;
+            if end < self.log.end() {
+                // It has all that every one of them acknowledged; what only the old leader had is gone (acks=1).
+                self.cut(end);
+            }
             self.lead(clean);
             return;
         }

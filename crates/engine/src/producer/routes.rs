@@ -120,7 +120,7 @@ impl Producer {
         }
         for queue in handle.0.queues() {
             let Some(partition) = self.partitions.get_mut(queue.slot) else { continue };
-            if is_recreated {
+            if is_recreated && self.idempotence.is_on() {
                 // What the old topic counted means nothing to the new one (trap 16).
                 partition.void_from(0);
             }

@@ -1,0 +1,212 @@
+//! What is changed on the way between clients and brokers, beyond what the network does to bytes.
+
+use std::collections::BTreeMap;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use fastrand::Rng;
+use milena_records::RecordSet;
+use milena_types::{ApiKey, NodeId};
+use milena_wire::Request;
+
+use crate::fault::Garbling;
+use crate::network::Side;
+
+/// A request that a broker has not answered.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) api: ApiKey,
+    /// The topics that a Metadata request names.
+    topics: Vec<String>,
+}
+
+/// What is to be changed, and what it is changed to.
+#[derive(Debug)]
+pub(super) struct Tamper {
+    rng: Rng,
+    /// How many frames with records still get a bit flipped in them, by node and by who sends them.
+    damaged: BTreeMap<(NodeId, Side), u32>,
+    /// How many answers to an API are still broken, and how.
+    spoilt: BTreeMap<ApiKey, (Garbling, u32)>,
+    /// The last answer's body to each API.
+    bodies: BTreeMap<ApiKey, Bytes>,
+    /// The last metadata that was told, by what was asked for.
+    told: Told,
+    /// What a node tells in place of the metadata that is.
+    stale: BTreeMap<NodeId, Told>,
+}
+
+type Told = BTreeMap<Vec<String>, Bytes>;
+
+impl Asked {
+    pub(super) fn of(api: ApiKey, request: &Request) -> Self {
+        let topics = match request {
+            Request::Metadata(metadata) => {
+                let topics = metadata.topics.iter().flatten();
+                topics.filter_map(|topic| Some(topic.name.as_ref()?.to_string())).collect()
+            }
+            _ => Vec::new(),
+        };
+        Self { api, topics }
+    }
+}
+
+impl Tamper {
+    pub(super) fn new(rng: Rng) -> Self {
+        Self {
+            rng,
+            damaged: BTreeMap::new(),
+            spoilt: BTreeMap::new(),
+            bodies: BTreeMap::new(),
+            told: Told::new(),
+            stale: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn damage_next(&mut self, node: NodeId, side: Side, count: u32) {
+        self.damaged.insert((node, side), count);
+    }
+
+    pub(super) fn spoil_next(&mut self, api: ApiKey, how: Garbling, count: u32) {
+        self.spoilt.insert(api, (how, count));
+    }
+
+    pub(super) fn spoil_no_more(&mut self, api: ApiKey) {
+        self.spoilt.remove(&api);
+    }
+
+    /// From here on `node` tells the metadata of this moment.
+    pub(super) fn hold_back(&mut self, node: NodeId) {
+        self.stale.insert(node, self.told.clone());
+    }
+
+    pub(super) fn let_go(&mut self, node: NodeId) {
+        self.stale.remove(&node);
+    }
+
+    /// Flips a bit of the records in a frame between `node` and a client that `side` sent, if that is due.
+    pub(super) fn damage(&mut self, node: NodeId, side: Side, frame: Bytes) -> Bytes {
+        let Some(left) = self.damaged.get_mut(&(node, side)).filter(|left| **left > 0) else {
+            return frame;
+        };
+        let Some((from, to)) = find_batch(&frame) else { return frame };
+        *left -= 1;
+        let mut spoilt = frame.to_vec();
+        if let Some(byte) = spoilt.get_mut(self.rng.usize(from..to)) {
+            *byte ^= 1 << self.rng.u8(0..8);
+        }
+        spoilt.into()
+    }
+
+    /// What arrives of the answer of `node` to `asked`: `frame`, with its length in front, or something else.
+    pub(super) fn answer(&mut self, node: NodeId, asked: Asked, frame: Bytes) -> Bytes {
+        if frame.len() < HEAD_BYTES {
+            return frame;
+        }
+        let (head, body) = (frame.slice(..HEAD_BYTES), frame.slice(HEAD_BYTES..));
+        let other = self.bodies.iter().find(|(api, _)| **api != asked.api);
+        let other = other.map(|(_, body)| body.clone());
+        self.bodies.insert(asked.api, body.clone());
+        if let Some((how, left)) = self.spoilt.get_mut(&asked.api).filter(|(_, left)| *left > 0) {
+            *left -= 1;
+            return match (*how, other) {
+                (Garbling::Length(length), _) => {
+                    let mut spoilt = BytesMut::new();
+                    spoilt.put_i32(length);
+                    spoilt.put_slice(frame.get(LENGTH_BYTES..).unwrap_or_default());
+                    spoilt.freeze()
+                }
+                (Garbling::Other, Some(other)) => framed(&head, &other),
+                (Garbling::Other | Garbling::CorrelationId | Garbling::Half, _) => frame,
+            };
+        }
+        if asked.api != ApiKey::METADATA || asked.topics.is_empty() {
+            return frame;
+        }
+        match self.stale.get(&node).and_then(|told| told.get(&asked.topics)) {
+            Some(old) => framed(&head, old),
+            None => {
+                self.told.insert(asked.topics, body);
+                frame
+            }
+        }
+    }
+}
+
+/// A frame with the head's correlation id and another body.
+fn framed(head: &[u8], body: &[u8]) -> Bytes {
+    let correlation = head.get(LENGTH_BYTES..).unwrap_or_default();
+    let mut frame = BytesMut::new();
+    frame.put_i32(i32::try_from(correlation.len() + body.len()).unwrap_or(i32::MAX));
+    frame.put_slice(correlation);
+    frame.put_slice(body);
+    frame.freeze()
+}
+
+/// Where in the frame the records of the first batch are.
+fn find_batch(frame: &Bytes) -> Option<(usize, usize)> {
+    (0..frame.len()).find_map(|at| {
+        // Its format's number, behind base offset, length and leader epoch.
+        if frame.get(at + 16) != Some(&2) {
+            return None;
+        }
+        let batch = RecordSet::new(frame.slice(at..)).next()?.ok()?;
+        batch.verify().ok()?;
+        Some((at + RECORDS_FROM, at + batch.size()))
+    })
+}
+
+const LENGTH_BYTES: usize = 4;
+
+/// The length and the correlation id.
+const HEAD_BYTES: usize = 8;
+
+/// Behind a batch's header. Bits of that may flip too, but then brokers find the batch inconsistent before they come to
+/// its checksum, and refuse it for good.
+const RECORDS_FROM: usize = 61;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NODE: NodeId = NodeId::new(1);
+
+    fn asked(api: ApiKey) -> Asked {
+        Asked { api, topics: vec!["orders".to_owned()] }
+    }
+
+    fn frame(correlation: u8, body: &'static [u8]) -> Bytes {
+        framed(&[0, 0, 0, 0, 0, 0, 0, correlation], body)
+    }
+
+    /// Else a client would refuse the answer for another reason.
+    #[test]
+    fn stale_metadata_is_under_the_new_correlation_id() {
+        let mut tamper = Tamper::new(Rng::with_seed(1));
+        tamper.answer(NODE, asked(ApiKey::METADATA), frame(1, b"old"));
+        tamper.hold_back(NODE);
+        let told = tamper.answer(NODE, asked(ApiKey::METADATA), frame(2, b"fresh"));
+        assert_eq!(told, frame(2, b"old"));
+        tamper.let_go(NODE);
+        let told = tamper.answer(NODE, asked(ApiKey::METADATA), frame(3, b"fresh"));
+        assert_eq!(told, frame(3, b"fresh"));
+    }
+
+    #[test]
+    fn a_broken_answer_is_broken_as_often_as_asked() {
+        let mut tamper = Tamper::new(Rng::with_seed(1));
+        tamper.spoil_next(ApiKey::FETCH, Garbling::Length(-1), 1);
+        let broken = tamper.answer(NODE, asked(ApiKey::FETCH), frame(1, b"body"));
+        assert_eq!(&broken[..4], [0xff; 4]);
+        let whole = tamper.answer(NODE, asked(ApiKey::FETCH), frame(1, b"body"));
+        assert_eq!(whole, frame(1, b"body"));
+    }
+
+    #[test]
+    fn a_frame_without_records_is_not_damaged() {
+        let mut tamper = Tamper::new(Rng::with_seed(1));
+        tamper.damage_next(NODE, Side::Broker, 1);
+        let frame = frame(1, &[2; 100]);
+        assert_eq!(tamper.damage(NODE, Side::Broker, frame.clone()), frame);
+        assert_eq!(tamper.damaged[&(NODE, Side::Broker)], 1);
+    }
+}
