@@ -155,7 +155,10 @@ pub fn draw(rng: &mut Rng, targets: Targets, during: Duration) -> Vec<Timed> {
     let strikes = rng.usize(1..=12);
     let mut faults: Vec<Timed> = (0..strikes)
         .filter_map(|_| {
-            let at = Duration::from_millis(rng.u64(0..millis(during)));
+            // Some wait for the first request there is.
+            let is_there = rng.u32(0..8) == 0;
+            let at = if is_there { 0 } else { rng.u64(0..millis(during)) };
+            let at = Duration::from_millis(at);
             let kind = *kinds.get(rng.usize(0..kinds.len()))?;
             Some(Timed { at, fault: strike(rng, kind, targets) })
         })

@@ -203,7 +203,8 @@ fn producer(rng: &mut Rng, in_flight: usize) -> ProducerPlan {
     let batch_bytes = *pick(rng, &[200, 1_000, 16_384]);
     ProducerPlan {
         records: rng.usize(1..=200),
-        over: ms(rng.u64(1..=20_000)),
+        // Some send all that they have before a broker has heard of them.
+        over: ms(if rng.u32(0..4) == 0 { rng.u64(1..=50) } else { rng.u64(1..=20_000) }),
         value_bytes_max,
         flush_every: *pick(rng, &[0, 0, 7, 50]),
         linger,

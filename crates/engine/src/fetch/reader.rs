@@ -196,7 +196,11 @@ impl Reader {
         };
         let end = match (finished, last) {
             // Behind what the batch spans, whatever compaction left of it (trap 25).
-            (true, _) => open.end,
+            (true, last) => {
+                // A wrapper of the oldest format says less than what its inner messages say for themselves.
+                let behind = last.map_or(position.offset, Offset::next);
+                Position::new(open.end.offset.max(behind), open.end.leader_epoch)
+            }
             (false, Some(last)) => Position::new(last.next(), open.end.leader_epoch),
             (false, None) => position,
         };

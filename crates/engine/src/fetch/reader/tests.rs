@@ -2,7 +2,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use bytes::Bytes;
-use milena_records::{BatchBuilder, Buffer, Compression, Compressor};
+use milena_records::{BatchBuilder, Buffer, Compression, CompressionType, Compressor};
 use milena_types::{NodeId, Timestamp};
 
 use super::*;
@@ -74,6 +74,28 @@ impl Fixture {
     fn position(&self) -> i64 {
         self.buffer.position(&tp()).unwrap().offset.get()
     }
+}
+
+/// The position would move back behind what was handed out, and the rest come twice.
+#[test]
+fn a_wrapper_below_its_inner_offsets_does_not_move_the_position_back() {
+    let message = |offset: i64, attributes: u8, value: &[u8]| {
+        let mut bytes = offset.to_be_bytes().to_vec();
+        bytes.extend((14 + value.len() as i32).to_be_bytes());
+        // No checksum, format 0, no key.
+        bytes.extend([0, 0, 0, 0, 0, attributes, 0xff, 0xff, 0xff, 0xff]);
+        bytes.extend((value.len() as i32).to_be_bytes());
+        bytes.extend(value);
+        bytes
+    };
+    let inner: Vec<u8> = (0..4).flat_map(|offset| message(offset, 0, b"v")).collect();
+    let mut packed = Vec::new();
+    let gzip = CompressionType::Gzip;
+    Compressor::new().compress(Compression::new(gzip), &inner, &mut packed).unwrap();
+    let mut fixture = Fixture::new(10);
+    fixture.push(message(1, gzip.id(), &packed));
+    assert_eq!(fixture.poll(), [0, 1, 2, 3]);
+    assert_eq!(fixture.position(), 4);
 }
 
 /// Trap 25: the position goes behind what the batch spans, not behind the last record that is left of it.

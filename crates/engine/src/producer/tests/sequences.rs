@@ -327,6 +327,17 @@ fn a_recreated_topic_begins_at_zero() {
     assert_eq!(world.result(1).expect("stored"), Some(0));
 }
 
+/// Without sequences there is nothing to repair: what waits for its retry must not wait for that.
+#[test]
+fn without_idempotence_a_recreated_topic_takes_the_retry() {
+    let mut world =
+        World::ready(1, 1, Settings { is_idempotent: false, ..settings() }).fault(1, Fault::LoseRequest);
+    world.send(0, 2);
+    world.brokers.recreate();
+    world.run(Duration::from_secs(2));
+    assert_eq!(world.result(0).expect("stored"), Some(0));
+}
+
 /// A broker that forgot us takes any sequence as the first; order must not depend on its memory.
 #[test]
 fn a_forgetful_broker_keeps_the_order() {
