@@ -130,7 +130,8 @@ impl Scenario {
             Acks::Leader => {
                 !is_there(|fault| matches!(fault, Fault::Crash { .. } | Fault::Pause { .. }))
             }
-            Acks::None => self.faults.is_empty(),
+            // A batch that is too large cannot be split where nobody says so.
+            Acks::None => self.faults.is_empty() && self.message_bytes_max.is_none(),
         };
         let one_at_a_time = self.producers.iter().all(|plan| plan.in_flight == 1);
         let denials = is_there(|fault| matches!(fault, Fault::Deny { .. }));
