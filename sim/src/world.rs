@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use fastrand::Rng;
-use milena_engine::producer::Acks;
 use milena_broker::{Cluster, ConnectionId, Output, Settings, TopicSettings};
+use milena_engine::producer::Acks;
 use milena_records::{Decompressor, RecordSet};
 use milena_types::{ApiKey, NodeId, Sequence, TopicPartition};
 use milena_wire::{FrameReader, Request, decode_request};

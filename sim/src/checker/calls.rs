@@ -78,8 +78,8 @@ pub(super) fn what_has_time_is_stored(history: &History, promises: &Promises) ->
     let given_up = history.sends.iter().find(|send| {
         let is_done = |(_, outcome): &(_, Outcome)| matches!(outcome, Outcome::Done(_));
         let is_ample = send.deadline.saturating_sub(send.invoked) >= AMPLE;
-        let is_refused = promises.refusals
-            && send.returned.first().is_some_and(|(at, _)| *at < promises.healed);
+        let is_refused =
+            promises.refusals && send.returned.first().is_some_and(|(at, _)| *at < promises.healed);
         send.is_taken
             && is_ample
             && !is_refused

@@ -65,11 +65,8 @@ pub(super) fn acknowledged_offset_is_the_offset(history: &History, promises: &Pr
     for send in &history.sends {
         for (_, outcome) in &send.returned {
             let &Outcome::Done(Some(offset)) = outcome else { continue };
-            let there: Vec<Value> = history
-                .lives
-                .iter()
-                .filter_map(|logs| value_at(logs, &send.to, offset))
-                .collect();
+            let there: Vec<Value> =
+                history.lives.iter().filter_map(|logs| value_at(logs, &send.to, offset)).collect();
             if !there.is_empty() && !there.contains(&send.value) {
                 return broken(
                     Property::P5,

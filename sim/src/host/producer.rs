@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use milena_engine::metadata::Cluster;
 use milena_engine::producer::{
-    Accumulator, Acks, Delivery, FlushId, Grant, NewRecord, Output, Producer, Refused, Room, Settings,
-    TopicReady,
+    Accumulator, Acks, Delivery, FlushId, Grant, NewRecord, Output, Producer, Refused, Room,
+    Settings, TopicReady,
 };
 use milena_engine::request::{Answer, Outbound, RequestId, Target};
 use milena_engine::{Error, Fate};

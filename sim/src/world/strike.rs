@@ -6,8 +6,8 @@ use milena_broker::{Condition, FaultId, FaultRule, on};
 use milena_types::{ApiKey, ErrorCode, NodeId, TopicPartition};
 
 use super::{TOPIC, World};
-use crate::host::User;
 use crate::fault::{Api, Fault, Garbling, RULE_LASTS};
+use crate::host::User;
 use crate::network::{Side, Weather};
 
 /// What ends a fault that lasts.

@@ -39,13 +39,11 @@ type Told = BTreeMap<Vec<String>, Bytes>;
 
 impl Asked {
     pub(super) fn of(api: ApiKey, request: &Request) -> Self {
-        let topics = match request {
-            Request::Metadata(metadata) => {
-                let topics = metadata.topics.iter().flatten();
-                topics.filter_map(|topic| Some(topic.name.as_ref()?.to_string())).collect()
-            }
-            _ => Vec::new(),
-        };
+        let mut topics = Vec::new();
+        if let Request::Metadata(metadata) = request {
+            let named = metadata.topics.iter().flatten();
+            topics.extend(named.filter_map(|topic| Some(topic.name.as_ref()?.to_string())));
+        }
         Self { api, topics }
     }
 }

@@ -1,7 +1,7 @@
 //! Which replica leads, which are in sync, and what survives when one goes (KIP-101, KIP-497).
 //!
 //! All replicas share one stored log; each has its own end in it. That is enough, because a follower's log is
-//! always a prefix of its leader's, and an unclean election cuts the shared log where the new leader's ended.
+//! always a prefix of its leader's, and an election cuts the shared log where the new leader's ended.
 
 use milena_types::{LeaderEpoch, NodeId, Offset, Timestamp};
 

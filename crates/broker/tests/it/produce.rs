@@ -131,6 +131,24 @@ fn acks_all_waits_for_a_paused_follower_until_it_is_out_of_the_in_sync_set() {
     ok(&produced(world.answer(connection).expect("answered")));
 }
 
+/// What acks=1 risks: the leader alone had it, and those in sync elect another.
+#[test]
+fn acks_one_is_lost_with_a_leader_that_alone_had_it() {
+    let mut world = World::with(|settings| settings.failover = Duration::from_millis(300));
+    let leader = world.leader();
+    let connection = world.connect(leader);
+    let followers: Vec<_> = (1..=3).map(node).filter(|id| *id != leader).collect();
+    followers.iter().for_each(|id| world.cluster.pause_node(world.now, *id));
+    world.send(connection, 9, produce(1, batch(&["a"], None)));
+    ok(&produced(world.answer(connection).expect("answered")));
+    world.cluster.pause_node(world.now, leader);
+    followers.iter().for_each(|id| world.cluster.resume_node(world.now, *id));
+    assert_eq!(world.values(), ["a"], "the leader has not failed over yet");
+    world.pass(Duration::from_millis(300));
+    assert_ne!(world.leader(), leader);
+    assert!(world.values().is_empty());
+}
+
 #[test]
 fn a_replica_that_stays_silent_times_the_produce_out_though_it_is_appended() {
     let mut world = World::with(|settings| settings.failover = Duration::from_secs(9));

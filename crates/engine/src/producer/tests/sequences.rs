@@ -330,8 +330,8 @@ fn a_recreated_topic_begins_at_zero() {
 /// Without sequences there is nothing to repair: what waits for its retry must not wait for that.
 #[test]
 fn without_idempotence_a_recreated_topic_takes_the_retry() {
-    let mut world =
-        World::ready(1, 1, Settings { is_idempotent: false, ..settings() }).fault(1, Fault::LoseRequest);
+    let mut world = World::ready(1, 1, Settings { is_idempotent: false, ..settings() })
+        .fault(1, Fault::LoseRequest);
     world.send(0, 2);
     world.brokers.recreate();
     world.run(Duration::from_secs(2));
