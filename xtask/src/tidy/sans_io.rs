@@ -15,8 +15,7 @@ const SANS_IO: [&str; 5] = [
 /// Where the broker meets the world: its shells drive the machine on tokio.
 const SHELLS: [&str; 2] = ["crates/broker/src/shell/", "crates/broker/src/shell.rs"];
 
-/// Simulation has its own clock. One half of it drives the shipped tokio client, so tokio itself
-/// is allowed there.
+/// Simulation has its own clock; its program reads and writes files.
 const SIMULATED: &str = "sim/src/";
 
 /// The origin of virtual time: an `Instant` can only be had from the machine's clock.
