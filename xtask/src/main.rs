@@ -1,10 +1,11 @@
-//! The project's own chores: `cargo xtask test`, `tidy`, `fuzz`, `codegen`, `defects`.
+//! The project's own chores: `cargo xtask test`, `tidy`, `fuzz`, `codegen`, `config`, `defects`.
 //!
 //! Everything that checks the repository is behind `cargo xtask test`; CI calls nothing else.
 #![forbid(unsafe_code)]
 
 mod cargo;
 mod codegen;
+mod config;
 mod defects;
 mod fuzz;
 mod steps;
@@ -36,6 +37,8 @@ enum Chore {
     Fuzz(fuzz::Args),
     /// Write the protocol messages from Kafka's schemas.
     Codegen(codegen::Args),
+    /// Write the reference of configuration keys from the table that parses them.
+    Config(config::Args),
     /// Have Kafka's own classes write samples of every message.
     Golden(codegen::golden::Args),
     /// Plant known defects and have simulation find each.
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Chore::Tidy => tidy::run(),
         Chore::Fuzz(args) => fuzz::run(&args),
         Chore::Codegen(args) => codegen::run(&args),
+        Chore::Config(args) => config::run(&args),
         Chore::Golden(args) => codegen::golden::run(&args),
         Chore::Defects(args) => defects::run(&args),
     };

@@ -39,6 +39,10 @@ pub(crate) fn run(args: &Args) -> Result {
     ];
     plan.extend(lints(&graph));
     plan.push(Step::command("unit, property and integration tests", tests(required)));
+    plan.push(Step::command(
+        "configuration reference",
+        in_workspace(["xtask", "config", "--check"]),
+    ));
     plan.push(simulation(if args.quick { 200 } else { 5_000 })?);
     let seconds = if args.quick { FUZZ_SECONDS_QUICK } else { FUZZ_SECONDS };
     plan.push(Step::command("short fuzz run", fuzz::command(seconds, None)));

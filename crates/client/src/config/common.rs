@@ -87,7 +87,7 @@ keys! {
 pub(super) const OVERRIDABLE: &[&str] =
     &["request.timeout.ms", "default.api.timeout.ms", "retry.backoff.ms", "retry.backoff.max.ms"];
 
-const JVM: &str = "a JVM class";
+const JVM: &str = "JVM classes";
 const NO_METRICS: &str =
     "metrics are counted all the time and neither sampled nor pushed to brokers";
 const RESOLVED: &str =

@@ -102,7 +102,7 @@ pub(super) const OTHERS: &[Key] = &[
         "the protocol of KIP-848 is not there yet",
     ),
     refused("group.remote.assignor", "group.protocol=classic has no use for it"),
-    ignored("interceptor.classes", "list", "a JVM class"),
+    ignored("interceptor.classes", "list", "JVM classes, and there are no interceptors yet"),
     ignored("key.deserializer", "class", "a JVM class; keys are bytes here"),
     ignored("value.deserializer", "class", "a JVM class; values are bytes here"),
     refused("share.acknowledgement.mode", SHARE),

@@ -10,6 +10,8 @@ pub struct Key {
     pub scope: Scope,
     /// Java's name, as `linger.ms`.
     pub name: &'static str,
+    /// The builder's method; empty for a key without effect.
+    pub setter: &'static str,
     /// Java's type: `boolean`, `int`, `long`, `string`, `list`, `double`, `short`, `class` or `password`.
     pub kind: &'static str,
     /// The default as Java writes it; empty for none.
@@ -53,7 +55,7 @@ impl Key {
         doc: &'static str,
         support: Support,
     ) -> Self {
-        Self { scope, name, kind, default: "", valid: "", doc, support }
+        Self { scope, name, setter: "", kind, default: "", valid: "", doc, support }
     }
 
     /// A key that may be ignored.
@@ -172,6 +174,7 @@ macro_rules! keys {
                 $crate::config::Key {
                     scope: $crate::config::Scope::$scope,
                     name: $name,
+                    setter: stringify!($field),
                     kind: $crate::config::key::kind(
                         <$ty as $crate::config::value::Value>::TYPE,
                         keys!(@valid $ty $(, $range)?),

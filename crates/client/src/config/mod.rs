@@ -14,6 +14,7 @@ mod consumer;
 mod error;
 mod key;
 mod lookup;
+mod preset;
 mod producer;
 mod properties;
 mod security;
@@ -26,6 +27,7 @@ pub use lookup::keys;
 pub use milena_engine::consumer::{IsolationLevel, OffsetReset};
 pub use milena_engine::producer::Acks;
 pub use milena_records::CompressionType;
+pub use preset::{Preset, PresetSetting};
 pub use producer::ProducerConfig;
 
 pub use error::Scope;

@@ -35,8 +35,8 @@ keys! {
     acks: Acks = "acks", "all";
 
     /// Whether the brokers drop a record that a retry sent twice, and keep the order of retried ones (KIP-98). Needs
-    /// `acks=all`, retries, and at most five requests in flight; left at its default, it goes off where they are set
-    /// otherwise.
+    /// `acks=all`, retries, and at most five requests in flight. Left at its default, it goes off for other `acks` and
+    /// for no retries, but not for more requests in flight.
     enable_idempotence: bool = "enable.idempotence", "true";
 
     /// How long a batch may wait for more records before it is sent. Larger values trade latency for larger batches;
@@ -110,6 +110,7 @@ keys! {
     transaction_timeout: Duration = "transaction.timeout.ms", "60000", 0..=2147483647;
 
     /// Whether transactions have no time-out and are ended by another system's commit (KIP-939).
+    /// So far only `false` is taken.
     transaction_two_phase_commit_enable: bool = "transaction.two.phase.commit.enable", "false";
 
     /// How long a topic's metadata is kept after the last record to it (KIP-526).
@@ -122,7 +123,11 @@ const fn ignored(name: &'static str, kind: &'static str, why: &'static str) -> K
 
 /// Keys of Java without an effect of their own.
 pub(super) const OTHERS: &[Key] = &[
-    ignored("interceptor.classes", "list", "a JVM class"),
+    ignored(
+        "interceptor.classes",
+        "list",
+        "JVM classes; the builder takes interceptors of your own",
+    ),
     ignored("key.serializer", "class", "a JVM class; a key is what the program makes of it"),
     ignored("value.serializer", "class", "a JVM class; a value is what the program makes of it"),
 ];

@@ -27,7 +27,7 @@ pub(super) const KEYS: &[Key] = &[
     refused("sasl.jaas.config", "password", SASL),
     ignored("sasl.kerberos.kinit.cmd", "string", KERBEROS),
     ignored("sasl.kerberos.min.time.before.relogin", "long", KERBEROS),
-    ignored("sasl.kerberos.service.name", "string", KERBEROS),
+    refused("sasl.kerberos.service.name", "string", SASL),
     ignored("sasl.kerberos.ticket.renew.jitter", "double", KERBEROS),
     ignored("sasl.kerberos.ticket.renew.window.factor", "double", KERBEROS),
     refused("sasl.login.callback.handler.class", "class", CLASS),
