@@ -334,6 +334,12 @@ impl Error {
         self.edit(|content| content.class = Class::Fatal)
     }
 
+    /// Says that neither a retry nor an abort is the answer.
+    #[must_use]
+    pub fn plain(self) -> Self {
+        self.edit(|content| content.class = Class::Plain)
+    }
+
     /// Gives the cause.
     #[must_use]
     pub fn because(self, source: impl StdError + Send + Sync + 'static) -> Self {
@@ -355,6 +361,7 @@ impl Content {
         match (&self.topic, self.partition, &self.group) {
             (Some(topic), Some(partition), _) => write!(f, "{preposition} {topic}-{partition}")?,
             (Some(topic), None, _) => write!(f, "{preposition} {topic}")?,
+            (None, _, Some(id)) if operation.is_of_transaction() => write!(f, " of {id}")?,
             (None, _, Some(group)) => write!(f, "{preposition} group {group}")?,
             (None, _, None) => {}
         }

@@ -19,6 +19,7 @@ pub mod metadata;
 pub mod producer;
 pub mod request;
 mod subscription;
+pub mod transaction;
 
 pub use backoff::Backoff;
 pub use error::{Error, ErrorKind, Fate, Operation};

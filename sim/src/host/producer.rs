@@ -179,6 +179,8 @@ impl ProducerHost {
                 Output::RefreshMetadata => wishes.push(Wish::Refresh),
                 Output::LeaderHint(hint) => wishes.push(Wish::Hint(hint)),
                 Output::Flushed(id) => self.flushed(clock, history, id),
+                // No scenario has transactions yet.
+                Output::TransactionDone(..) => {}
                 Output::Closed => self.closed(clock, history),
             }
         }

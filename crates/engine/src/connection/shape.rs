@@ -15,7 +15,7 @@ use milena_wire::messages::offset_fetch_response::{
     OffsetFetchResponse, OffsetFetchResponseGroup, OffsetFetchResponsePartition,
     OffsetFetchResponsePartitions, OffsetFetchResponseTopic, OffsetFetchResponseTopics,
 };
-use milena_wire::messages::{DeleteTopicsRequest, FindCoordinatorRequest};
+use milena_wire::messages::{DeleteTopicsRequest, FindCoordinatorRequest, InitProducerIdRequest};
 use milena_wire::{DecodeError, Request, Response, decode_response};
 
 /// What must be known of a request to read its answer.
@@ -37,6 +37,10 @@ pub(super) fn request(request: Request, version: i16) -> (Request, Question) {
         {
             key = request.coordinator_keys.pop().unwrap_or_default();
             FindCoordinatorRequest { key: key.clone(), ..request }.into()
+        }
+        // Before version 3 every request brings a new epoch, whoever asks (KIP-360).
+        Request::InitProducerId(request) if version < 3 => {
+            InitProducerIdRequest { producer_id: -1, producer_epoch: -1, ..request }.into()
         }
         Request::OffsetFetch(mut request) if version < 8 && request.groups.len() == 1 => {
             let group = request.groups.pop().unwrap_or_default();

@@ -15,10 +15,11 @@ use crate::backoff::Backoff;
 use crate::commit::{AutoCommit, CommitId, CommitMode, CommittedLookup, CommittedOffset};
 use crate::commit::{Commits, Sender};
 use crate::coordinator::{CoordinatorKind, Lookup, Settings as LookupSettings};
-use crate::error::{Error, Operation};
+use crate::error::{Error, ErrorKind, Operation};
 use crate::fetch::Which;
 use crate::group::{Action, GroupSettings, Member, MemberState, Surroundings};
 use crate::subscription::{Change, Event, Rebalance, RebalanceId, Source};
+use crate::transaction::GroupMetadata;
 
 /// What needs a group.
 #[derive(Debug)]
@@ -88,6 +89,37 @@ impl Membership {
 }
 
 impl Consumer {
+    /// In whose name offsets of `partitions` go into a producer's transaction (KIP-447).
+    ///
+    /// # Errors
+    /// `Rebalanced` if one of them is not this consumer's any more; `Misuse` without a group.
+    pub fn group_metadata(
+        &self,
+        partitions: &BTreeSet<TopicPartition>,
+    ) -> Result<GroupMetadata, Error> {
+        let misuse = || Error::misuse("a transaction takes offsets of a group (group.id)");
+        let group = self.settings.group.as_ref();
+        let group = group.ok_or_else(|| misuse().during(Operation::Commit))?;
+        let mut metadata = GroupMetadata::without_member(&*group.group_id);
+        let sender = self.sender();
+        match &sender {
+            Sender::Standalone => {}
+            Sender::Member(identity)
+                if partitions.iter().all(|tp| self.subscription.is_assigned(tp)) =>
+            {
+                metadata.generation = identity.generation;
+                metadata.member_id = (&*identity.member_id).into();
+                metadata.instance_id = group.instance_id.as_ref().map(|id| (&**id).into());
+            }
+            Sender::Member(_) | Sender::Joining | Sender::Gone => {
+                let error = Error::new(ErrorKind::Rebalanced)
+                    .with_detail("the partitions may be another member's by now");
+                return Err(error.during(Operation::Commit).with_group(&*group.group_id));
+            }
+        }
+        Ok(metadata)
+    }
+
     /// Lets the member act until it has nothing more to do.
     pub(super) fn drive_member(&mut self, now: Instant) {
         // Every action brings the member closer to waiting; more than this is a defect, not work.

@@ -53,6 +53,11 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Whether it concerns a transactional id, where it names no partition.
+    pub(super) const fn is_of_transaction(self) -> bool {
+        matches!(self, Self::InitProducerId | Self::Transaction)
+    }
+
     /// The words before the topic-partition or group that it concerns.
     pub(super) const fn phrase(self) -> (&'static str, &'static str) {
         match self {
@@ -74,7 +79,7 @@ impl Operation {
             Self::JoinGroup => ("join", ""),
             Self::Heartbeat => ("heartbeat", " to"),
             Self::LeaveGroup => ("leave", ""),
-            Self::InitProducerId => ("get a producer id", " for"),
+            Self::InitProducerId => ("get the producer id", " of"),
             Self::Transaction => ("transaction", " on"),
             Self::Request(_) => ("", " of"),
         }

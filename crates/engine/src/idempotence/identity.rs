@@ -31,9 +31,11 @@ pub(crate) enum State {
     Known(Identity),
     /// The cluster gives us none; nothing more can be sent.
     Refused(Error),
+    /// Transactions have a coordinator that gives and changes it; nothing here does.
+    Assigned(Option<Identity>),
 }
 
-/// The identity of a producer without transactions.
+/// The identity of a producer; of one with transactions it only holds what they came by.
 ///
 /// ```text
 /// Off      Wanted ⇄ Asked → Known → Known (epoch + 1)
@@ -53,6 +55,17 @@ impl Idempotence {
         Self { state, backoff }
     }
 
+    /// The identity of a producer with transactions.
+    pub(crate) fn of_transactions(backoff: Backoff) -> Self {
+        Self { state: State::Assigned(None), backoff }
+    }
+
+    /// Takes over the identity that transactions have come by.
+    pub(crate) fn assign(&mut self, identity: Identity) {
+        debug_assert!(matches!(self.state, State::Assigned(_)), "assigned in {:?}", self.state);
+        self.state = State::Assigned(Some(identity));
+    }
+
     pub(crate) fn is_on(&self) -> bool {
         !matches!(self.state, State::Off)
     }
@@ -61,6 +74,7 @@ impl Idempotence {
     pub(crate) fn identity(&self) -> Option<Identity> {
         match self.state {
             State::Known(identity) => Some(identity),
+            State::Assigned(identity) => identity,
             State::Off | State::Wanted { .. } | State::Asked(_) | State::Refused(_) => None,
         }
     }
@@ -69,7 +83,11 @@ impl Idempotence {
     pub(crate) fn refusal(&self) -> Option<&Error> {
         match &self.state {
             State::Refused(error) => Some(error),
-            State::Off | State::Wanted { .. } | State::Asked(_) | State::Known(_) => None,
+            State::Off
+            | State::Wanted { .. }
+            | State::Asked(_)
+            | State::Known(_)
+            | State::Assigned(_) => None,
         }
     }
 
@@ -82,7 +100,11 @@ impl Idempotence {
     pub(crate) fn timeout(&self) -> Option<Instant> {
         match self.state {
             State::Wanted { from } => from,
-            State::Off | State::Asked(_) | State::Known(_) | State::Refused(_) => None,
+            State::Off
+            | State::Asked(_)
+            | State::Known(_)
+            | State::Refused(_)
+            | State::Assigned(_) => None,
         }
     }
 

@@ -30,6 +30,7 @@ pub(super) struct Batch {
     is_whole: bool,
     /// Shared by the parts of a split batch.
     reserved: Arc<Reserved>,
+    is_transactional: bool,
     pub(super) opened: Instant,
     /// Who it counts under, and from where; set when it is first sent.
     pub(super) stamp: Option<(Identity, Sequence)>,
@@ -75,7 +76,12 @@ pub(super) enum Travel {
 
 impl Batch {
     /// Takes an open batch over, and gives out what is to be sealed.
-    pub(super) fn new(id: BatchId, job: u64, open: OpenBatch) -> (Self, BatchBuilder) {
+    pub(super) fn new(
+        id: BatchId,
+        job: u64,
+        open: OpenBatch,
+        is_transactional: bool,
+    ) -> (Self, BatchBuilder) {
         let OpenBatch { builder, result, watchers, opened, reserved } = open;
         result.watch(watchers);
         let batch = Self {
@@ -86,6 +92,7 @@ impl Batch {
             result,
             is_whole: true,
             reserved: Arc::new(reserved),
+            is_transactional,
             opened,
             stamp: None,
             ordinal: 0,
@@ -115,7 +122,7 @@ impl Batch {
             producer_id: identity.producer_id,
             producer_epoch: identity.epoch,
             base_sequence: Some(base),
-            transactional: false,
+            transactional: self.is_transactional,
         });
         match &self.content {
             Content::Sealed(sealed) => {
@@ -147,6 +154,7 @@ impl Batch {
 
     /// Its records will not be stored, or nobody can tell.
     pub(super) fn fail(&mut self, error: Error) {
+        let error = self.of_transaction(error);
         self.settle(Err(error));
     }
 
@@ -155,9 +163,15 @@ impl Batch {
         if !std::mem::replace(&mut self.is_settled, true) {
             self.result.counters.settled(self.records, false);
             for index in 0..self.records {
-                self.result.settle(self.first + index, 1, false, Err(of(index)));
+                let error = self.of_transaction(of(index));
+                self.result.settle(self.first + index, 1, false, Err(error));
             }
         }
+    }
+
+    /// A record that is lost, for whatever reason, takes its transaction with it (trap 9).
+    fn of_transaction(&self, error: Error) -> Error {
+        if self.is_transactional && !error.is_fatal() { error.abortable() } else { error }
     }
 
     fn settle(&mut self, outcome: Outcome) {
@@ -182,6 +196,7 @@ impl Batch {
                 result: Arc::clone(&self.result),
                 is_whole: false,
                 reserved: Arc::clone(&self.reserved),
+                is_transactional: self.is_transactional,
                 opened: self.opened,
                 stamp: self
                     .stamp

@@ -60,6 +60,10 @@ impl InFlight {
         self.requests.remove(&id)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.requests.is_empty()
+    }
+
     pub(super) fn clear(&mut self) {
         self.requests.clear();
     }

@@ -12,6 +12,7 @@ use super::request::ProduceBuilder;
 use super::seal::{SealJob, Work};
 use super::sender::{Output, Producer};
 use super::state::State;
+use crate::transaction::Transactions;
 use crate::{Error, Operation};
 
 impl Producer {
@@ -19,6 +20,9 @@ impl Producer {
     /// leader's line if there is something to send.
     pub(super) fn update(&mut self, now: Instant, slot: usize) {
         let mut taken = Vec::new();
+        if let Some(refusal) = self.transactions.as_ref().and_then(Transactions::refusal) {
+            self.drop_unsent(slot, &refusal);
+        }
         let Some(partition) = self.partitions.get_mut(slot) else { return };
         partition.is_dirty = false;
         partition.open_since = partition.queue.take(false, &mut taken);
@@ -32,7 +36,10 @@ impl Producer {
         let rules = self.rules(now);
         let Some(partition) = self.partitions.get_mut(slot) else { return };
         partition.expire(rules, &mut self.unsettled);
-        partition.repair(&mut self.idempotence);
+        if self.transactions.is_none() {
+            partition.repair(&mut self.idempotence);
+        }
+        self.enroll(slot);
         let rules = self.rules(now);
         let Some(partition) = self.partitions.get_mut(slot) else { return };
         match partition.leader {
@@ -79,7 +86,8 @@ impl Producer {
         for open in taken {
             let number = self.next_job;
             self.next_job += 1;
-            let (batch, builder) = Batch::new(self.unsettled.add(), number, open);
+            let is_transactional = self.transactions.is_some();
+            let (batch, builder) = Batch::new(self.unsettled.add(), number, open, is_transactional);
             partition.waiting.push_back(batch);
             let compression = self.settings.compression;
             let job = SealJob { slot, number, compression, work: Work::Seal(builder) };
@@ -153,7 +161,11 @@ impl Producer {
             }
             broker.in_flight += 1;
             self.in_flight.insert(id, Produce { node, batches });
-            let request = builder.finish(id, node, &self.settings);
+            let mut request = builder.finish(id, node, &self.settings);
+            if let Some(transactions) = &mut self.transactions {
+                transactions.version().bound(&mut request);
+                transactions.departed();
+            }
             self.outputs.push_back(Output::Request(request));
         }
     }
@@ -188,6 +200,10 @@ impl Producer {
     /// Fails everything that has no result yet. What is in flight is forgotten: its bytes live as long as the
     /// connection needs them, and its answers come to nobody.
     pub(super) fn fail_all(&mut self, error: &Error) {
+        if let Some(transactions) = &mut self.transactions {
+            transactions.break_off(error);
+        }
+        let is_transactional = self.transactions.is_some();
         let error = error.clone().during(Operation::Produce);
         for partition in &mut self.partitions {
             let mut taken = Vec::new();
@@ -202,7 +218,7 @@ impl Producer {
                 }
             }
             for open in taken {
-                let (mut batch, _) = Batch::new(self.unsettled.add(), 0, open);
+                let (mut batch, _) = Batch::new(self.unsettled.add(), 0, open, is_transactional);
                 batch.fail(error.clone().with_partition(&partition.queue.partition));
                 self.unsettled.settled(batch.id);
             }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::batch::BatchId;
+use crate::Error;
 
 /// Names a flush; comes back when it is done.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -17,6 +18,8 @@ pub(super) struct Unsettled {
     /// Each with the first batch that it does not wait for.
     flushes: Vec<(FlushId, BatchId)>,
     next_flush: u64,
+    /// Why records failed, the first of them since anyone asked.
+    failure: Option<Error>,
 }
 
 impl Unsettled {
@@ -43,6 +46,17 @@ impl Unsettled {
                 self.parts.remove(&id);
             }
         }
+    }
+
+    /// They have it, and it is bad.
+    pub(super) fn failed(&mut self, id: BatchId, error: &Error) {
+        self.settled(id);
+        self.failure.get_or_insert_with(|| error.clone());
+    }
+
+    /// Why records failed since the last time.
+    pub(super) fn take_failure(&mut self) -> Option<Error> {
+        self.failure.take()
     }
 
     pub(super) fn is_empty(&self) -> bool {

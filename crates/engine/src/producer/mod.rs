@@ -25,6 +25,7 @@ mod settings;
 mod standing;
 mod state;
 mod topic;
+mod transactions;
 mod watch;
 
 pub use accumulator::{Accumulator, Appended, Refused};

@@ -257,7 +257,10 @@ impl Producer {
         // A deposed leader that does not know yet may lack what its successor has. A batch that may be stored there
         // must not be sent under another name before fresh metadata gave the same answer again.
         let is_proven = !batch.maybe_written || batch.out_of_order >= OUT_OF_ORDER_PROOFS;
-        if is_next_in_line && is_proven && !batch.is_settled {
+        if is_next_in_line && is_proven && self.transactions.is_some() {
+            // A transaction has one epoch: there is no beginning anew within it (trap 5).
+            self.refuse(now, node, slot, index, error);
+        } else if is_next_in_line && is_proven && !batch.is_settled {
             partition.void_from(0);
             self.retry(now, node, slot, index, error, Pace::AtOnce);
         } else {
@@ -314,9 +317,11 @@ impl Producer {
         error: Error,
         pace: Pace,
     ) {
+        let is_taking = self.is_taking();
         let Some(partition) = self.partitions.get_mut(slot) else { return };
         let Some(batch) = partition.sent.get_mut(index) else { return };
-        let is_over = batch.opened + self.settings.delivery_timeout <= now
+        let is_over = !is_taking
+            || batch.opened + self.settings.delivery_timeout <= now
             || batch.attempts > self.settings.retries;
         if batch.is_settled || is_over {
             self.refuse(now, node, slot, index, error);
@@ -335,7 +340,7 @@ impl Producer {
     /// Fails the batch as a whole.
     fn refuse(&mut self, now: Instant, node: NodeId, slot: usize, index: usize, error: Error) {
         let error = self.describe(node, slot, index, error);
-        self.finish(now, slot, index, |batch, fate| batch.fail(error.with_fate(fate)));
+        self.finish(now, slot, index, error, |batch, error| batch.fail(error));
     }
 
     /// Fails the batch; each record with its own reason where the broker gives them (KIP-467).
@@ -361,12 +366,11 @@ impl Producer {
                 Some((index, record.batch_index_error_message.as_ref()))
             })
             .collect();
-        self.finish(now, slot, index, |batch, fate| {
-            let error = error.with_fate(fate);
+        self.finish(now, slot, index, error, |batch, error| {
             let innocent = Error::new(ErrorKind::InvalidRecord)
                 .with_detail("another record of the same batch was refused")
                 .because(error.clone())
-                .with_fate(fate);
+                .with_fate(error.fate());
             batch.fail_each(|record| match culprits.get(&record) {
                 Some(Some(message)) => error.clone().with_detail(bounded(message)),
                 Some(None) => error.clone(),
@@ -375,22 +379,23 @@ impl Producer {
         });
     }
 
-    /// Settles batch `index` by `settle`, unless it is, and takes it out.
+    /// Settles batch `index` by `settle` for `error`, unless it is, and takes it out.
     fn finish(
         &mut self,
         now: Instant,
         slot: usize,
         index: usize,
-        settle: impl FnOnce(&mut super::batch::Batch, Fate),
+        error: Error,
+        settle: impl FnOnce(&mut super::batch::Batch, Error),
     ) {
         let Some(partition) = self.partitions.get_mut(slot) else { return };
         if let Some(batch) = partition.sent.get_mut(index) {
             // It is not in flight any more: what it says of its fate counts from here.
             batch.travel = Travel::Retry(now);
             if !batch.is_settled {
-                let fate = batch.fate();
-                settle(batch, fate);
-                self.unsettled.settled(batch.id);
+                let error = error.with_fate(batch.fate());
+                self.unsettled.failed(batch.id, &error);
+                settle(batch, error);
             }
             partition.give_up(index);
         }

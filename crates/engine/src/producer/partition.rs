@@ -36,6 +36,8 @@ pub(super) struct Partition {
     pub(super) is_dirty: bool,
     /// Whether it stands in the line of a broker.
     pub(super) is_listed: bool,
+    /// The transaction that it is part of, or was last; 0 before the first.
+    pub(super) enrolled_in: u64,
 }
 
 /// What a partition would send next.
@@ -62,6 +64,8 @@ pub(super) struct Rules {
     pub(super) identity: Option<Identity>,
     /// Someone waits for room: open batches leave at once.
     pub(super) is_exhausted: bool,
+    /// The transaction that a partition must be part of.
+    pub(super) transaction: Option<u64>,
 }
 
 impl Partition {
@@ -79,6 +83,7 @@ impl Partition {
             timer: None,
             is_dirty: false,
             is_listed: false,
+            enrolled_in: 0,
         }
     }
 
@@ -129,6 +134,9 @@ impl Partition {
             return true;
         }
         let Some(identity) = rules.identity else { return false };
+        if rules.transaction.is_some_and(|transaction| transaction != self.enrolled_in) {
+            return false;
+        }
         let is_remembered = |front: &Batch| self.sequences.is_remembered_after_next(front.ordinal);
         if !self.sent.front().is_none_or(is_remembered) {
             return false;
@@ -180,8 +188,9 @@ impl Partition {
         while self.waiting.front().is_some_and(is_expired) {
             let Some(mut batch) = self.waiting.pop_front() else { break };
             self.topic.0.shorten(&self.queue);
-            batch.fail(self.expiry(&batch, rules.delivery_timeout));
-            unsettled.settled(batch.id);
+            let error = self.expiry(&batch, rules.delivery_timeout);
+            unsettled.failed(batch.id, &error);
+            batch.fail(error);
         }
         for index in (0..self.sent.len()).rev() {
             let Some(batch) = self.sent.get(index) else { continue };
@@ -190,8 +199,8 @@ impl Partition {
             }
             let error = self.expiry(batch, rules.delivery_timeout);
             let Some(batch) = self.sent.get_mut(index) else { continue };
+            unsettled.failed(batch.id, &error);
             batch.fail(error);
-            unsettled.settled(batch.id);
             if batch.is_in_flight() {
                 // Its bytes stay until the request is done, and its answer still counts.
                 self.sequences.leave_unresolved();

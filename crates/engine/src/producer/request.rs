@@ -63,7 +63,7 @@ impl ProduceBuilder {
     pub(super) fn finish(self, id: RequestId, node: NodeId, settings: &Settings) -> Outbound {
         let timeout = settings.request_timeout;
         let request = ProduceRequest {
-            transactional_id: None,
+            transactional_id: settings.transactional_id.as_deref().map(ByteString::from),
             acks: settings.acks.to_wire(),
             timeout_ms: millis(timeout),
             topic_data: self.topics,

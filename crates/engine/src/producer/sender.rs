@@ -21,6 +21,7 @@ use super::state::State;
 use crate::idempotence::Idempotence;
 use crate::metadata::{Cluster, LeaderHint};
 use crate::request::{Answer, Outbound, RequestIds};
+use crate::transaction::{self, TransactionCall, Transactions};
 use crate::{Backoff, Error, ErrorKind, Operation};
 
 /// Takes batches out of an [`Accumulator`] and has them stored, in order, each once.
@@ -45,6 +46,8 @@ pub struct Producer {
     pub(super) busy: BTreeSet<NodeId>,
     pub(super) in_flight: InFlight,
     pub(super) idempotence: Idempotence,
+    /// Of a producer with a transactional id.
+    pub(super) transactions: Option<Transactions>,
     pub(super) timers: BTreeSet<(Instant, usize)>,
     pub(super) unsettled: Unsettled,
     pub(super) next_job: u64,
@@ -68,6 +71,8 @@ pub enum Output {
     LeaderHint(LeaderHint),
     /// Everything that was appended before this flush has its result.
     Flushed(FlushId),
+    /// A call on transactions has its result.
+    TransactionDone(TransactionCall, Result<(), Error>),
     /// The producer is closed, and every record has its result.
     Closed,
 }
@@ -76,8 +81,22 @@ impl Producer {
     /// A producer that sends what is appended to `accumulator`. `rng` draws the jitter of its waits.
     pub fn new(settings: Settings, accumulator: Arc<Accumulator>, rng: Rng) -> Self {
         let backoff = Backoff::new(settings.retry_backoff, settings.retry_backoff_max);
+        let transactions = settings.transactional_id.clone().map(|transactional_id| {
+            Transactions::new(transaction::Settings {
+                transactional_id: transactional_id.into(),
+                timeout: settings.transaction_timeout,
+                request_timeout: settings.request_timeout,
+                retry_backoff: settings.retry_backoff,
+                retry_backoff_max: settings.retry_backoff_max,
+            })
+        });
+        let idempotence = match transactions {
+            Some(_) => Idempotence::of_transactions(backoff),
+            None => Idempotence::new(settings.is_idempotent, backoff),
+        };
         Self {
-            idempotence: Idempotence::new(settings.is_idempotent, backoff),
+            idempotence,
+            transactions,
             settings,
             accumulator,
             state: State::Running,
@@ -107,9 +126,12 @@ impl Producer {
     }
 
     /// Takes nothing more in, and sends what there is until `deadline`; then what is left fails. [`Output::Closed`]
-    /// follows at the latest then. A second call may only bring the deadline forward.
+    /// follows at the latest then. An open transaction is aborted; one that is being committed goes on. A second call may only bring the deadline forward.
     pub fn close(&mut self, now: Instant, deadline: Instant) {
         self.accumulator.close(Error::closed().during(Operation::Send));
+        if let Some(transactions) = &mut self.transactions {
+            transactions.close(&Error::closed().during(Operation::Transaction));
+        }
         self.take_news(now);
         self.take_everything(now);
         match self.state {
@@ -137,6 +159,9 @@ impl Producer {
             self.identified(now, answer);
         } else if let Some(request) = self.in_flight.remove(answer.id) {
             self.answered(now, request, answer);
+        } else if let Some(transactions) = &mut self.transactions {
+            // The answer to a request that was given up is nobody's.
+            let _ = transactions.handle_answer(now, answer, &mut self.rng);
         }
     }
 
@@ -164,8 +189,8 @@ impl Producer {
                 Err(error) => {
                     if let Some(mut batch) = partition.waiting.remove(index) {
                         partition.topic.0.shorten(&partition.queue);
+                        self.unsettled.failed(batch.id, &error);
                         batch.fail(error);
-                        self.unsettled.settled(batch.id);
                     }
                 }
             }
@@ -181,8 +206,8 @@ impl Producer {
                 }
                 Err(error) => {
                     if let Some(mut batch) = partition.give_up(index) {
+                        self.unsettled.failed(batch.id, &error);
                         batch.fail(error);
-                        self.unsettled.settled(batch.id);
                     }
                 }
             }
@@ -236,7 +261,11 @@ impl Producer {
         let partition = self.timers.first().map(|&(at, _)| at);
         let muted = self.brokers.values().filter_map(|broker| broker.muted_until).min();
         let late = self.brokers.values().filter_map(|broker| broker.late_at(&self.settings)).min();
-        [closing, partition, muted, late, self.idempotence.timeout()].into_iter().flatten().min()
+        let transactions = self.transactions.as_ref().and_then(Transactions::poll_timeout);
+        [closing, partition, muted, late, self.idempotence.timeout(), transactions]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Looks at all that changed since the last time. Requests are made only when every seal was handed out, so that
@@ -262,6 +291,10 @@ impl Producer {
                 let request = init_producer_id(id, self.settings.request_timeout);
                 self.outputs.push_back(Output::Request(request));
             }
+            self.drive_transactions(now);
+            if !self.dirty.is_empty() {
+                continue;
+            }
             if std::mem::take(&mut self.wants_refresh) {
                 self.outputs.push_back(Output::RefreshMetadata);
             }
@@ -283,8 +316,14 @@ impl Producer {
         while let Some(id) = self.unsettled.flushed() {
             self.outputs.push_back(Output::Flushed(id));
         }
+        if let Some(transactions) = &mut self.transactions {
+            let results = transactions.take_results().into_iter();
+            self.outputs
+                .extend(results.map(|(call, result)| Output::TransactionDone(call, result)));
+        }
         let is_closing = matches!(self.state, State::Closing(_));
-        if is_closing && self.unsettled.is_empty() {
+        let is_idle = self.transactions.as_ref().is_none_or(Transactions::is_idle);
+        if is_closing && is_idle && self.unsettled.is_empty() {
             self.state.become_if_allowed(State::Closed);
             self.outputs.push_back(Output::Closed);
         }
@@ -315,6 +354,7 @@ impl Producer {
             is_idempotent: self.idempotence.is_on(),
             identity: self.idempotence.identity(),
             is_exhausted: self.accumulator.is_exhausted(),
+            transaction: self.transactions.as_ref().map(Transactions::number),
         }
     }
 }

@@ -252,6 +252,9 @@ impl World {
                 Output::RefreshMetadata => self.refresh(),
                 Output::LeaderHint(_) => {}
                 Output::Flushed(id) => self.flushed.push((id, now)),
+                Output::TransactionDone(call, result) => {
+                    panic!("{call:?} of a producer without transactions: {result:?}")
+                }
                 Output::Closed => self.is_closed = true,
             }
         }
