@@ -68,10 +68,11 @@ mod producer;
 
 pub use milena_engine::metadata::PartitionMetadata;
 pub use milena_engine::producer::{PartitionContext, Partitioner, Partitioning};
+pub use milena_engine::transaction::{GroupMetadata, TransactionOutcome};
 pub use milena_engine::{Error, ErrorKind, Fate, Operation};
 pub use milena_records::{Header, Headers};
 pub use milena_types::{
-    ErrorCode, LeaderEpoch, NodeId, Offset, Timestamp, Topic, TopicPartition, Uuid,
+    ErrorCode, Generation, LeaderEpoch, NodeId, Offset, Timestamp, Topic, TopicPartition, Uuid,
 };
 
 pub use admin::{
@@ -86,8 +87,8 @@ pub use consumer::{
 pub use milena_engine::consumer::{CommittedOffset, MemberState};
 pub use producer::{
     Delivery, Enqueue, EnqueueWithCallback, Payload, Producer, ProducerBuilder, ProducerMetrics,
-    ProducerTopic, Record, RecordMetadata, Send, SendWithCallback, Sending, TopicName,
-    TryEnqueueError,
+    ProducerTopic, Record, RecordMetadata, Send, SendInTransaction, SendWithCallback, Sending,
+    TopicName, Transaction, TransactionalProducer, TryEnqueueError,
 };
 
 /// What every call of the client returns.

@@ -8,6 +8,9 @@ mod record;
 mod refused;
 mod send;
 mod topic;
+mod transaction;
+mod transactional;
+mod transform;
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,6 +28,8 @@ pub use record::{Payload, Record, TopicName};
 pub use refused::TryEnqueueError;
 pub use send::{Enqueue, Send, Sending};
 pub use topic::ProducerTopic;
+pub use transaction::{SendInTransaction, Transaction};
+pub use transactional::TransactionalProducer;
 
 use crate::Kafka;
 use crate::config::ProducerConfig;

@@ -4,6 +4,7 @@ use std::{fmt, slice};
 
 use milena_engine::Error;
 use milena_engine::consumer::{Chunk, ChunkIter, CommittedOffset, Polled};
+use milena_engine::transaction::GroupMetadata;
 use milena_types::TopicPartition;
 
 use super::{ConsumerHandle, Message, MessageRef};
@@ -60,6 +61,17 @@ impl Batch {
             let partition = chunk.partition().clone();
             chunk.into_shared().map(move |record| Message::new(partition.clone(), record))
         })
+    }
+
+    /// Behind the records, of each partition.
+    pub(crate) fn ends(&self) -> &Offsets {
+        &self.ends
+    }
+
+    /// In whose name the offsets behind these records go into a transaction.
+    pub(crate) async fn group_metadata(&self) -> Result<GroupMetadata, Error> {
+        let partitions = self.ends.keys().cloned().collect();
+        self.handle.call(move |machine, _| machine.group_metadata(&partitions)).await?
     }
 
     /// Commits the positions behind these records, and waits until they are stored.

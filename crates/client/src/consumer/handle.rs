@@ -8,6 +8,7 @@ use milena_engine::consumer::{
     CommittedOffset, Consumer as Machine, FetchBuffer, MemberState, OffsetReset, OffsetSpec,
     Position, Query, Reply,
 };
+use milena_engine::transaction::GroupMetadata;
 use milena_engine::{Error, Operation};
 use milena_types::{Offset, Timestamp, TopicPartition};
 use tokio::sync::{mpsc, oneshot};
@@ -176,6 +177,15 @@ impl ConsumerHandle {
     /// `Closed`.
     pub async fn member_state(&self) -> Result<Option<MemberState>, Error> {
         self.call(|machine, _| machine.member_state()).await
+    }
+
+    /// In whose name a transaction takes offsets of this consumer (KIP-447); see
+    /// [`Transaction::send_offsets_for`](crate::Transaction::send_offsets_for). It holds until the next rebalance.
+    ///
+    /// # Errors
+    /// `Rebalanced` while the consumer is not a member; `Misuse` without a group; `Closed`.
+    pub async fn group_metadata(&self) -> Result<GroupMetadata, Error> {
+        self.call(|machine, _| machine.group_metadata(&BTreeSet::new())).await?
     }
 
     /// The group's committed offsets; a partition without one is left out.

@@ -4,6 +4,7 @@ pub(crate) mod consumer;
 pub(crate) mod metadata;
 pub(crate) mod producer;
 mod seal;
+pub(crate) mod transaction;
 
 use std::time::Instant;
 

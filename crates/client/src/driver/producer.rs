@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::metadata::MetadataHandle;
 use super::seal::Sealers;
+use super::transaction::{Ask, Transacting};
 use super::{now, until};
 use crate::Kafka;
 use crate::clock::Clock;
@@ -32,6 +33,7 @@ pub(crate) struct Control {
 
 enum Command {
     Flush { done: oneshot::Sender<()> },
+    Transaction(Ask),
     Close { deadline: Instant, done: oneshot::Sender<Result<(), Error>> },
 }
 
@@ -76,6 +78,17 @@ impl Control {
     async fn flush_admitted(&self) -> Result<(), Error> {
         let (done, reply) = oneshot::channel();
         self.ask(Command::Flush { done }, reply, Operation::Flush).await
+    }
+
+    /// Has the driver do something about transactions; `ask` makes it of the deadline and of where the reply goes.
+    pub(crate) async fn transact<T>(
+        &self,
+        limit: Duration,
+        ask: impl FnOnce(Instant, oneshot::Sender<Result<T, Error>>) -> Ask,
+    ) -> Result<T, Error> {
+        let (done, reply) = oneshot::channel();
+        let command = Command::Transaction(ask(Instant::now() + limit, done));
+        self.ask(command, reply, Operation::Transaction).await?
     }
 
     pub(crate) async fn close(&self, timeout: Duration) -> Result<(), Error> {
@@ -144,9 +157,13 @@ impl Driver {
         let mut sealers = Sealers::new();
         let mut changes = metadata.subscribe();
         let mut waiting = Waiting::default();
+        let mut transacting = Transacting::new(Arc::clone(&wake));
+        let features = pool.features();
         let mut is_abandoned = false;
         machine.handle_metadata(now(), metadata.snapshot());
         loop {
+            transacting.clear(&mut machine);
+            machine.handle_transaction_version(features.transaction_version());
             while let Some(output) = machine.poll_output(now()) {
                 match output {
                     Output::Request(request) => {
@@ -161,6 +178,9 @@ impl Driver {
                     Output::RefreshMetadata => metadata.refresh(),
                     Output::LeaderHint(hint) => metadata.hint(hint),
                     Output::Flushed(id) => waiting.flushed(id),
+                    Output::TransactionDone(call, result) => {
+                        transacting.done(&machine, call, result);
+                    }
                     Output::Closed => {
                         sealers.end().await;
                         detached.conclude();
@@ -184,6 +204,11 @@ impl Driver {
                 command = commands.recv(), if !is_abandoned => match command {
                     Some(Command::Flush { done }) => {
                         waiting.flushes.insert(machine.flush(now()), done);
+                    }
+                    Some(Command::Transaction(ask)) => {
+                        // The last one was dropped before this was asked.
+                        transacting.clear(&mut machine);
+                        transacting.ask(&mut machine, ask);
                     }
                     Some(Command::Close { deadline, done }) => {
                         waiting.close(deadline, Some(done));

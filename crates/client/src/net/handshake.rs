@@ -45,6 +45,7 @@ pub(super) async fn open(
             Ok(Ok(Some((versions, next_correlation)))) => {
                 // SASL comes here: the connection speaks, and carries nothing of the user's yet.
                 frames.allow(settings.frame_bytes_max);
+                settings.features.learn(&versions);
                 return Ok(Opened { stream, frames, versions, next_correlation });
             }
             Ok(Ok(None)) => {}

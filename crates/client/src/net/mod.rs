@@ -4,6 +4,7 @@
 //! and get each answered exactly once, by channel. There is no task per request.
 
 mod connection;
+mod features;
 mod frame;
 mod handshake;
 mod memory;

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::connection::{Handle, Health, spawn};
+use super::features::Features;
 use super::reply::{Reply, ReplyTo};
 use super::settings::Settings;
 use super::transport::Transport;
@@ -110,6 +111,11 @@ impl Pool {
             Destination::Broker(id) => old.get(id) == brokers.get(id),
         });
         state.is_rebootstrapping = false;
+    }
+
+    /// What the cluster has agreed on, as the connections hear it.
+    pub(crate) fn features(&self) -> Arc<Features> {
+        Arc::clone(&self.state().settings.features)
     }
 
     /// Sends what any broker can answer to the bootstrap list, until [`update`](Self::update) brings brokers.

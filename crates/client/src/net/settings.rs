@@ -1,6 +1,9 @@
 //! How connections are made and kept.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use super::features::Features;
 
 /// How connections are made and kept. The defaults are Java's.
 #[derive(Clone, Debug)]
@@ -23,6 +26,8 @@ pub(crate) struct Settings {
     pub(crate) frame_bytes_max: usize,
     /// Whether the bootstrap list is tried when no known broker answers (`metadata.recovery.strategy`).
     pub(crate) rebootstrap: bool,
+    /// Where connections put down what brokers say of the cluster; clones share it.
+    pub(crate) features: Arc<Features>,
 }
 
 impl Default for Settings {
@@ -38,6 +43,7 @@ impl Default for Settings {
             // As librdkafka and franz-go; the largest fetch by default is half of it.
             frame_bytes_max: 100 * 1024 * 1024,
             rebootstrap: true,
+            features: Arc::default(),
         }
     }
 }

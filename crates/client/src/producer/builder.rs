@@ -6,10 +6,10 @@ use milena_engine::Error;
 use milena_engine::producer::Settings as MachineSettings;
 use milena_records::{Compression, CompressionType};
 
-use super::{Producer, Shared};
+use super::{Producer, Shared, TransactionalProducer};
 use crate::Kafka;
 use crate::client::note;
-use crate::config::{ConfigError, ProducerConfig, Scope, Settings};
+use crate::config::{CommonConfig, ConfigError, ProducerConfig, Scope, Settings};
 use crate::driver::producer::Control;
 
 /// Sets up a [`Producer`].
@@ -44,26 +44,54 @@ impl ProducerBuilder {
     /// Starts the producer.
     ///
     /// # Errors
-    /// `Config` where settings contradict each other, naming both.
+    /// `Config` where settings contradict each other, naming both, and where there is a `transactional.id`: records of
+    /// its transactions are sent through them alone, by [`build_transactional`](Self::build_transactional).
     pub async fn build(self) -> Result<Producer, Error> {
-        let Settings { common, producer, .. } = self.settings;
-        let common = common.settle()?;
-        let config = producer.settle(&common)?;
-        // The one line to go when transactions are there: without them records would be visible at once.
+        let (common, config) = settle(self.settings)?;
         if config.transactional_id().is_some() {
-            return Err(ConfigError::unsupported("transactional.id", "no transactions yet").into());
+            let rule = "a producer with transactions is made by build_transactional";
+            return Err(ConfigError::unsupported("transactional.id", rule).into());
         }
-        let mut settings = machine_settings(&config);
-        settings.request_timeout = common.request_timeout();
-        settings.retry_backoff = common.retry_backoff();
-        settings.retry_backoff_max = common.retry_backoff_max();
-        let control = Control::spawn(&self.kafka, settings);
-        Ok(Producer(Arc::new(Shared { kafka: self.kafka, config, control })))
+        Ok(start(self.kafka, &common, config))
+    }
+
+    /// Starts a producer with transactions, under the `transactional.id` that was set. Returns once it is known to the
+    /// cluster: older instances with that id are fenced from here on, and what they had open is aborted.
+    ///
+    /// Dropping the future ends the producer; older instances may be fenced all the same.
+    ///
+    /// # Errors
+    /// `Config` without a `transactional.id`, or where settings contradict each other; `Authorization`; `Timeout` after
+    /// `max.block.ms`; `Broker` with INVALID_TRANSACTION_TIMEOUT where `transaction.timeout.ms` is more than the brokers
+    /// allow (`transaction.max.timeout.ms`).
+    pub async fn build_transactional(self) -> Result<TransactionalProducer, Error> {
+        let (common, config) = settle(self.settings)?;
+        if config.transactional_id().is_none() {
+            let remedy = "transactions go by a name; give one";
+            return Err(ConfigError::missing("transactional.id", remedy).into());
+        }
+        TransactionalProducer::start(start(self.kafka, &common, config)).await
     }
 
     pub(crate) fn config_mut(&mut self) -> &mut ProducerConfig {
         &mut self.settings.producer
     }
+}
+
+/// Applies the rules between keys.
+fn settle(settings: Settings) -> Result<(CommonConfig, ProducerConfig), Error> {
+    let common = settings.common.settle()?;
+    let config = settings.producer.settle(&common)?;
+    Ok((common, config))
+}
+
+fn start(kafka: Kafka, common: &CommonConfig, config: ProducerConfig) -> Producer {
+    let mut settings = machine_settings(&config);
+    settings.request_timeout = common.request_timeout();
+    settings.retry_backoff = common.retry_backoff();
+    settings.retry_backoff_max = common.retry_backoff_max();
+    let control = Control::spawn(&kafka, settings);
+    Producer(Arc::new(Shared { kafka, config, control }))
 }
 
 fn machine_settings(config: &ProducerConfig) -> MachineSettings {
