@@ -190,10 +190,11 @@ impl Sticky {
         Self { current: AtomicI32::new(NONE), seed: AtomicU64::new(seed) }
     }
 
-    /// The partition of the moment; draws one where there is none.
+    /// The partition of the moment; draws one where there is none, or none any more in a topic that was made anew.
     pub(super) fn current(&self, load: &impl Load, is_adaptive: bool) -> i32 {
         let current = self.current.load(Relaxed);
-        if current != NONE { current } else { self.switch(NONE, load, is_adaptive) }
+        let is_there = (0..load.partitions()).contains(&current);
+        if is_there { current } else { self.switch(current, load, is_adaptive) }
     }
 
     /// Whether `partition` is still the one.

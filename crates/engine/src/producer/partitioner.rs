@@ -60,8 +60,8 @@ impl<P: Partitioner + 'static> From<P> for Partitioning {
 
 /// Places records by a rule of the user's own. A function of `&PartitionContext` is one.
 ///
-/// It is called by every task that sends, for each record that names no partition, and again for one that had to wait
-/// for room; so that it should be quick, wait for nothing and not panic.
+/// Every task that sends calls it, for each record that names no partition, and again for one that had to wait for room
+/// or met another task's on its way. It should be quick, wait for nothing and not panic.
 ///
 /// # Examples
 /// As sarama's default, FNV-1a of the key:

@@ -277,3 +277,13 @@ fn queues_of_others_do_not_count() {
     topic.shorten(topic.queue(1).unwrap());
     assert_eq!(topic.depth_max(), 2);
 }
+
+/// A topic that was made anew with fewer partitions: records for one that is gone would wait for ever.
+#[test]
+fn a_sticky_partition_that_is_gone_is_left() {
+    let (assigner, topic) = (assigner(Partitioning::Default), topic(&[false, false, true]));
+    assert_eq!(assign(&assigner, &topic, None).unwrap().partition, 2);
+    topic.grow(2, 0);
+    topic.rank();
+    assert!(assign(&assigner, &topic, None).unwrap().partition < 2);
+}
