@@ -4,6 +4,7 @@ mod allowed;
 mod differences;
 mod fields;
 mod identity;
+mod order;
 mod recorder;
 mod script;
 

@@ -14,6 +14,7 @@ use milena_wire::{Request, Response};
 use super::differences::Exchange;
 use super::fields::{Field, fields, name_items};
 use super::identity::Identities;
+use super::order::in_order;
 use crate::Result;
 use crate::raw::{Connection, coordinator, message};
 
@@ -58,7 +59,10 @@ impl Recorder {
         let request = request.into();
         let name = format!("{} v{version}: {what}", api_name(&request));
         let (mut fields, response) = match self.connection.call(request, version).await {
-            Ok(response) => (fields(&without_producer_ids(response.clone())), Some(response)),
+            Ok(response) => {
+                let told = in_order(without_producer_ids(response.clone()));
+                (fields(&told), Some(response))
+            }
             Err(e) => {
                 self.connection = Connection::open(&self.address).await?;
                 (vec![Field { path: "unanswered".into(), value: e.to_string() }], None)

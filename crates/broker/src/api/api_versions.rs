@@ -72,7 +72,9 @@ fn api_keys() -> Vec<ApiVersion> {
         min_version: if *key == ApiKey::PRODUCE { 0 } else { versions.min },
         max_version: versions.max,
     };
-    APIS.iter().map(entry).collect()
+    let mut entries: Vec<_> = APIS.iter().map(entry).collect();
+    entries.sort_by_key(|entry| entry.api_key);
+    entries
 }
 
 /// Letters, digits, `.` and `-`, beginning and ending with a letter or digit, as Kafka's pattern says (KIP-511).

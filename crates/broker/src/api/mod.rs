@@ -31,6 +31,8 @@ mod offset_fetch;
 mod offset_for_leader_epoch;
 pub(crate) mod produce;
 pub(crate) mod sync_group;
+mod txn_offset_commit;
+mod write_txn_markers;
 
 use std::time::Instant;
 
@@ -79,15 +81,23 @@ impl Versions {
 }
 
 macro_rules! apis {
-    ($($name:ident $key:ident $module:ident;)*) => {
-        /// Every API that is answered, in the order of the keys.
+    (
+        $($name:ident $key:ident $module:ident;)*
+        // Those whose answers cannot say that a client was throttled.
+        + $($other:ident $other_key:ident $other_module:ident;)*
+    ) => {
+        /// Every API that is answered.
         pub(crate) const APIS: &[(ApiKey, Versions)] =
-            &[$((ApiKey::$key, $module::VERSIONS)),*];
+            &[
+                $((ApiKey::$key, $module::VERSIONS),)*
+                $((ApiKey::$other_key, $other_module::VERSIONS),)*
+            ];
 
         /// Carries out a request.
         pub(crate) fn handle(state: &mut State, call: &Call<'_>, request: &Request) -> Outcome {
             match request {
                 $(Request::$name(request) => $module::handle(state, call, request),)*
+                $(Request::$other(request) => $other_module::handle(state, call, request),)*
                 _ => Outcome::Close,
             }
         }
@@ -96,6 +106,7 @@ macro_rules! apis {
         pub(crate) fn error(request: &Request, code: ErrorCode) -> Option<Response> {
             match request {
                 $(Request::$name(request) => Some($module::error(request, code)),)*
+                $(Request::$other(request) => Some($other_module::error(request, code)),)*
                 _ => None,
             }
         }
@@ -133,6 +144,7 @@ apis! {
     AddPartitionsToTxn ADD_PARTITIONS_TO_TXN add_partitions_to_txn;
     AddOffsetsToTxn ADD_OFFSETS_TO_TXN add_offsets_to_txn;
     EndTxn END_TXN end_txn;
+    TxnOffsetCommit TXN_OFFSET_COMMIT txn_offset_commit;
     DescribeConfigs DESCRIBE_CONFIGS describe_configs;
     CreatePartitions CREATE_PARTITIONS create_partitions;
     DeleteGroups DELETE_GROUPS delete_groups;
@@ -142,6 +154,7 @@ apis! {
     DescribeProducers DESCRIBE_PRODUCERS describe_producers;
     DescribeTransactions DESCRIBE_TRANSACTIONS describe_transactions;
     ListTransactions LIST_TRANSACTIONS list_transactions;
+    + WriteTxnMarkers WRITE_TXN_MARKERS write_txn_markers;
 }
 
 /// The answered versions of an API, if it is answered at all.
@@ -178,6 +191,12 @@ pub(crate) fn topics(state: &State, request: &Request) -> Vec<Topic> {
         Request::DeleteTopics(r) => r.topic_names.iter().map(by_name).collect(),
         Request::CreatePartitions(r) => r.topics.iter().map(|t| by_name(&t.name)).collect(),
         Request::DeleteRecords(r) => r.topics.iter().map(|t| by_name(&t.name)).collect(),
+        Request::TxnOffsetCommit(r) => {
+            r.topics.iter().filter_map(|t| either(&t.name, &t.topic_id)).collect()
+        }
+        Request::WriteTxnMarkers(r) => {
+            r.markers.iter().flat_map(|marker| &marker.topics).map(|t| by_name(&t.name)).collect()
+        }
         Request::DescribeProducers(r) => r.topics.iter().map(|t| by_name(&t.name)).collect(),
         Request::AddPartitionsToTxn(r) => {
             let batched = r.transactions.iter().flat_map(|transaction| &transaction.topics);
@@ -200,6 +219,7 @@ pub(crate) fn groups(request: &Request) -> Vec<String> {
         Request::OffsetCommit(r) => one(&r.group_id),
         Request::OffsetDelete(r) => one(&r.group_id),
         Request::AddOffsetsToTxn(r) => one(&r.group_id),
+        Request::TxnOffsetCommit(r) => one(&r.group_id),
         Request::OffsetFetch(r) if r.groups.is_empty() => one(&r.group_id),
         Request::OffsetFetch(r) => {
             r.groups.iter().map(|group| group.group_id.to_string()).collect()

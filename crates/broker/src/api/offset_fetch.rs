@@ -3,7 +3,7 @@
 //! What groups committed: for named partitions, or for all (null topics, from version 2 on). One group up to version
 //! 7, several from version 8 on (KIP-709), topic ids from version 10 on. A partition without a commit has offset -1.
 //!
-//! Notes: nothing is ever unstable, as transactions do not commit offsets here yet, so RequireStable changes nothing.
+//! With RequireStable, from version 7 on, UNSTABLE_OFFSET_COMMIT for what an open transaction has committed (KIP-447).
 
 use std::collections::BTreeMap;
 
@@ -47,8 +47,7 @@ fn one_group(state: &State, call: &Call<'_>, request: &OffsetFetchRequest) -> Re
         partitions: indexes
             .iter()
             .map(|index| {
-                let found = committed(state, &request.group_id, Topic::from(&**name), *index);
-                old(new(*index, found))
+                old(stable(state, request, &request.group_id, Topic::from(&**name), *index))
             })
             .collect(),
     };
@@ -60,7 +59,9 @@ fn one_group(state: &State, call: &Call<'_>, request: &OffsetFetchRequest) -> Re
                 name: name.as_str().into(),
                 partitions: partitions
                     .into_iter()
-                    .map(|(index, c)| old(new(index, Some(c))))
+                    .map(|index| {
+                        old(stable(state, request, &request.group_id, name.clone(), index))
+                    })
                     .collect(),
             })
             .collect(),
@@ -106,7 +107,7 @@ fn many_groups(state: &State, call: &Call<'_>, request: &OffsetFetchRequest) -> 
                     topic_id: state.topics.get(name).map_or(Uuid::ZERO, |topic| topic.id),
                     partitions: partitions
                         .into_iter()
-                        .map(|(index, c)| new(index, Some(c)))
+                        .map(|index| stable(state, request, &group.group_id, name.clone(), index))
                         .collect(),
                 })
                 .collect(),
@@ -124,9 +125,7 @@ fn many_groups(state: &State, call: &Call<'_>, request: &OffsetFetchRequest) -> 
                         Ok(name) => Ok(name),
                     };
                     let partition = |index: &i32| match &name {
-                        Ok(name) => {
-                            new(*index, committed(state, &group.group_id, name.clone(), *index))
-                        }
+                        Ok(name) => stable(state, request, &group.group_id, name.clone(), *index),
                         Err(code) => {
                             OffsetFetchResponsePartitions { error_code: *code, ..new(*index, None) }
                         }
@@ -157,16 +156,28 @@ fn check_member(
     if is_plain || is_member() { Ok(()) } else { Err(ErrorCode::UNKNOWN_MEMBER_ID) }
 }
 
-fn committed<'a>(state: &'a State, group: &str, topic: Topic, index: i32) -> Option<&'a Committed> {
+/// What the group committed, unless that may change at any moment and the consumer wants to know.
+fn stable(
+    state: &State,
+    request: &OffsetFetchRequest,
+    group: &str,
+    topic: Topic,
+    index: i32,
+) -> OffsetFetchResponsePartitions {
     let partition = TopicPartition::new(topic, index);
-    state.groups.get(group).and_then(|group| group.committed().get(&partition))
+    let Some(group) = state.groups.get(group) else { return new(index, None) };
+    if request.require_stable && group.is_unstable(&partition) {
+        let error_code = ErrorCode::UNSTABLE_OFFSET_COMMIT;
+        return OffsetFetchResponsePartitions { error_code, ..new(index, None) };
+    }
+    new(index, group.committed().get(&partition))
 }
 
-fn all<'a>(state: &'a State, group: &str) -> BTreeMap<&'a Topic, Vec<(i32, &'a Committed)>> {
+fn all<'a>(state: &'a State, group: &str) -> BTreeMap<&'a Topic, Vec<i32>> {
     let mut topics = BTreeMap::<_, Vec<_>>::new();
     let committed = state.groups.get(group).into_iter().flat_map(|group| group.committed());
-    for (partition, committed) in committed {
-        topics.entry(&partition.topic).or_default().push((partition.partition, committed));
+    for (partition, _) in committed {
+        topics.entry(&partition.topic).or_default().push(partition.partition);
     }
     topics
 }

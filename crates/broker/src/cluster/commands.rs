@@ -11,8 +11,9 @@ use crate::fault::{FaultId, FaultRule};
 use crate::node::NodeStatus;
 use crate::settings::TopicSettings;
 use crate::state::{Identity, NewTopic, Refused};
+use crate::storage::MarkerTerm;
 use crate::topic::Partition;
-use crate::transaction::End;
+use crate::transaction::{End, TransactionVersion};
 
 /// What a command could not do.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -204,7 +205,9 @@ impl Cluster {
     ) -> Result<Offset, CommandError> {
         let producer = Identity { id: producer.0, epoch: producer.1 };
         let end = if commit { End::Commit } else { End::Abort };
-        let offset = self.state.append_marker(now, partition, producer, end, LeaderEpoch::ZERO)?;
+        let coordinator_epoch = Some(LeaderEpoch::ZERO);
+        let term = MarkerTerm { coordinator_epoch, version: TransactionVersion::V1 };
+        let offset = self.state.append_marker(now, partition, producer, end, term)?;
         self.deliver(now);
         Ok(offset)
     }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use milena_types::{ErrorCode, Generation, TopicPartition};
+use milena_types::{ErrorCode, Generation, ProducerId, TopicPartition};
 
-use super::commit::Committed;
+use super::commit::{Committed, PendingCommits};
 use super::join::JoinAnswer;
 use super::member::Member;
 use super::sync::SyncAnswer;
@@ -27,6 +27,8 @@ pub(crate) struct Group {
     /// Member ids handed out by MEMBER_ID_REQUIRED, and until when they may be used.
     pub(super) pending: BTreeMap<String, Instant>,
     pub(super) committed: BTreeMap<TopicPartition, Committed>,
+    /// What transactions that are open have committed, by their producers.
+    pub(super) pending_commits: BTreeMap<ProducerId, PendingCommits>,
     /// When the present phase of a rebalance goes on without those that are missing.
     pub(super) phase_deadline: Option<Instant>,
     /// Whether the rebalance is the first of an empty group, which waits for more members to come.
@@ -75,7 +77,7 @@ impl GroupState {
     }
 
     /// Whether a group may go from here to `next`.
-    pub(super) fn may_become(self, next: Self) -> bool {
+    pub(super) const fn may_become(self, next: Self) -> bool {
         use GroupState::{CompletingRebalance, Empty, PreparingRebalance, Stable};
         matches!(
             (self, next),
@@ -99,6 +101,7 @@ impl Group {
             statics: BTreeMap::new(),
             pending: BTreeMap::new(),
             committed: BTreeMap::new(),
+            pending_commits: BTreeMap::new(),
             phase_deadline: None,
             is_initial: false,
             joins: 0,
@@ -137,7 +140,10 @@ impl Group {
 
     /// Whether there is nothing left to remember.
     pub(crate) fn is_forgettable(&self) -> bool {
-        self.state == GroupState::Empty && self.pending.is_empty() && self.committed.is_empty()
+        self.state == GroupState::Empty
+            && self.pending.is_empty()
+            && self.committed.is_empty()
+            && self.pending_commits.is_empty()
     }
 
     /// The answers that became due since the last call.
@@ -242,5 +248,27 @@ impl Group {
             }
         }
         votes.into_iter().max_by_key(|(_, count)| *count).map(|(name, _)| name.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::GroupState as S;
+
+    /// Every pair, written out: rows are from, columns to. Kafka has the state Dead besides, of a group that is being
+    /// forgotten; here it is gone at once.
+    #[test]
+    fn only_kafkas_transitions_are_allowed() {
+        let states = [S::Empty, S::PreparingRebalance, S::CompletingRebalance, S::Stable];
+        let table = [
+            (S::Empty, [false, true, false, false]),
+            (S::PreparingRebalance, [true, false, true, false]),
+            (S::CompletingRebalance, [false, true, false, true]),
+            (S::Stable, [false, true, false, false]),
+        ];
+        for (from, allowed) in table {
+            assert_eq!(states.map(|to| from.may_become(to)), allowed, "{from:?}");
+        }
+        assert_eq!(table.map(|(from, _)| from), states);
     }
 }

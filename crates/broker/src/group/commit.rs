@@ -1,11 +1,13 @@
 //! Committed offsets.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-use milena_types::{ErrorCode, LeaderEpoch, Offset, Timestamp, TopicPartition};
+use milena_types::{ErrorCode, LeaderEpoch, Offset, ProducerId, Timestamp, TopicPartition};
 
 use super::classic::{Group, GroupState};
 use super::sync::Identity;
+use crate::transaction::End;
 
 /// What a group committed for one partition.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -26,6 +28,20 @@ pub struct Committed {
 pub(crate) struct Commit {
     pub(crate) partition: TopicPartition,
     pub(crate) committed: Committed,
+}
+
+/// Commits that wait for the end of a producer's transaction, with the member that made each.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PendingCommits {
+    /// `None` where the group has since committed the partition otherwise, which then holds.
+    by_partition: BTreeMap<TopicPartition, Option<(Committed, String)>>,
+}
+
+/// A commit that a transaction has made good, and the member that made it.
+#[derive(Clone, Debug)]
+pub(crate) struct MadeGood {
+    pub(crate) member_id: String,
+    pub(crate) commit: Commit,
 }
 
 impl Group {
@@ -55,12 +71,62 @@ impl Group {
         Ok(())
     }
 
+    /// The same for a commit within a transaction: who says that it is a member must be of this generation (KIP-447),
+    /// and a rebalance under way is no reason to refuse.
+    pub(crate) fn check_transactional_commit(&self, identity: &Identity) -> Result<(), ErrorCode> {
+        let is_outsider = identity.generation.is_none()
+            && identity.member_id.is_empty()
+            && identity.instance_id.is_none();
+        let is_empty = self.state == GroupState::Empty && identity.generation.is_none();
+        if is_outsider || is_empty { Ok(()) } else { self.check_identity(identity) }
+    }
+
     pub(crate) fn commit(&mut self, commit: Commit) {
+        for pending in self.pending_commits.values_mut() {
+            if let Some(superseded) = pending.by_partition.get_mut(&commit.partition) {
+                *superseded = None;
+            }
+        }
         self.committed.insert(commit.partition, commit.committed);
+    }
+
+    /// Takes a commit that counts once the producer's transaction is committed.
+    pub(crate) fn commit_in_transaction(
+        &mut self,
+        producer_id: ProducerId,
+        member_id: String,
+        commit: Commit,
+    ) {
+        let pending = self.pending_commits.entry(producer_id).or_default();
+        pending.by_partition.insert(commit.partition, Some((commit.committed, member_id)));
+    }
+
+    /// The producer's transaction has ended. What it committed for the group counts from here on, or never.
+    pub(crate) fn end_transaction(&mut self, producer_id: ProducerId, end: End) -> Vec<MadeGood> {
+        let Some(pending) = self.pending_commits.remove(&producer_id) else { return Vec::new() };
+        let mut made_good = Vec::new();
+        for (partition, commit) in pending.by_partition {
+            let Some((committed, member_id)) = commit.filter(|_| end == End::Commit) else {
+                continue;
+            };
+            let commit = Commit { partition, committed };
+            self.commit(commit.clone());
+            made_good.push(MadeGood { member_id, commit });
+        }
+        made_good
+    }
+
+    /// Whether a transaction is open that commits for this partition.
+    pub(crate) fn is_unstable(&self, partition: &TopicPartition) -> bool {
+        let mut pending = self.pending_commits.values();
+        pending.any(|pending| pending.by_partition.contains_key(partition))
     }
 
     /// Forgets the commits of partitions for which `is_gone` holds.
     pub(crate) fn forget_commits(&mut self, is_gone: impl Fn(&TopicPartition) -> bool) {
         self.committed.retain(|partition, _| !is_gone(partition));
+        for pending in self.pending_commits.values_mut() {
+            pending.by_partition.retain(|partition, _| !is_gone(partition));
+        }
     }
 }

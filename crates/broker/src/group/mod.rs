@@ -10,8 +10,8 @@ mod sync;
 
 pub use classic::GroupState;
 pub(crate) use classic::{Answer, Group};
-pub(crate) use commit::Commit;
 pub use commit::Committed;
+pub(crate) use commit::{Commit, MadeGood};
 pub(crate) use join::{JoinAnswer, JoinRequest};
 pub(crate) use leave::LeaveRequest;
 pub(crate) use member::Member;

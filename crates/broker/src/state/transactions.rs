@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use milena_types::{ErrorCode, LeaderEpoch, NodeId, Offset, Topic, TopicPartition};
+use milena_types::{ErrorCode, NodeId, Offset, Topic, TopicPartition};
 
 use super::groups::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, internal_partition};
 use super::{Identity, Refused, State, Timer};
-use crate::journal::{AcceptedBatch, EndedTransaction};
-use crate::storage::{Batch, Sent};
+use crate::group::{Commit, MadeGood};
+use crate::journal::{AcceptedBatch, AcceptedCommit, EndedTransaction};
+use crate::storage::{Batch, MarkerTerm, Sent};
 use crate::topic::{Liveness, Origin, Partition};
 use crate::transaction::{End, Ending, Init, Transaction, TransactionVersion};
 
@@ -76,6 +77,9 @@ impl State {
         partitions: &BTreeSet<TopicPartition>,
         adds: bool,
     ) -> Result<(), ErrorCode> {
+        if id.is_empty() {
+            return Err(ErrorCode::INVALID_REQUEST);
+        }
         if !self.coordinator_of_transaction_runs(id) {
             return Err(ErrorCode::COORDINATOR_NOT_AVAILABLE);
         }
@@ -118,20 +122,20 @@ impl State {
         tp: &TopicPartition,
         producer: Identity,
         end: End,
-        coordinator_epoch: LeaderEpoch,
+        term: MarkerTerm,
     ) -> Result<Offset, Refused> {
         let wall = self.wall(now);
         let unknown = || Refused::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "no such partition");
         let sent =
             Sent { producer_id: producer.id, producer_epoch: producer.epoch, base_sequence: None };
         let is_commit = end == End::Commit;
-        let marker = Batch::marker(sent, is_commit, coordinator_epoch, wall)
+        let marker = Batch::marker(sent, is_commit, term.coordinator_epoch, wall)
             .map_err(|error| Refused::new(ErrorCode::UNKNOWN_SERVER_ERROR, error.to_string()))?;
         let topic = self.topics.get_mut(&tp.topic).ok_or_else(unknown)?;
         let config = topic.config.clone();
         let partition = topic.partition_mut(tp.partition).ok_or_else(unknown)?;
         let bytes = marker.bytes();
-        let origin = Origin::Coordinator { is_commit, epoch: coordinator_epoch };
+        let origin = Origin::Coordinator { is_commit, term };
         let appended = partition
             .append(marker, origin, &config, wall)
             .map_err(|rejected| Refused::new(rejected.code, rejected.why))?;
@@ -152,7 +156,7 @@ impl State {
             });
         }
         if tp.topic == OFFSETS_TOPIC {
-            self.end_pending_commits(now, tp.partition, producer, end);
+            self.end_pending_commits(tp.partition, producer, end);
         }
         self.replicate(now, tp);
         Ok(appended.base_offset)
@@ -227,7 +231,10 @@ impl State {
         if self.coordinator_of_transaction_runs(id) {
             let partitions = transaction.partitions().clone();
             let term = self.partition(TRANSACTIONS_TOPIC, internal_partition(id));
-            let term = term.map_or(LeaderEpoch::ZERO, Partition::leader_epoch);
+            // A marker that is written again, as after a coordinator died in between, is none that comes late.
+            let version = TransactionVersion::V1;
+            let coordinator_epoch = term.map(Partition::leader_epoch);
+            let term = MarkerTerm { coordinator_epoch, version };
             for tp in partitions {
                 let is_led = match self.partition(tp.topic.as_str(), tp.partition) {
                     // The topic is deleted: nothing is left to be marked.
@@ -276,8 +283,17 @@ impl State {
     }
 
     /// What transactions committed for groups counts from here on, or never.
-    fn end_pending_commits(&mut self, now: Instant, index: i32, producer: Identity, end: End) {
-        let _ = (now, index, producer, end);
+    fn end_pending_commits(&mut self, index: i32, producer: Identity, end: End) {
+        for (name, group) in &mut self.groups {
+            if internal_partition(name) != index {
+                continue;
+            }
+            for MadeGood { member_id, commit } in group.end_transaction(producer.id, end) {
+                let Commit { partition, committed } = commit;
+                let group = name.clone();
+                self.journal.note_commit(AcceptedCommit { group, member_id, partition, committed });
+            }
+        }
     }
 }
 

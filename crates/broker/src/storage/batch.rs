@@ -64,11 +64,11 @@ impl Batch {
     pub(crate) fn marker(
         sent: Sent,
         is_commit: bool,
-        coordinator_epoch: LeaderEpoch,
+        coordinator_epoch: Option<LeaderEpoch>,
         now: Timestamp,
     ) -> Result<Self, Error> {
         let Sent { producer_id, producer_epoch, .. } = sent;
-        let coordinator_epoch = coordinator_epoch.get();
+        let coordinator_epoch = LeaderEpoch::to_wire(coordinator_epoch);
         let sealed =
             end_transaction(is_commit, producer_id, producer_epoch, coordinator_epoch, now)?;
         let header = *sealed.header();

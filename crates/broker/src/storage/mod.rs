@@ -9,5 +9,5 @@ mod transactions;
 pub(crate) use batch::{Batch, Rejected, Sent};
 pub(crate) use epochs::EpochEnd;
 pub(crate) use log::Log;
-pub(crate) use producers::{Producers, Stored, Verdict};
+pub(crate) use producers::{MarkerTerm, Producers, Stored, Verdict};
 pub(crate) use transactions::{Aborted, Transactions};

@@ -7,6 +7,7 @@ use milena_types::{
 };
 
 use super::batch::{Batch, Sent};
+use crate::transaction::TransactionVersion;
 
 /// The producers of one partition.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +46,15 @@ struct Remembered {
     last: Sequence,
     base_offset: Offset,
     timestamp: Option<Timestamp>,
+}
+
+/// Who says that a transaction has ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct MarkerTerm {
+    /// Counts the coordinators of the transactional id, where that is known.
+    pub(crate) coordinator_epoch: Option<LeaderEpoch>,
+    /// The protocol of the producer.
+    pub(crate) version: TransactionVersion,
 }
 
 /// What is noted of a batch in the log.
@@ -128,10 +138,22 @@ impl Producers {
         }
     }
 
-    /// Judges a marker: one of an epoch that was overtaken comes too late.
-    pub(crate) fn check_marker(&self, sent: Sent) -> Result<(), ErrorCode> {
-        let is_late = self.epoch(sent.producer_id).is_some_and(|known| sent.producer_epoch < known);
-        if is_late { Err(ErrorCode::INVALID_PRODUCER_EPOCH) } else { Ok(()) }
+    /// Judges a marker: one of an epoch that was overtaken comes too late, and with version 2 so does one of the very
+    /// epoch of the open transaction, since its own marker has the next.
+    pub(crate) fn check_marker(
+        &self,
+        sent: Sent,
+        term: MarkerTerm,
+        is_open: bool,
+    ) -> Result<(), ErrorCode> {
+        let Some(known) = self.known.get(&sent.producer_id) else { return Ok(()) };
+        let is_same = sent.producer_epoch == known.epoch;
+        let is_stale = is_same && is_open && term.version == TransactionVersion::V2;
+        if sent.producer_epoch < known.epoch || is_stale {
+            return Err(ErrorCode::INVALID_PRODUCER_EPOCH);
+        }
+        let is_zombie = term.coordinator_epoch < known.coordinator_epoch;
+        if is_zombie { Err(ErrorCode::TRANSACTION_COORDINATOR_FENCED) } else { Ok(()) }
     }
 
     /// The newest epoch of a producer, where it is known.
@@ -169,9 +191,9 @@ impl Producers {
     }
 
     /// Notes which term of the coordinator a marker is of.
-    pub(crate) fn note_coordinator(&mut self, id: ProducerId, epoch: LeaderEpoch) {
+    pub(crate) fn note_coordinator(&mut self, id: ProducerId, term: MarkerTerm) {
         if let Some(producer) = self.known.get_mut(&id) {
-            producer.coordinator_epoch = Some(epoch);
+            producer.coordinator_epoch = term.coordinator_epoch;
         }
     }
 

@@ -7,7 +7,7 @@ use super::replication::Replica;
 use milena_records::TimestampType;
 
 use crate::storage::{
-    Batch, EpochEnd, Log, Producers, Rejected, Sent, Stored, Transactions, Verdict,
+    Batch, EpochEnd, Log, MarkerTerm, Producers, Rejected, Sent, Stored, Transactions, Verdict,
 };
 
 /// A replicated partition. How leaders come and go is in the module `replication`.
@@ -44,7 +44,7 @@ pub(crate) enum Origin {
         begins_v2: bool,
     },
     /// The transaction coordinator, in this term: a marker, and whether it commits.
-    Coordinator { is_commit: bool, epoch: LeaderEpoch },
+    Coordinator { is_commit: bool, term: MarkerTerm },
 }
 
 /// Why a partition does not serve a reader.
@@ -75,8 +75,9 @@ impl Partition {
         now: Timestamp,
     ) -> Result<Appended, Rejected> {
         let reject = |code| Rejected { code, why: "" };
-        if let (Origin::Coordinator { .. }, Some(sent)) = (origin, batch.sent()) {
-            self.producers.check_marker(sent).map_err(reject)?;
+        if let (Origin::Coordinator { term, .. }, Some(sent)) = (origin, batch.sent()) {
+            let is_open = self.transactions.is_open(sent.producer_id);
+            self.producers.check_marker(sent, term, is_open).map_err(reject)?;
         }
         if let Origin::Client { begins_v2 } = origin {
             check_sent(&batch, config, now)?;
@@ -107,8 +108,8 @@ impl Partition {
             }
             let is_commit = matches!(origin, Origin::Coordinator { is_commit: true, .. });
             self.transactions.note(stored, base_offset, is_commit);
-            if let (Origin::Coordinator { epoch, .. }, Some(sent)) = (origin, stored.sent()) {
-                self.producers.note_coordinator(sent.producer_id, epoch);
+            if let (Origin::Coordinator { term, .. }, Some(sent)) = (origin, stored.sent()) {
+                self.producers.note_coordinator(sent.producer_id, term);
             }
         }
         let append_time = append_time(config, now);

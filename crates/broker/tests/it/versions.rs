@@ -178,6 +178,27 @@ fn requests() -> Vec<Request> {
             }],
         }
         .into(),
+        m::TxnOffsetCommitRequest {
+            transactional_id: "tx".into(),
+            group_id: "g".into(),
+            topics: vec![m::txn_offset_commit_request::TxnOffsetCommitRequestTopic {
+                name: "t".into(),
+                partitions: vec![Default::default()],
+                ..Default::default()
+            }],
+            ..Default::default()
+        }
+        .into(),
+        m::WriteTxnMarkersRequest {
+            markers: vec![m::write_txn_markers_request::WritableTxnMarker {
+                topics: vec![m::write_txn_markers_request::WritableTxnMarkerTopic {
+                    name: "t".into(),
+                    partition_indexes: vec![0],
+                }],
+                ..Default::default()
+            }],
+        }
+        .into(),
         m::DescribeTransactionsRequest { transactional_ids: vec!["tx".into()] }.into(),
         m::ListTransactionsRequest::default().into(),
         m::OffsetForLeaderEpochRequest {

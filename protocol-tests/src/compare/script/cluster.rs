@@ -19,7 +19,7 @@ pub(super) async fn run(on: &mut Recorder) -> Result {
 }
 
 /// What the embedded broker answers; a real one's further APIs are not compared.
-const PLAYED: [&str; 31] = [
+const PLAYED: [&str; 33] = [
     "AddOffsetsToTxn",
     "AddPartitionsToTxn",
     "ApiVersions",
@@ -51,6 +51,8 @@ const PLAYED: [&str; 31] = [
     "OffsetForLeaderEpoch",
     "Produce",
     "SyncGroup",
+    "TxnOffsetCommit",
+    "WriteTxnMarkers",
 ];
 
 /// The list is compared by API, whatever its order.

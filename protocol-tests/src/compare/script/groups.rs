@@ -30,7 +30,7 @@ pub(super) async fn run(on: &mut Recorder) -> Result {
     describe(on).await
 }
 
-fn joining(group: &str, member: &str) -> JoinGroupRequest {
+pub(super) fn joining(group: &str, member: &str) -> JoinGroupRequest {
     let protocol = message!(JoinGroupRequestProtocol {
         name: "range".into(),
         metadata: Bytes::from_static(b"\0\0\0\0\0\0\0\0\0\0"),
@@ -45,7 +45,7 @@ fn joining(group: &str, member: &str) -> JoinGroupRequest {
     })
 }
 
-fn syncing(group: &str, member: &ByteString, generation: i32) -> SyncGroupRequest {
+pub(super) fn syncing(group: &str, member: &ByteString, generation: i32) -> SyncGroupRequest {
     let assignment = message!(SyncGroupRequestAssignment {
         member_id: member.clone(),
         assignment: Bytes::from_static(b"what the leader says"),

@@ -3,9 +3,12 @@
 mod cluster;
 mod fetch;
 mod groups;
+mod markers;
 mod offsets;
 mod produce;
 mod topics;
+mod transactional_offsets;
+mod transactional_producer;
 mod transactions;
 
 use super::recorder::Recorder;
@@ -20,5 +23,7 @@ pub(crate) async fn run(on: &mut Recorder) -> Result {
     offsets::run(on).await?;
     groups::run(on).await?;
     transactions::run(on).await?;
+    transactional_offsets::run(on).await?;
+    markers::run(on).await?;
     topics::delete(on).await
 }

@@ -2,30 +2,20 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use milena_types::{ApiKey, ErrorCode, Uuid};
-use milena_wire::messages::add_partitions_to_txn_request::{
-    AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction,
-};
+use milena_wire::Response;
 use milena_wire::messages::create_topics_request::CreatableTopic;
 use milena_wire::messages::describe_producers_request::TopicRequest;
 use milena_wire::messages::fetch_request::{FetchPartition, FetchTopic};
-use milena_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use milena_wire::messages::{
-    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, CreateTopicsRequest,
-    DescribeProducersRequest, DescribeTransactionsRequest, EndTxnRequest, FetchRequest,
-    FindCoordinatorRequest, InitProducerIdRequest, ListTransactionsRequest, ProduceRequest,
+    AddOffsetsToTxnRequest, CreateTopicsRequest, DescribeProducersRequest,
+    DescribeTransactionsRequest, FetchRequest, FindCoordinatorRequest, ListTransactionsRequest,
 };
-use milena_wire::{Records, Response};
 
+use super::transactional_producer::{Producer, TOPIC, TRANSACTIONAL, produce, settled};
 use crate::Result;
 use crate::compare::recorder::Recorder;
-use crate::raw::{Batch, message};
-
-pub(super) const TOPIC: &str = "script-transactions";
-
-/// Bit 4 of a batch's attributes.
-const TRANSACTIONAL: i16 = 0x10;
+use crate::raw::message;
 
 /// The versions that producers of the two protocols speak: Produce and EndTxn.
 const V1: (i16, i16) = (11, 4);
@@ -33,7 +23,7 @@ const V2: (i16, i16) = (12, 5);
 
 pub(super) async fn run(on: &mut Recorder) -> Result {
     let topic =
-        message!(CreatableTopic { name: TOPIC.into(), num_partitions: 4, replication_factor: 1 });
+        message!(CreatableTopic { name: TOPIC.into(), num_partitions: 5, replication_factor: 1 });
     let make = message!(CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000 });
     on.quietly(5, make).await?;
     let id = on.await_topic(TOPIC).await?;
@@ -49,148 +39,6 @@ pub(super) async fn run(on: &mut Recorder) -> Result {
     verification(on, id).await?;
     described(on, id).await?;
     visible(on, id).await
-}
-
-/// A producer as the script plays it.
-#[derive(Clone, Debug)]
-struct Producer {
-    transactional_id: String,
-    id: i64,
-    epoch: i16,
-    sequence: i32,
-}
-
-impl Producer {
-    fn named(transactional_id: &str) -> Self {
-        Self { transactional_id: transactional_id.into(), id: -1, epoch: -1, sequence: 0 }
-    }
-
-    /// Begins without writing the answer down.
-    async fn begin(on: &mut Recorder, transactional_id: &str) -> Result<Self> {
-        let mut producer = Self::named(transactional_id);
-        loop {
-            let Response::InitProducerId(told) = on.quietly(5, producer.init()).await? else {
-                return Err("another answer than InitProducerId's".into());
-            };
-            match told.error_code {
-                ErrorCode::NONE => {
-                    (producer.id, producer.epoch) = (told.producer_id, told.producer_epoch);
-                    return Ok(producer);
-                }
-                ErrorCode::CONCURRENT_TRANSACTIONS | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS => {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                }
-                code => return Err(format!("InitProducerId: {code}").into()),
-            }
-        }
-    }
-
-    fn init(&self) -> InitProducerIdRequest {
-        message!(InitProducerIdRequest {
-            transactional_id: Some(self.transactional_id.as_str().into()),
-            transaction_timeout_ms: 60_000,
-            producer_id: self.id,
-            producer_epoch: self.epoch,
-        })
-    }
-
-    fn add(&self, topic: &str, partitions: &[i32]) -> AddPartitionsToTxnRequest {
-        let topic = message!(AddPartitionsToTxnTopic {
-            name: topic.into(),
-            partitions: partitions.to_vec()
-        });
-        message!(AddPartitionsToTxnRequest {
-            v3_and_below_transactional_id: self.transactional_id.as_str().into(),
-            v3_and_below_producer_id: self.id,
-            v3_and_below_producer_epoch: self.epoch,
-            v3_and_below_topics: vec![topic],
-        })
-    }
-
-    fn batched(&self, verify_only: bool, partitions: &[i32]) -> AddPartitionsToTxnRequest {
-        let topic = message!(AddPartitionsToTxnTopic {
-            name: TOPIC.into(),
-            partitions: partitions.to_vec()
-        });
-        let transaction = message!(AddPartitionsToTxnTransaction {
-            transactional_id: self.transactional_id.as_str().into(),
-            producer_id: self.id,
-            producer_epoch: self.epoch,
-            verify_only: verify_only,
-            topics: vec![topic],
-        });
-        message!(AddPartitionsToTxnRequest { transactions: vec![transaction] })
-    }
-
-    fn end(&self, committed: bool) -> EndTxnRequest {
-        message!(EndTxnRequest {
-            transactional_id: self.transactional_id.as_str().into(),
-            producer_id: self.id,
-            producer_epoch: self.epoch,
-            committed: committed,
-        })
-    }
-
-    fn batch(&self, value: &str, attributes: i16) -> Bytes {
-        let batch = Batch { attributes, ..Batch::of(&[value]) };
-        batch.of_producer(self.id, self.epoch, self.sequence).bytes()
-    }
-
-    fn produce(&self, id: Uuid, partition: i32, value: &str) -> ProduceRequest {
-        produce(Some(&self.transactional_id), id, partition, self.batch(value, TRANSACTIONAL))
-    }
-
-    /// Ends and takes over what is answered, without writing it down.
-    async fn ended(&mut self, on: &mut Recorder, version: i16, committed: bool) -> Result {
-        let Response::EndTxn(told) = on.quietly(version, self.end(committed)).await? else {
-            return Err("another answer than EndTxn's".into());
-        };
-        if told.error_code != ErrorCode::NONE {
-            return Err(format!("EndTxn: {}", told.error_code).into());
-        }
-        if version >= 5 {
-            (self.id, self.epoch) = (told.producer_id, told.producer_epoch);
-            self.sequence = 0;
-        }
-        settled(on, &self.transactional_id).await
-    }
-}
-
-fn produce(
-    transactional_id: Option<&str>,
-    id: Uuid,
-    partition: i32,
-    batch: Bytes,
-) -> ProduceRequest {
-    let partition =
-        message!(PartitionProduceData { index: partition, records: Some(Records::from(batch)) });
-    let topic = message!(TopicProduceData {
-        name: TOPIC.into(),
-        topic_id: id,
-        partition_data: vec![partition],
-    });
-    message!(ProduceRequest {
-        transactional_id: transactional_id.map(Into::into),
-        acks: -1,
-        timeout_ms: 10_000,
-        topic_data: vec![topic],
-    })
-}
-
-/// Waits until the markers of a transaction are written: a real coordinator answers before that.
-async fn settled(on: &mut Recorder, transactional_id: &str) -> Result {
-    loop {
-        let ask = message!(DescribeTransactionsRequest {
-            transactional_ids: vec![transactional_id.into()]
-        });
-        let Response::DescribeTransactions(told) = on.quietly(0, ask).await? else {
-            return Err("another answer than DescribeTransactions'".into());
-        };
-        if !told.transaction_states[0].transaction_state.starts_with("Prepare") {
-            return Ok(());
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }
 
 /// Nobody has asked for the coordinator, so that its topic is not there.
@@ -298,14 +146,14 @@ async fn life(on: &mut Recorder, id: Uuid, (to_produce, to_end): (i16, i16)) -> 
         producer.epoch += 1;
     } else {
         on.ask("abort of nothing", to_end, producer.end(false)).await?;
-        add(on, "not there", adds, producer.add("not-there", &[0])).await?;
-        add(on, "one that is there and one that is not", adds, producer.add(TOPIC, &[0, 99]))
+        on.ask("not there", adds, producer.add("not-there", &[0])).await?;
+        on.ask("one that is there and one that is not", adds, producer.add(TOPIC, &[0, 99]))
             .await?;
-        add(on, "the cluster's own", adds, producer.add("__transaction_state", &[0])).await?;
-        add(on, "a partition", adds, producer.add(TOPIC, &[0])).await?;
-        add(on, "again", adds, producer.add(TOPIC, &[0])).await?;
-        add(on, "another", adds, producer.add(TOPIC, &[0, 1])).await?;
-        add(on, "none", adds, producer.add(TOPIC, &[])).await?;
+        on.ask("the cluster's own", adds, producer.add("__transaction_state", &[0])).await?;
+        on.ask("a partition", adds, producer.add(TOPIC, &[0])).await?;
+        on.ask("again", adds, producer.add(TOPIC, &[0])).await?;
+        on.ask("another", adds, producer.add(TOPIC, &[0, 1])).await?;
+        on.ask("none", adds, producer.add(TOPIC, &[])).await?;
     }
     on.ask("a transactional batch", to_produce, producer.produce(id, 0, "first")).await?;
     on.ask("the same again", to_produce, producer.produce(id, 0, "first")).await?;
@@ -320,14 +168,14 @@ async fn life(on: &mut Recorder, id: Uuid, (to_produce, to_end): (i16, i16)) -> 
         let mut other = producer.clone();
         other.epoch += wrong;
         if other.epoch >= 0 {
-            add(on, &format!("epoch {wrong:+}"), adds, other.add(TOPIC, &[0])).await?;
+            on.ask(&format!("epoch {wrong:+}"), adds, other.add(TOPIC, &[0])).await?;
             for version in [1, to_end] {
                 on.ask(&format!("epoch {wrong:+}"), version, other.end(true)).await?;
             }
         }
         let mut other = producer.clone();
         other.id += 1000;
-        add(on, "another producer's id", adds, other.add(TOPIC, &[0])).await?;
+        on.ask("another producer's id", adds, other.add(TOPIC, &[0])).await?;
         on.ask("another producer's id", to_end, other.end(true)).await?;
     }
     on.ask("commit", to_end, producer.end(true)).await?;
@@ -345,7 +193,7 @@ async fn life(on: &mut Recorder, id: Uuid, (to_produce, to_end): (i16, i16)) -> 
         producer.epoch += 1;
     } else {
         producer.sequence = 2;
-        add(on, "the next transaction", adds, producer.add(TOPIC, &[0])).await?;
+        on.ask("the next transaction", adds, producer.add(TOPIC, &[0])).await?;
     }
     on.ask("its batch", to_produce, producer.produce(id, 0, "aborted")).await?;
     on.ask("abort", to_end, producer.end(false)).await?;
@@ -366,8 +214,8 @@ async fn fencing(on: &mut Recorder, id: Uuid, (to_produce, to_end): (i16, i16)) 
     on.ask("a second producer", 5, Producer::named(&name).init()).await?;
     settled(on, &name).await?;
     describe(on, "a fenced one", &name).await?;
-    add(on, "the first adds", 3, first.add(TOPIC, &[2])).await?;
-    add(on, "the first adds", 1, first.add(TOPIC, &[2])).await?;
+    on.ask("the first adds", 3, first.add(TOPIC, &[2])).await?;
+    on.ask("the first adds", 1, first.add(TOPIC, &[2])).await?;
     let mut later = first.clone();
     later.sequence = 1;
     on.ask("the first writes", to_produce, later.produce(id, 2, "zombie")).await?;
@@ -380,7 +228,7 @@ async fn fencing(on: &mut Recorder, id: Uuid, (to_produce, to_end): (i16, i16)) 
     on.ask("the first begins again after that", 5, first.init()).await?;
     let producers = message!(TopicRequest { name: TOPIC.into(), partition_indexes: vec![2] });
     let ask = message!(DescribeProducersRequest { topics: vec![producers] });
-    describe_producers(on, "after the fence", ask).await
+    on.ask("after the fence", 0, ask).await.map(drop)
 }
 
 /// Each end twice and the other way round, after each of the two, with each protocol.
@@ -413,17 +261,17 @@ async fn verification(on: &mut Recorder, id: Uuid) -> Result {
     let key = ApiKey::ADD_PARTITIONS_TO_TXN;
     let batched = on.versions(key).filter(|version| *version >= 4);
     for version in batched.clone() {
-        add(on, "verify before", version, producer.batched(true, &[0])).await?;
+        on.ask("verify before", version, producer.batched(true, &[0])).await?;
     }
     on.ask_each("produce before", ApiKey::PRODUCE, 3..=11, |_| producer.produce(id, 0, "early"))
         .await?;
     let mut other = producer.clone();
     other.epoch += 1;
     for version in batched.clone() {
-        add(on, "add", version, producer.batched(false, &[i32::from(version) - 3])).await?;
-        add(on, "verify", version, producer.batched(true, &[0, 1, 2])).await?;
-        add(on, "verify what is not there", version, producer.batched(true, &[1, 99])).await?;
-        add(on, "verify with another epoch", version, other.batched(true, &[1])).await?;
+        on.ask("add", version, producer.batched(false, &[i32::from(version) - 3])).await?;
+        on.ask("verify", version, producer.batched(true, &[0, 1, 2])).await?;
+        on.ask("verify what is not there", version, producer.batched(true, &[1, 99])).await?;
+        on.ask("verify with another epoch", version, other.batched(true, &[1])).await?;
     }
     on.ask_each("produce with another epoch", ApiKey::PRODUCE, 9..=12, |_| {
         other.produce(id, 1, "other")
@@ -431,7 +279,7 @@ async fn verification(on: &mut Recorder, id: Uuid) -> Result {
     .await?;
     other.id += 1000;
     for version in batched {
-        add(on, "verify with another id", version, other.batched(true, &[1])).await?;
+        on.ask("verify with another id", version, other.batched(true, &[1])).await?;
     }
     on.ask_each("produce with another id", ApiKey::PRODUCE, 9..=12, |_| {
         other.produce(id, 1, "other")
@@ -448,58 +296,10 @@ async fn verification(on: &mut Recorder, id: Uuid) -> Result {
     Ok(())
 }
 
-/// Asks for partitions to be added or verified; a real broker answers in no order.
-async fn add(
-    on: &mut Recorder,
-    what: &str,
-    version: i16,
-    ask: AddPartitionsToTxnRequest,
-) -> Result {
-    let Response::AddPartitionsToTxn(mut told) = on.quietly(version, ask).await? else {
-        return Err("another answer than AddPartitionsToTxn's".into());
-    };
-    let batched = told.results_by_transaction.iter_mut().flat_map(|one| &mut one.topic_results);
-    for topic in batched.chain(&mut told.results_by_topic_v3_and_below) {
-        topic.results_by_partition.sort_by_key(|partition| partition.partition_index);
-    }
-    let fields = crate::compare::fields::fields(&told);
-    on.note(&format!("AddPartitionsToTxn v{version}: {what}"), fields);
-    Ok(())
-}
-
 async fn describe(on: &mut Recorder, what: &str, transactional_id: &str) -> Result {
     let ask =
         message!(DescribeTransactionsRequest { transactional_ids: vec![transactional_id.into()] });
-    let Response::DescribeTransactions(mut told) = on.quietly(0, ask).await? else {
-        return Err("another answer than DescribeTransactions'".into());
-    };
-    for state in &mut told.transaction_states {
-        // When it began is the cluster's own time; whether it is told is not.
-        state.transaction_start_time_ms = state.transaction_start_time_ms.min(0);
-        state.topics.sort_by(|a, b| a.topic.cmp(&b.topic));
-        state.topics.iter_mut().for_each(|topic| topic.partitions.sort_unstable());
-    }
-    on.note(&format!("DescribeTransactions v0: {what}"), crate::compare::fields::fields(&told));
-    Ok(())
-}
-
-async fn describe_producers(
-    on: &mut Recorder,
-    what: &str,
-    ask: DescribeProducersRequest,
-) -> Result {
-    let Response::DescribeProducers(mut told) = on.quietly(0, ask).await? else {
-        return Err("another answer than DescribeProducers'".into());
-    };
-    for partition in told.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
-        partition.active_producers.sort_by_key(|producer| producer.producer_id);
-        for producer in &mut partition.active_producers {
-            // Markers are written at the cluster's own time.
-            producer.last_timestamp = producer.last_timestamp.min(0);
-        }
-    }
-    on.note(&format!("DescribeProducers v0: {what}"), crate::compare::fields::fields(&told));
-    Ok(())
+    on.ask(what, 0, ask).await.map(drop)
 }
 
 async fn described(on: &mut Recorder, id: Uuid) -> Result {
@@ -512,8 +312,8 @@ async fn described(on: &mut Recorder, id: Uuid) -> Result {
             message!(TopicRequest { name: topic.into(), partition_indexes: partitions.to_vec() });
         message!(DescribeProducersRequest { topics: vec![topic] })
     };
-    describe_producers(on, "a topic", ask(TOPIC, &[0, 1, 2, 3, 99])).await?;
-    describe_producers(on, "not there", ask("not-there", &[0])).await?;
+    on.ask("a topic", 0, ask(TOPIC, &[0, 1, 2, 3, 99])).await?;
+    on.ask("not there", 0, ask("not-there", &[0])).await?;
     for (what, states, ids, duration) in [
         ("open ones", vec!["Ongoing"], vec![], -1),
         ("of a state that is none", vec!["Nonsense", "ongoing"], vec![], -1),
@@ -530,13 +330,7 @@ async fn described(on: &mut Recorder, id: Uuid) -> Result {
             if version >= 1 {
                 ask.duration_filter = duration;
             }
-            let Response::ListTransactions(mut told) = on.quietly(version, ask).await? else {
-                return Err("another answer than ListTransactions'".into());
-            };
-            told.transaction_states.sort_by(|a, b| a.transactional_id.cmp(&b.transactional_id));
-            told.unknown_state_filters.sort();
-            let fields = crate::compare::fields::fields(&told);
-            on.note(&format!("ListTransactions v{version}: {what}"), fields);
+            on.ask(what, version, ask).await?;
         }
     }
     Ok(())

@@ -1,0 +1,55 @@
+//! Lists that a real broker answers in no order, sorted.
+
+use milena_wire::Response;
+
+/// The answer with such lists in the order of names and numbers.
+#[expect(clippy::wildcard_enum_match_arm, reason = "most answers have none")]
+pub(super) fn in_order(mut response: Response) -> Response {
+    match &mut response {
+        Response::AddPartitionsToTxn(told) => {
+            let batched = told.results_by_transaction.iter_mut().flat_map(|t| &mut t.topic_results);
+            for topic in batched.chain(&mut told.results_by_topic_v3_and_below) {
+                topic.results_by_partition.sort_by_key(|partition| partition.partition_index);
+            }
+        }
+        Response::TxnOffsetCommit(told) => {
+            for topic in &mut told.topics {
+                topic.partitions.sort_by_key(|partition| partition.partition_index);
+            }
+        }
+        Response::OffsetFetch(told) => {
+            for topic in told.groups.iter_mut().flat_map(|group| &mut group.topics) {
+                topic.partitions.sort_by_key(|partition| partition.partition_index);
+            }
+            for topic in &mut told.topics {
+                topic.partitions.sort_by_key(|partition| partition.partition_index);
+            }
+        }
+        Response::DescribeTransactions(told) => {
+            for transaction in &mut told.transaction_states {
+                transaction.topics.sort_by(|a, b| a.topic.cmp(&b.topic));
+                for topic in &mut transaction.topics {
+                    topic.partitions.sort_unstable();
+                }
+                // When it began is the cluster's own time; whether it is told is not.
+                transaction.transaction_start_time_ms =
+                    transaction.transaction_start_time_ms.min(0);
+            }
+        }
+        Response::DescribeProducers(told) => {
+            for partition in told.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+                partition.active_producers.sort_by_key(|producer| producer.producer_id);
+                for producer in &mut partition.active_producers {
+                    // Markers are written at the cluster's own time.
+                    producer.last_timestamp = producer.last_timestamp.min(0);
+                }
+            }
+        }
+        Response::ListTransactions(told) => {
+            told.transaction_states.sort_by(|a, b| a.transactional_id.cmp(&b.transactional_id));
+            told.unknown_state_filters.sort();
+        }
+        _ => {}
+    }
+    response
+}
