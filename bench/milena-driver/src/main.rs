@@ -96,6 +96,7 @@ async fn send(producer: Producer, plan: Plan, shared: Arc<Shared>) -> milena::Re
             bytes += key.len() as u64;
         }
         next = if next + 1 == plan.values.len() { 0 } else { next + 1 };
+        tokio::task::coop::consume_budget().await;
         let sent = if i & mask == 0 { shared.clock.ns() } else { 0 };
         chunk.push((producer.send(record).enqueue().await?, sent));
         bytes += value.len() as u64;

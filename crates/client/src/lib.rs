@@ -48,9 +48,9 @@
 //! task outlives `close`, and no `drop` blocks.
 //!
 //! The public interface is: [`connect`], [`Kafka`], [`KafkaBuilder`]; [`Producer`], [`ProducerBuilder`], [`Record`],
-//! [`Send`], [`Delivery`], [`RecordMetadata`], [`Partitioner`]; [`Consumer`], [`ConsumerBuilder`], [`ConsumerHandle`], [`Batch`],
-//! [`Message`], [`MessageRef`], [`RebalanceListener`]; [`Admin`] with its descriptions; [`Error`] and [`ErrorKind`]; the
-//! module [`config`]; and the vocabulary of `milena-types`.
+//! [`Send`], [`Delivery`], [`Deliveries`], [`Outcomes`], [`RecordMetadata`], [`Partitioner`]; [`Consumer`],
+//! [`ConsumerBuilder`], [`ConsumerHandle`], [`Batch`], [`Message`], [`MessageRef`], [`RebalanceListener`]; [`Admin`]
+//! with its descriptions; [`Error`] and [`ErrorKind`]; the module [`config`]; and the vocabulary of `milena-types`.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::wildcard_enum_match_arm,
@@ -86,9 +86,10 @@ pub use consumer::{
 };
 pub use milena_engine::consumer::{CommittedOffset, MemberState};
 pub use producer::{
-    Delivery, Enqueue, EnqueueWithCallback, Payload, Producer, ProducerBuilder, ProducerMetrics,
-    ProducerTopic, Record, RecordMetadata, Send, SendInTransaction, SendWithCallback, Sending,
-    TopicName, Transaction, TransactionalProducer, TryEnqueueError,
+    Deliveries, Delivery, Enqueue, EnqueueWithCallback, Outcomes, Payload, Producer,
+    ProducerBuilder, ProducerMetrics, ProducerTopic, Record, RecordMetadata, Send,
+    SendInTransaction, SendWithCallback, Sending, TopicName, Transaction, TransactionalProducer,
+    TryEnqueueError,
 };
 
 /// What every call of the client returns.

@@ -3,6 +3,7 @@
 mod builder;
 mod callback;
 mod detached;
+mod many;
 mod outgoing;
 mod record;
 mod refused;
@@ -23,7 +24,9 @@ pub use builder::ProducerBuilder;
 pub use callback::{EnqueueWithCallback, SendWithCallback};
 pub(crate) use detached::Detached;
 use milena_engine::producer::Watch;
-pub use milena_engine::producer::{Delivery, ProducerMetrics, RecordMetadata};
+pub use milena_engine::producer::{
+    Deliveries, Delivery, Outcomes, ProducerMetrics, RecordMetadata,
+};
 pub use record::{Payload, Record, TopicName};
 pub use refused::TryEnqueueError;
 pub use send::{Enqueue, Send, Sending};
@@ -92,6 +95,7 @@ impl Producer {
     /// # Errors
     /// `BufferFull`, `UnknownTopic` or `Timeout` if it was not admitted in time, `RecordTooLarge`, `Closed`, or what
     /// the brokers said; [`Error::fate`] tells whether the record may be stored.
+    #[inline]
     pub fn send<'a>(&'a self, record: Record<'a>) -> Send<'a> {
         Send::new(self, record)
     }

@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use milena_engine::Error;
 use milena_engine::producer::{Delivery, RecordMetadata, Refused, Watch};
+use tokio::task::coop::poll_proceed;
 
 use super::outgoing::{Outgoing, try_enqueue};
 use super::{Producer, Record, SendWithCallback, TryEnqueueError};
@@ -16,6 +17,7 @@ use super::{Producer, Record, SendWithCallback, TryEnqueueError};
 pub struct Send<'a>(pub(super) Outgoing<'a>);
 
 impl<'a> Send<'a> {
+    #[inline]
     pub(super) fn new(producer: &'a Producer, record: Record<'a>) -> Self {
         Self(Outgoing { producer, record, watch: Watch::Nobody })
     }
@@ -23,6 +25,7 @@ impl<'a> Send<'a> {
     /// Waits only until the record is admitted to the send buffer; the [`Delivery`] resolves with the acknowledgement.
     ///
     /// Dropping the future before it is ready sends nothing.
+    #[inline]
     pub fn enqueue(self) -> Enqueue<'a> {
         Enqueue::new(self.0)
     }
@@ -124,6 +127,7 @@ enum Admission<'a> {
 }
 
 impl<'a> Enqueue<'a> {
+    #[inline]
     pub(super) fn new(outgoing: Outgoing<'a>) -> Self {
         Self(Admission::New(Some(outgoing)))
     }
@@ -132,22 +136,33 @@ impl<'a> Enqueue<'a> {
 impl Future for Enqueue<'_> {
     type Output = Result<Delivery, Error>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             match &mut self.0 {
-                Admission::New(outgoing) => {
-                    let Some(mut outgoing) = outgoing.take() else {
+                Admission::New(new) => {
+                    let Some(outgoing) = new else {
                         let rule = "a send must not be polled once resolved";
                         return Poll::Ready(Err(Error::misuse(rule)));
                     };
+                    // tokio has the driver run next on the thread that woke it, and no other thread takes it from
+                    // there: a task that sends and never waits would keep it from running until the buffer is full.
+                    let turn = ready!(poll_proceed(cx));
+                    turn.made_progress();
+                    // Where it is: moving a record costs as much as writing it into its batch.
                     let refused = match outgoing.append(None) {
-                        Ok(delivery) => return Poll::Ready(Ok(delivery)),
+                        Ok(delivery) => {
+                            *new = None;
+                            return Poll::Ready(Ok(delivery));
+                        }
                         Err(Refused::Failed(error)) => {
                             outgoing.fail(&error);
+                            *new = None;
                             return Poll::Ready(Err(error));
                         }
                         Err(refused) => refused,
                     };
+                    let Some(outgoing) = new.take() else { continue };
                     self.0 = Admission::Waiting(Box::pin(outgoing.admit(refused)));
                 }
                 Admission::Waiting(waiting) => return waiting.as_mut().poll(cx),

@@ -19,6 +19,8 @@ mod faults;
 #[cfg(test)]
 mod group;
 #[cfg(test)]
+mod many;
+#[cfg(test)]
 mod positions;
 #[cfg(test)]
 mod repeat;

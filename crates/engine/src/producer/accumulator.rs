@@ -5,36 +5,36 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
-use milena_records::batch::HEADER_BYTES;
-use milena_records::{BatchBuilder, BufferPool, Header};
+use milena_records::{BufferPool, Header};
 use milena_types::Topic;
 
-use super::assign::{Assigned, Assigner};
+use super::appender::Appender;
+use super::assign::Assigner;
 use super::counters::{Counters, ProducerMetrics};
-use super::delivery::{BatchResult, Delivery};
+use super::delivery::Delivery;
 use super::memory::{Grant, Memory, Room};
-use super::queue::{OpenBatch, PartitionQueue, QueueState};
+use super::queue::PartitionQueue;
 use super::record::NewRecord;
 use super::settings::Settings;
 use super::topic::{TopicHandle, TopicQueues, TopicReady};
-use super::watch::{Watch, Watchers};
-use crate::{Error, Operation};
+use super::watch::Watch;
+use crate::Error;
 
 /// Takes records from any number of tasks and encodes them into batches, one per partition at a time.
 ///
 /// Appending takes the lock of one partition, for as long as it takes to encode one record. The driver that owns the
 /// [`Producer`](super::Producer) machine takes the batches out. Both share it by `Arc`.
 pub struct Accumulator {
-    batch_bytes: usize,
-    record_bytes_max: usize,
-    assigner: Assigner,
+    pub(super) batch_bytes: usize,
+    pub(super) record_bytes_max: usize,
+    pub(super) assigner: Assigner,
     seed: u64,
-    memory: Arc<Memory>,
+    pub(super) memory: Arc<Memory>,
     /// Buffers of full size that came back.
-    pool: BufferPool,
+    pub(super) pool: BufferPool,
     topics: RwLock<BTreeMap<Topic, TopicHandle>>,
     news: Mutex<News>,
-    counters: Arc<Counters>,
+    pub(super) counters: Arc<Counters>,
     /// Why nothing more is taken in.
     closed: OnceLock<Error>,
 }
@@ -140,90 +140,15 @@ impl Accumulator {
     where
         H: IntoIterator<Item = Header<'a>, IntoIter: Clone> + Clone,
     {
-        let topic = &*topic.0;
-        let bytes = record.bytes_bound();
-        let mut wake = false;
-        loop {
-            let assigned = self.assigner.assign(topic, record);
-            let Assigned { partition, is_sticky } =
-                assigned.map_err(|refused| self.unless_closed(refused))?;
-            let Some(queue) = topic.queue_in_use(partition) else {
-                return Err(self.unless_closed(Refused::UnknownPartition));
-            };
-            let mut state = queue.lock();
-            if state.is_closed {
-                return Err(self.unless_closed(Refused::UnknownPartition));
-            }
-            if is_sticky && !topic.sticky.is_current(partition) {
-                continue;
-            }
-            if let Some(delivery) = state.add(record, bytes, self.batch_bytes, watch) {
-                if is_sticky {
-                    state.sticky_bytes += bytes;
-                    // Lingering batches leave before they are full; the partition is left all the same.
-                    if state.sticky_bytes >= 2 * self.batch_bytes {
-                        self.switch(topic, partition, &mut state);
-                    }
-                }
-                return Ok(Appended { delivery, wake });
-            }
+        let mut appender = self.appender(topic);
+        let delivery = appender.append(record, watch, &mut grant, clock)?;
+        let delivery = delivery.to_delivery();
+        Ok(Appended { delivery, wake: appender.end() })
+    }
 
-            let batch_of_one = bytes + HEADER_BYTES;
-            if batch_of_one > self.record_bytes_max {
-                let error =
-                    Error::record_too_large(batch_of_one, self.record_bytes_max, self.limit_key());
-                let error = error.during(Operation::Send).with_partition(&queue.partition);
-                return Err(Refused::Failed(error));
-            }
-            let is_filled = state.close_open();
-            // KIP-794: a partition is left when it has had its share, and no batch is left behind half full.
-            if is_sticky
-                && state.sticky_bytes > 0
-                && state.sticky_bytes + batch_of_one >= self.batch_bytes
-            {
-                self.switch(topic, partition, &mut state);
-                drop(state);
-                wake |= is_filled && self.notice(queue);
-                continue;
-            }
-            let bytes_needed = batch_of_one.max(self.batch_bytes);
-            let reserved = match &grant {
-                Some(Grant(reserved)) if reserved.bytes() >= bytes_needed => {
-                    grant.take().map(|grant| grant.0)
-                }
-                _ => self.memory.try_reserve(bytes_needed),
-            };
-            let Some(reserved) = reserved else {
-                drop(state);
-                if is_filled {
-                    self.notice(queue);
-                }
-                self.assigner.give_back(topic);
-                return Err(Refused::NoRoom { bytes: bytes_needed });
-            };
-            let batch = OpenBatch {
-                builder: BatchBuilder::new(self.pool.take(bytes_needed)),
-                result: Arc::new(BatchResult::new(
-                    queue.partition.clone(),
-                    Arc::clone(&self.counters),
-                )),
-                watchers: Watchers::default(),
-                opened: clock(),
-                reserved,
-            };
-            let Some(delivery) = state.open(batch, record, watch) else {
-                let error =
-                    Error::record_too_large(batch_of_one, self.record_bytes_max, self.limit_key());
-                return Err(Refused::Failed(error.during(Operation::Send)));
-            };
-            if is_sticky {
-                state.sticky_bytes += bytes;
-            }
-            topic.deepen(queue);
-            drop(state);
-            wake |= self.notice(queue);
-            return Ok(Appended { delivery, wake });
-        }
+    /// Appends many records of `topic` in a row, and holds a partition's lock between them.
+    pub fn appender<'q>(&'q self, topic: &'q TopicHandle) -> Appender<'q> {
+        Appender::new(self, &topic.0)
     }
 
     /// Queues up for `bytes` of room, as [`Refused::NoRoom`] asks. The driver must be woken, to send what is not full.
@@ -302,11 +227,6 @@ impl Accumulator {
         self.topics.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    fn switch(&self, topic: &TopicQueues, old: i32, state: &mut QueueState) {
-        state.sticky_bytes = 0;
-        self.assigner.switch(topic, old);
-    }
-
     fn add_topic(&self, name: &str) -> TopicHandle {
         let topic = {
             let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
@@ -324,7 +244,7 @@ impl Accumulator {
     }
 
     /// Tells the driver of `queue`; returns whether it must be woken.
-    fn notice(&self, queue: &Arc<PartitionQueue>) -> bool {
+    pub(super) fn notice(&self, queue: &Arc<PartitionQueue>) -> bool {
         if !queue.notice() {
             return false;
         }
@@ -334,7 +254,7 @@ impl Accumulator {
         news.queues.len() == 1
     }
 
-    fn unless_closed(&self, refused: Refused) -> Refused {
+    pub(super) fn unless_closed(&self, refused: Refused) -> Refused {
         match self.closed.get() {
             Some(error) => Refused::Failed(error.clone()),
             None => refused,
@@ -342,7 +262,7 @@ impl Accumulator {
     }
 
     /// The setting that bounds a record.
-    fn limit_key(&self) -> &'static str {
+    pub(super) fn limit_key(&self) -> &'static str {
         if self.record_bytes_max < self.memory.bytes_max() {
             "max.request.size"
         } else {

@@ -64,6 +64,12 @@ impl Assigner {
         self.chosen(topic, record, count)
     }
 
+    /// Whether code of the user's decides.
+    #[inline]
+    pub(super) fn is_foreign(&self) -> bool {
+        matches!(self.partitioning, Partitioning::Custom(_))
+    }
+
     #[inline]
     fn default(&self, topic: &TopicQueues, key: Option<&[u8]>, count: NonZeroU32) -> Assigned {
         match key {
@@ -72,6 +78,7 @@ impl Assigner {
         }
     }
 
+    #[inline]
     fn stick(&self, topic: &TopicQueues) -> Assigned {
         let partition = topic.sticky.current(topic, self.is_adaptive);
         Assigned { partition, is_sticky: true }
@@ -191,6 +198,7 @@ impl Sticky {
     }
 
     /// The partition of the moment; draws one where there is none, or none any more in a topic that was made anew.
+    #[inline]
     pub(super) fn current(&self, load: &impl Load, is_adaptive: bool) -> i32 {
         let current = self.current.load(Relaxed);
         let is_there = (0..load.partitions()).contains(&current);
@@ -198,6 +206,7 @@ impl Sticky {
     }
 
     /// Whether `partition` is still the one.
+    #[inline]
     pub(super) fn is_current(&self, partition: i32) -> bool {
         self.current.load(Relaxed) == partition
     }

@@ -35,14 +35,21 @@ pub struct RecordMetadata {
 }
 
 impl Delivery {
+    #[inline]
     pub(super) fn new(batch: Arc<BatchResult>, record: u32, timestamp: Timestamp) -> Self {
         Self { batch: Some(batch), record, seat: None, timestamp }
+    }
+
+    /// The batch that holds the record, its place there and its time; `None` after the delivery resolved.
+    pub(super) fn into_parts(self) -> Option<(Arc<BatchResult>, u32, Timestamp)> {
+        Some((self.batch?, self.record, self.timestamp))
     }
 
     /// What became of the record, if that is known; `None` while it is on its way, and after the delivery resolved.
     pub fn result(&self) -> Option<Result<RecordMetadata, Error>> {
         let batch = self.batch.as_ref()?;
-        Some(batch.metadata(self.record, self.timestamp, batch.outcome(self.record)?))
+        let outcome = batch.outcome(self.record)?;
+        Some(Arc::clone(batch).metadata(self.record, self.timestamp, outcome))
     }
 
     /// The partition that the record was given; `None` after the delivery resolved.
@@ -54,6 +61,7 @@ impl Delivery {
 impl Future for Delivery {
     type Output = Result<RecordMetadata, Error>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let Some(batch) = this.batch.take() else {
@@ -175,9 +183,10 @@ struct Waiting {
 
 /// A place in `waiting`.
 #[derive(Clone, Copy, Debug)]
-struct Seat {
+pub(super) struct Seat {
     round: u32,
-    index: usize,
+    /// A number of tasks: 32 bits keep a delivery small.
+    index: u32,
 }
 
 impl BatchResult {
@@ -217,34 +226,51 @@ impl BatchResult {
             self.counters.detached_failed(watching.detached, error);
         }
         for (record, timestamp, callback) in watching.callbacks {
-            callback(self.metadata(record, timestamp, told.clone()));
+            callback(Arc::clone(self).metadata(record, timestamp, told.clone()));
         }
         waiting.into_iter().for_each(|waiting| waiting.waker.wake());
     }
 
     /// What `outcome` means to `record`.
-    fn metadata(
-        self: &Arc<Self>,
+    #[inline]
+    pub(super) fn metadata(
+        self: Arc<Self>,
         record: u32,
         timestamp: Timestamp,
         outcome: Outcome,
     ) -> Result<RecordMetadata, Error> {
         let stored = outcome?;
         Ok(RecordMetadata {
-            batch: Arc::clone(self),
             offset: stored.offset(record),
             timestamp: stored.log_append_time.unwrap_or(timestamp),
+            batch: self,
         })
     }
 
-    fn outcome(&self, record: u32) -> Option<Outcome> {
+    /// Whether every record has its result, and all the same.
+    pub(super) fn is_settled_as_one(&self) -> bool {
+        self.whole.get().is_some()
+    }
+
+    pub(super) fn outcome(&self, record: u32) -> Option<Outcome> {
         self.whole.get().cloned().or_else(|| self.parts().outcome(record))
     }
 
-    fn poll(&self, record: u32, seat: &mut Option<Seat>, cx: &Context<'_>) -> Poll<Outcome> {
-        if let Some(outcome) = self.whole.get() {
-            return Poll::Ready(outcome.clone());
+    #[inline]
+    pub(super) fn poll(
+        &self,
+        record: u32,
+        seat: &mut Option<Seat>,
+        cx: &Context<'_>,
+    ) -> Poll<Outcome> {
+        match self.whole.get() {
+            Some(outcome) => Poll::Ready(outcome.clone()),
+            None => self.wait(record, seat, cx),
         }
+    }
+
+    #[inline(never)]
+    fn wait(&self, record: u32, seat: &mut Option<Seat>, cx: &Context<'_>) -> Poll<Outcome> {
         let mut parts = self.parts();
         // It may have been settled before we had the lock.
         if let Some(outcome) = self.whole.get().cloned().or_else(|| parts.outcome(record)) {
@@ -268,7 +294,8 @@ impl Parts {
     /// Remembers whom to wake. A task that awaits many deliveries in turn takes one seat, not one a record.
     fn sit(&mut self, seat: &mut Option<Seat>, waker: &Waker) {
         let own = seat.filter(|seat| seat.round == self.round);
-        if let Some(own) = own.and_then(|own| self.waiting.get_mut(own.index)) {
+        let index = own.and_then(|own| usize::try_from(own.index).ok());
+        if let Some(own) = index.and_then(|index| self.waiting.get_mut(index)) {
             if own.waker.will_wake(waker) {
                 return;
             }
@@ -282,7 +309,9 @@ impl Parts {
             Some(last) if last.waker.will_wake(waker) => last.shares += 1,
             _ => self.waiting.push(Waiting { waker: waker.clone(), shares: 1 }),
         }
-        *seat = Some(Seat { round: self.round, index: self.waiting.len() - 1 });
+        // Without a seat, which no number of tasks brings about, it would only be woken twice.
+        let index = u32::try_from(self.waiting.len() - 1).ok();
+        *seat = index.map(|index| Seat { round: self.round, index });
     }
 }
 

@@ -4,10 +4,12 @@
 //! machine, which takes the batches out and sends them. See [`Producer`] for the loop around it.
 
 mod accumulator;
+mod appender;
 mod assign;
 mod batch;
 mod broker;
 mod counters;
+mod deliveries;
 mod delivery;
 mod dispatch;
 mod flush;
@@ -29,7 +31,9 @@ mod transactions;
 mod watch;
 
 pub use accumulator::{Accumulator, Appended, Refused};
+pub use appender::{Appender, Placed};
 pub use counters::ProducerMetrics;
+pub use deliveries::{Deliveries, Outcomes};
 pub use delivery::{Delivery, RecordMetadata};
 pub use flush::FlushId;
 pub use memory::{Grant, Room};

@@ -8,7 +8,7 @@ use std::time::Instant;
 use milena_records::{BatchBuilder, Header};
 use milena_types::TopicPartition;
 
-use super::delivery::{BatchResult, Delivery};
+use super::delivery::BatchResult;
 use super::memory::Reserved;
 use super::record::NewRecord;
 use super::standing::{SharedStanding, Standing};
@@ -65,6 +65,7 @@ impl PartitionQueue {
         }
     }
 
+    #[inline]
     pub(super) fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -129,14 +130,15 @@ impl PartitionQueue {
 }
 
 impl QueueState {
-    /// Adds `record`, which takes at most `bytes`, to the open batch, if there is one with room.
+    /// Adds `record`, which takes at most `bytes`, to the open batch, if there is one with room, and returns its place.
+    #[inline]
     pub(super) fn add<'a, H>(
         &mut self,
         record: &NewRecord<'a, H>,
         bytes: usize,
         batch_bytes: usize,
         watch: &mut Watch,
-    ) -> Option<Delivery>
+    ) -> Option<u32>
     where
         H: IntoIterator<Item = Header<'a>, IntoIter: Clone> + Clone,
     {
@@ -153,12 +155,18 @@ impl QueueState {
         batch: OpenBatch,
         record: &NewRecord<'a, H>,
         watch: &mut Watch,
-    ) -> Option<Delivery>
+    ) -> Option<u32>
     where
         H: IntoIterator<Item = Header<'a>, IntoIter: Clone> + Clone,
     {
         self.close_open();
         self.open.insert(batch).append(record, watch)
+    }
+
+    /// The result of the open batch.
+    #[inline]
+    pub(super) fn open_result(&self) -> Option<&Arc<BatchResult>> {
+        self.open.as_ref().map(|open| &open.result)
     }
 
     /// Puts the open batch away as full; returns whether there was one.
@@ -172,7 +180,7 @@ impl QueueState {
 
 impl OpenBatch {
     /// Encodes `record`; `None` where the format's own limits are reached, at 2^31 bytes or records.
-    fn append<'a, H>(&mut self, record: &NewRecord<'a, H>, watch: &mut Watch) -> Option<Delivery>
+    fn append<'a, H>(&mut self, record: &NewRecord<'a, H>, watch: &mut Watch) -> Option<u32>
     where
         H: IntoIterator<Item = Header<'a>, IntoIter: Clone> + Clone,
     {
@@ -180,6 +188,6 @@ impl OpenBatch {
         let index = self.builder.append(timestamp, key, value, record.headers.clone()).ok()?;
         let index = u32::try_from(index).ok()?;
         self.watchers.add(index, timestamp, std::mem::take(watch));
-        Some(Delivery::new(Arc::clone(&self.result), index, timestamp))
+        Some(index)
     }
 }

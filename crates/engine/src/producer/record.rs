@@ -23,6 +23,7 @@ pub struct NewRecord<'a, H = std::iter::Empty<Header<'a>>> {
 impl<'a, H: IntoIterator<Item = Header<'a>> + Clone> NewRecord<'a, H> {
     /// No fewer bytes than this record takes in a batch. Together with [`HEADER_BYTES`] it is what Java holds against
     /// `max.request.size`.
+    #[inline]
     pub(super) fn bytes_bound(&self) -> usize {
         size_upper_bound(self.key, self.value, self.headers.clone()) - HEADER_BYTES
     }

@@ -73,17 +73,20 @@ impl TopicQueues {
         }
     }
 
+    #[inline]
     pub(super) fn count(&self) -> i32 {
         self.count.load(Ordering::Acquire)
     }
 
     /// The queue of `partition`, where the topic has had that many.
+    #[inline]
     pub(super) fn queue(&self, partition: i32) -> Option<&Arc<PartitionQueue>> {
         let (segment, place) = place(partition)?;
         self.segments.get(segment)?.get()?.get(place)?.get()
     }
 
     /// The queue of `partition`, if the topic has that many now.
+    #[inline]
     pub(super) fn queue_in_use(&self, partition: i32) -> Option<&Arc<PartitionQueue>> {
         if partition < self.count() { self.queue(partition) } else { None }
     }
@@ -200,6 +203,7 @@ impl Load for TopicQueues {
 }
 
 /// The segment of `partition` and the place in it.
+#[inline]
 fn place(partition: i32) -> Option<(usize, usize)> {
     let number = u32::try_from(partition).ok()?.checked_add(1)?;
     let segment = number.ilog2();

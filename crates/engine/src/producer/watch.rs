@@ -61,6 +61,7 @@ impl Watchers {
     }
 
     /// Adds who watches `record`, which comes after all that were added.
+    #[inline]
     pub(super) fn add(&mut self, record: u32, timestamp: Timestamp, watch: Watch) {
         match watch {
             Watch::Nobody => {}
