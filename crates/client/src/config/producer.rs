@@ -102,7 +102,7 @@ keys! {
     client_rack: String as into = "client.rack", "";
 
     /// The name that the producer's transactions go by, the same after each restart; without one there are none. Needs
-    /// idempotence.
+    /// idempotence, and a producer made by `build_transactional`.
     transactional_id: Text as text = "transactional.id", "";
 
     /// How long a transaction may be open before its coordinator aborts it; brokers allow 15 minutes at most

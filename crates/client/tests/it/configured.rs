@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use milena::{ErrorKind, PartitionContext, Partitioner, Partitioning, ProducerBuilder, Record};
+use milena::{
+    ErrorKind, NodeId, PartitionContext, Partitioner, Partitioning, ProducerBuilder, Record,
+};
+
+use milena_broker::Broker;
 
 use crate::world::{GRACE, World};
 
@@ -53,6 +57,29 @@ async fn a_partition_that_there_is_not_fails_the_record_at_once() {
     let error = producer.send(Record::to("t").value("v")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Misuse);
     assert!(error.to_string().contains("chose partition 3 of t, which has 3"), "{error}");
+}
+
+/// KIP-1123: traffic between racks costs money, and nothing else would show.
+#[tokio::test(start_paused = true)]
+async fn records_without_a_key_go_to_leaders_in_the_rack() {
+    let cluster = Broker::builder().nodes(3).topic("t", 6).configure(|settings| {
+        for (node, rack) in settings.nodes.iter_mut().zip(["a", "b", "c"]) {
+            node.rack = Some(rack.to_owned());
+        }
+    });
+    let world = World::start(cluster).await;
+    for partition in 0..6 {
+        let leader = [1, 2, 3, 1, 3, 3][partition as usize];
+        assert!(world.broker.move_leader("t", partition, NodeId::new(leader)));
+    }
+    let producer = world.kafka.producer().partitioner_rack_aware(true).client_rack("b");
+    let producer = producer.build().await.unwrap();
+    for _ in 0..40 {
+        producer.send(Record::to("t").value(vec![0; 16_000])).await.unwrap();
+    }
+    let stored: Vec<_> = (0..6).map(|partition| world.values(partition).len()).collect();
+    assert_eq!(stored, [0, 40, 0, 0, 0, 0]);
+    producer.close(GRACE).await.unwrap();
 }
 
 /// A typed setter cannot fail, so that `build` does.
