@@ -132,6 +132,10 @@ impl Cluster {
     pub fn handle(&mut self, now: Instant, connection: ConnectionId, frame: Bytes) {
         let frame_bytes_max = self.state.settings.frame_bytes_max;
         let Some(open) = self.connections.get_mut(&connection) else { return };
+        if matches!(open.state, ConnectionState::Hung) {
+            // Never to be read: kept, it would fill the backlog and hide from the shell that the client goes away.
+            return;
+        }
         open.push(frame);
         let is_too_much = open.unread.len() > UNREAD_FRAMES_MAX
             || open.unread.back().is_some_and(|frame| frame.len() > frame_bytes_max);

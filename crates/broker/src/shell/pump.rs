@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use milena_wire::FrameReader;
@@ -25,6 +26,7 @@ pub(super) async fn serve(
         biased;
         _ = write_frames(writer, &outbox, inbox) => {}
         _ = read_frames(reader, &shared, connection, &outbox) => {}
+        () = close_in_time(&outbox) => {}
     }
     shared.close(connection);
 }
@@ -65,11 +67,8 @@ async fn read_frames(
     let mut received = BytesMut::with_capacity(READ_BYTES);
     loop {
         while let Some(frame) = frames.read(&mut received).map_err(io::Error::other)? {
-            let mut backlog = shared.handle(connection, frame);
-            while backlog >= BACKLOG_MAX || outbox.bytes() >= OUTBOX_BYTES_MAX {
-                outbox.progress.notified().await;
-                backlog = shared.backlog(connection);
-            }
+            shared.handle(connection, frame);
+            wait_for_room(shared, connection, outbox).await;
         }
         // Small frames share a buffer: one of its own for each would keep far more memory alive than it stores.
         if received.capacity() - received.len() < READ_BYTES_MIN {
@@ -79,6 +78,27 @@ async fn read_frames(
             return Ok(());
         }
     }
+}
+
+/// Returns once the client is no longer too far ahead of its answers.
+async fn wait_for_room(shared: &Shared, connection: ConnectionId, outbox: &Outbox) {
+    loop {
+        // Made before the look, so that what happens between the two is not missed.
+        let (worked, written) = (shared.worked.notified(), outbox.written.notified());
+        if shared.backlog(connection) < BACKLOG_MAX && outbox.bytes() < OUTBOX_BYTES_MAX {
+            return;
+        }
+        tokio::select! {
+            () = worked => {}
+            () = written => {}
+        }
+    }
+}
+
+/// Ends once the cluster has closed the connection and the client had its time to read what was sent before.
+async fn close_in_time(outbox: &Outbox) {
+    outbox.closing.notified().await;
+    tokio::time::sleep(LINGER).await;
 }
 
 /// How much is written by one call, about.
@@ -96,3 +116,7 @@ const BACKLOG_MAX: usize = 64;
 
 /// A client that leaves this much unread is not read from.
 const OUTBOX_BYTES_MAX: usize = 16 << 20;
+
+/// How long a client may take to read the last answers of a connection that is closed: a dead broker's socket does not
+/// stay open for one that does not read.
+const LINGER: Duration = Duration::from_secs(1);

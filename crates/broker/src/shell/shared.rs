@@ -20,6 +20,9 @@ pub(super) struct Shared {
     running: Mutex<Running>,
     /// Wakes the timer: its deadline came nearer, or all is over.
     timer: Notify,
+    /// Wakes every pump that waits for requests to be read: the machine did something. An answer is no sign of it,
+    /// since not every request has one.
+    pub(super) worked: Notify,
 }
 
 #[derive(Debug)]
@@ -38,8 +41,10 @@ pub(super) struct Outbox {
     frames: mpsc::UnboundedSender<Option<Frame>>,
     /// Bytes in `frames`; a client that does not read is not read from.
     bytes: AtomicUsize,
-    /// Rung whenever a frame was put in or written.
-    pub(super) progress: Notify,
+    /// Rung whenever frames were written.
+    pub(super) written: Notify,
+    /// Rung once the connection is to be closed.
+    pub(super) closing: Notify,
 }
 
 /// The pump's end of an [`Outbox`]: frames, and `None` to close.
@@ -52,21 +57,23 @@ impl Outbox {
 
     pub(super) fn note_written(&self, bytes: usize) {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        self.progress.notify_one();
+        self.written.notify_one();
     }
 
     fn push(&self, frame: Option<Frame>) {
-        self.bytes.fetch_add(frame.as_ref().map_or(0, Frame::len), Ordering::Relaxed);
+        match &frame {
+            Some(frame) => _ = self.bytes.fetch_add(frame.len(), Ordering::Relaxed),
+            None => self.closing.notify_one(),
+        }
         // The pump may be gone already; then nobody reads.
         let _ = self.frames.send(frame);
-        self.progress.notify_one();
     }
 }
 
 impl Shared {
     pub(super) fn new(cluster: Cluster) -> Self {
         let running = Running { cluster, pumps: BTreeMap::new(), armed: None, is_stopped: false };
-        Self { running: Mutex::new(running), timer: Notify::new() }
+        Self { running: Mutex::new(running), timer: Notify::new(), worked: Notify::new() }
     }
 
     /// Works on the machine and carries out what it wants done.
@@ -91,19 +98,22 @@ impl Shared {
         let refuse = |error| io::Error::new(io::ErrorKind::ConnectionRefused, error);
         let connection = running.cluster.open(now, node).map_err(refuse)?;
         let (sender, inbox) = mpsc::unbounded_channel();
-        let progress = Notify::new();
-        let outbox = Arc::new(Outbox { frames: sender, bytes: AtomicUsize::new(0), progress });
+        let outbox = Arc::new(Outbox {
+            frames: sender,
+            bytes: AtomicUsize::new(0),
+            written: Notify::new(),
+            closing: Notify::new(),
+        });
         running.pumps.insert(connection, Arc::clone(&outbox));
         Ok((connection, outbox, inbox))
     }
 
-    /// A frame came in; returns how many of the connection wait to be read.
-    pub(super) fn handle(&self, connection: ConnectionId, frame: Bytes) -> usize {
-        self.with(|cluster, now| {
-            cluster.handle(now, connection, frame);
-            cluster.backlog(connection)
-        })
+    /// A frame came in.
+    pub(super) fn handle(&self, connection: ConnectionId, frame: Bytes) {
+        self.with(|cluster, now| cluster.handle(now, connection, frame));
     }
+
+    /// How many frames of the connection wait to be read.
 
     pub(super) fn backlog(&self, connection: ConnectionId) -> usize {
         self.lock().cluster.backlog(connection)
@@ -174,6 +184,7 @@ impl Shared {
             running.armed = due;
             self.timer.notify_one();
         }
+        self.worked.notify_waiters();
     }
 
     fn lock(&self) -> MutexGuard<'_, Running> {
