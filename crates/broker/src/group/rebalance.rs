@@ -77,7 +77,7 @@ impl Group {
         }
         if !self.elect_leader() && !self.members.is_empty() {
             // Only static members are left, and none rejoined: they get the time again.
-            self.phase_deadline = Some(now + self.rebalance_timeout());
+            self.phase_deadline = Some(now + self.rebalance_timeout().max(PATIENCE_MIN));
             return;
         }
         self.next_generation();
@@ -148,3 +148,6 @@ impl Group {
         self.generation = Generation::from_wire(next);
     }
 }
+
+/// A member may say that it needs no time at all to rejoin; waiting that long would never let time pass.
+const PATIENCE_MIN: Duration = Duration::from_millis(1);

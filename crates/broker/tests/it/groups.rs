@@ -27,6 +27,7 @@ struct Member {
     connection: ConnectionId,
     id: ByteString,
     instance_id: Option<ByteString>,
+    rebalance_timeout_ms: i32,
     generation: i32,
 }
 
@@ -43,7 +44,13 @@ impl Member {
     fn connect(world: &mut World) -> Self {
         let coordinator = coordinator(world);
         let connection = world.connect(coordinator);
-        Self { connection, id: ByteString::new(), instance_id: None, generation: -1 }
+        Self {
+            connection,
+            id: ByteString::new(),
+            instance_id: None,
+            rebalance_timeout_ms: 60_000,
+            generation: -1,
+        }
     }
 
     /// Sends a JoinGroup; a newcomer first takes its id.
@@ -65,7 +72,7 @@ impl Member {
         JoinGroupRequest {
             group_id: "g".into(),
             session_timeout_ms: SESSION.as_millis() as i32,
-            rebalance_timeout_ms: 60_000,
+            rebalance_timeout_ms: self.rebalance_timeout_ms,
             member_id: self.id.clone(),
             group_instance_id: self.instance_id.clone(),
             protocol_type: "consumer".into(),
@@ -310,6 +317,25 @@ fn a_static_member_comes_back_without_a_rebalance_and_fences_its_past() {
     assert_eq!(member.heartbeat(&mut world), ErrorCode::FENCED_INSTANCE_ID);
     back.sync(&mut world, &[]);
     assert_eq!(&back.synced(&mut world).assignment[..], &member.id.as_bytes()[..]);
+}
+
+/// A static member is waited for, again and again; without any time between, the cluster would do nothing else.
+#[test]
+fn a_static_member_without_time_to_rejoin_does_not_stop_the_clock() {
+    let mut world = World::new();
+    let mut member = Member::connect(&mut world);
+    member.instance_id = Some("one".into());
+    member.rebalance_timeout_ms = 0;
+    member.join(&mut world);
+    settle(&mut world, std::slice::from_mut(&mut member));
+    let mut other = Member::connect(&mut world);
+    other.join(&mut world);
+    member.join(&mut world);
+    let mut members = [member, other];
+    settle(&mut world, &mut members);
+    assert_eq!(members[1].leave(&mut world), ErrorCode::NONE);
+    world.pass(SESSION);
+    assert_eq!(state(&world), Some(GroupState::Empty), "its session is over");
 }
 
 #[test]
