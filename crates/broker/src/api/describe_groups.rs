@@ -14,7 +14,7 @@ use milena_wire::{ByteString, Response};
 
 use super::{AUTHORIZED_GROUP, Call, Outcome, UNASKED, Versions};
 use crate::group::{Group, GroupState, Member};
-use crate::state::State;
+use crate::state::{Refused, State};
 
 pub(super) const VERSIONS: Versions = Versions::new(0, 6);
 
@@ -29,11 +29,15 @@ pub(super) fn handle(
         }
         let group = match state.groups.get(&**id) {
             Some(group) => describe(id, group),
-            None if call.version >= 6 => DescribedGroup {
-                group_state: "Dead".into(),
-                error_message: Some(format!("Group {id} not found.").into()),
-                ..failure(id, ErrorCode::GROUP_ID_NOT_FOUND)
-            },
+            None if call.version >= 6 => {
+                let refused =
+                    Refused::new(ErrorCode::GROUP_ID_NOT_FOUND, format!("Group {id} not found."));
+                DescribedGroup {
+                    group_state: "Dead".into(),
+                    error_message: Some(refused.message.into()),
+                    ..failure(id, refused.code)
+                }
+            }
             None => DescribedGroup { group_state: "Dead".into(), ..failure(id, ErrorCode::NONE) },
         };
         let is_told = request.include_authorized_operations && !group.error_code.is_error();

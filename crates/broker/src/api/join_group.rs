@@ -16,7 +16,7 @@ use milena_wire::{ByteString, Response};
 
 use super::{Call, Outcome, Versions};
 use crate::group::{JoinAnswer, JoinRequest};
-use crate::state::State;
+use crate::state::{State, cut};
 
 pub(super) const VERSIONS: Versions = Versions::new(0, 9);
 
@@ -80,7 +80,7 @@ fn check(state: &State, call: &Call<'_>, request: &JoinGroupRequest) -> Result<(
 fn read(state: &mut State, call: &Call<'_>, request: &JoinGroupRequest) -> JoinRequest {
     let uuid = state.draw_uuid().as_bytes().map(|byte| format!("{byte:02x}")).concat();
     let instance_id = request.group_instance_id.as_ref().map(ByteString::to_string);
-    let prefix = instance_id.as_deref().unwrap_or(call.client_id);
+    let prefix = cut(instance_id.as_deref().unwrap_or(call.client_id), ID_PREFIX_BYTES_MAX);
     // The metadata is copied, so that a small subscription does not keep a large frame alive.
     let protocols = request
         .protocols
@@ -105,6 +105,10 @@ fn read(state: &mut State, call: &Call<'_>, request: &JoinGroupRequest) -> JoinR
         initial_rebalance_delay: state.settings.initial_rebalance_delay,
     }
 }
+
+/// How much of a client's name its member id repeats; all of it, Kafka's own limit for instance ids being the same,
+/// but for those who would make an id that no answer can carry.
+const ID_PREFIX_BYTES_MAX: usize = 249;
 
 /// `8-4-4-4-12` digits, as Java prints ids.
 fn dashed(hex: &str) -> String {

@@ -377,10 +377,8 @@ impl Cluster {
     ) {
         match encode_response(response, version, correlation_id) {
             Ok(frame) => self.outputs.push_back(Output::Reply { connection, frame }),
-            Err(error) => {
-                debug_assert!(false, "{error:?} in {response:?} of version {version}");
-                self.drop_connection(connection);
-            }
+            // What was asked for is too long to be repeated; a defect of ours shows in the tests of all versions.
+            Err(_) => self.drop_connection(connection),
         }
     }
 

@@ -16,7 +16,7 @@ use milena_wire::Response;
 pub(crate) use groups::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, is_internal};
 pub(crate) use nodes::Nodes;
 pub(crate) use producer_ids::{Identity, ProducerIds};
-pub(crate) use topics::{NewTopic, Refused};
+pub(crate) use topics::{NewTopic, Refused, cut};
 pub(crate) use transactions::offsets_partition;
 pub(crate) use waits::{Wait, Waits};
 

@@ -31,10 +31,25 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
+    /// Messages repeat what was asked for: a long one is cut off, so that the answer that carries it can be written.
     pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        let mut message = message.into();
+        message.truncate(cut(&message, MESSAGE_BYTES_MAX).len());
+        Self { code, message }
     }
 }
+
+/// The beginning of a text, at most so many bytes.
+pub(crate) fn cut(text: &str, bytes_max: usize) -> &str {
+    let mut end = bytes_max.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}
+
+/// Enough for every message about a legal name; a text in an answer may have 32,767.
+const MESSAGE_BYTES_MAX: usize = 1024;
 
 impl State {
     /// What the topic would be, if all about it is legal; nothing is changed.

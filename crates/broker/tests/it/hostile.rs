@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use milena_types::{ApiKey, CorrelationId};
 use milena_wire::messages::metadata_request::MetadataRequest;
-use milena_wire::{Request, encode_request};
+use milena_wire::{ByteString, Request, encode_request, messages as m};
 
 use crate::world::{World, batch, fetch, node, produce};
 
@@ -93,4 +93,60 @@ fn connections_above_the_limit_are_refused() {
     world.connect(node(1));
     let refused = world.cluster.open(world.now, node(1));
     assert_eq!(refused, Err(milena_broker::OpenError::TooManyConnections));
+}
+
+/// An answer repeats names, and adds words to some: it must still fit the 32,767 bytes that a text may have.
+#[test]
+fn the_longest_names_are_answered() {
+    let long = ByteString::from("é".repeat(16_383));
+    let topic = m::create_topics_request::CreatableTopic {
+        name: long.clone(),
+        num_partitions: 1,
+        replication_factor: 1,
+        ..Default::default()
+    };
+    let config = m::create_topics_request::CreatableTopicConfig { name: long.clone(), value: None };
+    let configured = m::create_topics_request::CreatableTopic {
+        name: "new".into(),
+        configs: vec![config],
+        ..topic.clone()
+    };
+    let create = m::CreateTopicsRequest { topics: vec![topic, configured], ..Default::default() };
+    let protocol = m::join_group_request::JoinGroupRequestProtocol {
+        name: "range".into(),
+        ..Default::default()
+    };
+    let join = m::JoinGroupRequest {
+        group_id: "g".into(),
+        session_timeout_ms: 10_000,
+        group_instance_id: Some(long.clone()),
+        protocol_type: "consumer".into(),
+        protocols: vec![protocol],
+        ..Default::default()
+    };
+    let resource = m::incremental_alter_configs_request::AlterConfigsResource {
+        resource_type: 2,
+        resource_name: long.clone(),
+        ..Default::default()
+    };
+    let alter =
+        m::IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
+    let describe = m::DescribeGroupsRequest { groups: vec![long.clone()], ..Default::default() };
+    let find = |key: &ByteString| m::FindCoordinatorRequest {
+        coordinator_keys: vec![key.clone()],
+        ..Default::default()
+    };
+    let mut world = World::with(|settings| *settings = milena_broker::Settings::with_nodes(1));
+    let connection = world.connect(node(1));
+    world.ask(connection, 4, find(&"g".into()));
+    let requests: [(i16, Request); 5] = [
+        (7, create.into()),
+        (9, join.into()),
+        (1, alter.into()),
+        (6, describe.into()),
+        (4, find(&long).into()),
+    ];
+    for (version, request) in requests {
+        world.ask(connection, version, request);
+    }
 }
