@@ -36,6 +36,8 @@ pub(crate) enum ConnectionState {
     Held { until: Instant, frame: Bytes },
     /// An answer is held back by a fault rule until then.
     Late { until: Instant, answer: Option<Frame> },
+    /// Its request is carried out, but the node stands still and answers once it goes on.
+    Stalled(Asked, Box<Response>),
     /// Nothing is answered any more.
     Hung,
 }
@@ -73,7 +75,10 @@ impl Connection {
             ConnectionState::Held { until, .. } | ConnectionState::Late { until, .. } => {
                 Some(*until)
             }
-            ConnectionState::Idle | ConnectionState::Waiting(_) | ConnectionState::Hung => None,
+            ConnectionState::Idle
+            | ConnectionState::Waiting(_)
+            | ConnectionState::Stalled(..)
+            | ConnectionState::Hung => None,
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::settings::Settings;
 use crate::state::{NewTopic, State};
 use crate::ticket::{Ticket, Tickets};
 use crate::timers::Timers;
+use crate::topic::Liveness;
 
 /// A Kafka cluster as a state machine: no socket, no task, no clock.
 ///
@@ -185,10 +186,14 @@ impl Cluster {
             for (ticket, response) in std::mem::take(&mut self.state.answered) {
                 let Some(connection) = self.asking.remove(&ticket) else { continue };
                 let Some(open) = self.connections.get_mut(&connection) else { continue };
+                let runs = self.state.nodes.is_running(open.node);
                 let waited = std::mem::replace(&mut open.state, ConnectionState::Idle);
-                if let ConnectionState::Waiting(asked) = waited {
+                let ConnectionState::Waiting(asked) = waited else { continue };
+                if runs {
                     self.answer(now, connection, &asked, response);
                     self.serve(now, connection);
+                } else {
+                    open.state = ConnectionState::Stalled(asked, Box::new(response));
                 }
             }
         }
@@ -215,8 +220,7 @@ impl Cluster {
     /// Reads frames until one has to wait.
     fn serve(&mut self, now: Instant, id: ConnectionId) {
         while let Some(connection) = self.connections.get_mut(&id) {
-            let node = self.state.nodes.get(connection.node);
-            let runs = node.is_some_and(|node| node.status == NodeStatus::Running);
+            let runs = self.state.nodes.is_running(connection.node);
             if !runs || !matches!(connection.state, ConnectionState::Idle) {
                 return;
             }
@@ -227,8 +231,7 @@ impl Cluster {
 
     fn wake_connection(&mut self, now: Instant, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let node = self.state.nodes.get(connection.node);
-        if node.is_none_or(|node| node.status != NodeStatus::Running) {
+        if !self.state.nodes.is_running(connection.node) {
             return;
         }
         if connection.deadline().is_some_and(|deadline| deadline > now) {
@@ -242,6 +245,7 @@ impl Cluster {
                 let reply = |frame| Output::Reply { connection: id, frame };
                 self.outputs.extend(answer.map(reply));
             }
+            ConnectionState::Stalled(asked, response) => self.answer(now, id, &asked, *response),
             unchanged @ (ConnectionState::Idle
             | ConnectionState::Waiting(_)
             | ConnectionState::Hung) => connection.state = unchanged,

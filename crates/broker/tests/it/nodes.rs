@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use milena_broker::{OpenError, TopicSettings};
+use milena_broker::{OpenError, TopicSettings, on};
+use milena_types::ApiKey;
 
-use crate::world::{World, node, offset, ok, tp};
+use crate::world::{World, fetch, fetch_response, node, offset, ok, tp};
 
 #[test]
 fn what_was_acknowledged_survives_any_one_node_and_a_restart() {
@@ -82,6 +83,26 @@ fn a_paused_node_answers_when_it_goes_on() {
     world.drain();
     assert!(world.answer(connection).is_some());
     assert_eq!(world.values(), ["a"]);
+}
+
+/// Its time may be over, or others may have stored what it waits for: who stands still says nothing of it.
+#[test]
+fn a_paused_node_does_not_answer_what_it_had_begun() {
+    let mut world = World::new();
+    let connection = world.connect_leader();
+    let leader = world.leader();
+    world.cluster.add_fault(on(ApiKey::FETCH).throttle(Duration::from_secs(2)));
+    world.send(connection, 11, fetch(0, 1, 500));
+    world.send(connection, 11, fetch(0, 0, 0));
+    world.cluster.pause_node(world.now, leader);
+    world.pass(Duration::from_millis(900));
+    assert_eq!(world.answer(connection), None);
+    world.cluster.resume_node(world.now, leader);
+    world.drain();
+    for _ in 0..2 {
+        let answer = fetch_response(world.answer(connection).expect("answered"));
+        assert_eq!(answer.throttle_time_ms, 2000);
+    }
 }
 
 #[test]
