@@ -48,9 +48,10 @@
 //! task outlives `close`, and no `drop` blocks.
 //!
 //! The public interface is: [`connect`], [`Kafka`], [`KafkaBuilder`]; [`Producer`], [`ProducerBuilder`], [`Record`],
-//! [`Send`], [`Delivery`], [`Deliveries`], [`Outcomes`], [`RecordMetadata`], [`Partitioner`]; [`Consumer`],
-//! [`ConsumerBuilder`], [`ConsumerHandle`], [`Batch`], [`Message`], [`MessageRef`], [`RebalanceListener`]; [`Admin`]
-//! with its descriptions; [`Error`] and [`ErrorKind`]; the module [`config`]; and the vocabulary of `milena-types`.
+//! [`Send`], [`Delivery`], [`Deliveries`], [`Outcomes`], [`RecordMetadata`], [`TypedProducer`], [`Partitioner`],
+//! [`ProducerInterceptor`]; [`Consumer`], [`ConsumerBuilder`], [`ConsumerHandle`], [`Batch`], [`Message`],
+//! [`MessageRef`], [`RebalanceListener`]; [`Admin`] with its descriptions; [`Error`] and [`ErrorKind`]; the modules
+//! [`config`] and [`format`](mod@format); and the vocabulary of `milena-types`.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::wildcard_enum_match_arm,
@@ -63,6 +64,8 @@ mod clock;
 pub mod config;
 mod consumer;
 mod driver;
+pub mod format;
+mod interceptor;
 mod net;
 mod producer;
 
@@ -84,16 +87,20 @@ pub use consumer::{
     Batch, Consumer, ConsumerBuilder, ConsumerHandle, Message, MessageRef, Messages,
     RebalanceListener,
 };
+pub use interceptor::ProducerInterceptor;
 pub use milena_engine::consumer::{CommittedOffset, MemberState};
 pub use producer::{
     Deliveries, Delivery, Enqueue, EnqueueWithCallback, Outcomes, Payload, Producer,
     ProducerBuilder, ProducerMetrics, ProducerTopic, Record, RecordMetadata, Send,
     SendInTransaction, SendWithCallback, Sending, TopicName, Transaction, TransactionalProducer,
-    TryEnqueueError,
+    TryEnqueueError, TypedProducer,
 };
 
 /// What every call of the client returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of the user's own code: of a serializer, an interceptor.
+pub type BoxError = Box<dyn std::error::Error + std::marker::Send + Sync>;
 
 /// The first page's examples, so that they compile.
 #[cfg(doctest)]

@@ -12,6 +12,7 @@ mod topic;
 mod transaction;
 mod transactional;
 mod transform;
+mod typed;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use milena_engine::Error;
 use milena_types::Topic;
 
 pub use builder::ProducerBuilder;
+pub(crate) use callback::guarded;
 pub use callback::{EnqueueWithCallback, SendWithCallback};
 pub(crate) use detached::Detached;
 use milena_engine::producer::Watch;
@@ -33,10 +35,12 @@ pub use send::{Enqueue, Send, Sending};
 pub use topic::ProducerTopic;
 pub use transaction::{SendInTransaction, Transaction};
 pub use transactional::TransactionalProducer;
+pub use typed::TypedProducer;
 
 use crate::Kafka;
 use crate::config::ProducerConfig;
 use crate::driver::producer::Control;
+use crate::interceptor::Interceptors;
 
 /// Sends records to a cluster.
 ///
@@ -73,6 +77,7 @@ pub struct Producer(Arc<Shared>);
 pub(crate) struct Shared {
     kafka: Kafka,
     config: ProducerConfig,
+    interceptors: Option<Arc<Interceptors>>,
     control: Control,
 }
 
@@ -108,7 +113,7 @@ impl Producer {
     // The record comes back by value: boxing it would cost the caller an allocation when it is busiest.
     #[expect(clippy::result_large_err, reason = "the record is handed back without an allocation")]
     pub fn try_enqueue<'a>(&self, record: Record<'a>) -> Result<Delivery, TryEnqueueError<'a>> {
-        outgoing::try_enqueue(self, record, Watch::Nobody)
+        outgoing::try_enqueue(self, record, Watch::Nobody, None)
     }
 
     /// Looks `topic` up, so that `Record::to(&topic)` need not do it for each record, and has its metadata fetched.
@@ -128,6 +133,12 @@ impl Producer {
         let handle = self.0.control.accumulator().topic(topic.as_ref());
         self.0.control.wake();
         ProducerTopic::new(self, handle)
+    }
+
+    /// A view of this producer whose keys are `K` and whose values are `V`, written as [`Plain`](crate::format::Plain)
+    /// does unless the view is given another format.
+    pub fn typed<K: ?Sized, V: ?Sized>(&self) -> TypedProducer<K, V> {
+        TypedProducer::new(self.clone())
     }
 
     /// How many partitions `topic` has, for a partitioner of your own. Waits for `max.block.ms` at most.

@@ -18,6 +18,7 @@ use super::transaction::{Ask, Transacting};
 use super::{now, until};
 use crate::Kafka;
 use crate::clock::Clock;
+use crate::interceptor::Interceptors;
 use crate::net::{Pool, ReplyTo};
 use crate::producer::Detached;
 
@@ -39,7 +40,11 @@ enum Command {
 
 impl Control {
     /// Starts a producer's driver.
-    pub(crate) fn spawn(kafka: &Kafka, settings: Settings) -> Self {
+    pub(crate) fn spawn(
+        kafka: &Kafka,
+        settings: Settings,
+        interceptors: Option<Arc<Interceptors>>,
+    ) -> Self {
         let mut rng = kafka.fork_rng();
         let accumulator = Arc::new(Accumulator::new(&settings, rng.u64(..)));
         let wake = Arc::new(Notify::new());
@@ -53,6 +58,7 @@ impl Control {
             wake: Arc::clone(&wake),
             commands: inbox,
             detached: Arc::clone(&detached),
+            interceptors,
         };
         let task = Mutex::new(Some(tokio::spawn(driver.run())));
         Self { accumulator, wake, commands, detached, task }
@@ -135,6 +141,7 @@ struct Driver {
     wake: Arc<Notify>,
     commands: mpsc::Receiver<Command>,
     detached: Arc<Detached>,
+    interceptors: Option<Arc<Interceptors>>,
 }
 
 /// Who waits for the machine.
@@ -151,7 +158,7 @@ struct Waiting {
 impl Driver {
     /// Runs until the producer is closed, or dropped and its buffer is empty.
     async fn run(self) {
-        let Self { mut machine, pool, metadata, clock, wake, mut commands, detached } = self;
+        let Self { mut machine, pool, metadata, clock, wake, mut commands, detached, .. } = self;
         // Bounded by the requests that the machine has in flight.
         let (answer, mut answers) = mpsc::unbounded_channel::<Answer>();
         let mut sealers = Sealers::new();
@@ -184,6 +191,9 @@ impl Driver {
                     Output::Closed => {
                         sealers.end().await;
                         detached.conclude();
+                        if let Some(interceptors) = self.interceptors {
+                            interceptors.close();
+                        }
                         return waiting.closed();
                     }
                 }

@@ -1,5 +1,6 @@
 //! Sets up a producer.
 
+use std::fmt;
 use std::sync::Arc;
 
 use milena_engine::Error;
@@ -11,18 +12,20 @@ use crate::Kafka;
 use crate::client::note;
 use crate::config::{CommonConfig, ConfigError, ProducerConfig, Scope, Settings};
 use crate::driver::producer::Control;
+use crate::interceptor::{Interceptors, ProducerInterceptor};
 
 /// Sets up a [`Producer`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "nothing happens before `build`"]
 pub struct ProducerBuilder {
     kafka: Kafka,
     settings: Settings,
+    interceptors: Vec<Arc<dyn ProducerInterceptor>>,
 }
 
 impl ProducerBuilder {
     pub(crate) fn new(kafka: Kafka, settings: Settings) -> Self {
-        Self { kafka, settings }
+        Self { kafka, settings, interceptors: Vec::new() }
     }
 
     /// Sets a key by its Java name.
@@ -41,18 +44,25 @@ impl ProducerBuilder {
         Ok(self)
     }
 
+    /// Has `interceptor` see every record, after those that were given before.
+    pub fn interceptor(mut self, interceptor: impl ProducerInterceptor) -> Self {
+        self.interceptors.push(Arc::new(interceptor));
+        self
+    }
+
     /// Starts the producer.
     ///
     /// # Errors
     /// `Config` where settings contradict each other, naming both, and where there is a `transactional.id`: records of
     /// its transactions are sent through them alone, by [`build_transactional`](Self::build_transactional).
     pub async fn build(self) -> Result<Producer, Error> {
-        let (common, config) = settle(self.settings)?;
+        let Self { kafka, settings, interceptors } = self;
+        let (common, config) = settle(settings)?;
         if config.transactional_id().is_some() {
             let rule = "a producer with transactions is made by build_transactional";
             return Err(ConfigError::unsupported("transactional.id", rule).into());
         }
-        Ok(start(self.kafka, &common, config))
+        Ok(start(kafka, &common, config, interceptors))
     }
 
     /// Starts a producer with transactions, under the `transactional.id` that was set. Returns once it is known to the
@@ -65,12 +75,13 @@ impl ProducerBuilder {
     /// `max.block.ms`; `Broker` with INVALID_TRANSACTION_TIMEOUT where `transaction.timeout.ms` is more than the brokers
     /// allow (`transaction.max.timeout.ms`).
     pub async fn build_transactional(self) -> Result<TransactionalProducer, Error> {
-        let (common, config) = settle(self.settings)?;
+        let Self { kafka, settings, interceptors } = self;
+        let (common, config) = settle(settings)?;
         if config.transactional_id().is_none() {
             let remedy = "transactions go by a name; give one";
             return Err(ConfigError::missing("transactional.id", remedy).into());
         }
-        TransactionalProducer::start(start(self.kafka, &common, config)).await
+        TransactionalProducer::start(start(kafka, &common, config, interceptors)).await
     }
 
     pub(crate) fn config_mut(&mut self) -> &mut ProducerConfig {
@@ -85,13 +96,28 @@ fn settle(settings: Settings) -> Result<(CommonConfig, ProducerConfig), Error> {
     Ok((common, config))
 }
 
-fn start(kafka: Kafka, common: &CommonConfig, config: ProducerConfig) -> Producer {
+fn start(
+    kafka: Kafka,
+    common: &CommonConfig,
+    config: ProducerConfig,
+    interceptors: Vec<Arc<dyn ProducerInterceptor>>,
+) -> Producer {
     let mut settings = machine_settings(&config);
     settings.request_timeout = common.request_timeout();
     settings.retry_backoff = common.retry_backoff();
     settings.retry_backoff_max = common.retry_backoff_max();
-    let control = Control::spawn(&kafka, settings);
-    Producer(Arc::new(Shared { kafka, config, control }))
+    let interceptors = Interceptors::new(interceptors);
+    let control = Control::spawn(&kafka, settings, interceptors.clone());
+    Producer(Arc::new(Shared { kafka, config, interceptors, control }))
+}
+
+impl fmt::Debug for ProducerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProducerBuilder")
+            .field("settings", &self.settings)
+            .field("interceptors", &self.interceptors.len())
+            .finish_non_exhaustive()
+    }
 }
 
 fn machine_settings(config: &ProducerConfig) -> MachineSettings {

@@ -45,8 +45,8 @@ impl<'a> SendWithCallback<'a> {
     /// As [`Producer::try_enqueue`](super::Producer::try_enqueue).
     #[expect(clippy::result_large_err, reason = "the record is handed back without an allocation")]
     pub fn try_enqueue(self) -> Result<(), TryEnqueueError<'a>> {
-        let Outgoing { producer, record, watch } = self.0;
-        try_enqueue(producer, record, watch).map(drop)
+        let Outgoing { producer, record, watch, failed } = self.0;
+        try_enqueue(producer, record, watch, failed).map(drop)
     }
 
     /// Waits for nothing; the callback gets the failure, too, where the record is not admitted.

@@ -3,9 +3,8 @@
 use std::collections::VecDeque;
 
 use milena_engine::producer::{Deliveries, NewRecord, Refused, Watch};
-use milena_engine::{Error, Operation};
 use tokio::task::coop::consume_budget;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::outgoing::Outgoing;
 use super::{Producer, Record};
@@ -45,6 +44,10 @@ impl Producer {
     {
         let mut records = records.into_iter().fuse();
         let mut deliveries = Deliveries::new();
+        if self.0.interceptors.is_some() {
+            self.enqueue_each(records, &mut deliveries).await;
+            return deliveries;
+        }
         let mut chunk = VecDeque::with_capacity(records.size_hint().0.min(CHUNK_RECORDS));
         let mut deadline = None;
         loop {
@@ -61,18 +64,35 @@ impl Producer {
             let Some(refused) = refused else { continue };
             let Some(record) = chunk.pop_front() else { continue };
             let limit = self.0.config.max_block();
-            let late = match &refused {
-                Refused::UnknownPartition => self
-                    .0
-                    .kafka
-                    .late(self.0.control.accumulator().topic(record.topic()).name(), limit),
-                Refused::NoRoom { .. } | Refused::Failed(_) => {
-                    Error::buffer_full(limit).during(Operation::Send)
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + limit);
+            let outgoing = Outgoing { producer: self, record, watch: Watch::Nobody, failed: None };
+            match outgoing.admit_by(deadline, refused).await {
+                Ok(delivery) => deliveries.push(delivery),
+                Err(error) => deliveries.fail(error),
+            }
+        }
+    }
+
+    /// One by one, because each is shown to the interceptors and they are told of each.
+    async fn enqueue_each<'a>(
+        &self,
+        records: impl Iterator<Item = Record<'a>>,
+        deliveries: &mut Deliveries,
+    ) {
+        let mut deadline = None;
+        for record in records {
+            consume_budget().await;
+            let mut outgoing =
+                Outgoing { producer: self, record, watch: Watch::Nobody, failed: None };
+            let admitted = match outgoing.begin() {
+                Ok(delivery) => Ok(delivery),
+                Err(refused) => {
+                    let limit = self.0.config.max_block();
+                    let deadline = *deadline.get_or_insert_with(|| Instant::now() + limit);
+                    outgoing.admit_by(deadline, refused).await
                 }
             };
-            let outgoing = Outgoing { producer: self, record, watch: Watch::Nobody };
-            let deadline = *deadline.get_or_insert_with(|| Instant::now() + limit);
-            match timeout_at(deadline, outgoing.admit(refused)).await.unwrap_or(Err(late)) {
+            match admitted {
                 Ok(delivery) => deliveries.push(delivery),
                 Err(error) => deliveries.fail(error),
             }

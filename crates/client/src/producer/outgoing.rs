@@ -14,27 +14,52 @@ pub(super) struct Outgoing<'a> {
     pub(super) producer: &'a Producer,
     pub(super) record: Record<'a>,
     pub(super) watch: Watch,
+    /// Why it cannot be sent, if it is known from the start.
+    pub(super) failed: Option<Error>,
 }
 
 impl Outgoing<'_> {
+    /// The first try to append it, after the interceptors had their say.
+    pub(super) fn begin(&mut self) -> Result<Delivery, Refused> {
+        if let Some(error) = self.failed.take() {
+            return Err(Refused::Failed(error));
+        }
+        if let Some(interceptors) = &self.producer.0.interceptors {
+            let record = std::mem::replace(&mut self.record, Record::to(""));
+            self.record = interceptors.on_send(record);
+            let detached = self.producer.0.control.detached();
+            self.watch = interceptors.watch(std::mem::take(&mut self.watch), detached);
+        }
+        self.append(None)
+    }
+
     /// Writes the record into its batch, if that can be done now.
-    pub(super) fn append(&mut self, grant: Option<Grant>) -> Result<Delivery, Refused> {
+    fn append(&mut self, grant: Option<Grant>) -> Result<Delivery, Refused> {
         append(self.producer, &self.record, &mut self.watch, grant)
     }
 
     /// Waits for what stands in the way, in turn, for `max.block.ms` in all.
-    pub(super) async fn admit(mut self, refused: Refused) -> Result<Delivery, Error> {
-        let admitted = self.wait(refused).await;
+    pub(super) async fn admit(self, refused: Refused) -> Result<Delivery, Error> {
+        let deadline = Instant::now() + self.producer.0.config.max_block();
+        self.admit_by(deadline, refused).await
+    }
+
+    /// Waits until `deadline`, which is `max.block.ms` after some moment.
+    pub(super) async fn admit_by(
+        mut self,
+        deadline: Instant,
+        refused: Refused,
+    ) -> Result<Delivery, Error> {
+        let admitted = self.wait(deadline, refused).await;
         if let Err(error) = &admitted {
             self.fail(error);
         }
         admitted
     }
 
-    async fn wait(&mut self, mut refused: Refused) -> Result<Delivery, Error> {
+    async fn wait(&mut self, deadline: Instant, mut refused: Refused) -> Result<Delivery, Error> {
         let producer = self.producer;
         let limit = producer.0.config.max_block();
-        let deadline = Instant::now() + limit;
         let control = &producer.0.control;
         let accumulator = control.accumulator();
         loop {
@@ -75,7 +100,7 @@ impl Outgoing<'_> {
 
     /// Goes on without the caller.
     pub(super) fn detach(mut self) {
-        match self.append(None) {
+        match self.begin() {
             // The batch is stored whether or not anyone holds a share of its result.
             Ok(delivery) => drop(delivery),
             Err(Refused::Failed(error)) => self.fail(&error),
@@ -89,7 +114,7 @@ impl Outgoing<'_> {
                 let producer = self.producer.clone();
                 let (record, watch) = (self.record.into_owned(), self.watch);
                 tokio::spawn(async move {
-                    let outgoing = Outgoing { producer: &producer, record, watch };
+                    let outgoing = Outgoing { producer: &producer, record, watch, failed: None };
                     // Whoever watches it was told.
                     let _ = outgoing.admit(refused).await;
                     drop(seat);
@@ -104,9 +129,31 @@ impl Outgoing<'_> {
 pub(super) fn try_enqueue<'a>(
     producer: &Producer,
     record: Record<'a>,
-    mut watch: Watch,
+    watch: Watch,
+    failed: Option<Error>,
 ) -> Result<Delivery, TryEnqueueError<'a>> {
-    let error = match append(producer, &record, &mut watch, None) {
+    if let Some(error) = failed {
+        return Err(TryEnqueueError::new(record, error));
+    }
+    let Some(interceptors) = &producer.0.interceptors else {
+        let appended = try_append(producer, &record, watch);
+        return appended.map_err(|error| TryEnqueueError::new(record, error));
+    };
+    // What is given back is what came: it meets the interceptors again when it is sent again.
+    let sent = interceptors.on_send(record.clone());
+    let watch = interceptors.watch(watch, producer.0.control.detached());
+    try_append(producer, &sent, watch).map_err(|error| {
+        interceptors.on_ack(&Err(error.clone()));
+        TryEnqueueError::new(record, error)
+    })
+}
+
+fn try_append(
+    producer: &Producer,
+    record: &Record<'_>,
+    mut watch: Watch,
+) -> Result<Delivery, Error> {
+    let error = match append(producer, record, &mut watch, None) {
         Ok(delivery) => return Ok(delivery),
         Err(Refused::Failed(error)) => error,
         Err(Refused::NoRoom { .. }) => Error::buffer_full(Duration::ZERO),
@@ -116,8 +163,7 @@ pub(super) fn try_enqueue<'a>(
             Error::new(ErrorKind::Timeout).with_detail(detail).with_fate(Fate::NotStored)
         }
     };
-    let error = error.during(Operation::Send).with_topic(record.topic());
-    Err(TryEnqueueError::new(record, error))
+    Err(error.during(Operation::Send).with_topic(record.topic()))
 }
 
 fn append(

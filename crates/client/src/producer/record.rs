@@ -138,6 +138,18 @@ impl<'a> Record<'a> {
         }
     }
 
+    pub(super) fn set_key(&mut self, key: Option<Payload<'a>>) {
+        self.key = key;
+    }
+
+    pub(super) fn set_value(&mut self, value: Option<Payload<'a>>) {
+        self.value = value;
+    }
+
+    pub(crate) fn push_header(&mut self, key: Payload<'a>, value: Option<Payload<'a>>) {
+        self.headers.push((key, value));
+    }
+
     /// The headers in order.
     pub fn headers(&self) -> impl Iterator<Item = Header<'_>> + Clone {
         self.headers.iter().map(|(key, value)| Header {
@@ -202,21 +214,29 @@ pub struct Payload<'a>(Content<'a>);
 enum Content<'a> {
     Borrowed(&'a [u8]),
     Owned(Bytes),
+    /// What is too short to be worth an allocation: numbers, and ids as text.
+    Inline {
+        length: u8,
+        bytes: [u8; INLINE_MAX],
+    },
 }
 
 impl Payload<'_> {
-    fn as_bytes(&self) -> &[u8] {
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
             Content::Borrowed(bytes) => bytes,
             Content::Owned(bytes) => bytes,
+            Content::Inline { length, bytes } => bytes.get(..usize::from(*length)).unwrap_or(bytes),
         }
     }
 
     fn into_owned(self) -> Payload<'static> {
-        Payload(Content::Owned(match self.0 {
-            Content::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
-            Content::Owned(bytes) => bytes,
-        }))
+        Payload(match self.0 {
+            Content::Borrowed(bytes) => Content::Owned(Bytes::copy_from_slice(bytes)),
+            Content::Owned(bytes) => Content::Owned(bytes),
+            Content::Inline { length, bytes } => Content::Inline { length, bytes },
+        })
     }
 }
 
@@ -263,9 +283,41 @@ impl<'a, const N: usize> From<&'a [u8; N]> for Payload<'a> {
     }
 }
 
+impl<const N: usize> From<[u8; N]> for Payload<'_> {
+    /// Up to 36 bytes are kept without an allocation.
+    fn from(array: [u8; N]) -> Self {
+        let mut bytes = [0; INLINE_MAX];
+        match (bytes.get_mut(..N), u8::try_from(N)) {
+            (Some(start), Ok(length)) => {
+                start.copy_from_slice(&array);
+                Self(Content::Inline { length, bytes })
+            }
+            _ => Self(Content::Owned(Bytes::copy_from_slice(&array))),
+        }
+    }
+}
+
+impl<'a, T: Into<TopicName<'a>>> From<T> for Record<'a> {
+    /// A record to this topic, without key, value or headers.
+    fn from(topic: T) -> Self {
+        Self::to(topic)
+    }
+}
+
+/// A UUID as text; what fits beside the tag in the space that shared bytes take.
+const INLINE_MAX: usize = 36;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn arrays_are_kept_whole_however_long() {
+        assert_eq!(Payload::from([]).as_bytes(), b"");
+        assert_eq!(Payload::from([7; 36]).into_owned().as_bytes(), [7; 36]);
+        assert_eq!(Payload::from([7; 37]).as_bytes(), [7; 37]);
+        assert!(size_of::<Payload<'_>>() <= 40);
+    }
 
     #[test]
     fn null_and_empty_differ() {

@@ -19,7 +19,16 @@ pub struct Send<'a>(pub(super) Outgoing<'a>);
 impl<'a> Send<'a> {
     #[inline]
     pub(super) fn new(producer: &'a Producer, record: Record<'a>) -> Self {
-        Self(Outgoing { producer, record, watch: Watch::Nobody })
+        Self::failing(producer, record, None)
+    }
+
+    /// A record that is not worth sending if `failed` says why.
+    pub(super) fn failing(
+        producer: &'a Producer,
+        record: Record<'a>,
+        failed: Option<Error>,
+    ) -> Self {
+        Self(Outgoing { producer, record, watch: Watch::Nobody, failed })
     }
 
     /// Waits only until the record is admitted to the send buffer; the [`Delivery`] resolves with the acknowledgement.
@@ -36,8 +45,8 @@ impl<'a> Send<'a> {
     /// As [`Producer::try_enqueue`].
     #[expect(clippy::result_large_err, reason = "the record is handed back without an allocation")]
     pub fn try_enqueue(self) -> Result<Delivery, TryEnqueueError<'a>> {
-        let Outgoing { producer, record, watch } = self.0;
-        try_enqueue(producer, record, watch)
+        let Outgoing { producer, record, watch, failed } = self.0;
+        try_enqueue(producer, record, watch, failed)
     }
 
     /// Has `callback` called once with the acknowledgement, or with why there is none.
@@ -150,7 +159,7 @@ impl Future for Enqueue<'_> {
                     let turn = ready!(poll_proceed(cx));
                     turn.made_progress();
                     // Where it is: moving a record costs as much as writing it into its batch.
-                    let refused = match outgoing.append(None) {
+                    let refused = match outgoing.begin() {
                         Ok(delivery) => {
                             *new = None;
                             return Poll::Ready(Ok(delivery));

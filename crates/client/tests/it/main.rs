@@ -3,6 +3,8 @@
 //! Nothing here sleeps, listens on a port or reads the machine's clock: time moves when every task waits for it.
 
 #[cfg(test)]
+mod allocations;
+#[cfg(test)]
 mod buffer;
 #[cfg(test)]
 mod callbacks;
@@ -19,6 +21,8 @@ mod faults;
 #[cfg(test)]
 mod group;
 #[cfg(test)]
+mod interceptors;
+#[cfg(test)]
 mod many;
 #[cfg(test)]
 mod positions;
@@ -26,5 +30,7 @@ mod positions;
 mod repeat;
 #[cfg(test)]
 mod round_trip;
+#[cfg(test)]
+mod typed;
 #[cfg(test)]
 mod world;
