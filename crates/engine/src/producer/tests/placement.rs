@@ -83,6 +83,27 @@ fn a_broker_that_takes_nothing_is_avoided_until_it_does() {
     assert_eq!(world.accumulator.bytes_used(), 0);
 }
 
+/// A time-out below the time of an answer would find every busy broker late.
+#[test]
+fn a_broker_that_takes_something_now_and_then_is_not_late() {
+    let availability_timeout = 100 * MS;
+    let settings = Settings { availability_timeout, in_flight_max: 1, ..settings() };
+    let mut world = World::ready(1, 3, settings);
+    world.latency = 40 * MS;
+    for _ in 0..60 {
+        world.send(0, 1);
+        world.run(10 * MS);
+        assert_eq!(standings(&world), [Standing::Near; 3], "a request goes out every 80 ms");
+    }
+    world.run(Duration::from_secs(1));
+    world.latency = 400 * MS;
+    world.send(0, 1);
+    world.run(600 * MS);
+    assert_eq!(standings(&world), [Standing::Near; 3], "nothing waited");
+    world.run(Duration::from_secs(1));
+    world.check(true);
+}
+
 /// As in Java, where the time-out counts for nothing without the adaptive choice.
 #[test]
 fn no_broker_is_late_where_that_is_switched_off() {
