@@ -93,11 +93,18 @@ impl Kafka {
     /// # Errors
     /// `UnknownTopic`, `Authorization`, or `Timeout` with what stood in the way.
     pub async fn partitions_for(&self, topic: impl Into<Topic>) -> Result<i32, Error> {
-        let topic = topic.into();
-        let limit = self.0.settings.producer.max_block();
-        match timeout(limit, self.0.metadata.topic(&topic)).await {
+        self.partitions_within(&topic.into(), self.0.settings.producer.max_block()).await
+    }
+
+    /// As [`partitions_for`](Self::partitions_for), with a `max.block.ms` of one's own.
+    pub(crate) async fn partitions_within(
+        &self,
+        topic: &Topic,
+        limit: Duration,
+    ) -> Result<i32, Error> {
+        match timeout(limit, self.0.metadata.topic(topic)).await {
             Ok(known) => Ok(known?.partition_count()),
-            Err(_) => Err(self.late(&topic, limit)),
+            Err(_) => Err(self.late(topic, limit)),
         }
     }
 

@@ -43,6 +43,15 @@ impl Clock {
     }
 }
 
+/// The moment after `wait`; one far away where there is none so late.
+pub(crate) fn after(wait: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(wait).unwrap_or_else(|| now + FAR)
+}
+
+/// No call waits for a century.
+const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

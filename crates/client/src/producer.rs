@@ -24,7 +24,7 @@ use milena_types::Topic;
 pub use builder::ProducerBuilder;
 pub(crate) use callback::guarded;
 pub use callback::{EnqueueWithCallback, SendWithCallback};
-pub(crate) use detached::Detached;
+pub(crate) use detached::{Detached, Mark};
 use milena_engine::producer::Watch;
 pub use milena_engine::producer::{
     Deliveries, Delivery, Outcomes, ProducerMetrics, RecordMetadata,
@@ -105,6 +105,33 @@ impl Producer {
         Send::new(self, record)
     }
 
+    /// As [`send`](Self::send) and awaiting that, in a future that borrows nothing: for tasks of their own.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(producer: milena::Producer) -> milena::Result<()> {
+    /// use milena::Record;
+    ///
+    /// let mut sending = tokio::task::JoinSet::new();
+    /// for number in 0..10 {
+    ///     sending.spawn(producer.send_owned(Record::to("orders").value(number.to_string())));
+    /// }
+    /// while let Some(stored) = sending.join_next().await {
+    ///     println!("{:?}", stored.expect("no panic")?.offset());
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn send_owned(
+        &self,
+        record: Record<'static>,
+    ) -> impl Future<Output = Result<RecordMetadata, Error>> + std::marker::Send + use<> {
+        let producer = self.clone();
+        async move { producer.send(record).await }
+    }
+
     /// Admits `record` to the send buffer if that can be done at once; gives it back otherwise.
     ///
     /// # Errors
@@ -146,7 +173,7 @@ impl Producer {
     /// # Errors
     /// As [`Kafka::partitions_for`].
     pub async fn partitions_for(&self, topic: impl Into<Topic>) -> Result<i32, Error> {
-        self.0.kafka.partitions_for(topic).await
+        self.0.kafka.partitions_within(&topic.into(), self.0.config.max_block()).await
     }
 
     /// Sends what is in the buffer without lingering, and waits until every record admitted or detached before the call

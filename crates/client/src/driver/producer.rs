@@ -17,10 +17,10 @@ use super::seal::Sealers;
 use super::transaction::{Ask, Transacting};
 use super::{now, until};
 use crate::Kafka;
-use crate::clock::Clock;
+use crate::clock::{Clock, after};
 use crate::interceptor::Interceptors;
 use crate::net::{Pool, ReplyTo};
-use crate::producer::Detached;
+use crate::producer::{Detached, Mark};
 
 /// How a producer's clones reach its driver.
 pub(crate) struct Control {
@@ -93,12 +93,12 @@ impl Control {
         ask: impl FnOnce(Instant, oneshot::Sender<Result<T, Error>>) -> Ask,
     ) -> Result<T, Error> {
         let (done, reply) = oneshot::channel();
-        let command = Command::Transaction(ask(Instant::now() + limit, done));
+        let command = Command::Transaction(ask(after(limit), done));
         self.ask(command, reply, Operation::Transaction).await?
     }
 
     pub(crate) async fn close(&self, timeout: Duration) -> Result<(), Error> {
-        let deadline = Instant::now() + timeout;
+        let deadline = after(timeout);
         let (done, reply) = oneshot::channel();
         let closed = self.ask(Command::Close { deadline, done }, reply, Operation::Close).await?;
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -153,6 +153,9 @@ struct Waiting {
     deadline: Option<Instant>,
     /// Whether the machine was told to close by then.
     is_told: bool,
+    /// The detached records that come before the close.
+    mark: Option<Mark>,
+    has_given_up: bool,
 }
 
 impl Driver {
@@ -194,16 +197,18 @@ impl Driver {
                         if let Some(interceptors) = self.interceptors {
                             interceptors.close();
                         }
-                        return waiting.closed();
+                        return waiting.closed(machine.has_given_up());
                     }
                 }
             }
             let unreported = detached.report().map(Instant::into_std);
-            // Detached records were sent before the close, and are admitted first.
+            // What was detached before the close is admitted first.
+            let is_settled = detached.is_settled(waiting.mark);
             if let Some(deadline) = waiting.unclosed()
-                && (detached.is_empty() || deadline <= now())
+                && (is_settled || deadline <= now())
             {
                 waiting.is_told = true;
+                waiting.has_given_up |= !is_settled;
                 machine.close(now(), deadline);
                 continue;
             }
@@ -221,6 +226,11 @@ impl Driver {
                         transacting.ask(&mut machine, ask);
                     }
                     Some(Command::Close { deadline, done }) => {
+                        waiting.mark = waiting.mark.or_else(|| detached.close());
+                        if waiting.mark.is_some() {
+                            // What is admitted need not wait for what is not.
+                            machine.flush(now());
+                        }
                         waiting.close(deadline, Some(done));
                     }
                     None => {
@@ -270,10 +280,9 @@ impl Waiting {
         deadline.map(Instant::into_std)
     }
 
-    fn closed(self) {
-        let is_late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+    fn closed(self, has_given_up: bool) {
         for done in self.closes {
-            let result = if is_late {
+            let result = if has_given_up || self.has_given_up {
                 let detail = "records were given up that could not be sent in the time given";
                 Err(Error::new(milena_engine::ErrorKind::Timeout)
                     .with_detail(detail)

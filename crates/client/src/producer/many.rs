@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::outgoing::Outgoing;
 use super::{Producer, Record};
+use crate::clock::after;
 
 impl Producer {
     /// Admits many records to the send buffer in their order; the [`Deliveries`] resolve when the fate of all is known.
@@ -59,12 +60,15 @@ impl Producer {
                     return deliveries;
                 }
             }
-            let (admitted, refused) = append(self, &chunk, &mut deliveries);
+            let (admitted, refused) = match self.0.control.detached().refusal() {
+                Some(closed) => (0, Some(Refused::Failed(closed))),
+                None => append(self, &chunk, &mut deliveries),
+            };
             chunk.drain(..admitted);
             let Some(refused) = refused else { continue };
             let Some(record) = chunk.pop_front() else { continue };
             let limit = self.0.config.max_block();
-            let deadline = *deadline.get_or_insert_with(|| Instant::now() + limit);
+            let deadline = *deadline.get_or_insert_with(|| after(limit));
             let outgoing = Outgoing { producer: self, record, watch: Watch::Nobody, failed: None };
             match outgoing.admit_by(deadline, refused).await {
                 Ok(delivery) => deliveries.push(delivery),
@@ -88,7 +92,7 @@ impl Producer {
                 Ok(delivery) => Ok(delivery),
                 Err(refused) => {
                     let limit = self.0.config.max_block();
-                    let deadline = *deadline.get_or_insert_with(|| Instant::now() + limit);
+                    let deadline = *deadline.get_or_insert_with(|| after(limit));
                     outgoing.admit_by(deadline, refused).await
                 }
             };

@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use milena_engine::producer::{Delivery, Grant, NewRecord, Refused, Watch};
 use milena_engine::{Error, ErrorKind, Fate, Operation};
+use milena_types::Topic;
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, timeout_at};
 
+use super::detached::Waiting;
 use super::{Producer, Record, TryEnqueueError};
+use crate::clock::after;
 
 /// A record with all that its admission needs.
 #[derive(Debug)]
@@ -19,18 +23,25 @@ pub(super) struct Outgoing<'a> {
 }
 
 impl Outgoing<'_> {
-    /// The first try to append it, after the interceptors had their say.
+    /// The first try to append it.
     pub(super) fn begin(&mut self) -> Result<Delivery, Refused> {
+        self.prepare().map_err(Refused::Failed)?;
+        self.append(None)
+    }
+
+    /// Whether it may be sent at all; the interceptors have their say.
+    fn prepare(&mut self) -> Result<(), Error> {
+        let shared = &self.producer.0;
         if let Some(error) = self.failed.take() {
-            return Err(Refused::Failed(error));
+            return Err(error);
         }
-        if let Some(interceptors) = &self.producer.0.interceptors {
+        if let Some(interceptors) = &shared.interceptors {
             let record = std::mem::replace(&mut self.record, Record::to(""));
             self.record = interceptors.on_send(record);
-            let detached = self.producer.0.control.detached();
-            self.watch = interceptors.watch(std::mem::take(&mut self.watch), detached);
+            let watch = std::mem::take(&mut self.watch);
+            self.watch = interceptors.watch(watch, shared.control.detached());
         }
-        self.append(None)
+        shared.control.detached().refusal().map_or(Ok(()), Err)
     }
 
     /// Writes the record into its batch, if that can be done now.
@@ -40,7 +51,7 @@ impl Outgoing<'_> {
 
     /// Waits for what stands in the way, in turn, for `max.block.ms` in all.
     pub(super) async fn admit(self, refused: Refused) -> Result<Delivery, Error> {
-        let deadline = Instant::now() + self.producer.0.config.max_block();
+        let deadline = after(self.producer.0.config.max_block());
         self.admit_by(deadline, refused).await
     }
 
@@ -100,27 +111,45 @@ impl Outgoing<'_> {
 
     /// Goes on without the caller.
     pub(super) fn detach(mut self) {
-        match self.begin() {
-            // The batch is stored whether or not anyone holds a share of its result.
-            Ok(delivery) => drop(delivery),
-            Err(Refused::Failed(error)) => self.fail(&error),
-            Err(refused) => {
-                let Some(seat) = self.producer.0.control.detached().sit() else {
-                    let detail = "too many detached records wait for admission";
-                    let full = Error::buffer_full(Duration::ZERO).with_detail(detail);
-                    self.fail(&full.during(Operation::Send).with_topic(self.record.topic()));
-                    return;
-                };
-                let producer = self.producer.clone();
-                let (record, watch) = (self.record.into_owned(), self.watch);
-                tokio::spawn(async move {
-                    let outgoing = Outgoing { producer: &producer, record, watch, failed: None };
-                    // Whoever watches it was told.
-                    let _ = outgoing.admit(refused).await;
-                    drop(seat);
-                });
+        if let Err(error) = self.prepare() {
+            self.fail(&error);
+            return;
+        }
+        let producer = self.producer;
+        let detached = producer.0.control.detached();
+        // Behind those of its topic that came before.
+        if !detached.is_waiting(self.record.topic()) {
+            match self.append(None) {
+                // The batch is stored whether or not anyone holds a share of its result.
+                Ok(delivery) => return drop(delivery),
+                Err(Refused::Failed(error)) => return self.fail(&error),
+                Err(Refused::NoRoom { .. } | Refused::UnknownPartition) => {}
             }
         }
+        if !detached.has_room() {
+            let detail = "too many detached records wait for admission";
+            let full = Error::buffer_full(Duration::ZERO).with_detail(detail);
+            return self.fail(&full.during(Operation::Send).with_topic(self.record.topic()));
+        }
+        let topic = Topic::from(self.record.topic());
+        let deadline = after(producer.0.config.max_block());
+        if detached.queue(&topic, self.record.into_owned(), self.watch, deadline) {
+            tokio::spawn(drain(producer.clone(), topic));
+        }
+    }
+}
+
+/// Admits the detached records of `topic` in their order, until none waits.
+async fn drain(producer: Producer, topic: Topic) {
+    let detached = producer.0.control.detached();
+    while let Some(Waiting { number, record, watch, deadline }) = detached.next(&topic) {
+        let mut outgoing = Outgoing { producer: &producer, record, watch, failed: None };
+        if let Err(refused) = outgoing.append(None) {
+            // Whoever watches it is told.
+            let _ = outgoing.admit_by(deadline, refused).await;
+        }
+        detached.done(number);
+        consume_budget().await;
     }
 }
 
@@ -153,10 +182,17 @@ fn try_append(
     record: &Record<'_>,
     mut watch: Watch,
 ) -> Result<Delivery, Error> {
+    if let Some(closed) = producer.0.control.detached().refusal() {
+        return Err(closed.with_topic(record.topic()));
+    }
     let error = match append(producer, record, &mut watch, None) {
         Ok(delivery) => return Ok(delivery),
         Err(Refused::Failed(error)) => error,
-        Err(Refused::NoRoom { .. }) => Error::buffer_full(Duration::ZERO),
+        Err(Refused::NoRoom { .. }) => {
+            // A batch may have been filled in the attempt, and there is no room before it is sent.
+            producer.0.control.wake();
+            Error::buffer_full(Duration::ZERO)
+        }
         Err(Refused::UnknownPartition) => {
             producer.0.control.wake();
             let detail = "the partitions of the topic are not known yet";

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use milena_engine::Error;
+use milena_engine::{Error, ErrorKind};
 
 use super::Record;
 
@@ -25,6 +25,17 @@ impl<'a> TryEnqueueError<'a> {
     /// Why it was not admitted.
     pub fn error(&self) -> &Error {
         &self.error
+    }
+
+    /// Whether there was no room in the send buffer: try again once something was acknowledged.
+    pub fn is_full(&self) -> bool {
+        self.error.kind() == ErrorKind::BufferFull
+    }
+
+    /// Whether the partitions of the topic, or the one that the record names, are not known yet: try again in a moment,
+    /// or await [`partitions_for`](crate::Producer::partitions_for) first.
+    pub fn is_unknown_topic(&self) -> bool {
+        self.error.kind() == ErrorKind::Timeout
     }
 
     /// The record and the reason.

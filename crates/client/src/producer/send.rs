@@ -78,9 +78,9 @@ impl<'a> Send<'a> {
 
     /// Waits for nothing: the record is admitted at once, or in the background for up to `max.block.ms`.
     ///
-    /// A failure is counted in [`Producer::metrics`] and logged at `warn`, with one line a second at most. While the
-    /// buffer is full, records detached one after another may be admitted in another order; 1,024 wait at most, and
-    /// more fail. Must be called within a tokio runtime.
+    /// A failure is counted in [`Producer::metrics`] and logged at `warn`, with one line a second at most. Records
+    /// detached one after another to a topic are admitted in that order, also where they wait; what is sent in another
+    /// way meanwhile may overtake them. 1,024 wait at most, and more fail. Must be called within a tokio runtime.
     pub fn detach(mut self) {
         self.0.watch = Watch::Detached;
         self.0.detach();

@@ -7,7 +7,7 @@ use milena_broker::{Broker, on};
 use milena_types::{ApiKey, ErrorCode};
 use tokio::time::Instant;
 
-use crate::world::{GRACE, World, numbers};
+use crate::world::{GRACE, World, eventually, numbers};
 
 const MAX_BLOCK: Duration = Duration::from_secs(2);
 
@@ -151,4 +151,39 @@ async fn detached_records_are_sent() {
     }
     producer.close(GRACE).await.unwrap();
     assert_eq!(world.values(0), numbers(0..50));
+}
+
+/// The record that finds no room may have filled a batch; with nobody to say so it would linger, here for an hour.
+#[tokio::test(start_paused = true)]
+async fn a_refused_try_has_full_batches_sent() {
+    let world = World::with_partitions(1).await;
+    let producer = world.kafka.producer().batch_size(1000).buffer_memory(2000);
+    let producer = producer.linger(Duration::from_secs(3600));
+    let producer = producer.delivery_timeout(Duration::from_secs(7200)).build().await.unwrap();
+    producer.partitions_for("t").await.unwrap();
+    let topic = producer.topic("t");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let value = "x".repeat(600);
+    let mut admitted = 0;
+    let refused = loop {
+        match producer.try_enqueue(Record::to(&topic).value(&value)) {
+            Ok(_delivery) => admitted += 1,
+            Err(refused) => break refused,
+        }
+    };
+    assert!(refused.is_full() && !refused.is_unknown_topic());
+    eventually("full batches are stored", || world.values(0).len() == admitted).await;
+    producer.close(GRACE).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn owned_records_are_sent_from_tasks_of_their_own() {
+    let world = World::with_partitions(1).await;
+    let producer = world.producer().await;
+    let mut sending = tokio::task::JoinSet::new();
+    for number in 0..10 {
+        sending.spawn(producer.send_owned(Record::to("t").value(number.to_string())));
+    }
+    assert!(sending.join_all().await.into_iter().all(|stored| stored.is_ok()));
+    assert_eq!(world.values(0).len(), 10);
 }

@@ -186,18 +186,46 @@ async fn flush_and_close_wait_for_detached_records() {
     assert_eq!(producer.metrics().detached_errors, 0);
 }
 
+/// On many threads tasks of their own would be woken in any order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn detached_records_are_admitted_in_their_order() {
+    let world = World::with_partitions(1).await;
+    let producer = world.kafka.producer().batch_size(1000).buffer_memory(5000);
+    let producer = producer.build().await.unwrap();
+    for number in 0..900 {
+        producer.send(Record::to("t").value(number.to_string())).detach();
+    }
+    producer.close(GRACE).await.unwrap();
+    assert_eq!(world.values(0), numbers(0..900));
+    assert_eq!(producer.metrics().detached_errors, 0);
+}
+
 /// A detached record to a topic that is nowhere would hold a close for `max.block.ms`.
 #[tokio::test(start_paused = true)]
 async fn close_does_not_wait_for_detached_records_beyond_its_time() {
     let cluster = Broker::builder().topic("t", 1).configure(|s| s.auto_create_topics = false);
     let world = World::start(cluster).await;
-    let producer = world.producer().await;
+    let producer = world.kafka.producer().linger(Duration::from_secs(20)).build().await.unwrap();
+    drop(producer.send(Record::to("t").value("0")).enqueue().await.unwrap());
     producer.send(Record::to("missing").value("v")).detach();
-    producer.send(Record::to("t").value("0")).detach();
+    producer.send(Record::to("t").value("1")).detach();
     let before = tokio::time::Instant::now();
-    let error = producer.close(Duration::from_secs(3)).await.unwrap_err();
-    assert_eq!((error.kind(), before.elapsed().as_secs()), (ErrorKind::Timeout, 3));
-    assert_eq!(world.values(0), ["0"]);
+    let (closed, ()) = tokio::join!(producer.close(Duration::from_secs(3)), async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(
+            world.values(0),
+            numbers(0..2),
+            "what is admitted does not wait for what is not"
+        );
+        let late = producer.send(Record::to("t").value("late")).await.unwrap_err();
+        let tried = producer.try_enqueue(Record::to("t").value("late")).unwrap_err();
+        let many = producer.enqueue_all([Record::to("t").value("late")]).await.await;
+        assert!(many.iter().all(|outcome| outcome.is_err()));
+        assert_eq!((late.kind(), tried.error().kind()), (ErrorKind::Closed, ErrorKind::Closed));
+    });
+    assert_eq!(closed.unwrap_err().kind(), ErrorKind::Timeout);
+    assert_eq!(before.elapsed().as_secs(), 3);
+    assert_eq!(world.values(0), numbers(0..2));
     eventually("the other fails", || producer.metrics().detached_errors == 1).await;
 }
 

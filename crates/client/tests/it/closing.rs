@@ -157,3 +157,20 @@ async fn closing_the_handle_ends_its_connections_in_time() {
     assert!(world.kafka.admin().list_topics().await.is_err());
     assert_eq!(other.admin().list_topics().await.unwrap().len(), 1);
 }
+
+/// Late is who has given something up, not who had no time.
+#[tokio::test(start_paused = true)]
+async fn a_close_without_time_is_late_only_with_something_to_send() {
+    let world = World::with_partitions(1).await;
+    for grace in [Duration::ZERO, Duration::MAX] {
+        let idle = world.producer().await;
+        idle.send(Record::to("t").value("sent")).await.unwrap();
+        idle.close(grace).await.unwrap();
+    }
+    let busy = world.producer().await;
+    let delivery = busy.send(Record::to("t").value("given up")).enqueue().await.unwrap();
+    assert_eq!(busy.close(Duration::ZERO).await.unwrap_err().kind(), ErrorKind::Timeout);
+    let error = delivery.await.unwrap_err();
+    // It left in the same breath, and nobody stayed to hear of it.
+    assert_eq!((error.kind(), error.fate()), (ErrorKind::Closed, milena::Fate::Unknown));
+}

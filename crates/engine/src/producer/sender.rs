@@ -52,6 +52,7 @@ pub struct Producer {
     pub(super) unsettled: Unsettled,
     pub(super) next_job: u64,
     pub(super) wants_refresh: bool,
+    has_given_up: bool,
     pub(super) outputs: VecDeque<Output>,
 }
 
@@ -113,6 +114,7 @@ impl Producer {
             unsettled: Unsettled::default(),
             next_job: 0,
             wants_refresh: false,
+            has_given_up: false,
             outputs: VecDeque::new(),
         }
     }
@@ -236,6 +238,8 @@ impl Producer {
         if let State::Closing(deadline) = self.state
             && deadline <= now
         {
+            let is_idle = self.transactions.as_ref().is_none_or(Transactions::is_idle);
+            self.has_given_up |= !is_idle || !self.unsettled.is_empty();
             let error = Error::closed().with_detail("closed before it could be sent");
             self.fail_all(&error);
         }
@@ -248,6 +252,11 @@ impl Producer {
             self.advance(now);
         }
         self.outputs.pop_front()
+    }
+
+    /// Whether a close ran out of time before everything was settled.
+    pub fn has_given_up(&self) -> bool {
+        self.has_given_up
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) at the latest.
