@@ -8,7 +8,7 @@ use milena_engine::{Error, ErrorKind, Fate};
 use milena_types::{Offset, TopicPartition};
 
 use super::{Transaction, TransactionalProducer};
-use crate::{Batch, Consumer};
+use crate::{Batch, Consumer, ConsumerHandle};
 
 impl TransactionalProducer {
     /// Reads a batch from `consumer`, waiting up to `timeout` for it, runs `body` on it in a transaction, and commits
@@ -76,7 +76,8 @@ impl TransactionalProducer {
         match is_committed {
             Ok(()) => Ok(batch.len()),
             Err(trouble) => {
-                rewind(consumer, &batch).await?;
+                // The handle alone: a future that held the consumer could not be spawned.
+                rewind(&consumer.handle(), &batch).await?;
                 match trouble {
                     Trouble::Client(error) if error.kind() == ErrorKind::Rebalanced => {
                         tracing::debug!(%error, "aborted");
@@ -115,7 +116,7 @@ impl<E> From<Error> for Trouble<E> {
 }
 
 /// Has the consumer hand out the records of `batch` again.
-async fn rewind(consumer: &Consumer, batch: &Batch) -> Result<(), Error> {
+async fn rewind(consumer: &ConsumerHandle, batch: &Batch) -> Result<(), Error> {
     let mut starts: BTreeMap<TopicPartition, Offset> = BTreeMap::new();
     for message in batch {
         let partition = message.topic_partition();
