@@ -181,7 +181,10 @@ impl Target {
 }
 
 /// Settings in which the embedded broker differs from what `kafka-cluster` gives a real one.
-fn as_a_real_one(_settings: &mut Settings) {}
+fn as_a_real_one(settings: &mut Settings) {
+    // A real coordinator writes markers after its answer.
+    settings.transaction_marker_delay = Duration::from_millis(5);
+}
 
 fn address_of(told: &MetadataResponse, broker: i32) -> Result<String> {
     let broker = told.brokers.iter().find(|b| b.node_id == broker).ok_or("an unknown broker")?;

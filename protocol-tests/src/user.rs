@@ -41,9 +41,30 @@ pub(crate) async fn read(
     partitions: i32,
     count: usize,
 ) -> Result<Vec<Row>> {
+    read_in(kafka, "read_uncommitted", topic, partitions, count).await
+}
+
+/// The same of committed records only.
+pub(crate) async fn read_committed(
+    kafka: &Kafka,
+    topic: &str,
+    partitions: i32,
+    count: usize,
+) -> Result<Vec<Row>> {
+    read_in(kafka, "read_committed", topic, partitions, count).await
+}
+
+async fn read_in(
+    kafka: &Kafka,
+    isolation: &str,
+    topic: &str,
+    partitions: i32,
+    count: usize,
+) -> Result<Vec<Row>> {
     let all = (0..partitions).map(|partition| TopicPartition::new(topic, partition));
     let builder =
         kafka.consumer_without_group().assign(all).set("auto.offset.reset", "earliest")?;
+    let builder = builder.set("isolation.level", isolation)?;
     let mut consumer = builder.build().await?;
     let mut rows = Vec::with_capacity(count);
     while rows.len() < count {

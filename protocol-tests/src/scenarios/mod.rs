@@ -6,6 +6,7 @@ mod java;
 mod rebalances;
 mod records;
 mod tools;
+mod transactions;
 
 use crate::suite::{LIMIT, Scenario};
 
@@ -40,6 +41,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!(clients::keys_go_where_java_puts_them),
     scenario!(clients::acks_0_1_and_all_store_each_record_once),
     scenario!(clients::many_records_keep_their_order_in_each_partition),
+    scenario!(transactions::all_or_nothing_of_a_transaction_is_read),
+    scenario!(transactions::an_open_transaction_holds_back_those_who_read_committed),
+    scenario!(transactions::a_second_producer_fences_the_first),
+    scenario!(transactions::a_transaction_that_takes_too_long_is_aborted,
+        limit: transactions::LIMIT),
+    scenario!(transactions::a_copy_with_failures_is_exact),
     scenario!(java::what_java_writes_we_read, alone: true),
     scenario!(java::what_we_write_java_reads, alone: true),
     scenario!(java::our_group_is_described_by_java, alone: true),
