@@ -4,9 +4,9 @@ mod batch;
 mod builder;
 mod handle;
 mod listener;
+mod mark;
 mod message;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -26,6 +26,7 @@ pub use batch::{Batch, Messages};
 pub use builder::ConsumerBuilder;
 pub use handle::ConsumerHandle;
 pub use listener::RebalanceListener;
+pub use mark::Mark;
 pub use message::{Message, MessageRef};
 
 use crate::Kafka;
@@ -70,7 +71,6 @@ pub struct Consumer {
     listener: Option<Arc<dyn Listener>>,
     /// A rebalance that the listener is told of; a `poll` that was dropped half-way goes on there.
     hearing: Option<Hearing>,
-    marked: BTreeMap<TopicPartition, Offset>,
     task: Option<JoinHandle<()>>,
     kafka: Kafka,
 }
@@ -90,8 +90,8 @@ impl Consumer {
             limits.bytes_max.max(fetch_bytes.saturating_mul(DECOMPRESSED_PER_FETCHED));
         let buffer = Arc::clone(&handle.buffer);
         let reader = Reader::new(buffer, records_max, config.check_crcs(), limits);
-        let (hearing, marked, task) = (None, BTreeMap::new(), Some(task));
-        Self { handle, config, reader, records_max, listener, hearing, marked, task, kafka }
+        let (hearing, task) = (None, Some(task));
+        Self { handle, config, reader, records_max, listener, hearing, task, kafka }
     }
 
     /// Waits up to `timeout` for records, and hands out up to `max.poll.records` of those that are there. Empty if none
@@ -129,21 +129,17 @@ impl Consumer {
         poll_fn(|cx| self.poll_message(cx)).await.transpose()
     }
 
-    /// Remembers that everything of the message's partition up to it is done with, for
-    /// [`commit_marked`](Self::commit_marked).
-    pub fn mark(&mut self, message: &Message) {
-        self.marked.insert(message.topic_partition().clone(), message.offset().next());
+    /// Remembers that everything of the record's partition up to it is done with; see [`ConsumerHandle::mark`].
+    pub fn mark(&self, record: impl Into<Mark>) {
+        self.handle.mark(record);
     }
 
-    /// Commits what was marked since the last time.
+    /// Commits what was marked since the last time; see [`ConsumerHandle::commit_marked`].
     ///
     /// # Errors
-    /// As [`ConsumerHandle::commit`]; what was marked stays so.
-    pub async fn commit_marked(&mut self) -> Result<(), Error> {
-        let marked = self.marked.clone();
-        self.handle.commit_offsets(marked.clone()).await?;
-        self.marked.retain(|tp, offset| marked.get(tp) != Some(offset));
-        Ok(())
+    /// As [`ConsumerHandle::commit_marked`].
+    pub async fn commit_marked(&self) -> Result<(), Error> {
+        self.handle.commit_marked().await
     }
 
     /// What can be asked from any task: commits, seeks, pauses, positions, closing.

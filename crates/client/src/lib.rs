@@ -84,7 +84,7 @@ pub use admin::{
 };
 pub use client::{Kafka, KafkaBuilder, connect};
 pub use consumer::{
-    Batch, Consumer, ConsumerBuilder, ConsumerHandle, Message, MessageRef, Messages,
+    Batch, Consumer, ConsumerBuilder, ConsumerHandle, Mark, Message, MessageRef, Messages,
     RebalanceListener,
 };
 pub use interceptor::ProducerInterceptor;

@@ -3,35 +3,31 @@
 use std::{fmt, slice};
 
 use milena_engine::Error;
-use milena_engine::consumer::{Chunk, ChunkIter, CommittedOffset, Polled};
+use milena_engine::consumer::{Chunk, ChunkIter, CommittedOffset, Consumer as Machine, Polled};
 use milena_engine::transaction::GroupMetadata;
 use milena_types::TopicPartition;
 
 use super::{ConsumerHandle, Message, MessageRef};
-use crate::driver::consumer::Offsets;
+use crate::driver::consumer::{Offsets, Read};
 
 /// Records that one `poll` handed out: of each partition in the order of their offsets.
 ///
 /// Iterating borrows them; [`into_messages`](Self::into_messages) makes each one's own.
 pub struct Batch {
     polled: Polled,
-    /// Behind the records, of each partition.
-    ends: Offsets,
+    read: Read,
     handle: ConsumerHandle,
 }
 
 impl Batch {
     pub(super) fn new(polled: Polled, handle: ConsumerHandle) -> Self {
-        let chunks = polled.chunks().iter();
-        let ends = chunks
-            .filter_map(|chunk| {
-                let position = handle.buffer.position(chunk.partition())?;
-                let mut end = CommittedOffset::new(position.offset);
-                end.leader_epoch = position.leader_epoch;
-                Some((chunk.partition().clone(), end))
-            })
-            .collect();
-        Self { polled, ends, handle }
+        let mut read = Read::default();
+        for chunk in polled.chunks() {
+            let mut end = CommittedOffset::new(chunk.end().offset);
+            end.leader_epoch = chunk.end().leader_epoch;
+            read.put(chunk.partition().clone(), end, chunk.stay());
+        }
+        Self { polled, read, handle }
     }
 
     /// How many records.
@@ -51,38 +47,44 @@ impl Batch {
 
     /// The partitions that have records here.
     pub fn partitions(&self) -> impl Iterator<Item = &TopicPartition> {
-        self.ends.keys()
+        self.read.ends.keys()
     }
 
     /// The records, each one's own: at the price of a reference count a record.
     pub fn into_messages(mut self) -> impl Iterator<Item = Message> {
         let chunks: Vec<_> = self.polled.drain().collect();
         chunks.into_iter().flat_map(|chunk| {
-            let partition = chunk.partition().clone();
-            chunk.into_shared().map(move |record| Message::new(partition.clone(), record))
+            let (partition, stay) = (chunk.partition().clone(), chunk.stay());
+            chunk.into_shared().map(move |record| Message::new(partition.clone(), record, stay))
         })
     }
 
     /// Behind the records, of each partition.
     pub(crate) fn ends(&self) -> &Offsets {
-        &self.ends
+        &self.read.ends
     }
 
     /// In whose name the offsets behind these records go into a transaction.
     pub(crate) async fn group_metadata(&self) -> Result<GroupMetadata, Error> {
-        let partitions = self.ends.keys().cloned().collect();
-        self.handle.call(move |machine, _| machine.group_metadata(&partitions)).await?
+        let stays = self.read.stays.clone();
+        let metadata = move |machine: &mut Machine, _| {
+            machine.ensure_held(&stays)?;
+            machine.group_metadata(&stays.into_keys().collect())
+        };
+        self.handle.call(metadata).await?
     }
 
     /// Commits the positions behind these records, and waits until they are stored.
     ///
     /// # Errors
-    /// As [`ConsumerHandle::commit`].
+    /// As [`ConsumerHandle::commit`]. `Rebalanced` also where a partition was taken away and has come back since: it
+    /// began anew at what was committed in between, and its records come again.
     pub async fn commit(&self) -> Result<(), Error> {
-        if self.ends.is_empty() {
+        if self.read.ends.is_empty() {
             return Ok(());
         }
-        self.handle.commit_some(Some(self.ends.clone())).await
+        let read = self.read.clone();
+        self.handle.commit_read(Box::new(move || read)).await
     }
 }
 
@@ -97,7 +99,10 @@ impl<'a> IntoIterator for &'a Batch {
 
 impl fmt::Debug for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Batch").field("records", &self.len()).field("ends", &self.ends).finish()
+        f.debug_struct("Batch")
+            .field("records", &self.len())
+            .field("ends", &self.read.ends)
+            .finish()
     }
 }
 
@@ -105,7 +110,7 @@ impl fmt::Debug for Batch {
 #[derive(Clone, Debug)]
 pub struct Messages<'a> {
     chunks: slice::Iter<'a, Chunk>,
-    current: Option<(&'a TopicPartition, ChunkIter<'a>)>,
+    current: Option<(&'a Chunk, ChunkIter<'a>)>,
     left: usize,
 }
 
@@ -115,14 +120,14 @@ impl<'a> Iterator for Messages<'a> {
     #[inline]
     fn next(&mut self) -> Option<MessageRef<'a>> {
         loop {
-            if let Some((partition, records)) = &mut self.current
+            if let Some((chunk, records)) = &mut self.current
                 && let Some(record) = records.next()
             {
                 self.left -= 1;
-                return Some(MessageRef::new(partition, record));
+                return Some(MessageRef::new(chunk.partition(), record, chunk.stay()));
             }
             let chunk = self.chunks.next()?;
-            self.current = Some((chunk.partition(), chunk.iter()));
+            self.current = Some((chunk, chunk.iter()));
         }
     }
 

@@ -109,7 +109,7 @@ impl ConsumerBuilder {
             signals: Arc::clone(&signals),
         };
         let task = tokio::spawn(driver.run());
-        let handle = ConsumerHandle { commands, signals, buffer };
+        let handle = ConsumerHandle { commands, signals, buffer, marks: Arc::default() };
         Ok(Consumer::new(handle, config, self.listener, task, self.kafka))
     }
 

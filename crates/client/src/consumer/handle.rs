@@ -13,7 +13,8 @@ use milena_engine::{Error, Operation};
 use milena_types::{Offset, Timestamp, TopicPartition};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::driver::consumer::{Command, Offsets, Signals};
+use super::mark::{Mark, Marks};
+use crate::driver::consumer::{Command, Offsets, ReadAtLast, Signals};
 
 /// Steers a consumer from any task; a clone steers the same one.
 ///
@@ -24,6 +25,7 @@ pub struct ConsumerHandle {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) signals: Arc<Signals>,
     pub(super) buffer: Arc<FetchBuffer>,
+    pub(super) marks: Arc<Marks>,
 }
 
 impl ConsumerHandle {
@@ -39,8 +41,12 @@ impl ConsumerHandle {
 
     /// Commits these offsets: of each partition the next one to read.
     ///
+    /// They are committed as what this consumer has read: offsets of records that a task has had in hand for long are
+    /// better committed by [`Batch::commit`](crate::Batch::commit) or [`mark`](Self::mark), which know whether the
+    /// partition was another member's in between.
+    ///
     /// # Errors
-    /// As [`commit`](Self::commit).
+    /// As [`commit`](Self::commit). `Rebalanced` also for a partition that is not assigned while topics are subscribed.
     ///
     /// # Examples
     /// ```no_run
@@ -60,9 +66,52 @@ impl ConsumerHandle {
         if offsets.is_empty() { Ok(()) } else { self.commit_some(Some(offsets)).await }
     }
 
-    pub(super) async fn commit_some(&self, offsets: Option<Offsets>) -> Result<(), Error> {
+    async fn commit_some(&self, offsets: Option<Offsets>) -> Result<(), Error> {
         let (done, reply) = oneshot::channel();
         self.ask(Command::Commit { offsets, done }, reply, Operation::Commit).await?
+    }
+
+    pub(super) async fn commit_read(&self, read: ReadAtLast) -> Result<(), Error> {
+        let (done, reply) = oneshot::channel();
+        self.ask(Command::CommitRead { read, done }, reply, Operation::Commit).await?
+    }
+
+    /// Remembers that everything of the record's partition up to it is done with, for
+    /// [`commit_marked`](Self::commit_marked). Marks may come in any order: the furthest one counts.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(mut consumer: milena::Consumer) -> milena::Result<()> {
+    /// # use std::time::Duration;
+    /// let handle = consumer.handle();
+    /// for message in &consumer.poll(Duration::from_secs(1)).await? {
+    ///     handle.mark(message);
+    /// }
+    /// handle.commit_marked().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn mark(&self, record: impl Into<Mark>) {
+        self.marks.put(record.into());
+    }
+
+    /// Commits what was marked since the last time. What was marked of partitions that were taken away since is
+    /// dropped: whoever has them reads it again.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit); what was marked stays so.
+    pub async fn commit_marked(&self) -> Result<(), Error> {
+        let (marks, buffer) = (Arc::clone(&self.marks), Arc::clone(&self.buffer));
+        let (told, ends) = oneshot::channel();
+        let read = move || {
+            let read = marks.read(&buffer);
+            let _ = told.send(read.ends.clone());
+            read
+        };
+        self.commit_read(Box::new(read)).await?;
+        if let Ok(ends) = ends.await {
+            self.marks.committed(&ends);
+        }
+        Ok(())
     }
 
     /// Commits the positions behind everything that was handed out, once, and does not wait. An older commit never

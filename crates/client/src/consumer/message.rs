@@ -1,7 +1,7 @@
 //! One record, as it is handed out.
 
 use bytes::Bytes;
-use milena_engine::consumer::Polled;
+use milena_engine::consumer::{Polled, Stay};
 use milena_records::{Headers, Record, SharedRecord};
 use milena_types::{Offset, Timestamp, Topic, TopicPartition};
 
@@ -10,6 +10,7 @@ use milena_types::{Offset, Timestamp, Topic, TopicPartition};
 pub struct Message {
     partition: TopicPartition,
     record: SharedRecord,
+    stay: Stay,
 }
 
 /// A record borrowed from its batch.
@@ -17,18 +18,24 @@ pub struct Message {
 pub struct MessageRef<'a> {
     partition: &'a TopicPartition,
     record: Record<'a>,
+    stay: Stay,
 }
 
 impl Message {
-    pub(super) fn new(partition: TopicPartition, record: SharedRecord) -> Self {
-        Self { partition, record }
+    pub(super) fn new(partition: TopicPartition, record: SharedRecord, stay: Stay) -> Self {
+        Self { partition, record, stay }
     }
 
     /// The first record of `polled`, which holds no other.
     pub(super) fn first(polled: &mut Polled) -> Option<Self> {
         let chunk = polled.drain().next()?;
-        let partition = chunk.partition().clone();
-        Some(Self::new(partition, chunk.into_shared().next()?))
+        let (partition, stay) = (chunk.partition().clone(), chunk.stay());
+        Some(Self::new(partition, chunk.into_shared().next()?, stay))
+    }
+
+    /// The stay of the partition in which it was read.
+    pub(super) fn stay(&self) -> Stay {
+        self.stay
     }
 
     /// The topic.
@@ -83,8 +90,13 @@ impl Message {
 }
 
 impl<'a> MessageRef<'a> {
-    pub(super) fn new(partition: &'a TopicPartition, record: Record<'a>) -> Self {
-        Self { partition, record }
+    pub(super) fn new(partition: &'a TopicPartition, record: Record<'a>, stay: Stay) -> Self {
+        Self { partition, record, stay }
+    }
+
+    /// The stay of the partition in which it was read.
+    pub(super) fn stay(&self) -> Stay {
+        self.stay
     }
 
     /// The topic.

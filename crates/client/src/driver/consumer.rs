@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use milena_engine::consumer::{
-    CommitId, CommitMode, CommittedOffset, Consumer as Machine, Output, Query, QueryId, Reply,
+    CommitId, CommitMode, CommittedOffset, Consumer as Machine, Output, Query, QueryId, Reply, Stay,
 };
 use milena_engine::metadata::Interest;
 use milena_engine::request::Answer;
@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Call(Call),
     /// Commit these offsets, or what was handed out.
     Commit { offsets: Option<Offsets>, done: oneshot::Sender<Result<(), Error>> },
+    /// Commit what was read, if it is this consumer's still.
+    CommitRead { read: ReadAtLast, done: oneshot::Sender<Result<(), Error>> },
     /// Ask the brokers.
     Query { query: Query, done: oneshot::Sender<Result<Reply, Error>> },
     /// Commit, leave, end.
@@ -38,6 +40,24 @@ pub(crate) enum Command {
 
 /// Offsets to commit.
 pub(crate) type Offsets = BTreeMap<TopicPartition, CommittedOffset>;
+
+/// Tells what was read, at the moment when the commit takes its place in line: of two that are called at once, what goes
+/// second must not be what was looked up first.
+pub(crate) type ReadAtLast = Box<dyn FnOnce() -> Read + Send>;
+
+/// What was read: behind the records of each partition, and in which of its stays they were handed out.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Read {
+    pub(crate) ends: Offsets,
+    pub(crate) stays: BTreeMap<TopicPartition, Stay>,
+}
+
+impl Read {
+    pub(crate) fn put(&mut self, partition: TopicPartition, end: CommittedOffset, stay: Stay) {
+        self.stays.insert(partition.clone(), stay);
+        self.ends.insert(partition, end);
+    }
+}
 
 /// What needs no reply: flags that the driver looks at when it is woken, so that any number of them takes no room.
 #[derive(Debug, Default)]
@@ -146,6 +166,16 @@ impl Waiting {
             Command::Commit { offsets, done } => {
                 let id = machine.commit(now(), offsets, CommitMode::Retry);
                 self.commits.insert(id, done);
+            }
+            Command::CommitRead { read, done } => {
+                let Read { ends, stays } = read();
+                match machine.ensure_held(&stays) {
+                    Ok(()) => {
+                        let id = machine.commit(now(), Some(ends), CommitMode::Retry);
+                        self.commits.insert(id, done);
+                    }
+                    Err(error) => drop(done.send(Err(error))),
+                }
             }
             Command::Query { query, done } => {
                 let id = machine.query(now(), query);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use milena::{ErrorKind, Offset};
+use milena::{Batch, Consumer, ErrorKind, Mark, Offset, Record};
 use milena_broker::on;
 use milena_types::{ApiKey, ErrorCode};
 
@@ -126,4 +126,73 @@ async fn a_consumer_without_a_group_has_nothing_to_commit_to() {
     assert_eq!(consumer.commit().await.unwrap_err().kind(), ErrorKind::Misuse);
     consumer.close(GRACE).await.unwrap();
     assert!(world.broker.requests(ApiKey::OFFSET_COMMIT).is_empty());
+}
+
+/// Records of partition 1 that a member had in hand when the partition went to another, who has committed further on.
+async fn moved(world: &World) -> (Consumer, Batch, Consumer) {
+    let producer = world.producer().await;
+    for number in 0..20 {
+        let record = Record::to("t").partition(number % 2).value(number.to_string());
+        producer.send(record).await.unwrap();
+    }
+    let mut first = world.member().build().await.unwrap();
+    let batch = first.poll(LONG).await.unwrap();
+    assert!(batch.partitions().any(|partition| partition.partition == 1), "{batch:?}");
+    let mut second = world.member().build().await.unwrap();
+    loop {
+        let (_, read) = tokio::join!(first.poll(GRACE), second.poll(GRACE));
+        let read = read.unwrap();
+        if !read.is_empty() {
+            assert_eq!(read.len(), 10);
+            read.commit().await.unwrap();
+            return (first, batch, second);
+        }
+    }
+}
+
+/// The coordinator knows generations only: the first member's is right, and the group would go back.
+#[tokio::test(start_paused = true)]
+async fn a_batch_of_a_partition_that_moved_on_is_not_committed() {
+    let world = World::with_partitions(2).await;
+    let (first, batch, _second) = moved(&world).await;
+    let by_another = world.committed(1);
+    assert_eq!(by_another, Some(10));
+    assert_eq!(batch.commit().await.unwrap_err().kind(), ErrorKind::Rebalanced);
+    let offsets = [(("t", 1), offset(5))];
+    assert_eq!(first.commit_offsets(offsets).await.unwrap_err().kind(), ErrorKind::Rebalanced);
+    for message in &batch {
+        first.mark(message);
+    }
+    first.commit_marked().await.unwrap();
+    assert_eq!((world.committed(0), world.committed(1)), (None, by_another));
+}
+
+/// Workers finish in any order, and commit whenever they like.
+#[tokio::test(start_paused = true)]
+async fn the_furthest_mark_counts_whoever_sets_it() {
+    let world = World::with_partitions(1).await;
+    world.fill(0..10).await;
+    let mut consumer = world.member().build().await.unwrap();
+    let batch = consumer.poll(LONG).await.unwrap();
+    let messages: Vec<_> = batch.into_messages().collect();
+    let handle = consumer.handle();
+    let marks = messages.iter().rev().map(|message| {
+        let (handle, mark) = (handle.clone(), Mark::from(message));
+        tokio::spawn(async move {
+            handle.mark(mark);
+            handle.commit_marked().await.unwrap();
+        })
+    });
+    for worker in marks.collect::<Vec<_>>() {
+        worker.await.unwrap();
+    }
+    assert_eq!(world.committed(0), Some(10));
+    assert!(taken(&world).is_sorted(), "{:?}", taken(&world));
+    handle.mark(&messages[3]);
+    handle.commit_marked().await.unwrap();
+    assert_eq!(
+        world.committed(0),
+        Some(4),
+        "going back is a user's right, once the further ones are stored"
+    );
 }

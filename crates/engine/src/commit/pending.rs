@@ -284,13 +284,13 @@ impl Commits {
             Sender::Standalone | Sender::Joining => true,
             Sender::Gone => false,
             Sender::Member(identity) => {
-                let Some(asked) = pending.generation else { return true };
-                let Some(now) = identity.generation else { return false };
-                if asked == now {
-                    return true;
-                }
+                let (Some(asked), Some(now)) = (pending.generation, identity.generation) else {
+                    return false;
+                };
                 // One generation on, nobody else can have owned in between what we own again; two on, somebody can.
-                now.get() == asked.get().wrapping_add(1) && pending.offsets.keys().all(owns)
+                let follows = now == asked || now.get() == asked.get().wrapping_add(1);
+                // The coordinator looks at the generation alone: it would take from us what is another member's.
+                follows && pending.offsets.keys().all(owns)
             }
         }
     }

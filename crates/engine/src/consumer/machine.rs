@@ -275,6 +275,9 @@ impl Consumer {
 
     /// Commits `offsets`, or with `None` every position behind what was handed out; ends as
     /// [`Output::Committed`]. Commits are sent in the order of these calls, one at a time.
+    ///
+    /// With subscribed topics, offsets of a partition that is not assigned end as `Rebalanced`. Of those that were
+    /// handed out [`ensure_held`](Self::ensure_held) tells whether they may still be committed.
     pub fn commit(
         &mut self,
         now: Instant,

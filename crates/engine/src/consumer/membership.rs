@@ -4,7 +4,7 @@
 //! of it with his next poll, may commit, and acknowledges; what was handed out is committed if that is wanted; the
 //! partitions are let go; the member joins. Then the other way round with the new ones.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use milena_types::TopicPartition;
@@ -16,7 +16,7 @@ use crate::commit::{AutoCommit, CommitId, CommitMode, CommittedLookup, Committed
 use crate::commit::{Commits, Sender};
 use crate::coordinator::{CoordinatorKind, Lookup, Settings as LookupSettings};
 use crate::error::{Error, ErrorKind, Operation};
-use crate::fetch::Which;
+use crate::fetch::{Stay, Which};
 use crate::group::{Action, GroupSettings, Member, MemberState, Surroundings};
 use crate::subscription::{Change, Event, Rebalance, RebalanceId, Source};
 use crate::transaction::GroupMetadata;
@@ -118,6 +118,21 @@ impl Consumer {
             }
         }
         Ok(metadata)
+    }
+
+    /// Whether what was read of these partitions in these stays may be committed still.
+    ///
+    /// # Errors
+    /// `Rebalanced` if one was taken away since, even if it has come back: what came in between has moved its offset.
+    pub fn ensure_held(&self, stays: &BTreeMap<TopicPartition, Stay>) -> Result<(), Error> {
+        match stays.iter().find(|(tp, stay)| self.buffer.stay(tp) != Some(**stay)) {
+            Some((tp, _)) => {
+                let error = Error::new(ErrorKind::Rebalanced).during(Operation::Commit);
+                let error = error.with_detail("the partition was taken away since it was read");
+                Err(error.with_partition(tp))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Lets the member act until it has nothing more to do.
@@ -286,7 +301,7 @@ impl Consumer {
     pub(super) fn push_commit(
         &mut self,
         id: CommitId,
-        offsets: std::collections::BTreeMap<TopicPartition, CommittedOffset>,
+        offsets: BTreeMap<TopicPartition, CommittedOffset>,
         mode: CommitMode,
         deadline: Instant,
     ) {

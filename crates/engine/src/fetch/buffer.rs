@@ -48,6 +48,7 @@ struct State {
 #[derive(Debug)]
 struct Lane {
     revision: Revision,
+    stay: Stay,
     /// Behind what was handed out.
     position: Option<Position>,
     /// Behind what was handed out and come back for more: what may be committed unasked.
@@ -59,6 +60,13 @@ struct Lane {
     broken: bool,
     ends: Ends,
 }
+
+/// One stay of a partition with a consumer, from the assignment that brought it to the one that takes it away.
+///
+/// What was read in one stay is not for the next to commit: in between another member may have gone further, or this
+/// one begun anew.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Stay(Revision);
 
 /// What the leader said last about a partition's log.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -166,6 +174,11 @@ impl FetchBuffer {
         state.lanes.iter().map(|(tp, lane)| (tp.clone(), lane.position)).collect()
     }
 
+    /// The stay that `partition` is in; `None` where it is not assigned.
+    pub fn stay(&self, partition: &TopicPartition) -> Option<Stay> {
+        Some(self.lock().lanes.get(partition)?.stay)
+    }
+
     /// What the leader of `partition` said last about its log.
     pub fn ends(&self, partition: &TopicPartition) -> Option<Ends> {
         Some(self.lock().lanes.get(partition)?.ends)
@@ -203,21 +216,22 @@ impl FetchBuffer {
         }
     }
 
-    /// Moves the position behind what is about to be handed out. False where the partition was revoked, or its
+    /// Moves the position behind what is about to be handed out. `None` where the partition was revoked, or its
     /// position decided anew, since the fetch was taken: then nothing may be handed out.
-    pub(crate) fn hand_out(&self, fetch: &CompletedFetch, position: Position) -> bool {
+    pub(crate) fn hand_out(&self, fetch: &CompletedFetch, position: Position) -> Option<Stay> {
         let mut state = self.lock();
         let state = &mut *state;
-        let Some(lane) = state.lanes.get_mut(&fetch.partition) else { return false };
+        let lane = state.lanes.get_mut(&fetch.partition)?;
         if lane.revision != fetch.revision || lane.held {
-            return false;
+            return None;
         }
+        let stay = lane.stay;
         debug_assert!(lane.position.is_none_or(|old| old.offset <= position.offset));
         lane.position = Some(position);
         if !state.in_hand.contains(&fetch.partition) {
             state.in_hand.push(fetch.partition.clone());
         }
-        true
+        Some(stay)
     }
 
     /// The fetch is read to its end, or void: its bytes no longer count.
@@ -276,6 +290,7 @@ impl FetchBuffer {
     pub(crate) fn assign(&self, tp: TopicPartition, revision: Revision) {
         let lane = Lane {
             revision,
+            stay: Stay(revision),
             position: None,
             returned: None,
             paused: false,

@@ -6,9 +6,9 @@ use milena_records::{
     AbortedTransactions, Batch, BufferPool, Decompressor, Limits, Record, RecordSet, SharedRecord,
     batch::Records,
 };
-use milena_types::{ApiKey, ErrorCode, LeaderEpoch, Offset, TopicPartition};
+use milena_types::{ApiKey, ErrorCode, Offset, TopicPartition};
 
-use super::buffer::{CompletedFetch, FetchBuffer, Resume};
+use super::buffer::{CompletedFetch, FetchBuffer, Resume, Stay};
 use crate::error::{Error, Operation};
 use crate::subscription::Position;
 
@@ -40,7 +40,9 @@ pub struct Chunk {
     /// Records below it were handed out before, or were not asked for.
     from: Offset,
     count: usize,
-    leader_epoch: Option<LeaderEpoch>,
+    /// Behind them, as it was when they were handed out: a seek since then is none of theirs.
+    end: Position,
+    stay: Stay,
 }
 
 /// Walks the records of a [`Chunk`].
@@ -170,7 +172,12 @@ impl Reader {
             if passed && let Some(end) = progress_end(&fetch.records) {
                 let epoch = end.leader_epoch.or(position.leader_epoch);
                 let end = Position::new(end.offset.max(position.offset), epoch);
-                self.buffer.hand_out(fetch, end);
+                let is_out = self.buffer.hand_out(fetch, end).is_some();
+                // A marker behind the records is done with when they are.
+                let last = polled.chunks.last_mut().filter(|_| is_out);
+                if let Some(last) = last.filter(|last| last.partition == fetch.partition) {
+                    last.end = end;
+                }
             }
             fetch.progress = Some(progress);
             return Ok(true);
@@ -204,14 +211,10 @@ impl Reader {
             (false, Some(last)) => Position::new(last.next(), open.end.leader_epoch),
             (false, None) => position,
         };
-        if !self.buffer.hand_out(fetch, end) {
-            return Ok(false);
-        }
+        let Some(stay) = self.buffer.hand_out(fetch, end) else { return Ok(false) };
         if count > 0 {
-            let partition = fetch.partition.clone();
-            let leader_epoch = open.end.leader_epoch;
-            let from = position.offset;
-            polled.chunks.push(Chunk { partition, records: start, from, count, leader_epoch });
+            let (partition, from) = (fetch.partition.clone(), position.offset);
+            polled.chunks.push(Chunk { partition, records: start, from, count, end, stay });
             polled.count += count;
         }
         if !finished && progress.error.is_none() {
@@ -319,9 +322,14 @@ impl Chunk {
         self.count == 0
     }
 
-    /// The leader epoch under which they were written, for a commit.
-    pub fn leader_epoch(&self) -> Option<LeaderEpoch> {
-        self.leader_epoch
+    /// The position behind them, for a commit.
+    pub fn end(&self) -> Position {
+        self.end
+    }
+
+    /// The stay of the partition in which they were read.
+    pub fn stay(&self) -> Stay {
+        self.stay
     }
 
     /// The records, borrowed.

@@ -248,3 +248,48 @@ fn a_standalone_consumer_commits_and_starts_there() {
     world.run_for(SECOND);
     assert_eq!(world.clients[next].offsets(0), [10, 11]);
 }
+
+/// A worker that is slow to finish, of which the coordinator knows nothing: the generation is right, and the group would
+/// go back to where the worker stands.
+#[test]
+fn a_partition_that_went_to_another_member_is_not_committed_any_more() {
+    let mut world = World::new(1, 2);
+    world.produce(0, 10);
+    world.produce(1, 10);
+    let first = world.member(World::settings());
+    world.run_for(5 * SECOND);
+    let stay = world.clients[first].consumer.buffer().stay(&tp(1)).unwrap();
+    let second = world.member(World::settings());
+    world.run_for(5 * SECOND);
+    assert!(world.clients[second].owned.contains(&tp(1)));
+    let now = world.now;
+    world.clients[second].consumer.commit(now, None, CommitMode::Retry);
+    world.run_for(SECOND);
+    assert_eq!(world.stub.committed[&tp(1)].0, 10);
+
+    let now = world.now;
+    let consumer = &mut world.clients[first].consumer;
+    let offsets = BTreeMap::from([(tp(1), CommittedOffset::new(offset(5)))]);
+    let id = consumer.commit(now, Some(offsets), CommitMode::Retry);
+    let held = consumer.ensure_held(&BTreeMap::from([(tp(1), stay)]));
+    assert_eq!(held.unwrap_err().kind(), ErrorKind::Rebalanced);
+    world.run_for(5 * SECOND);
+    let error = world.clients[first].committed[&id].as_ref().unwrap_err();
+    assert_eq!((error.kind(), error.fate()), (ErrorKind::Rebalanced, Fate::NotStored));
+    assert_eq!(world.stub.committed[&tp(1)].0, 10, "the second member's");
+}
+
+/// The same partition again, at its committed offset: another member may have had it in between, and moved that.
+#[test]
+fn what_was_read_in_one_stay_is_not_held_in_the_next() {
+    let mut world = World::new(1, 2);
+    let first = world.member(World::settings());
+    world.run_for(5 * SECOND);
+    let before = world.clients[first].consumer.buffer().stay(&tp(0)).unwrap();
+    world.member(World::settings());
+    world.run_for(5 * SECOND);
+    let consumer = &world.clients[first].consumer;
+    let now = consumer.buffer().stay(&tp(0)).unwrap();
+    assert!(consumer.ensure_held(&BTreeMap::from([(tp(0), before)])).is_err());
+    assert!(consumer.ensure_held(&BTreeMap::from([(tp(0), now)])).is_ok());
+}
