@@ -114,7 +114,6 @@ impl Shared {
     }
 
     /// How many frames of the connection wait to be read.
-
     pub(super) fn backlog(&self, connection: ConnectionId) -> usize {
         self.lock().cluster.backlog(connection)
     }
