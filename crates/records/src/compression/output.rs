@@ -4,8 +4,11 @@ use super::Refusal;
 
 /// The end of a caller's buffer, with a limit on how far it may grow.
 pub(super) struct Output<'a> {
+    /// Behind `end`: room that was cleared and not filled. It stays, since an input may ask for room very often and
+    /// put nothing in it, and is cut off in the end.
     bytes: &'a mut Vec<u8>,
     start: usize,
+    end: usize,
     bytes_max: usize,
 }
 
@@ -15,12 +18,12 @@ impl<'a> Output<'a> {
     /// Appends to `bytes`, at most `bytes_max`.
     pub(super) fn new(bytes: &'a mut Vec<u8>, bytes_max: usize) -> Self {
         let start = bytes.len();
-        Self { bytes, start, bytes_max }
+        Self { bytes, start, end: start, bytes_max }
     }
 
     /// Bytes appended so far.
     pub(super) fn produced(&self) -> usize {
-        self.bytes.len() - self.start
+        self.end - self.start
     }
 
     /// Bytes that may still be appended.
@@ -30,12 +33,20 @@ impl<'a> Output<'a> {
 
     /// What was appended so far.
     pub(super) fn written(&self) -> &[u8] {
-        self.bytes.get(self.start..).unwrap_or_default()
+        self.bytes.get(self.start..self.end).unwrap_or_default()
     }
 
-    /// The buffer itself, for a codec that is known to stay within [`left`](Self::left).
-    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
-        self.bytes
+    /// Whether the caller's buffer holds nothing at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.end == 0
+    }
+
+    /// Lets a codec append that is known to stay within [`left`](Self::left).
+    pub(super) fn append<T>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        self.bytes.truncate(self.end);
+        let result = write(self.bytes);
+        self.end = self.bytes.len();
+        result
     }
 
     /// Appends a copy.
@@ -43,7 +54,11 @@ impl<'a> Output<'a> {
         if bytes.len() > self.left() {
             return Err(Refusal::TooLarge);
         }
-        self.bytes.extend_from_slice(bytes);
+        let cleared = self.bytes.get_mut(self.end..).unwrap_or_default();
+        let (fits, rest) = bytes.split_at(cleared.len().min(bytes.len()));
+        cleared.iter_mut().zip(fits).for_each(|(to, from)| *to = *from);
+        self.bytes.extend_from_slice(rest);
+        self.end += bytes.len();
         Ok(())
     }
 
@@ -55,12 +70,50 @@ impl<'a> Output<'a> {
         room: usize,
         write: impl FnOnce(&[u8], &mut [u8]) -> Result<usize, Refusal>,
     ) -> Result<usize, Refusal> {
-        let len = self.bytes.len();
-        self.bytes.resize(len + room.min(self.left()), 0);
-        let (before, place) = self.bytes.split_at_mut(len);
+        let room = room.min(self.left());
+        if self.bytes.len() < self.end + room {
+            self.bytes.resize(self.end + room, 0);
+        }
+        let (before, place) = self.bytes.split_at_mut(self.end);
+        let place = place.get_mut(..room).unwrap_or_default();
         let written = write(before.get(self.start..).unwrap_or_default(), place);
-        let kept = written.as_ref().map_or(0, |&written| written.min(place.len()));
-        self.bytes.truncate(len + kept);
+        self.end += written.as_ref().map_or(0, |&written| written.min(room));
         written
+    }
+}
+
+impl Drop for Output<'_> {
+    fn drop(&mut self) {
+        self.bytes.truncate(self.end);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An input of nothing but empty frames would have megabytes cleared for every few bytes of its own.
+    #[test]
+    fn room_is_cleared_once_however_often_it_is_asked_for() {
+        let mut bytes = b"before".to_vec();
+        let mut output = Output::new(&mut bytes, 100);
+        let mark = |_: &[u8], place: &mut [u8]| {
+            place.fill(7);
+            Ok(0)
+        };
+        output.fill(100, mark).unwrap();
+        output.extend(b"copied").unwrap();
+        let seen = output.fill(200, |before, place| {
+            assert_eq!(before, b"copied");
+            assert_eq!(place, [7; 94]);
+            place[..2].copy_from_slice(b"ab");
+            Ok(2)
+        });
+        assert_eq!((seen, output.produced(), output.left()), (Ok(2), 8, 92));
+        assert_eq!(output.extend(&[1; 93]), Err(Refusal::TooLarge));
+        output.append(|bytes| bytes.push(b'c'));
+        assert_eq!(output.written(), b"copiedabc");
+        drop(output);
+        assert_eq!(bytes, b"beforecopiedabc");
     }
 }

@@ -45,9 +45,10 @@ impl Decoder {
     ) -> Result<(), Refusal> {
         let bytes_max = content_max(input).ok_or(Refusal::Corrupt)?;
         let context = self.context.get_or_insert_with(Decompressor::new);
-        if bytes_max <= output.left() as u64 && output.buffer().is_empty() {
+        if bytes_max <= output.left() as u64 && output.is_empty() {
             // No input with these blocks can grow past the limit, so that it may be decoded in one go.
-            return context.decompress_into(input, output.buffer()).map_err(|_| Refusal::Corrupt);
+            let decoded = output.append(|bytes| context.decompress_into(input, bytes));
+            return decoded.map_err(|_| Refusal::Corrupt);
         }
         stream(context, input, output)
     }

@@ -159,9 +159,15 @@ fn bombs() -> Vec<(&'static str, CompressionType, Vec<u8>)> {
     bombs.push(("zeros", Snappy, [&snappy_zeros[..], &snappy_zeros[..1000]].concat()));
     let small = compress(Gzip, &zeros[..60_000]);
     bombs.push(("many members", Gzip, small.repeat(64 * 1024 / small.len())));
+    bombs.push(("members of nothing", Gzip, compress(Gzip, b"").repeat(3000)));
     let small = compress(Zstd, &zeros[..60_000]);
     bombs.push(("many frames", Zstd, small.repeat(1000)));
     bombs.push(("many skippable frames", Zstd, b"\x50\x2a\x4d\x18\0\0\0\0".repeat(8000)));
+
+    // So much follows that all of it is decoded piece by piece.
+    let mut skipped = b"\x50\x2a\x4d\x18\0\0\0\0".repeat(7000);
+    skipped.extend(compress(Zstd, &zeros[..60_000]).repeat(18));
+    bombs.push(("skippable frames before data", Zstd, skipped));
 
     // zstd: no frame has a dictionary here, and 'single segment' states the size in 8 bytes.
     let rle = |size: u32, last: u32| ((size << 3) | 2 | last).to_le_bytes()[..3].to_vec();
