@@ -73,14 +73,10 @@ impl Partition {
 
     /// Makes `node` the leader though it may lack records: what it lacks is lost.
     pub(crate) fn elect_unclean(&mut self, node: NodeId, nodes: &impl Liveness) -> bool {
-        let Some(replica) = self.replicas.iter().find(|replica| replica.node == node) else {
-            return false;
-        };
-        if !nodes.is_running(node) {
+        let has_replica = self.replicas.iter().any(|replica| replica.node == node);
+        if !has_replica || !nodes.is_running(node) {
             return false;
         }
-        let end = replica.end;
-        self.cut(end);
         self.isr = vec![node];
         self.lead(Some(node));
         self.replicate(nodes);
@@ -103,13 +99,7 @@ impl Partition {
         let is_live = |node: NodeId| nodes.is_registered(node) && nodes.is_running(node);
         let in_sync = self.replicas.iter().map(|replica| replica.node);
         let clean = in_sync.filter(|node| self.isr.contains(node)).find(|node| is_live(*node));
-        if let Some(replica) = clean.and_then(|node| self.replicas.iter().find(|r| r.node == node))
-        {
-            let end = replica.end;
-            if end < self.log.end() {
-                // It has all that every one of them acknowledged; what only the old leader had is gone (acks=1).
-                self.cut(end);
-            }
+        if clean.is_some() {
             self.lead(clean);
             return;
         }
@@ -125,6 +115,11 @@ impl Partition {
 
     fn lead(&mut self, leader: Option<NodeId>) {
         self.leader = leader;
+        let replica = self.replicas.iter().find(|replica| Some(replica.node) == leader);
+        if let Some(end) = replica.map(|replica| replica.end).filter(|end| *end < self.log.end()) {
+            // What only the old leader had is gone. One in sync has all that was acknowledged, but by acks=1.
+            self.cut(end);
+        }
         // A bump beyond i32::MAX would need two thousand million elections.
         let next = self.leader_epoch.get().saturating_add(1);
         self.leader_epoch = LeaderEpoch::from_wire(next).unwrap_or(self.leader_epoch);

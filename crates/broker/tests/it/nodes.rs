@@ -5,7 +5,7 @@ use std::time::Duration;
 use milena_broker::{OpenError, TopicSettings, on};
 use milena_types::ApiKey;
 
-use crate::world::{World, fetch, fetch_response, node, offset, ok, tp};
+use crate::world::{World, batch, fetch, fetch_response, node, offset, ok, produce, produced, tp};
 
 #[test]
 fn what_was_acknowledged_survives_any_one_node_and_a_restart() {
@@ -114,4 +114,23 @@ fn a_leader_moves_only_to_a_replica_in_sync() {
     let up = (1..=3).map(node).find(|id| *id != world.leader() && *id != down).expect("another");
     assert!(world.cluster.move_leader(world.now, &tp(), up));
     assert_eq!(world.leader(), up);
+}
+
+/// Whoever leads serves what it has: nobody else's records, be they acknowledged by acks=1.
+#[test]
+fn a_leader_moved_by_hand_has_no_records_that_it_never_copied() {
+    let mut world = World::new();
+    let connection = world.connect_leader();
+    let leader = world.leader();
+    ok(&world.produce(connection, &["everywhere"], None));
+    for follower in (1..=3).map(node).filter(|id| *id != leader) {
+        world.cluster.pause_node(world.now, follower);
+    }
+    let answer = world.ask(connection, 9, produce(1, batch(&["on the leader"], None)));
+    ok(&produced(answer));
+    world.cluster.pause_node(world.now, leader);
+    let follower = (1..=3).map(node).find(|id| *id != leader).expect("three nodes");
+    world.cluster.resume_node(world.now, follower);
+    assert!(world.cluster.move_leader(world.now, &tp(), follower));
+    assert_eq!(world.values(), ["everywhere"]);
 }
