@@ -42,11 +42,13 @@ pub struct FaultId(u64);
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// Nothing is done, and every part of the answer says this.
+    /// Nothing is done, and every part of the answer says this. A Produce with acks=0, which has no answer, closes the
+    /// connection, as in Kafka.
     Error(ErrorCode),
     /// It is carried out, then the connection closes instead of an answer.
     ApplyThenDrop,
-    /// It is carried out, and where that went well every part of the answer says this instead.
+    /// It is carried out, and every part of the answer says this instead. A Produce of which a part is refused keeps
+    /// its own answer, and one with acks=0 closes the connection.
     ApplyThenError(ErrorCode),
     /// The connection closes and nothing is done.
     Drop,
@@ -94,7 +96,7 @@ impl Condition {
         self
     }
 
-    /// Only requests that name this topic, by name or by id.
+    /// Only requests that name this topic, by name or by id; an incremental Fetch names all topics of its session.
     pub fn topic(mut self, topic: impl Into<Topic>) -> Self {
         self.topic = Some(topic.into());
         self
@@ -237,6 +239,10 @@ impl Faults {
 
     pub(crate) fn clear(&mut self) {
         self.rules.clear();
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rules.is_empty()
     }
 
     /// What shall happen to this request. Every rule that lets it through counts it.

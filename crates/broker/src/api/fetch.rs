@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use milena_types::{ErrorCode, LeaderEpoch, NodeId, Offset, Topic, TopicPartition};
-use milena_wire::messages::fetch_request::FetchRequest;
+use milena_types::{ErrorCode, LeaderEpoch, NodeId, Offset, Topic, TopicPartition, Uuid};
+use milena_wire::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
 use milena_wire::messages::fetch_response::{
     AbortedTransaction, EpochEndOffset, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch,
     NodeEndpoint, PartitionData,
@@ -104,6 +104,38 @@ pub(super) fn error(request: &FetchRequest, code: ErrorCode) -> Response {
     let responses = if is_of_session { Vec::new() } else { topics.collect() };
     let error_code = if is_of_session { code } else { ErrorCode::NONE };
     FetchResponse { error_code, responses, ..Default::default() }.into()
+}
+
+/// A Fetch that goes on with a session, with the partitions of the session that it does not repeat.
+pub(super) fn in_full(state: &State, node: NodeId, request: &FetchRequest) -> Option<FetchRequest> {
+    if request.session_epoch <= 0 {
+        return None;
+    }
+    let sessions = &state.nodes.get(node)?.sessions;
+    let mut whole = request.clone();
+    for (topic, partition) in sessions.partitions(request.session_id) {
+        let (topic, topic_id) = match topic {
+            TopicKey::Name(name) => (ByteString::from(name.as_str()), Uuid::ZERO),
+            TopicKey::Id(id) => (ByteString::new(), *id),
+        };
+        let is_it = |name: &ByteString, id: Uuid| *name == topic && id == topic_id;
+        let is_forgotten = request
+            .forgotten_topics_data
+            .iter()
+            .any(|t| is_it(&t.topic, t.topic_id) && t.partitions.contains(partition));
+        let is_repeated = request.topics.iter().any(|t| {
+            is_it(&t.topic, t.topic_id) && t.partitions.iter().any(|p| p.partition == *partition)
+        });
+        if is_forgotten || is_repeated {
+            continue;
+        }
+        let added = FetchPartition { partition: *partition, ..Default::default() };
+        match whole.topics.iter_mut().find(|t| is_it(&t.topic, t.topic_id)) {
+            Some(topic) => topic.partitions.push(added),
+            None => whole.topics.push(FetchTopic { topic, topic_id, partitions: vec![added] }),
+        }
+    }
+    Some(whole)
 }
 
 impl FetchPlan {

@@ -162,6 +162,18 @@ pub(crate) fn versions(api: ApiKey) -> Option<Versions> {
     APIS.iter().find(|(key, _)| *key == api).map(|(_, versions)| *versions)
 }
 
+/// A request with all that it is about, where it leaves to the node what it said before: a Fetch that goes on with a
+/// session.
+pub(crate) fn in_full(state: &State, node: NodeId, request: &Request) -> Option<Request> {
+    let Request::Fetch(request) = request else { return None };
+    fetch::in_full(state, node, request).map(Request::from)
+}
+
+/// Whether the request has no answer whatever becomes of it.
+pub(crate) fn is_silent(request: &Request) -> bool {
+    matches!(request, Request::Produce(produce) if produce.acks == 0)
+}
+
 /// The topics that a request names, for fault rules.
 #[expect(clippy::wildcard_enum_match_arm, reason = "most requests name none")]
 pub(crate) fn topics(state: &State, request: &Request) -> Vec<Topic> {
@@ -188,7 +200,12 @@ pub(crate) fn topics(state: &State, request: &Request) -> Vec<Topic> {
                 .collect()
         }
         Request::CreateTopics(r) => r.topics.iter().map(|t| by_name(&t.name)).collect(),
-        Request::DeleteTopics(r) => r.topic_names.iter().map(by_name).collect(),
+        Request::DeleteTopics(r) => {
+            let described = r.topics.iter();
+            let described = described
+                .filter_map(|t| t.name.as_ref().map(by_name).or_else(|| by_id(&t.topic_id)));
+            r.topic_names.iter().map(by_name).chain(described).collect()
+        }
         Request::CreatePartitions(r) => r.topics.iter().map(|t| by_name(&t.name)).collect(),
         Request::DeleteRecords(r) => r.topics.iter().map(|t| by_name(&t.name)).collect(),
         Request::TxnOffsetCommit(r) => {

@@ -253,8 +253,8 @@ impl Cluster {
         self.serve(now, id);
     }
 
-    /// Reads one request and carries it out.
-    fn read(&mut self, now: Instant, id: ConnectionId, frame: Bytes, may_fault: bool) {
+    /// Reads one request and carries it out; one that was held back is read twice.
+    fn read(&mut self, now: Instant, id: ConnectionId, frame: Bytes, is_new: bool) {
         let Some(node) = self.connections.get(&id).map(|connection| connection.node) else {
             return;
         };
@@ -264,14 +264,16 @@ impl Cluster {
         };
         let (api, version) = (header.api_key, header.api_version);
         let is_answered = api::versions(api).is_some_and(|versions| versions.contains(version));
-        self.state.journal.note_request(SeenRequest {
-            at: self.state.wall(now),
-            node,
-            api,
-            version,
-            correlation_id: header.correlation_id,
-            client_id: header.client_id.as_ref().map(ToString::to_string),
-        });
+        if is_new {
+            self.state.journal.note_request(SeenRequest {
+                at: self.state.wall(now),
+                node,
+                api,
+                version,
+                correlation_id: header.correlation_id,
+                client_id: header.client_id.as_ref().map(ToString::to_string),
+            });
+        }
         if api == ApiKey::API_VERSIONS && !is_answered {
             // Readable by a client that knows no version at all.
             self.reply(id, &api::api_versions::unsupported(), 0, header.correlation_id);
@@ -282,19 +284,13 @@ impl Cluster {
             self.drop_connection(id);
             return;
         };
-        let fault = if may_fault { self.strike(node, &request) } else { None };
-        let asked = Asked {
-            ticket: self.tickets.deal(version),
-            correlation_id: header.correlation_id,
-            instead: match &fault {
-                Some(Fault::ApplyThenError(code)) => api::error(&request, *code),
-                _ => None,
-            },
-            fault,
-        };
+        let (fault, instead) = if is_new { self.strike(node, &request) } else { (None, None) };
+        let ticket = self.tickets.deal(version);
+        let correlation_id = header.correlation_id;
+        let asked = Asked { ticket, correlation_id, instead, fault };
         match &asked.fault {
-            Some(Fault::Error(code)) => match api::error(&request, *code) {
-                Some(response) => self.answer(now, id, &asked, response),
+            Some(Fault::Error(_)) => match &asked.instead {
+                Some(response) => self.answer(now, id, &asked, response.clone()),
                 None => self.drop_connection(id),
             },
             Some(Fault::Drop) => self.drop_connection(id),
@@ -320,7 +316,9 @@ impl Cluster {
                 self.set_state(id, ConnectionState::Waiting(asked));
             }
             Outcome::Silent => match asked.fault {
-                Some(Fault::ApplyThenDrop | Fault::Truncate) => self.drop_connection(id),
+                Some(Fault::ApplyThenDrop | Fault::ApplyThenError(_) | Fault::Truncate) => {
+                    self.drop_connection(id);
+                }
                 Some(Fault::ApplyThenHang) => self.set_state(id, ConnectionState::Hung),
                 _ => {}
             },
@@ -386,15 +384,28 @@ impl Cluster {
         }
     }
 
-    fn strike(&mut self, node: NodeId, request: &Request) -> Option<Fault> {
+    /// The fault that hits a request, and the answer that says its error.
+    fn strike(&mut self, node: NodeId, request: &Request) -> (Option<Fault>, Option<Response>) {
+        if self.faults.is_empty() {
+            return (None, None);
+        }
         let state = &self.state;
+        let whole = api::in_full(state, node, request);
+        let request = whole.as_ref().unwrap_or(request);
         let subject = Subject {
             api: request.api_key(),
             node,
             topics: &|| api::topics(state, request),
             groups: &|| api::groups(request),
         };
-        self.faults.strike(&subject)
+        let fault = self.faults.strike(&subject);
+        let error = match fault {
+            // Without an answer to carry it, an error closes the connection.
+            Some(Fault::Error(_) | Fault::ApplyThenError(_)) if api::is_silent(request) => None,
+            Some(Fault::Error(code) | Fault::ApplyThenError(code)) => api::error(request, code),
+            _ => None,
+        };
+        (fault, error)
     }
 
     fn set_state(&mut self, id: ConnectionId, state: ConnectionState) {

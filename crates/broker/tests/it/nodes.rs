@@ -77,7 +77,7 @@ fn a_paused_node_answers_when_it_goes_on() {
     let connection = world.connect_leader();
     let leader = world.leader();
     world.cluster.pause_node(world.now, leader);
-    world.send(connection, 9, crate::world::produce(-1, crate::world::batch(&["a"], None)));
+    world.send(connection, 9, produce(-1, batch(&["a"], None)));
     assert_eq!(world.answer(connection), None);
     world.cluster.resume_node(world.now, leader);
     world.drain();
