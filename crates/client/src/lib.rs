@@ -51,7 +51,7 @@
 //! [`Send`], [`Delivery`], [`Deliveries`], [`Outcomes`], [`RecordMetadata`], [`TypedProducer`], [`Partitioner`],
 //! [`ProducerInterceptor`]; [`Consumer`], [`ConsumerBuilder`], [`ConsumerHandle`], [`Batch`], [`Message`],
 //! [`MessageRef`], [`RebalanceListener`]; [`Admin`] with its descriptions; [`Error`] and [`ErrorKind`]; the modules
-//! [`config`] and [`format`](mod@format); and the vocabulary of `milena-types`.
+//! [`blocking`], [`config`] and [`format`](mod@format); and the vocabulary of `milena-types`.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::wildcard_enum_match_arm,
@@ -59,6 +59,7 @@
 )]
 
 mod admin;
+pub mod blocking;
 mod client;
 mod clock;
 pub mod config;

@@ -1,9 +1,12 @@
 //! The shipped client on a paused clock, over pipes within the process, against the embedded cluster.
 //!
-//! Nothing here sleeps, listens on a port or reads the machine's clock: time moves when every task waits for it.
+//! Nothing here sleeps, listens on a port or reads the machine's clock: time moves when every task waits for it. Only
+//! `blocking` runs in real threads, on their time.
 
 #[cfg(test)]
 mod allocations;
+#[cfg(test)]
+mod blocking;
 #[cfg(test)]
 mod buffer;
 #[cfg(test)]
