@@ -144,11 +144,12 @@ fn produce(code: ErrorCode) -> Option<Reaction> {
         E::MESSAGE_TOO_LARGE => Reaction::SplitBatch,
         E::OUT_OF_ORDER_SEQUENCE_NUMBER | E::UNKNOWN_PRODUCER_ID => Reaction::RepairSequence,
         // The coordinator may have aborted by timeout; the next InitProducerId tells whether we are fenced (KIP-588).
-        E::INVALID_PRODUCER_EPOCH
-        | E::INVALID_TXN_STATE
-        | E::INVALID_PRODUCER_ID_MAPPING
-        | E::TRANSACTION_ABORTABLE => Reaction::Abort,
-        E::PRODUCER_FENCED
+        E::INVALID_PRODUCER_EPOCH | E::INVALID_TXN_STATE | E::TRANSACTION_ABORTABLE => {
+            Reaction::Abort
+        }
+        // The coordinator takes no EndTxn after it either.
+        E::INVALID_PRODUCER_ID_MAPPING
+        | E::PRODUCER_FENCED
         | E::CLUSTER_AUTHORIZATION_FAILED
         | E::TRANSACTIONAL_ID_AUTHORIZATION_FAILED
         | E::UNSUPPORTED_VERSION => Reaction::Fatal,
@@ -279,6 +280,7 @@ fn txn_offset_commit(code: ErrorCode) -> Option<Reaction> {
         | E::UNKNOWN_MEMBER_ID
         | E::ILLEGAL_GENERATION
         | E::STALE_MEMBER_EPOCH
+        | E::FENCED_MEMBER_EPOCH
         | E::FENCED_INSTANCE_ID => Reaction::Abort,
         _ => return transaction(code),
     })

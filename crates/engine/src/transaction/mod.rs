@@ -19,3 +19,6 @@ pub use end::TransactionOutcome;
 pub(crate) use machine::{Event, Progress, Settings, Transactions};
 pub use offsets::GroupMetadata;
 pub use version::TransactionVersion;
+
+#[cfg(test)]
+mod tests;

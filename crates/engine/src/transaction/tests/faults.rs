@@ -1,0 +1,331 @@
+//! Answers that are lost, late or wrong.
+
+use super::*;
+use crate::{ErrorKind, Fate};
+use TransactionVersion::{One, Two};
+
+/// R9: franz-go once took it for a commit.
+#[test]
+fn an_unclear_error_is_never_a_commit() {
+    for version in [One, Two] {
+        let mut world = World::begun(version);
+        let commit = world.commit();
+        let request = world.next();
+        world.end(&request, ErrorCode::UNKNOWN_SERVER_ERROR, None);
+        let error = world.error(commit);
+        assert!(error.is_fatal() && error.fate() == Fate::Unknown, "{error:?}");
+        assert_eq!(world.outcome(), None);
+    }
+}
+
+/// Trap 22: until the coordinator has said so, nothing is committed, and nobody may try to abort it.
+#[test]
+fn a_commit_whose_answer_is_lost_is_asked_again_and_unknown_meanwhile() {
+    for version in [One, Two] {
+        let mut world = World::begun(version);
+        let commit = world.commit();
+        while world.is_waiting(commit) {
+            if let Some(request) = world.poll() {
+                match request.body {
+                    Request::EndTxn(_) => world.lose(&request),
+                    _ => world.answer(&request, found()),
+                }
+            } else if let Some(at) = world.machine.poll_timeout() {
+                world.now = at.max(world.now);
+            }
+        }
+        let error = world.error(commit);
+        assert_eq!((error.kind(), error.fate()), (ErrorKind::Timeout, Fate::Unknown));
+        assert!(!error.is_abortable() && !error.is_retriable() && !error.is_fatal());
+        // The machine goes on, and the truth comes out.
+        let settle = world.machine.settle(world.deadline());
+        let mut request = world.next();
+        if matches!(request.body, Request::FindCoordinator(_)) {
+            world.answer(&request, found());
+            request = world.next();
+        }
+        assert!(end_of(&request).committed);
+        world.answer(
+            &request,
+            EndTxnResponse { producer_id: 7, producer_epoch: 1, ..Default::default() },
+        );
+        world.poll_nothing();
+        world.succeeded(settle);
+        assert_eq!(world.outcome(), Some(TransactionOutcome::Committed));
+    }
+}
+
+fn found() -> FindCoordinatorResponse {
+    let found = Coordinator {
+        key: "x".into(),
+        node_id: COORDINATOR.get(),
+        host: "broker".into(),
+        port: 9092,
+        ..Coordinator::default()
+    };
+    FindCoordinatorResponse { coordinators: vec![found], ..Default::default() }
+}
+
+/// The first EndTxn may have been carried out before the newer instance came.
+#[test]
+fn a_commit_that_may_have_happened_is_unknown_to_the_fenced() {
+    for is_lost in [false, true] {
+        let mut world = World::begun(Two);
+        let commit = world.commit();
+        let mut request = world.next();
+        if is_lost {
+            world.lose(&request);
+            world.find_coordinator();
+            request = world.next();
+        }
+        world.end(&request, ErrorCode::PRODUCER_FENCED, None);
+        let error = world.error(commit);
+        assert_eq!(error.kind(), ErrorKind::Fenced);
+        assert_eq!(error.fate(), if is_lost { Fate::Unknown } else { Fate::NotStored });
+    }
+}
+
+/// R7, from the broker's side: under the first protocol a request that was given up, and is read late, would end the
+/// next transaction, were that one to have the same epoch.
+#[test]
+fn after_a_lost_end_the_next_transaction_has_a_new_epoch() {
+    let mut world = World::begun(One);
+    world.commit();
+    let lost = world.next();
+    world.lose(&lost);
+    world.find_coordinator();
+    let request = world.next();
+    world.end(&request, ErrorCode::NONE, None);
+    let begin = world.machine.begin(world.deadline());
+    let request = world.next();
+    let Request::InitProducerId(body) = &request.body else { panic!("{request:?}") };
+    assert_eq!((body.producer_id, body.producer_epoch), (7, 0));
+    world.identify(&request, 1);
+    world.succeeded(begin);
+    world.send();
+    world.commit();
+    assert_eq!(end_of(&world.next()).producer_epoch, 1);
+}
+
+/// Under the second protocol it has one anyway.
+#[test]
+fn the_second_protocol_needs_no_new_epoch_after_a_lost_end() {
+    let mut world = World::begun(Two);
+    world.commit();
+    let lost = world.next();
+    world.lose(&lost);
+    world.find_coordinator();
+    let request = world.next();
+    world.end(&request, ErrorCode::NONE, Some(1));
+    world.begin();
+}
+
+/// R7, from our side: the answer to the request that was given up belongs to nobody.
+#[test]
+fn a_late_answer_does_not_end_the_next_transaction() {
+    let mut world = World::begun(Two);
+    world.commit();
+    let late = world.next();
+    world.lose(&late);
+    world.find_coordinator();
+    let request = world.next();
+    world.end(&request, ErrorCode::NONE, Some(1));
+    world.begin();
+    world.send();
+    let response = Response::EndTxn(EndTxnResponse::default());
+    let answer = Answer::new(late.id, None, 5, world.now, Ok(Some(response)));
+    assert!(world.machine.handle_answer(world.now, answer, &mut world.rng).is_err());
+    world.commit();
+    assert!(end_of(&world.next()).committed);
+}
+
+/// F65: wherever the coordinator moves, the same request goes to the new one.
+#[test]
+fn a_coordinator_that_moves_is_followed() {
+    let mut world = World::begun(Two);
+    let commit = world.commit();
+    let first = world.next();
+    world.answer(
+        &first,
+        EndTxnResponse { error_code: ErrorCode::NOT_COORDINATOR, ..Default::default() },
+    );
+    assert_eq!(world.find_coordinator(), (1, "x".to_owned()));
+    let again = world.next();
+    assert_eq!(first.body, again.body);
+    world.end(&again, ErrorCode::NONE, Some(1));
+    world.succeeded(commit);
+}
+
+/// Trap 20: the markers of the last transaction take milliseconds, and not a whole back-off.
+#[test]
+fn the_first_enrolment_waits_shortly_for_the_markers_of_the_last() {
+    let mut world = World::open(One);
+    world.machine.may_send(0, &("t", 0).into());
+    let request = world.next();
+    world.enrol(&request, ErrorCode::CONCURRENT_TRANSACTIONS);
+    world.poll_nothing();
+    let wait = world.machine.poll_timeout().unwrap() - world.now;
+    assert!(wait <= 20 * MS, "{wait:?}");
+}
+
+/// A record that is lost takes its transaction with it, however far that is (traps 9 and 20).
+#[test]
+fn after_a_loss_only_an_abort_is_left() {
+    for is_committing in [false, true] {
+        let mut world = World::begun(Two);
+        world.progress.is_drained = false;
+        let commit = is_committing.then(|| world.commit());
+        let error = Error::timeout(MS, "delivery.timeout.ms");
+        world.machine.fail(&error);
+        let commit = commit.unwrap_or_else(|| world.commit());
+        let error = world.error(commit);
+        assert!(error.is_abortable() && error.kind() == ErrorKind::Timeout, "{error:?}");
+        assert_eq!(world.drops, 1);
+        let offsets = world.send_offsets();
+        assert!(world.error(offsets).is_abortable());
+        let begin = world.machine.begin(world.deadline());
+        assert_eq!(world.error(begin).kind(), ErrorKind::Misuse);
+        world.poll_nothing();
+        let abort = world.abort();
+        world.poll_nothing();
+        world.progress.is_drained = true;
+        let request = world.next();
+        assert!(!end_of(&request).committed);
+        world.end(&request, ErrorCode::NONE, Some(1));
+        world.succeeded(abort);
+        world.begin();
+    }
+}
+
+/// An abort with a sequence missing: under the first protocol nothing else mends it (KIP-360).
+#[test]
+fn a_missing_sequence_takes_a_new_epoch() {
+    let mut world = World::begun(One);
+    world.machine.fail(&Error::timeout(MS, "delivery.timeout.ms"));
+    world.abort();
+    let request = world.next();
+    world.end(&request, ErrorCode::NONE, None);
+    world.progress.has_gaps = true;
+    let begin = world.machine.begin(world.deadline());
+    let request = world.next();
+    world.progress.has_gaps = false;
+    world.identify(&request, 1);
+    world.succeeded(begin);
+    assert_eq!(world.epochs, [0, 1]);
+}
+
+/// Whether the lost request has begun the transaction is the coordinator's to say; that it has not is no defect.
+#[test]
+fn what_a_lost_enrolment_may_have_begun_is_aborted() {
+    for was_begun in [false, true] {
+        let mut world = World::open(One);
+        world.machine.may_send(0, &("t", 0).into());
+        let request = world.next();
+        world.lose(&request);
+        let abort = world.abort();
+        world.find_coordinator();
+        let request = world.next();
+        assert!(!end_of(&request).committed);
+        let code = if was_begun { ErrorCode::NONE } else { ErrorCode::INVALID_TXN_STATE };
+        world.end(&request, code, None);
+        world.succeeded(abort);
+        assert!(world.broken.is_none());
+    }
+}
+
+/// Trap 19, the other way round: a refusal is as good as not having asked.
+#[test]
+fn what_a_refused_enrolment_has_not_begun_needs_no_end() {
+    let mut world = World::open(One);
+    world.machine.may_send(0, &("t", 0).into());
+    let request = world.next();
+    world.enrol(&request, ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+    let abort = world.abort();
+    world.poll_nothing();
+    world.succeeded(abort);
+}
+
+/// F66: the zombie's offsets are refused, and the transaction goes with them.
+#[test]
+fn offsets_of_a_lost_membership_can_only_be_aborted() {
+    let mut world = World::begun(Two);
+    let call = world.send_offsets();
+    world.find_coordinator();
+    let request = world.next();
+    world.take_offsets(&request, ErrorCode::ILLEGAL_GENERATION);
+    let error = world.error(call);
+    assert!(error.is_abortable() && error.kind() == ErrorKind::Rebalanced, "{error:?}");
+    let commit = world.commit();
+    assert_eq!(world.error(commit).kind(), ErrorKind::Rebalanced);
+}
+
+/// Before Kafka 2.5 nobody could tell a zombie from a member: that is said, and nothing is committed.
+#[test]
+fn offsets_that_no_broker_takes_can_only_be_aborted() {
+    let mut world = World::open(One);
+    let call = world.send_offsets();
+    let request = world.next();
+    world.add_group(&request, ErrorCode::NONE);
+    world.find_coordinator();
+    let request = world.next();
+    world.reply(&request, Err(Failure::UnsupportedVersion));
+    let error = world.error(call);
+    assert!(error.is_abortable() && error.kind() == ErrorKind::UnsupportedVersion, "{error:?}");
+}
+
+/// Every call ends by its deadline, with nobody there to answer.
+#[test]
+fn every_call_ends_by_its_deadline() {
+    let mut world = World::new();
+    let begin = world.machine.begin(world.deadline());
+    assert!(world.poll().is_some());
+    world.now = world.deadline();
+    world.poll_nothing();
+    let error = world.error(begin);
+    assert_eq!((error.kind(), error.is_retriable()), (ErrorKind::Timeout, true));
+
+    let mut world = World::begun(Two);
+    let offsets = world.send_offsets();
+    assert!(world.poll().is_some());
+    world.now = world.deadline();
+    world.poll_nothing();
+    // Nobody knows whether they are in.
+    assert!(world.error(offsets).is_abortable());
+    let abort = world.abort();
+    world.progress.is_drained = false;
+    world.now = world.deadline();
+    world.poll();
+    assert_eq!(world.error(abort).kind(), ErrorKind::Timeout);
+}
+
+/// The coordinator was never told: the commit has not happened, and need not.
+#[test]
+fn a_commit_that_ran_out_of_time_before_its_end_was_sent_is_an_abort() {
+    let mut world = World::begun(Two);
+    world.progress.is_drained = false;
+    let commit = world.commit();
+    world.now = world.deadline();
+    world.poll_nothing();
+    let error = world.error(commit);
+    assert!(error.is_abortable() && error.fate() == Fate::NotStored, "{error:?}");
+    world.progress.is_drained = true;
+    world.abort();
+    assert!(!end_of(&world.next()).committed);
+}
+
+/// F60: whoever closes before the answer came does not know, and is told so.
+#[test]
+fn a_commit_under_way_is_unknown_to_who_breaks_off() {
+    let mut world = World::begun(Two);
+    let commit = world.commit();
+    world.next();
+    world.machine.break_off(&Error::closed());
+    assert_eq!(world.error(commit).fate(), Fate::Unknown);
+    let mut world = World::begun(Two);
+    let commit = {
+        world.progress.is_drained = false;
+        world.commit()
+    };
+    world.machine.break_off(&Error::closed());
+    assert_eq!(world.error(commit).fate(), Fate::NotStored);
+}
