@@ -34,6 +34,10 @@ mod repeat;
 #[cfg(test)]
 mod round_trip;
 #[cfg(test)]
+mod transaction_faults;
+#[cfg(test)]
+mod transactions;
+#[cfg(test)]
 mod typed;
 #[cfg(test)]
 mod world;

@@ -50,8 +50,8 @@ pub(crate) struct Transactions {
     pub(super) identity: Option<Identity>,
     /// Under which protocol transactions were made with this identity.
     used_under: Option<TransactionVersion>,
-    /// Under the first protocol: a request of this identity is lost, and a broker may read it late. It would count for
-    /// the next transaction, were that one to have the same epoch (R7).
+    /// Under the first protocol: something of this identity failed, or a request of it is lost, and a broker may read it
+    /// late. It would count for the next transaction, were that one to have the same epoch (R7).
     pub(super) is_doubtful: bool,
     /// Counts transactions.
     number: u64,
@@ -235,6 +235,8 @@ impl Transactions {
         }
         let error = error.clone().abortable();
         self.become_(State::Failed);
+        // What is in the log of what failed is anyone's guess; a new epoch leaves it behind (KIP-360).
+        self.is_doubtful |= self.begun != Begun::No;
         self.error = Some(error.clone());
         self.calls.finish_all(Wish::Commit, &Err(error.clone()));
         self.drop_rest(&error);
@@ -248,14 +250,12 @@ impl Transactions {
         // Whether the coordinator has committed is known from its answer alone (trap 22).
         let is_end_away = self.asked.as_ref().is_some_and(|asked| asked.what == What::End);
         let is_unknown = is_end_away || self.end.is_lost;
-        let of_commit =
-            if is_unknown { error.clone().with_fate(Fate::Unknown) } else { error.clone() };
+        let error = if is_unknown { error.clone().with_fate(Fate::Unknown) } else { error.clone() };
         self.become_(State::Broken);
         self.error = Some(error.clone());
         self.asked = None;
         self.offsets.clear();
-        self.calls.finish_all(Wish::Commit, &Err(of_commit));
-        for wish in [Wish::Settle, Wish::Begin, Wish::Offsets, Wish::Abort] {
+        for wish in [Wish::Settle, Wish::Begin, Wish::Offsets, Wish::Commit, Wish::Abort] {
             self.calls.finish_all(wish, &Err(error.clone()));
         }
     }

@@ -1,0 +1,275 @@
+//! Transactions under fault: what was committed is read, what was aborted is not, and nobody waits for ever.
+
+use std::time::Duration;
+
+use milena::{Error, ErrorKind, Fate, NodeId, Record, TransactionOutcome, TransactionalProducer};
+use milena_broker::{FaultRule, on};
+use milena_types::{ApiKey, ErrorCode};
+
+use crate::transactions::{LEVELS, committed, to_t, transactional, world};
+use crate::world::{GRACE, LONG, World};
+
+/// Runs transactions of three records while `rule` strikes, every fourth of them aborted, and holds what is read against
+/// what was reported. Returns how many were committed.
+async fn run_under(level: i16, rule: FaultRule) -> usize {
+    let world = world(level, 1).await;
+    let shown = format!("level {level}, {rule:?}");
+    let mut producer = transactional(&world).await;
+    world.broker.add_fault(rule);
+    let mut expected = Vec::new();
+    for number in 0..12 {
+        let values = ["a", "b", "c"].map(|name| format!("{number} {name}"));
+        let run = producer.transaction(async |transaction| {
+            for value in &values {
+                transaction.send(to_t(value)).enqueue().await?;
+            }
+            if number % 4 == 3 { Err(Error::misuse("on purpose")) } else { Ok(()) }
+        });
+        let is_committed = match run.await {
+            Ok(()) => true,
+            Err(error) if error.is_fatal() => panic!("{shown}: {error}"),
+            Err(error) if error.fate() == Fate::Unknown && !error.is_abortable() => {
+                producer.wait_for_end().await.unwrap() == Some(TransactionOutcome::Committed)
+            }
+            Err(_) => false,
+        };
+        if is_committed {
+            expected.extend(values);
+        }
+    }
+    world.broker.clear_faults();
+    producer.wait_for_end().await.unwrap();
+    assert_eq!(committed(&world, "t", 1).await, expected, "{shown}");
+    producer.close(GRACE).await.unwrap();
+    expected.len() / 3
+}
+
+/// F61, F64, F65 and the faults of the network, at each API of a transaction.
+#[tokio::test(start_paused = true)]
+async fn passing_faults_pass() {
+    use ErrorCode as E;
+    for level in LEVELS {
+        for api in [
+            ApiKey::PRODUCE,
+            ApiKey::ADD_PARTITIONS_TO_TXN,
+            ApiKey::END_TXN,
+            ApiKey::FIND_COORDINATOR,
+            ApiKey::INIT_PRODUCER_ID,
+        ] {
+            let rules = [
+                on(api).every(3).drop_request(),
+                on(api).every(3).apply_then_drop(),
+                on(api).every(5).apply_then_hang(),
+                on(api).every(3).truncate(),
+            ];
+            for rule in rules {
+                assert_eq!(run_under(level, rule).await, 9);
+            }
+            if api != ApiKey::PRODUCE {
+                for code in [
+                    E::NOT_COORDINATOR,
+                    E::COORDINATOR_NOT_AVAILABLE,
+                    E::COORDINATOR_LOAD_IN_PROGRESS,
+                    E::CONCURRENT_TRANSACTIONS,
+                ] {
+                    if api != ApiKey::FIND_COORDINATOR || code != E::CONCURRENT_TRANSACTIONS {
+                        assert_eq!(run_under(level, on(api).every(2).error(code)).await, 9);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Trap 20 and KIP-1050: the transaction is lost, and the producer goes on.
+#[tokio::test(start_paused = true)]
+async fn an_abortable_error_costs_its_transaction_and_no_other() {
+    for level in LEVELS {
+        for rule in [
+            on(ApiKey::PRODUCE).nth(3).error(ErrorCode::TRANSACTION_ABORTABLE),
+            on(ApiKey::PRODUCE).nth(3).error(ErrorCode::INVALID_TXN_STATE),
+            on(ApiKey::PRODUCE).nth(3).apply_then_error(ErrorCode::INVALID_RECORD),
+            on(ApiKey::END_TXN).nth(3).error(ErrorCode::TRANSACTION_ABORTABLE),
+        ] {
+            assert_eq!(run_under(level, rule).await, 8);
+        }
+    }
+}
+
+/// A transaction that takes long, then another: `late` of the first is carried out when the second is open.
+async fn late_end(level: i16, late: FaultRule) -> (World, TransactionalProducer) {
+    let world = world(level, 1).await;
+    let mut producer = transactional(&world).await;
+    world.broker.add_fault(late);
+    producer.transaction(async |transaction| transaction.send(to_t("first")).await).await.unwrap();
+    (world, producer)
+}
+
+/// R7: the EndTxn that was given up is carried out while the next transaction is open, which then is aborted.
+#[tokio::test(start_paused = true)]
+async fn a_late_end_does_not_end_the_next_transaction() {
+    for level in LEVELS {
+        let late = on(ApiKey::END_TXN).nth(1).delay_request(Duration::from_secs(40));
+        let (world, mut producer) = late_end(level, late).await;
+        let transaction = producer.begin().await.unwrap();
+        transaction.send(to_t("second")).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert_eq!(committed(&world, "t", 1).await, ["first"], "the late request has done nothing");
+        transaction.send(to_t("second too")).await.unwrap();
+        transaction.abort().await.unwrap();
+        producer
+            .transaction(async |transaction| transaction.send(to_t("third")).await)
+            .await
+            .unwrap();
+        assert_eq!(committed(&world, "t", 1).await, ["first", "third"], "level {level}");
+    }
+}
+
+/// Trap 22: the answer to the abort is lost, and nothing is read.
+#[tokio::test(start_paused = true)]
+async fn an_abort_whose_answer_is_lost_leaves_nothing_to_read() {
+    for level in LEVELS {
+        let world = world(level, 1).await;
+        let mut producer = transactional(&world).await;
+        for rule in [
+            on(ApiKey::END_TXN).nth(1).apply_then_drop(),
+            on(ApiKey::END_TXN).nth(1).drop_request(),
+        ] {
+            world.broker.add_fault(rule);
+            let transaction = producer.begin().await.unwrap();
+            transaction.send(to_t("bad")).await.unwrap();
+            transaction.abort().await.unwrap();
+            world.broker.clear_faults();
+        }
+        producer
+            .transaction(async |transaction| transaction.send(to_t("good")).await)
+            .await
+            .unwrap();
+        assert_eq!(committed(&world, "t", 1).await, ["good"]);
+    }
+}
+
+/// R9 and F61: it may be committed or not, and is not reported as committed.
+#[tokio::test(start_paused = true)]
+async fn an_unclear_answer_is_no_commit() {
+    for level in LEVELS {
+        let world = world(level, 1).await;
+        let mut producer = transactional(&world).await;
+        let code = ErrorCode::UNKNOWN_SERVER_ERROR;
+        world.broker.add_fault(on(ApiKey::END_TXN).error(code));
+        let run = producer.transaction(async |transaction| transaction.send(to_t("bad")).await);
+        let error = run.await.unwrap_err();
+        assert!(error.is_fatal() && error.fate() == Fate::Unknown, "{error:?}");
+        world.broker.clear_faults();
+        // The next instance puts an end to it.
+        transactional(&world).await;
+        assert_eq!(committed(&world, "t", 1).await, Vec::<String>::new());
+    }
+}
+
+/// Nobody answers at all: the call ends, says that nobody knows, and the truth comes out later.
+#[tokio::test(start_paused = true)]
+async fn a_commit_without_an_answer_is_unknown_until_there_is_one() {
+    for level in LEVELS {
+        for rule in [on(ApiKey::END_TXN).drop_request(), on(ApiKey::END_TXN).apply_then_drop()] {
+            let world = world(level, 1).await;
+            let builder = world.kafka.producer().transactional_id("x").transaction_timeout(LONG);
+            let mut producer = builder.build_transactional().await.unwrap();
+            world.broker.add_fault(rule);
+            let run =
+                producer.transaction(async |transaction| transaction.send(to_t("late")).await);
+            let error = run.await.unwrap_err();
+            assert_eq!((error.kind(), error.fate()), (ErrorKind::Timeout, Fate::Unknown));
+            assert!(!error.is_abortable() && !error.is_retriable() && !error.is_fatal());
+            world.broker.clear_faults();
+            let outcome = producer.wait_for_end().await.unwrap();
+            assert_eq!(outcome, Some(TransactionOutcome::Committed));
+            assert_eq!(committed(&world, "t", 1).await, ["late"]);
+        }
+    }
+}
+
+/// F62: the coordinator has aborted it, and what was sent is gone.
+#[tokio::test(start_paused = true)]
+async fn a_transaction_that_took_too_long_is_not_committed() {
+    for level in LEVELS {
+        let world = world(level, 1).await;
+        let builder = world.kafka.producer().transactional_id("x");
+        let builder = builder.transaction_timeout(Duration::from_secs(5));
+        let mut producer = builder.build_transactional().await.unwrap();
+        let transaction = producer.begin().await.unwrap();
+        transaction.send(to_t("bad")).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let error = transaction.commit().await.unwrap_err();
+        assert!(error.is_fatal() && error.fate() == Fate::NotStored, "{error:?}");
+        let mut next = transactional(&world).await;
+        next.transaction(async |transaction| transaction.send(to_t("good")).await).await.unwrap();
+        assert_eq!(committed(&world, "t", 1).await, ["good"]);
+    }
+}
+
+/// A record that is lost takes its transaction with it, even if nobody looked at its delivery.
+#[tokio::test(start_paused = true)]
+async fn a_record_that_times_out_is_not_left_out_of_a_commit() {
+    for level in LEVELS {
+        let world = world(level, 1).await;
+        let builder = world.kafka.producer().transactional_id("x");
+        let builder = builder.transaction_timeout(LONG).delivery_timeout(Duration::from_secs(35));
+        let mut producer = builder.build_transactional().await.unwrap();
+        let transaction = producer.begin().await.unwrap();
+        transaction.send(to_t("one")).await.unwrap();
+        let hang = world.broker.add_fault(on(ApiKey::PRODUCE).hang());
+        transaction.send(to_t("two")).enqueue().await.unwrap();
+        let error = transaction.commit().await.unwrap_err();
+        assert!(error.is_abortable(), "{error:?}");
+        world.broker.remove_fault(hang);
+        producer
+            .transaction(async |transaction| transaction.send(to_t("good")).await)
+            .await
+            .unwrap();
+        assert_eq!(committed(&world, "t", 1).await, ["good"], "level {level}");
+    }
+}
+
+/// F65 and F22: the node that coordinates goes away in the middle, and comes back.
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_that_restarts_loses_nothing() {
+    for level in LEVELS {
+        let world = world(level, 1).await;
+        let mut producer = transactional(&world).await;
+        let mut expected = Vec::new();
+        for node in 0..3 {
+            let node = NodeId::new(node);
+            let transaction = producer.begin().await.unwrap();
+            let value = format!("while {node} restarts");
+            transaction.send(to_t(&value)).await.unwrap();
+            world.broker.crash_node(node);
+            let commit = transaction.commit();
+            let restart = async {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                world.broker.restart_node(node).unwrap();
+            };
+            let (committed, ()) = tokio::join!(commit, restart);
+            committed.unwrap();
+            expected.push(value);
+        }
+        assert_eq!(committed(&world, "t", 1).await, expected);
+    }
+}
+
+/// F67: a reader of committed records waits behind an open transaction, and goes on once it has ended.
+#[tokio::test(start_paused = true)]
+async fn records_behind_an_open_transaction_are_read_when_it_ends() {
+    for level in LEVELS {
+        let world = world(level, 1).await;
+        let mut producer = transactional(&world).await;
+        let transaction = producer.begin().await.unwrap();
+        transaction.send(to_t("open")).await.unwrap();
+        let plain = world.producer().await;
+        plain.send(Record::to("t").partition(0).value("behind")).await.unwrap();
+        assert_eq!(committed(&world, "t", 1).await, Vec::<String>::new());
+        transaction.commit().await.unwrap();
+        assert_eq!(committed(&world, "t", 1).await, ["open", "behind"]);
+        plain.close(LONG).await.unwrap();
+    }
+}
