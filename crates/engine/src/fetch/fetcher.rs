@@ -320,6 +320,10 @@ impl Fetcher {
                 let tp = TopicPartition::new(&name, data.partition_index);
                 // A partition that is named twice, or that was not asked for, has no place left.
                 let Some((revision, offset)) = flight.asked.remove(&tp) else { continue };
+                if data.error_code == ErrorCode::NONE {
+                    // True wherever the position has gone meanwhile; and the session does not say it again until it changes.
+                    buffer.learn(&tp, ends(&data));
+                }
                 let Some(assigned) = subscription.current(&tp, revision) else { continue };
                 // Bytes that arrive while the position is being validated, or for where it was before, would be
                 // handed out twice (R21).
@@ -367,14 +371,6 @@ impl Fetcher {
         buffer: &FetchBuffer,
         rng: &mut Rng,
     ) -> Option<CompletedFetch> {
-        buffer.learn(
-            tp,
-            Ends {
-                log_start_offset: Offset::new(data.log_start_offset),
-                high_watermark: Offset::new(data.high_watermark),
-                last_stable_offset: Offset::new(data.last_stable_offset),
-            },
-        );
         if let Some(replica) = NodeId::from_wire(data.preferred_read_replica) {
             assigned.preferred = Some((replica, now + self.replica_lease));
         }
@@ -489,6 +485,15 @@ impl Fetcher {
                 None
             }
         }
+    }
+}
+
+/// How far the log reaches.
+fn ends(data: &PartitionData) -> Ends {
+    Ends {
+        log_start_offset: Offset::new(data.log_start_offset),
+        high_watermark: Offset::new(data.high_watermark),
+        last_stable_offset: Offset::new(data.last_stable_offset),
     }
 }
 

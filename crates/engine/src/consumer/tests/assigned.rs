@@ -149,6 +149,24 @@ fn a_seek_is_not_undone_by_a_lookup_under_way() {
     }
 }
 
+/// A session tells the end of an unchanged log once: an answer that the seek overtakes may be the only one.
+#[test]
+fn the_end_of_a_log_is_known_whenever_the_user_seeks() {
+    for step in 0..40 {
+        let mut world = World::new(step, 1);
+        world.delay_max = Duration::from_millis(100);
+        let client = world.assigned(alone(), &[0]);
+        world.run_for(Duration::from_millis(10 * step));
+        let at = Position::new(offset(0), None);
+        let now = world.now;
+        world.clients[client].consumer.seek(now, &tp(0), at).unwrap();
+        world.run_for(2 * SECOND);
+        let buffer = world.clients[client].consumer.buffer();
+        let end = buffer.ends(&tp(0)).and_then(|ends| ends.high_watermark);
+        assert_eq!(end, Some(offset(0)), "sought after {} ms", 10 * step);
+    }
+}
+
 #[test]
 fn a_seek_to_the_end_skips_what_is_there() {
     let mut world = World::new(1, 1);
