@@ -1,16 +1,20 @@
 //! `milena consume`: prints records.
 
-use std::collections::BTreeMap;
+mod printed;
+
+use std::collections::BTreeSet;
 use std::io::{BufWriter, ErrorKind, IsTerminal, Write};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use milena::config::OffsetReset;
-use milena::{Consumer, Kafka, MemberState, MessageRef, Offset, TopicPartition};
+use milena::{Batch, Consumer, Kafka, MemberState, Offset, TopicPartition};
 
 use crate::args::Connection;
 use crate::failure::Failure;
 use crate::format::Format;
+use crate::interrupt::{interrupted, unless_interrupted};
+use printed::{Offsets, Printed};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -88,61 +92,71 @@ pub(crate) async fn run(connection: &Connection, args: ConsumeArgs) -> Result<()
         None => args.format.clone().unwrap_or_else(Format::value_lines),
     };
     let kafka = connection.connect().await?;
-    let mut consumer = build(&kafka, &args).await?;
+    let printed = Printed::default();
+    let mut consumer = build(&kafka, &args, &printed).await?;
     let mut out = BufWriter::with_capacity(OUT_BYTES, std::io::stdout().lock());
-    let mut printed = Printed::default();
-    let outcome = print(&mut consumer, &args, &format, &mut out, &mut printed).await;
-    let committed = match args.group {
-        Some(_) => consumer.commit_offsets(printed.next).await,
-        None => Ok(()),
-    };
-    let closed = consumer.close(CLOSE_TIMEOUT).await;
+    let mut records = 0;
+    let outcome = print(&mut consumer, &args, &format, &mut out, &mut records, &printed).await;
+    let ended = unless_interrupted(async {
+        let committed = match args.group {
+            Some(_) => consumer.commit_offsets(printed.offsets()).await,
+            None => Ok(()),
+        };
+        let closed = consumer.close(CLOSE_TIMEOUT).await;
+        committed.and(closed)
+    });
+    let ended = ended.await;
     if std::io::stderr().is_terminal() {
-        eprintln!("% {} records", printed.records);
+        eprintln!("% {records} records");
     }
     outcome?;
-    Ok(committed.and(closed)?)
+    Ok(ended??)
 }
 
-async fn build(kafka: &Kafka, args: &ConsumeArgs) -> Result<Consumer, Failure> {
+async fn build(kafka: &Kafka, args: &ConsumeArgs, printed: &Printed) -> Result<Consumer, Failure> {
     let default = if args.exit { Start::Beginning } else { Start::End };
     let from = args.from.unwrap_or(default);
     let reset = match from {
         Start::End => OffsetReset::Latest,
         Start::Beginning | Start::At(_) => OffsetReset::Earliest,
     };
+    if args.group.is_some() && matches!(from, Start::At(_)) {
+        return Err(Failure::usage(
+            "--from OFFSET needs all partitions: leave out -g, or use beginning or end",
+        ));
+    }
+    let partitions = partitions(kafka, &args.topics).await?;
     if let Some(group) = &args.group {
-        if let Start::At(_) = from {
-            return Err(Failure::usage(
-                "--from OFFSET needs all partitions: leave out -g, or use beginning or end",
-            ));
-        }
         // Commits follow what was printed, not what was handed out.
         let consumer = kafka.consumer(group.as_str()).auto_offset_reset(reset);
-        let topics = args.topics.iter().map(String::as_str);
-        return Ok(consumer.enable_auto_commit(false).subscribe(topics).build().await?);
-    }
-    let mut partitions = Vec::new();
-    for topic in &args.topics {
-        let count = kafka.partitions_for(topic.as_str()).await?;
-        partitions.extend((0..count).map(|index| TopicPartition::new(topic.as_str(), index)));
+        let consumer = consumer.enable_auto_commit(false).on_rebalance(printed.clone());
+        return Ok(consumer.subscribe(args.topics.iter().map(String::as_str)).build().await?);
     }
     let consumer = kafka.consumer_without_group().auto_offset_reset(reset);
     let consumer = consumer.assign(partitions.clone()).build().await?;
     if let Start::At(offset) = from {
-        for partition in &partitions {
-            consumer.seek(partition.clone(), offset).await?;
+        let handle = consumer.handle();
+        let first = handle.beginning_offsets(partitions.clone()).await?;
+        let ends = handle.end_offsets(partitions).await?;
+        for (partition, end) in ends {
+            let first = first.get(&partition).copied().unwrap_or(end);
+            // Beyond the log there is nothing to reset to: the end is what comes next.
+            consumer.seek(partition, offset.clamp(first, end.max(first))).await?;
         }
     }
     Ok(consumer)
 }
 
-/// What was printed so far.
-#[derive(Default)]
-struct Printed {
-    records: u64,
-    /// Behind the last record of each partition.
-    next: BTreeMap<TopicPartition, Offset>,
+/// All partitions of the topics, none of which is created by being asked for.
+async fn partitions(kafka: &Kafka, topics: &[String]) -> Result<Vec<TopicPartition>, Failure> {
+    let topics: BTreeSet<&str> = topics.iter().map(String::as_str).collect();
+    let mut partitions = Vec::new();
+    for (name, described) in kafka.admin().describe_topics(topics).await? {
+        let described = described.map_err(Failure::from)?;
+        let indexes = described.partitions().iter().map(|partition| partition.index);
+        partitions.extend(indexes.map(|index| TopicPartition::new(name.clone(), index)));
+    }
+    Ok(partitions)
 }
 
 /// Prints until there is a reason to stop.
@@ -151,28 +165,27 @@ async fn print(
     args: &ConsumeArgs,
     format: &Format,
     out: &mut impl Write,
-    printed: &mut Printed,
+    records: &mut u64,
+    printed: &Printed,
 ) -> Result<(), Failure> {
-    let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut interrupt = std::pin::pin!(interrupted());
     loop {
         let batch = tokio::select! {
             biased;
-            _ = &mut interrupt => return Ok(()),
+            () = &mut interrupt => return Ok(()),
             batch = consumer.poll(POLL_TIMEOUT) => batch?,
         };
-        for message in &batch {
-            if args.max_records == Some(printed.records) {
-                break;
+        let left = args.max_records.map_or(u64::MAX, |most| most - *records);
+        match write(out, format, &batch, left) {
+            Ok((written, offsets)) => {
+                *records += written;
+                printed.add(offsets);
             }
-            match format.write(out, message) {
-                Ok(()) => printed.note(message),
-                // The reader has gone, as with `milena consume t | head`.
-                Err(cause) if cause.kind() == ErrorKind::BrokenPipe => return Ok(()),
-                Err(cause) => return Err(cause.into()),
-            }
+            // The reader has gone, as with `milena consume t | head`; what it did not read does not count.
+            Err(cause) if cause.kind() == ErrorKind::BrokenPipe => return Ok(()),
+            Err(cause) => return Err(cause.into()),
         }
-        out.flush()?;
-        let is_enough = args.max_records == Some(printed.records);
+        let is_enough = args.max_records == Some(*records);
         if is_enough || (args.exit && batch.is_empty() && is_at_end(consumer).await?) {
             return Ok(());
         }
@@ -182,21 +195,36 @@ async fn print(
     }
 }
 
+/// Writes up to `most` records, and says how many there were and what is behind them once they have left.
+fn write(
+    out: &mut impl Write,
+    format: &Format,
+    batch: &Batch,
+    most: u64,
+) -> std::io::Result<(u64, Offsets)> {
+    let (mut written, mut offsets) = (0, Offsets::new());
+    for message in batch {
+        if written == most {
+            break;
+        }
+        format.write(out, message)?;
+        printed::note(&mut offsets, message);
+        written += 1;
+    }
+    out.flush()?;
+    Ok((written, offsets))
+}
+
 /// Whether every record of the assigned partitions was printed. A member of a group that got no partition is done.
 async fn is_at_end(consumer: &Consumer) -> Result<bool, Failure> {
     let handle = consumer.handle();
+    // Asked first: a member that becomes stable in between has its partitions in what is asked next.
+    let state = handle.member_state().await?;
     let lag = handle.lag();
     if lag.is_empty() {
-        return Ok(handle.member_state().await? == Some(MemberState::Stable));
+        return Ok(state == Some(MemberState::Stable));
     }
     Ok(lag.into_values().all(|lag| lag == Some(0)))
-}
-
-impl Printed {
-    fn note(&mut self, message: MessageRef<'_>) {
-        self.records += 1;
-        self.next.insert(message.topic_partition().clone(), message.offset().next());
-    }
 }
 
 /// How long a look at the end of the log takes at most to be repeated.

@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::args::Connection;
 use crate::failure::Failure;
+use crate::output;
 use crate::table::{OffsetRow, OffsetTable};
 
 const EXAMPLES: &str = "\
@@ -68,9 +69,8 @@ async fn show(kafka: &Kafka) -> Result<(), Failure> {
     eprintln!("produced {} records", RECORDS.len());
 
     for line in members.read(stored).await? {
-        println!("{line}");
+        output::print(&format!("{line}\n"))?;
     }
-    println!();
     let rows = kafka.admin().group_offsets(GROUP).await?;
     let rows = rows.iter().filter(|row| row.partition().topic == TOPIC).map(|row| {
         let member = row.member();
@@ -85,7 +85,7 @@ async fn show(kafka: &Kafka) -> Result<(), Failure> {
             client_id: member.map(|member| member.client_id().to_owned()),
         }
     });
-    print!("{}", OffsetTable { rows: rows.collect() });
+    output::print(&format!("\n{}", OffsetTable { rows: rows.collect() }))?;
     members.stop().await
 }
 

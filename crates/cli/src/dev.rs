@@ -4,6 +4,8 @@ use clap::Args;
 use milena_broker::{Broker, TopicSettings};
 
 use crate::failure::Failure;
+use crate::interrupt::interrupted;
+use crate::output;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -42,14 +44,14 @@ pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
         ))
     })?;
     let servers = broker.bootstrap_servers();
-    println!("bootstrap.servers={servers}");
+    output::print(&format!("bootstrap.servers={servers}\n"))?;
     eprintln!("Try, in another terminal:");
     eprintln!("  echo 'k1:hello' | milena -b {servers} produce first-topic -K :");
     eprintln!("  milena -b {servers} consume first-topic --from beginning -e");
     eprintln!(
         "Kafka's own tools work too, with --bootstrap-server {servers}. ^C stops the broker."
     );
-    tokio::signal::ctrl_c().await?;
+    interrupted().await;
     Ok(())
 }
 

@@ -23,6 +23,22 @@ impl Failure {
         Self { message: message.into(), status: USAGE }
     }
 
+    /// Something that the command was given and that does not exist.
+    pub(crate) fn missing(message: impl Into<String>) -> Self {
+        Self { message: message.into(), status: NOT_FOUND }
+    }
+
+    /// A command that the user did not let end.
+    pub(crate) fn interrupted(lost: &str) -> Self {
+        Self { message: format!("interrupted: {lost}"), status: INTERRUPTED }
+    }
+
+    /// The same failure with words before it.
+    pub(crate) fn prefixed(mut self, words: &str) -> Self {
+        self.message.insert_str(0, words);
+        self
+    }
+
     /// Prints it and gives the exit status.
     pub(crate) fn report(&self) -> ExitCode {
         eprintln!("milena: {}", self.message);
@@ -74,3 +90,5 @@ const USAGE: u8 = 2;
 const NOT_FOUND: u8 = 4;
 const REFUSED: u8 = 5;
 const TIMED_OUT: u8 = 124;
+/// What a shell gives a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;

@@ -2,7 +2,8 @@
 //!
 //! One file a command. Data goes to standard output and everything else to standard error; the exit status is 0 for
 //! done, 1 for failed, 2 for a command line that cannot be read, 4 for something that does not exist, 5 for refused
-//! credentials or missing rights, 124 for a time-out.
+//! credentials or missing rights, 124 for a time-out, 130 for one that was interrupted before it was
+//! done.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -11,20 +12,26 @@ mod demo;
 mod dev;
 mod failure;
 mod format;
+mod interrupt;
+mod output;
 mod perf;
 mod produce;
 mod table;
 mod topic;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use args::{Cli, Command};
 use failure::Failure;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    log();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(cause) => return Failure::from(cause).report(),
@@ -36,6 +43,18 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+/// Warnings go to standard error; `RUST_LOG` asks for more or less, as `RUST_LOG=milena=debug`.
+fn log() {
+    let filter =
+        EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .compact()
+        .init();
 }
 
 async fn run(cli: Cli) -> Result<(), Failure> {

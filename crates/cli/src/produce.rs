@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::args::{Connection, pair};
 use crate::failure::Failure;
+use crate::interrupt::{interrupted, unless_interrupted};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -65,15 +66,23 @@ pub(crate) async fn run(connection: &Connection, args: ProduceArgs) -> Result<()
     }
     let producer = producer.build().await?;
     let mut sent = Sent::default();
-    let outcome = send_lines(&producer, &args, separator, &mut sent).await;
-    let closed = producer.close(CLOSE_TIMEOUT).await;
-    sent.settle().await;
+    let outcome = tokio::select! {
+        biased;
+        () = interrupted() => Err(Failure::interrupted("the rest of the input was not sent")),
+        outcome = send_lines(&producer, &args, separator, &mut sent) => outcome,
+    };
+    let closed = unless_interrupted(async {
+        let closed = producer.close(CLOSE_TIMEOUT).await;
+        sent.settle().await;
+        closed
+    });
+    let closed = closed.await;
     if std::io::stderr().is_terminal() || sent.failed > 0 {
         eprintln!("% {} records sent, {} failed", sent.stored, sent.failed);
     }
     outcome?;
     sent.first_error.map_or(Ok(()), Err)?;
-    Ok(closed?)
+    Ok(closed??)
 }
 
 async fn send_lines(
@@ -108,10 +117,29 @@ async fn send_lines(
             for (name, value) in &args.header {
                 record = record.header(name.as_str(), value.as_str());
             }
-            sent.add(producer.send(record).enqueue().await?).await;
+            let enqueue = producer.send(record).enqueue();
+            let delivery = match number {
+                1 => telling_of_a_wait(enqueue, &args.topic).await?,
+                _ => enqueue.await?,
+            };
+            sent.add(delivery).await;
         }
     }
     Ok(())
+}
+
+/// The first record waits until the topic is known, which a misspelt name never is.
+async fn telling_of_a_wait<T>(enqueue: impl Future<Output = T>, topic: &str) -> T {
+    let mut enqueue = std::pin::pin!(enqueue);
+    tokio::select! {
+        biased;
+        enqueued = &mut enqueue => return enqueued,
+        () = tokio::time::sleep(WAIT_UNTOLD) => {}
+    }
+    eprintln!(
+        "% waiting for topic '{topic}': does it exist? `milena topic create {topic}` makes it"
+    );
+    enqueue.await
 }
 
 /// Cuts a line at the first separator, as Kafka's console producer does: values often hold it again.
@@ -164,9 +192,12 @@ impl Sent {
     async fn add(&mut self, delivery: Delivery) {
         self.open.push_back(delivery);
         if self.open.len() >= OPEN_MAX
-            && let Some(oldest) = self.open.pop_front()
+            && let Some(oldest) = self.open.front_mut()
         {
-            self.note(oldest.await.map(drop));
+            // Counted even if this is dropped half-way: it stays in line until then.
+            let outcome = oldest.await.map(drop);
+            self.open.pop_front();
+            self.note(outcome);
         }
     }
 
@@ -193,6 +224,8 @@ const OPEN_MAX: usize = 100_000;
 const CHUNK_BYTES: usize = 64 * 1024;
 /// Lines read ahead of the sender, in chunks.
 const CHUNKS_AHEAD_MAX: usize = 4;
+/// How long a topic may stay unknown without a word.
+const WAIT_UNTOLD: std::time::Duration = std::time::Duration::from_secs(2);
 /// What close may take: as long as a record may take to be delivered.
 const CLOSE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(120);
 

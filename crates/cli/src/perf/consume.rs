@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::args::Connection;
 use crate::failure::Failure;
+use crate::output;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -77,11 +78,11 @@ pub(super) async fn run(connection: &Connection, args: PerfConsumeArgs) -> Resul
     let elapsed = last_arrival - started;
     consumer.close(Duration::from_secs(10)).await?;
     if !args.hide_header {
-        println!("{HEADER}");
+        output::print(&format!("{HEADER}\n"))?;
     }
     let rebalance = joined.map_or(elapsed, |joined| joined - started);
     let totals = Totals { records, bytes, elapsed, rebalance };
-    println!("{}, {}, {totals}", date(start_time), date(start_time + elapsed));
+    output::print(&format!("{}, {}, {totals}\n", date(start_time), date(start_time + elapsed)))?;
     Ok(())
 }
 

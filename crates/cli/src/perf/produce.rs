@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::latency::{Run, Window};
 use crate::args::Connection;
 use crate::failure::Failure;
+use crate::output;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -89,7 +90,7 @@ pub(super) async fn run(connection: &Connection, args: PerfProduceArgs) -> Resul
     drop(open);
     let (run, failure) =
         counting.await.map_err(|cause| Failure::new(format!("counting failed: {cause}")))?;
-    println!("{}", run.summary(started.elapsed()));
+    output::print(&format!("{}\n", run.summary(started.elapsed())))?;
     producer.close(Duration::from_secs(10)).await?;
     failure.map_or(Ok(()), |error| Err(error.into()))
 }
@@ -121,7 +122,8 @@ fn count(
             }
             let elapsed = window_started.elapsed();
             if elapsed >= interval {
-                println!("{}", window.line(elapsed));
+                // What cannot be written now cannot at the end either, where it is told.
+                let _ = output::print(&format!("{}\n", window.line(elapsed)));
                 (window, window_started) = (Window::default(), Instant::now());
             }
         }

@@ -6,6 +6,7 @@ use milena::{Admin, ErrorCode};
 use super::failed;
 use crate::args::pair;
 use crate::failure::Failure;
+use crate::output;
 
 /// Creates a topic.
 #[derive(Args, Debug)]
@@ -50,13 +51,13 @@ pub(super) async fn run(admin: &Admin, args: CreateArgs) -> Result<(), Failure> 
         topic = topic.config(key.as_str(), value.as_str());
     }
     match topic.await {
-        Ok(()) => println!("Created topic {name}."),
+        Ok(()) => output::print(&format!("Created topic {name}.\n"))?,
         Err(error) if error.code() == Some(ErrorCode::TOPIC_ALREADY_EXISTS) => {
             if !args.if_not_exists {
-                return Err(failed(format_args!("Topic '{name}' already exists.")));
+                return Err(failed(Failure::new(format!("Topic '{name}' already exists."))));
             }
         }
-        Err(error) => return Err(failed(error)),
+        Err(error) => return Err(failed(error.into())),
     }
     Ok(())
 }

@@ -1,9 +1,11 @@
 //! `milena topic delete`.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use milena::{Admin, ErrorKind};
 
-use super::failed;
+use super::{failed, missing};
 use crate::failure::Failure;
 
 /// Deletes topics.
@@ -20,15 +22,16 @@ pub(super) struct DeleteArgs {
 
 /// Runs the command; silent where it succeeds.
 pub(super) async fn run(admin: &Admin, args: DeleteArgs) -> Result<(), Failure> {
-    for (topic, deleted) in admin.delete_topics(args.topics.iter().map(String::as_str)).await? {
+    let topics: BTreeSet<&str> = args.topics.iter().map(String::as_str).collect();
+    for (topic, deleted) in admin.delete_topics(topics).await? {
         match deleted {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::UnknownTopic => {
                 if !args.if_exists {
-                    return Err(failed(format_args!("Topic '{topic}' does not exist as expected")));
+                    return Err(missing(&topic));
                 }
             }
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(failed(error.into())),
         }
     }
     Ok(())

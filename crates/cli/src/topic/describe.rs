@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use clap::Args;
 use milena::{Admin, ErrorKind, NodeId, TopicDescription};
 
-use super::failed;
+use super::{failed, missing};
 use crate::failure::Failure;
+use crate::output;
 
 /// Shows partitions, leaders and replicas.
 #[derive(Args, Debug)]
@@ -20,15 +21,18 @@ pub(super) async fn run(admin: &Admin, args: DescribeArgs) -> Result<(), Failure
     let names = if args.topics.is_empty() {
         admin.list_topics().await?.into_iter().map(|topic| topic.name().to_string()).collect()
     } else {
-        args.topics
+        let mut names: Vec<String> = args.topics;
+        names.sort();
+        names.dedup();
+        names
     };
     for (name, described) in admin.describe_topics(names.iter().map(String::as_str)).await? {
         match described {
-            Ok(topic) => print!("{}", lines(&topic)),
+            Ok(topic) => output::print(&lines(&topic))?,
             Err(error) if error.kind() == ErrorKind::UnknownTopic => {
-                return Err(failed(format_args!("Topic '{name}' does not exist as expected")));
+                return Err(missing(&name));
             }
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(failed(error.into())),
         }
     }
     Ok(())

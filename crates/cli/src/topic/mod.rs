@@ -7,6 +7,8 @@ mod list;
 
 use clap::{Args, Subcommand};
 
+use milena::Topic;
+
 use crate::args::Connection;
 use crate::failure::Failure;
 
@@ -49,6 +51,10 @@ pub(crate) async fn run(connection: &Connection, args: TopicArgs) -> Result<(), 
 }
 
 /// The words of `kafka-topics` around what a broker said.
-fn failed(problem: impl std::fmt::Display) -> Failure {
-    Failure::new(format!("Error while executing topic command : {problem}"))
+fn failed(problem: Failure) -> Failure {
+    problem.prefixed("Error while executing topic command : ")
+}
+
+fn missing(topic: &Topic) -> Failure {
+    failed(Failure::missing(format!("Topic '{topic}' does not exist as expected")))
 }

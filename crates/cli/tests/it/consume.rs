@@ -1,4 +1,4 @@
-use crate::program::{Run, broker, milena};
+use crate::program::{Run, broker, into_a_closed_pipe, milena};
 
 async fn with_five(broker: &milena_broker::Broker) {
     let lines = "a\nb\nc\nd\ne\n";
@@ -16,6 +16,7 @@ async fn reading_stops_at_the_end_at_a_count_and_starts_at_an_offset() {
     assert_eq!(read(&["-n", "2", "--from", "beginning"]).await, "a\nb\n");
     assert_eq!(read(&["-e", "--from", "3"]).await, "d\ne\n");
     assert_eq!(read(&["-e", "--from", "end"]).await, "");
+    assert_eq!(read(&["-e", "--from", "5000"]).await, "", "beyond the log there is nothing");
 }
 
 /// What was printed is what is committed, not what was fetched.
@@ -30,6 +31,30 @@ async fn a_group_goes_on_behind_what_it_printed() {
     let committed = broker.committed("g");
     assert!(committed.values().any(|offset| offset.offset.get() == 5), "{committed:?}");
     assert!(broker.group("g").is_none_or(|group| group.members.is_empty()), "both have left");
+}
+
+/// As `milena consume | true`: nothing was read by anybody, so nothing may be committed.
+#[tokio::test]
+async fn a_reader_that_has_gone_is_no_failure_and_has_read_nothing() {
+    let broker = broker().await;
+    with_five(&broker).await;
+    let group = ["consume", "orders", "-g", "g", "--from", "beginning", "-n", "5"];
+    let run = into_a_closed_pipe(&broker, &group).await;
+    assert_eq!((run.status, run.stderr.as_str()), (0, ""));
+    assert_eq!(broker.committed("g").len(), 0);
+    assert_eq!(into_a_closed_pipe(&broker, &["topic", "describe"]).await.status, 0);
+}
+
+/// Reading is no reason to create a topic, though this broker would.
+#[tokio::test]
+async fn a_missing_topic_is_told_at_once_and_not_created() {
+    let broker = broker().await;
+    for args in [&["consume", "typo", "-e"][..], &["consume", "typo", "-g", "g", "-n", "1"]] {
+        let run = milena(&broker, args, "").await;
+        assert_eq!(run.status, 4, "{}", run.stderr);
+        assert!(run.stderr.contains("typo"), "{}", run.stderr);
+    }
+    assert_eq!(milena(&broker, &["topic", "list"], "").await.done(), "orders\n");
 }
 
 #[tokio::test]

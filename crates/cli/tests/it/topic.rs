@@ -26,5 +26,7 @@ async fn topics_are_created_listed_described_and_deleted_in_kafkas_words() {
     assert_eq!(run(&["delete", "json-messages"]).await.done(), "");
     let missing = run(&["delete", "json-messages"]).await;
     let words = "Topic 'json-messages' does not exist as expected";
-    assert!(missing.status == 1 && missing.stderr.contains(words), "{}", missing.stderr);
+    assert!(missing.status == 4 && missing.stderr.contains(words), "{}", missing.stderr);
+    let twice = run(&["describe", "orders", "orders"]).await.done();
+    assert_eq!(twice.lines().count(), 4, "one topic of three partitions: {twice}");
 }
