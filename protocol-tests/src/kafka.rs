@@ -122,7 +122,11 @@ pub(crate) async fn tool(
     input: &str,
 ) -> Result<Told> {
     let mut command = script("tool");
-    command.args(["--version", version, name, "--", "--bootstrap-server", bootstrap_servers]);
+    let server = match name {
+        "kafka-transactional-message-copier" => "--broker-list",
+        _ => "--bootstrap-server",
+    };
+    command.args(["--version", version, name, "--", server, bootstrap_servers]);
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.kill_on_drop(true).spawn()?;
     let mut stdin = child.stdin.take().ok_or("no standard input")?;

@@ -18,6 +18,7 @@ mod scenarios;
 mod suite;
 mod target;
 mod user;
+mod writer;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -61,6 +62,9 @@ enum What {
         #[arg(default_value = "4.4.0")]
         theirs: Choice,
     },
+    /// Writes transactions until it is killed or done; a part of the scenarios about kills.
+    #[command(hide = true)]
+    Write(writer::Plan),
     /// Prints what a cluster answers to the requests of `compare`.
     Transcript {
         /// The cluster.
@@ -77,6 +81,7 @@ async fn main() -> ExitCode {
         }
         What::Compare { ours, theirs } => compare(&ours, &theirs).await,
         What::Transcript { of } => return transcript(&of).await,
+        What::Write(plan) => return write(&plan).await,
     };
     println!("{} passed, {} failed", tally.passed, tally.failed);
     if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -107,6 +112,16 @@ async fn compare(ours: &Choice, theirs: &Choice) -> Tally {
         Err(e) => {
             println!("{ours} and {theirs}: {e}");
             Tally { passed: 0, failed: 1 }
+        }
+    }
+}
+
+async fn write(plan: &writer::Plan) -> ExitCode {
+    match writer::write(plan).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("writer: {e}");
+            ExitCode::FAILURE
         }
     }
 }

@@ -9,7 +9,7 @@ use milena_broker::{Broker, Settings};
 use milena_types::{ErrorCode, NodeId};
 use milena_wire::Response;
 use milena_wire::messages::metadata_request::MetadataRequestTopic;
-use milena_wire::messages::{MetadataRequest, MetadataResponse};
+use milena_wire::messages::{FindCoordinatorRequest, MetadataRequest, MetadataResponse};
 use tokio::time::sleep;
 
 use crate::Result;
@@ -144,6 +144,19 @@ impl Target {
                 return Ok(partition.leader_id);
             }
             sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The broker that coordinates a transactional id.
+    pub(crate) async fn transaction_coordinator(&self, transactional_id: &str) -> Result<i32> {
+        let ask = message!(FindCoordinatorRequest { key: transactional_id.into(), key_type: 1 });
+        let mut any = Connection::open(self.address()).await?;
+        let Response::FindCoordinator(told) = any.call(ask, 2).await? else {
+            return Err("another answer than FindCoordinator's".into());
+        };
+        match told.error_code {
+            ErrorCode::NONE => Ok(told.node_id),
+            code => Err(format!("the coordinator: {code}").into()),
         }
     }
 

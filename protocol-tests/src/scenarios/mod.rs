@@ -3,6 +3,8 @@
 mod clients;
 mod faults;
 mod java;
+mod java_transactions;
+mod kills;
 mod rebalances;
 mod records;
 mod tools;
@@ -50,8 +52,16 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!(java::what_java_writes_we_read, alone: true),
     scenario!(java::what_we_write_java_reads, alone: true),
     scenario!(java::our_group_is_described_by_java, alone: true),
+    scenario!(java_transactions::javas_copy_with_failures_is_exact, alone: true,
+        limit: java_transactions::LIMIT),
+    scenario!(java_transactions::what_java_commits_we_read, alone: true,
+        fits: |on| *on.version() >= java_transactions::SINCE, limit: java_transactions::LIMIT),
+    scenario!(java_transactions::our_transaction_is_described_and_aborted_by_java, alone: true,
+        fits: |on| *on.version() >= java_transactions::SINCE, limit: java_transactions::LIMIT),
     scenario!(faults::a_killed_leader_loses_and_doubles_nothing, alone: true,
         fits: |on| on.choice().brokers >= 3, limit: faults::LIMIT),
+    scenario!(kills::all_or_nothing_of_each_transaction_is_read, alone: true,
+        fits: |on| on.choice().brokers >= 3, limit: kills::LIMIT),
     scenario!(tools::topics_are_made_listed_described_and_deleted, alone: true),
     scenario!(tools::a_topic_that_exists_is_not_made_again, alone: true),
     scenario!(tools::what_the_console_producer_writes_the_console_consumer_reads, alone: true),
@@ -59,6 +69,9 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 ];
 
 /// Only when asked for by `--soak`: they take minutes.
-pub(crate) const SOAK: &[Scenario] =
-    &[scenario!(faults::a_killed_leader_loses_and_doubles_nothing_of_a_million, alone: true,
-        fits: |on| on.choice().brokers >= 3, limit: faults::SOAK_LIMIT)];
+pub(crate) const SOAK: &[Scenario] = &[
+    scenario!(faults::a_killed_leader_loses_and_doubles_nothing_of_a_million, alone: true,
+        fits: |on| on.choice().brokers >= 3, limit: faults::SOAK_LIMIT),
+    scenario!(kills::all_or_nothing_of_a_hundred_thousand_records, alone: true,
+        fits: |on| on.choice().brokers >= 3, limit: kills::SOAK_LIMIT),
+];

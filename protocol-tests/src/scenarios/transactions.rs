@@ -15,7 +15,12 @@ pub(super) const LIMIT: Duration = Duration::from_secs(120);
 const CLOSE: Duration = Duration::from_secs(30);
 
 /// What the rows hold, in order.
-async fn committed(on: &Target, topic: &str, partitions: i32, count: usize) -> Result<Vec<String>> {
+pub(super) async fn committed(
+    on: &Target,
+    topic: &str,
+    partitions: i32,
+    count: usize,
+) -> Result<Vec<String>> {
     let kafka = connect(on).await?;
     let rows = read_committed(&kafka, topic, partitions, count).await?;
     Ok(rows.into_iter().map(|row| text(row.value)).collect())
@@ -25,7 +30,7 @@ fn text(value: Option<Vec<u8>>) -> String {
     String::from_utf8_lossy(&value.unwrap_or_default()).into_owned()
 }
 
-async fn begin(on: &Target, transactional_id: &str) -> Result<TransactionalProducer> {
+pub(super) async fn begin(on: &Target, transactional_id: &str) -> Result<TransactionalProducer> {
     let kafka = connect(on).await?;
     Ok(kafka.producer().transactional_id(transactional_id).build_transactional().await?)
 }
