@@ -110,7 +110,7 @@ impl Target {
     /// Brings a killed broker back with its data and its port.
     pub(crate) async fn start_broker(&self, broker: i32) -> Result {
         match &self.cluster {
-            Cluster::Embedded(embedded) => Ok(embedded.restart_node(NodeId::new(broker))?),
+            Cluster::Embedded(embedded) => Ok(embedded.restart_node(NodeId::new(broker)).await?),
             Cluster::Real(real) => real.start_broker(broker).await,
         }
     }

@@ -9,7 +9,7 @@ use milena_types::{ApiKey, NodeId, TopicPartition};
 use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 
 use super::builder::Builder;
 use super::shared::Shared;
@@ -44,9 +44,17 @@ use crate::settings::TopicSettings;
 pub struct Broker {
     shared: Arc<Shared>,
     runtime: Handle,
-    /// Of the socket shell: who takes connections for each node that is not crashed.
-    acceptors: Mutex<BTreeMap<NodeId, AbortHandle>>,
+    /// Of the socket shell; of crashed nodes those that may be about to stop.
+    acceptors: Mutex<BTreeMap<NodeId, Acceptor>>,
     has_sockets: bool,
+}
+
+/// Who takes connections for a node.
+#[derive(Debug)]
+struct Acceptor {
+    task: JoinHandle<()>,
+    /// Whether it was told to stop; the port is free once the task has ended.
+    is_stopped: bool,
 }
 
 impl Broker {
@@ -141,25 +149,36 @@ impl Broker {
 
     /// Kills a node; see [`Cluster::crash_node`]. Its port refuses connections until it is restarted.
     pub fn crash_node(&self, node: NodeId) {
-        if let Some(acceptor) = self.lock_acceptors().remove(&node) {
-            acceptor.abort();
+        if let Some(acceptor) = self.lock_acceptors().get_mut(&node) {
+            acceptor.task.abort();
+            acceptor.is_stopped = true;
         }
         self.with(|cluster, now| cluster.crash_node(now, node));
     }
 
     /// Starts a crashed node again, at the same port.
     ///
+    /// Waits until the port is free again, which it is soon after the crash. Dropping the future leaves the node
+    /// crashed.
+    ///
     /// # Errors
-    /// If somebody else took the port meanwhile.
-    pub fn restart_node(&self, node: NodeId) -> io::Result<()> {
-        self.with(|cluster, now| cluster.restart_node(now, node));
-        let port = self.with(|cluster, _| cluster.node_address(node).map(|(_, port)| port));
-        if let Some(port) = port.filter(|_| self.has_sockets) {
-            let listening = self.lock_acceptors().contains_key(&node);
-            if !listening {
-                self.accept(node, listen::bind(port)?)?;
-            }
+    /// If somebody else took the port meanwhile; the node then stays crashed.
+    pub async fn restart_node(&self, node: NodeId) -> io::Result<()> {
+        let stopped = {
+            let mut acceptors = self.lock_acceptors();
+            let is_stopped = acceptors.get(&node).is_some_and(|acceptor| acceptor.is_stopped);
+            if is_stopped { acceptors.remove(&node) } else { None }
+        };
+        if let Some(acceptor) = stopped {
+            // It was aborted: how it ended says nothing.
+            let _ = acceptor.task.await;
         }
+        let port = self.with(|cluster, _| cluster.node_address(node).map(|(_, port)| port));
+        let is_listening = self.lock_acceptors().contains_key(&node);
+        if let Some(port) = port.filter(|_| self.has_sockets && !is_listening) {
+            self.accept(node, listen::bind(port)?)?;
+        }
+        self.with(|cluster, now| cluster.restart_node(now, node));
         Ok(())
     }
 
@@ -218,11 +237,11 @@ impl Broker {
         let _in_runtime = self.runtime.enter();
         let listener = TcpListener::from_std(listener)?;
         let task = self.runtime.spawn(listen::accept(listener, node, Arc::clone(&self.shared)));
-        self.lock_acceptors().insert(node, task.abort_handle());
+        self.lock_acceptors().insert(node, Acceptor { task, is_stopped: false });
         Ok(())
     }
 
-    fn lock_acceptors(&self) -> std::sync::MutexGuard<'_, BTreeMap<NodeId, AbortHandle>> {
+    fn lock_acceptors(&self) -> std::sync::MutexGuard<'_, BTreeMap<NodeId, Acceptor>> {
         self.acceptors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -230,7 +249,7 @@ impl Broker {
 impl Drop for Broker {
     fn drop(&mut self) {
         for acceptor in self.lock_acceptors().values() {
-            acceptor.abort();
+            acceptor.task.abort();
         }
         self.shared.stop();
     }

@@ -63,9 +63,19 @@ async fn a_killed_node_refuses_connections_until_it_is_restarted() {
     let mut stream = TcpStream::connect(&address).await.expect("connects");
     broker.crash_node(node);
     assert!(metadata(&mut stream).await.is_err(), "its connections are gone");
-    broker.restart_node(node).expect("the port is still free");
+    broker.restart_node(node).await.expect("the port is still free");
     let mut stream = TcpStream::connect(&address).await.expect("connects");
     assert_eq!(metadata(&mut stream).await.expect("answers"), 1);
+}
+
+/// The acceptor that holds the port ends only when its task runs again.
+#[tokio::test]
+async fn a_node_can_be_restarted_at_once() {
+    let broker = Broker::builder().start().await.expect("starts");
+    broker.crash_node(NodeId::new(1));
+    broker.restart_node(NodeId::new(1)).await.expect("the port is free");
+    let mut stream = TcpStream::connect(broker.bootstrap_servers()).await.expect("connects");
+    assert_eq!(metadata(&mut stream).await.expect("answers"), 0);
 }
 
 #[tokio::test(start_paused = true)]

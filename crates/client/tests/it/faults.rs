@@ -107,7 +107,7 @@ async fn a_crashed_and_restarted_leader_keeps_order() {
     send_while(async |world, leader| {
         world.broker.crash_node(leader);
         tokio::time::sleep(Duration::from_millis(500)).await;
-        world.broker.restart_node(leader).unwrap();
+        world.broker.restart_node(leader).await.unwrap();
     })
     .await;
 }

@@ -267,7 +267,7 @@ async fn a_coordinator_that_restarts_loses_nothing() {
             let commit = transaction.commit();
             let restart = async {
                 tokio::time::sleep(Duration::from_secs(5)).await;
-                world.broker.restart_node(node).unwrap();
+                world.broker.restart_node(node).await.unwrap();
             };
             let (committed, ()) = tokio::join!(commit, restart);
             committed.unwrap();

@@ -96,7 +96,7 @@ async fn metadata_is_kept_fresh_while_nodes_come_and_go() {
         handle.refresh();
         sleep(3 * SECOND).await;
         assert!(handle.load().version() > version, "without {node}");
-        broker.restart_node(node).unwrap();
+        broker.restart_node(node).await.unwrap();
         sleep(3 * SECOND).await;
     }
 }
@@ -113,7 +113,7 @@ async fn a_cluster_that_was_away_is_found_again() {
     assert!(handle.trouble(&"orders".into()).is_some());
     let version = handle.load().version();
     for node in 1..=3 {
-        broker.restart_node(NodeId::new(node)).unwrap();
+        broker.restart_node(NodeId::new(node)).await.unwrap();
     }
     sleep(5 * SECOND).await;
     assert!(handle.load().version() > version);
