@@ -139,6 +139,7 @@ impl Cluster {
         }
         open.push(frame);
         let is_too_much = open.unread.len() > UNREAD_FRAMES_MAX
+            || open.unread_bytes > frame_bytes_max.saturating_mul(UNREAD_FULL_FRAMES_MAX)
             || open.unread.back().is_some_and(|frame| frame.len() > frame_bytes_max);
         if is_too_much {
             self.drop_connection(connection);
@@ -154,9 +155,12 @@ impl Cluster {
         self.deliver(now);
     }
 
-    /// How many frames of the connection wait to be read; a shell stops reading from a client that is far ahead.
-    pub fn backlog(&self, connection: ConnectionId) -> usize {
-        self.connections.get(&connection).map_or(0, |connection| connection.unread.len())
+    /// Whether so much of the connection waits to be read that a shell does better not to read more from the client.
+    pub fn is_behind(&self, connection: ConnectionId) -> bool {
+        let frame_bytes_max = self.state.settings.frame_bytes_max;
+        self.connections.get(&connection).is_some_and(|connection| {
+            connection.unread.len() >= BACKLOG_FRAMES || connection.unread_bytes >= frame_bytes_max
+        })
     }
 
     /// The next thing to be done.
@@ -455,8 +459,15 @@ const BYTES_PER_CORRUPTION: usize = 256;
 /// Which bits a wrong correlation id differs in: enough that no other request has it.
 const WRONG_BITS: i32 = 0x4000_0000;
 
+/// A client this many requests ahead of its answers is not read from until they are fewer; others are, so that it is
+/// noticed when they go away.
+const BACKLOG_FRAMES: usize = 64;
+
 /// Kafka leaves them in the socket's buffer; beyond this many the client is up to no good.
 const UNREAD_FRAMES_MAX: usize = 10_000;
+
+/// Likewise in bytes, as a multiple of the largest frame: more than a shell lets come.
+const UNREAD_FULL_FRAMES_MAX: usize = 4;
 
 /// Whether a part of a Produce request was not carried out, so that a later error would say too much.
 fn refuses(response: &Response) -> bool {

@@ -85,7 +85,7 @@ async fn wait_for_room(shared: &Shared, connection: ConnectionId, outbox: &Outbo
     loop {
         // Made before the look, so that what happens between the two is not missed.
         let (worked, written) = (shared.worked.notified(), outbox.written.notified());
-        if shared.backlog(connection) < BACKLOG_MAX && outbox.bytes() < OUTBOX_BYTES_MAX {
+        if !shared.is_behind(connection) && outbox.bytes() < OUTBOX_BYTES_MAX {
             return;
         }
         tokio::select! {
@@ -109,10 +109,6 @@ const READ_BYTES: usize = 64 << 10;
 
 /// How much room a read needs at least.
 const READ_BYTES_MIN: usize = 4 << 10;
-
-/// A client this many requests ahead of its answers is not read from until they are fewer; others are, so that it is
-/// noticed when they go away.
-const BACKLOG_MAX: usize = 64;
 
 /// A client that leaves this much unread is not read from.
 const OUTBOX_BYTES_MAX: usize = 16 << 20;

@@ -113,9 +113,9 @@ impl Shared {
         self.with(|cluster, now| cluster.handle(now, connection, frame));
     }
 
-    /// How many frames of the connection wait to be read.
-    pub(super) fn backlog(&self, connection: ConnectionId) -> usize {
-        self.lock().cluster.backlog(connection)
+    /// Whether too much of the connection waits to be read.
+    pub(super) fn is_behind(&self, connection: ConnectionId) -> bool {
+        self.lock().cluster.is_behind(connection)
     }
 
     /// The client is gone, or the pump gave up.

@@ -61,6 +61,24 @@ fn a_frame_above_the_limit_closes_the_connection() {
     assert!(world.is_closed(connection));
 }
 
+/// Few but large frames fill the memory as well.
+#[test]
+fn what_a_paused_node_keeps_unread_is_bounded_in_bytes() {
+    let mut world = World::with(|settings| settings.frame_bytes_max = 1000);
+    let connection = world.connect(node(1));
+    world.cluster.pause_node(world.now, node(1));
+    world.send_bytes(connection, Bytes::from(vec![0; 999]));
+    assert!(!world.cluster.is_behind(connection));
+    world.send_bytes(connection, Bytes::from(vec![0; 1]));
+    assert!(world.cluster.is_behind(connection));
+    for _ in 0..3 {
+        world.send_bytes(connection, Bytes::from(vec![0; 1000]));
+    }
+    assert!(!world.is_closed(connection));
+    world.send_bytes(connection, Bytes::from(vec![0; 1]));
+    assert!(world.is_closed(connection));
+}
+
 #[test]
 fn no_truncation_and_no_flipped_bit_of_a_request_brings_the_cluster_down() {
     let requests: [(i16, Request); 3] = [
