@@ -4,6 +4,8 @@
 //!
 //! Notes: any node answers. The topic is gone before the answer.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use milena_types::{ErrorCode, Uuid};
 use milena_wire::messages::delete_topics_request::DeleteTopicsRequest;
 use milena_wire::messages::delete_topics_response::{DeletableTopicResult, DeleteTopicsResponse};
@@ -17,19 +19,24 @@ pub(super) const VERSIONS: Versions = Versions::new(1, 6);
 
 pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &DeleteTopicsRequest) -> Outcome {
     let mut responses = Vec::new();
-    let asked: Vec<_> = named(request).collect();
-    for (at, (name, topic_id)) in asked.iter().cloned().enumerate() {
-        let is_same = |(other, id): &(Option<ByteString>, Uuid)| {
-            (name.is_some() && *other == name) || (!topic_id.is_zero() && *id == topic_id)
-        };
+    let mut times = BTreeMap::<_, usize>::new();
+    for key in named(request).flat_map(|(name, id)| keys(name, id)) {
+        *times.entry(key).or_default() += 1;
+    }
+    let mut answered = BTreeSet::new();
+    for (name, topic_id) in named(request) {
+        let keys: Vec<_> = keys(name.clone(), topic_id).collect();
+        let is_answered = keys.iter().any(|key| answered.contains(key));
+        let is_repeated = keys.iter().any(|key| times.get(key).is_some_and(|times| *times > 1));
+        answered.extend(keys);
         // What stands twice is answered once, and not deleted.
-        if asked.iter().take(at).any(is_same) {
+        if is_answered {
             continue;
         }
         let message = match &name {
             Some(_) if !topic_id.is_zero() => "You may not specify both topic name and topic id.",
             None if topic_id.is_zero() => "Neither topic name nor id were specified.",
-            _ if asked.iter().skip(at + 1).any(is_same) => "Duplicate topic name.",
+            _ if is_repeated => "Duplicate topic name.",
             _ => "",
         };
         if !message.is_empty() {
@@ -66,6 +73,13 @@ pub(super) fn error(request: &DeleteTopicsRequest, code: ErrorCode) -> Response 
 fn named(request: &DeleteTopicsRequest) -> impl Iterator<Item = (Option<ByteString>, Uuid)> {
     let by_name = request.topic_names.iter().map(|name| (Some(name.clone()), Uuid::ZERO));
     by_name.chain(request.topics.iter().map(|topic| (topic.name.clone(), topic.topic_id)))
+}
+
+/// By what a topic is asked for; both, where the request says both.
+fn keys(name: Option<ByteString>, id: Uuid) -> impl Iterator<Item = TopicKey> {
+    let by_name = name.map(|name| TopicKey::Name((&*name).into()));
+    let by_id = (!id.is_zero()).then_some(TopicKey::Id(id));
+    by_name.into_iter().chain(by_id)
 }
 
 fn why(code: ErrorCode) -> Option<&'static str> {

@@ -5,6 +5,8 @@
 //! Notes: the subscriptions of members are not read, so a group with members is refused as a whole for each topic,
 //! where Kafka refuses only the topics that are subscribed.
 
+use std::collections::BTreeSet;
+
 use milena_types::{ErrorCode, TopicPartition};
 use milena_wire::Response;
 use milena_wire::messages::offset_delete_request::OffsetDeleteRequest;
@@ -27,13 +29,15 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &OffsetDeleteR
     let is_used = group.members().next().is_some();
     let code = if is_used { ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC } else { ErrorCode::NONE };
     if !is_used {
-        let names = |partition: &TopicPartition| {
-            request.topics.iter().any(|topic| {
-                partition.topic == *topic.name
-                    && topic.partitions.iter().any(|p| p.partition_index == partition.partition)
+        let named: BTreeSet<_> = request
+            .topics
+            .iter()
+            .flat_map(|topic| {
+                let name = &*topic.name;
+                topic.partitions.iter().map(move |p| TopicPartition::new(name, p.partition_index))
             })
-        };
-        group.forget_commits(names);
+            .collect();
+        group.forget_commits(|partition| named.contains(partition));
     }
     let topics = request.topics.iter().map(|topic| OffsetDeleteResponseTopic {
         name: topic.name.clone(),
