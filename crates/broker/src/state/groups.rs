@@ -7,7 +7,7 @@ use milena_types::{ErrorCode, NodeId, Topic, TopicPartition};
 use super::{NewTopic, State, Timer};
 use crate::api;
 use crate::group::{Answer, Group};
-use crate::topic::Liveness;
+use crate::topic::{Liveness, Partition};
 
 /// Kafka's topic of commits; which node leads its partitions decides who coordinates a group.
 pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
@@ -34,7 +34,7 @@ impl State {
             self.create_topic(now, &new).map_err(|_| ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
         }
         let index = internal_partition(key);
-        let leader = self.partition(topic, index).and_then(super::super::topic::Partition::leader);
+        let leader = self.partition(topic, index).and_then(Partition::leader);
         leader
             .filter(|node| self.nodes.is_registered(*node))
             .ok_or(ErrorCode::COORDINATOR_NOT_AVAILABLE)
@@ -132,9 +132,7 @@ impl State {
 
     fn coordinator_runs(&self, id: &str) -> bool {
         let partition = self.partition(OFFSETS_TOPIC, internal_partition(id));
-        partition
-            .and_then(super::super::topic::Partition::leader)
-            .is_some_and(|node| self.nodes.is_running(node))
+        partition.and_then(Partition::leader).is_some_and(|node| self.nodes.is_running(node))
     }
 }
 
