@@ -81,9 +81,12 @@ fn find(
         negative if negative < 0 => return Err(ErrorCode::UNSUPPORTED_VERSION),
         time => {
             let time = Timestamp::from_millis(time);
-            let batch = log.batch_at_time(time, end);
-            let found = batch.and_then(|batch| first_at(batch, time, partition));
-            answer(found, batch.and_then(Batch::leader_epoch))
+            let mut batches = log.batches_at_time(time, end);
+            let found = batches.find_map(|batch| Some((first_at(batch, time, partition)?, batch)));
+            answer(
+                found.map(|(record, _)| record),
+                found.and_then(|(_, batch)| batch.leader_epoch()),
+            )
         }
     })
 }

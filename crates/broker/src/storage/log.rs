@@ -93,12 +93,16 @@ impl Log {
         self.epochs.end_of(asked, current, self.end)
     }
 
-    /// The first batch below `until` with a record at or after `timestamp`.
-    pub(crate) fn batch_at_time(&self, timestamp: Timestamp, until: Offset) -> Option<&Batch> {
+    /// The batches below `until` with a record at or after `timestamp`, be that record deleted.
+    pub(crate) fn batches_at_time(
+        &self,
+        timestamp: Timestamp,
+        until: Offset,
+    ) -> impl Iterator<Item = &Batch> {
         self.batches
             .iter()
-            .take_while(|batch| batch.base_offset() < until)
-            .find(|batch| !batch.is_control() && batch.max_timestamp() >= Some(timestamp))
+            .take_while(move |batch| batch.base_offset() < until)
+            .filter(move |batch| !batch.is_control() && batch.max_timestamp() >= Some(timestamp))
     }
 
     /// The first batch that holds the largest timestamp of all below `until`.
@@ -135,7 +139,8 @@ impl Log {
 
     /// Where the log would start if it kept at most `bytes_max` and nothing older than `oldest`.
     ///
-    /// Deletes from the front only, never past `until`, and keeps the newest batch unless it is too old.
+    /// Deletes from the front only, never past `until`, and keeps the newest batch unless it is too old. A batch without
+    /// times has the age of its file in Kafka; here it has none, and only its size deletes it.
     pub(crate) fn retained_from(
         &self,
         bytes_max: Option<u64>,
@@ -145,7 +150,7 @@ impl Log {
         let mut surplus = self.bytes.saturating_sub(bytes_max.unwrap_or(u64::MAX));
         let mut start = self.start;
         for batch in &self.batches {
-            let is_old = oldest.is_some_and(|oldest| batch.max_timestamp() < Some(oldest));
+            let is_old = oldest.zip(batch.max_timestamp()).is_some_and(|(oldest, at)| at < oldest);
             let is_surplus = surplus >= batch.bytes() as u64;
             if batch.last_offset() >= until || !(is_old || is_surplus) {
                 break;

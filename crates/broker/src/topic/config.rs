@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use milena_records::TimestampType;
 
+use self::ConfigKind::{Boolean, Double, Int, List, Long, String as Text};
+
 /// What the settings of one topic come to; the ones that this broker acts on are read out once.
 #[derive(Clone, Debug)]
 pub(crate) struct TopicConfig {
@@ -16,7 +18,8 @@ pub(crate) struct TopicConfig {
     pub(crate) timestamp_before_max_ms: i64,
     pub(crate) timestamp_after_max_ms: i64,
     pub(crate) unclean_leader_election: bool,
-    pub(crate) is_compacted: bool,
+    /// Whether retention deletes what is old or too much; what is only compacted stays.
+    pub(crate) is_deleted: bool,
 }
 
 /// How Kafka types a value (`ConfigDef.Type`), with the numbers of DescribeConfigs.
@@ -70,9 +73,7 @@ impl TopicConfig {
             timestamp_before_max_ms: number("message.timestamp.before.max.ms"),
             timestamp_after_max_ms: number("message.timestamp.after.max.ms"),
             unclean_leader_election: text("unclean.leader.election.enable") == "true",
-            is_compacted: text("cleanup.policy")
-                .split(',')
-                .any(|policy| policy.trim() == "compact"),
+            is_deleted: text("cleanup.policy").split(',').any(|policy| policy.trim() == "delete"),
             set,
         })
     }
@@ -137,8 +138,6 @@ const fn definition(
     let synonym = if synonym.is_empty() { None } else { Some(synonym) };
     Definition { name, kind, default, synonym }
 }
-
-use ConfigKind::{Boolean, Double, Int, List, Long, String as Text};
 
 /// Names, types and defaults of Kafka 4.4.
 #[rustfmt::skip]
@@ -205,6 +204,6 @@ mod tests {
         assert!(config(&[("retention.ms", "soon")]).is_err());
         assert!(config(&[("min.insync.replicas", "0")]).is_err());
         let config = config(&[("retention.bytes", "5"), ("cleanup.policy", "compact,delete")]);
-        assert!(config.is_ok_and(|c| c.retention_bytes == Some(5) && c.is_compacted));
+        assert!(config.is_ok_and(|c| c.retention_bytes == Some(5) && c.is_deleted));
     }
 }

@@ -149,11 +149,11 @@ impl Partition {
 
     /// Deletes what retention no longer keeps.
     pub(crate) fn retain(&mut self, config: &TopicConfig, now: Timestamp) {
-        if config.is_compacted && config.retention_bytes.is_none() {
+        if !config.is_deleted {
             return;
         }
-        let oldest = config.retention_ms.filter(|_| !config.is_compacted);
-        let oldest = oldest.map(|ms| Timestamp::from_millis(now.millis().saturating_sub(ms)));
+        let oldest =
+            config.retention_ms.map(|ms| Timestamp::from_millis(now.millis().saturating_sub(ms)));
         let start = self.log.retained_from(config.retention_bytes, oldest, self.high_watermark);
         self.delete_before(start);
     }
@@ -164,9 +164,10 @@ impl Partition {
         self.transactions.trim(self.log.start());
     }
 
-    /// The offset below which every transaction is decided.
+    /// The offset below which every transaction is decided; not below the start, where records of an open one may have
+    /// been deleted.
     pub(crate) fn last_stable_offset(&self) -> Offset {
-        self.transactions.last_stable_offset(self.high_watermark)
+        self.transactions.last_stable_offset(self.high_watermark).max(self.log.start())
     }
 
     /// Where the newest epoch not newer than `asked` ends.

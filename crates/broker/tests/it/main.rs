@@ -8,6 +8,7 @@ mod hostile;
 mod nodes;
 mod produce;
 mod producer;
+mod retention;
 mod shells;
 mod topics;
 mod transactional_offsets;
