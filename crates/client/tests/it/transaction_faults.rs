@@ -9,7 +9,7 @@ use milena_wire::encode_request;
 use milena_wire::messages::EndTxnRequest;
 
 use crate::transactions::{LEVELS, committed, to_t, transactional, world};
-use crate::world::{GRACE, LONG, World};
+use crate::world::{GRACE, LONG, World, drop_after};
 
 /// Runs transactions of three records while `rule` strikes, every fourth of them aborted, and holds what is read against
 /// what was reported. Returns how many were committed.
@@ -291,5 +291,28 @@ async fn records_behind_an_open_transaction_are_read_when_it_ends() {
         transaction.commit().await.unwrap();
         assert_eq!(committed(&world, "t", 1).await, ["open", "behind"]);
         plain.close(LONG).await.unwrap();
+    }
+}
+
+/// Nobody is there to abort when the commit fails after its future was dropped.
+#[tokio::test(start_paused = true)]
+async fn a_dropped_commit_that_fails_does_not_stand_in_the_way() {
+    for level in LEVELS {
+        let world = world(level, 1).await;
+        let builder = world.kafka.producer().transactional_id("x").transaction_timeout(LONG);
+        let builder = builder.delivery_timeout(Duration::from_secs(35));
+        let mut producer = builder.build_transactional().await.unwrap();
+        let transaction = producer.begin().await.unwrap();
+        transaction.send(to_t("one")).await.unwrap();
+        let hang = world.broker.add_fault(on(ApiKey::PRODUCE).hang());
+        transaction.send(to_t("two")).enqueue().await.unwrap();
+        assert!(drop_after(1, transaction.commit()).await.is_none());
+        tokio::time::sleep(Duration::from_secs(50)).await;
+        world.broker.remove_fault(hang);
+        producer
+            .transaction(async |transaction| transaction.send(to_t("good")).await)
+            .await
+            .unwrap();
+        assert_eq!(committed(&world, "t", 1).await, ["good"], "level {level}");
     }
 }

@@ -11,7 +11,7 @@ use milena::{
 use milena_broker::Broker;
 use milena_types::ApiKey;
 
-use crate::world::{GRACE, LONG, World, drop_after, numbers, read, text};
+use crate::world::{GRACE, LONG, POLLS_MAX, World, drop_after, numbers, read, text};
 
 /// Levels of `transaction.version`: the old protocol and the one of KIP-890.
 pub(crate) const LEVELS: [i16; 2] = [1, 2];
@@ -269,6 +269,34 @@ async fn a_copy_holds_each_record_once() {
         }
         assert_eq!(committed(&world, "u", 1).await, numbers(0..100));
         assert_eq!(world.committed(0), Some(100));
+    }
+}
+
+/// Wherever it is dropped, a new consumer goes on where the last commit was.
+#[tokio::test(start_paused = true)]
+async fn a_copy_may_be_dropped_at_each_poll() {
+    for level in LEVELS {
+        let world = world(level, 1).await;
+        let mut producer = transactional(&world).await;
+        let mut filled = 0;
+        let mut is_done = false;
+        for polls in 1.. {
+            assert!(polls < POLLS_MAX, "no end");
+            world.fill(filled..filled + 3).await;
+            filled += 3;
+            let mut consumer = member(&world).build().await.unwrap();
+            is_done |= drop_after(polls, copy(&mut producer, &mut consumer)).await.is_some();
+            consumer.close(GRACE).await.unwrap();
+            if is_done {
+                break;
+            }
+        }
+        let mut consumer = member(&world).build().await.unwrap();
+        producer.wait_for_end().await.unwrap();
+        while world.committed(0) != Some(i64::try_from(filled).unwrap()) {
+            copy(&mut producer, &mut consumer).await.unwrap();
+        }
+        assert_eq!(committed(&world, "u", 1).await, numbers(0..filled), "level {level}");
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) struct End {
     pub(super) is_sent: bool,
     /// It was told once without an answer: it may have done it.
     pub(super) is_lost: bool,
+    /// Nobody waits for it, nor would abort what cannot be committed.
+    pub(super) is_abandoned: bool,
     /// How the last transaction ended that did.
     pub(super) outcome_before: Option<TransactionOutcome>,
 }
@@ -28,6 +30,7 @@ impl End {
         self.outcome = outcome;
         self.is_sent = false;
         self.is_lost = false;
+        self.is_abandoned = false;
     }
 
     /// It is done.
@@ -35,12 +38,13 @@ impl End {
         self.outcome_before = Some(self.outcome);
         self.is_sent = false;
         self.is_lost = false;
+        self.is_abandoned = false;
     }
 }
 
 impl Default for End {
     fn default() -> Self {
         let outcome = TransactionOutcome::Aborted;
-        Self { outcome, is_sent: false, is_lost: false, outcome_before: None }
+        Self { outcome, is_sent: false, is_lost: false, is_abandoned: false, outcome_before: None }
     }
 }

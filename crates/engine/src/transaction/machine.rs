@@ -218,8 +218,10 @@ impl Transactions {
         call
     }
 
-    /// Aborts the transaction, if one is open, and nobody waits for it.
+    /// Aborts the transaction, if one is open, and nobody waits for it. One that is being committed goes on, and is
+    /// aborted if that fails.
     pub(crate) fn abandon(&mut self) {
+        self.end.is_abandoned |= self.state == State::Committing;
         if !matches!(self.state, State::Open | State::Failed) {
             return;
         }
@@ -239,7 +241,11 @@ impl Transactions {
         self.is_doubtful |= self.begun != Begun::No;
         self.error = Some(error.clone());
         self.calls.finish_all(Wish::Commit, &Err(error.clone()));
-        self.drop_rest(&error);
+        if std::mem::take(&mut self.end.is_abandoned) {
+            self.abandon();
+        } else {
+            self.drop_rest(&error);
+        }
     }
 
     /// The producer cannot go on: all calls fail with `error`.
@@ -453,6 +459,7 @@ impl Transactions {
     pub(super) fn become_(&mut self, next: State) {
         let before = self.state;
         let is_allowed = self.state.become_if_allowed(next);
+        tracing::trace!(transactional_id = %self.settings.transactional_id, ?before, ?next, "transaction");
         debug_assert!(is_allowed, "{before:?} to {next:?}");
     }
 

@@ -26,9 +26,10 @@ fn a_commit_whose_answer_is_lost_is_asked_again_and_unknown_meanwhile() {
         let commit = world.commit();
         while world.is_waiting(commit) {
             if let Some(request) = world.poll() {
-                match request.body {
-                    Request::EndTxn(_) => world.lose(&request),
-                    _ => world.answer(&request, found()),
+                if matches!(request.body, Request::EndTxn(_)) {
+                    world.lose(&request);
+                } else {
+                    world.answer(&request, found());
                 }
             } else if let Some(at) = world.machine.poll_timeout() {
                 world.now = at.max(world.now);
@@ -311,6 +312,23 @@ fn a_commit_that_ran_out_of_time_before_its_end_was_sent_is_an_abort() {
     world.progress.is_drained = true;
     world.abort();
     assert!(!end_of(&world.next()).committed);
+}
+
+/// Its caller has dropped the commit and does not hear that it failed: nobody else would ever abort.
+#[test]
+fn a_commit_that_fails_when_nobody_waits_is_aborted() {
+    let mut world = World::begun(Two);
+    world.progress.is_drained = false;
+    world.commit();
+    world.machine.abandon();
+    world.poll_nothing();
+    let begin = world.machine.begin(world.deadline());
+    world.machine.fail(&Error::timeout(MS, "delivery.timeout.ms"));
+    world.progress.is_drained = true;
+    let request = world.next();
+    assert!(!end_of(&request).committed);
+    world.end(&request, ErrorCode::NONE, Some(1));
+    world.succeeded(begin);
 }
 
 /// F60: whoever closes before the answer came does not know, and is told so.
