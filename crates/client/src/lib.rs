@@ -107,3 +107,8 @@ pub type BoxError = Box<dyn std::error::Error + std::marker::Send + Sync>;
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct FirstPage;
+
+/// The page's examples, so that they run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/transactions.md")]
+struct TransactionsPage;
