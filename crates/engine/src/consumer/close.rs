@@ -36,7 +36,7 @@ impl Consumer {
         if !self.is_open() {
             return;
         }
-        let deadline = now + timeout;
+        let deadline = now + timeout.min(TIMEOUT_MAX);
         self.buffer.hold(&self.subscription.partitions());
         let auto = self.membership.as_ref().is_some_and(|membership| membership.auto.is_some());
         let commit = auto.then(|| {
@@ -109,3 +109,6 @@ impl Consumer {
         }
     }
 }
+
+/// As good as never; what is longer may not fit into an `Instant`.
+const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use milena_types::{Timestamp, Topic, TopicPartition};
+use milena_types::{ErrorCode, Timestamp, Topic, TopicPartition};
 
 use super::close::Phase;
 use super::membership::Membership;
@@ -47,6 +47,8 @@ pub struct Consumer {
     pub(super) wall: (Instant, Timestamp),
     /// The topics that the driver knows to be needed.
     pub(super) told_topics: BTreeSet<Topic>,
+    /// What the metadata said last of topics that cannot be read.
+    pub(super) troubles: BTreeMap<Topic, ErrorCode>,
     /// Metadata is stale somewhere.
     pub(super) refresh: bool,
     /// When the driver was last told so, unless a snapshot came since.
@@ -94,6 +96,7 @@ impl Consumer {
             rng,
             wall: (now, wall),
             told_topics: BTreeSet::new(),
+            troubles: BTreeMap::new(),
             refresh: false,
             refresh_told: None,
             timeout: None,
@@ -328,6 +331,7 @@ impl Consumer {
         }
         self.cluster = cluster;
         self.refresh_told = None;
+        self.watch_topics();
         self.drive(now);
     }
 

@@ -9,6 +9,7 @@ mod queries;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod topics;
 
 pub use machine::Consumer;
 pub use output::{Output, Query, QueryId, Reply};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use milena_types::TopicPartition;
+use milena_types::{Topic, TopicPartition};
 
 use super::machine::Consumer;
 use super::output::{Output, Query, QueryId, Reply};
@@ -34,6 +34,12 @@ impl Queries {
     /// Whose metadata is needed.
     pub(super) fn partitions(&self) -> impl Iterator<Item = &TopicPartition> {
         self.open.values().flat_map(|open| &open.waiting)
+    }
+
+    /// Whose leaders a query still waits for.
+    fn topics(&self, number: u64) -> BTreeSet<Topic> {
+        let waiting = self.open.get(&number).into_iter().flat_map(|open| &open.waiting);
+        waiting.map(|tp| tp.topic.clone()).collect()
     }
 
     pub(super) fn timeout(&self) -> Option<Instant> {
@@ -122,8 +128,24 @@ impl Consumer {
         for (number, operation) in late {
             let limit = self.settings.default_api_timeout;
             let error = error.cloned();
-            let error = error.unwrap_or_else(|| Error::timeout(limit, "default.api.timeout.ms"));
+            let error = error.unwrap_or_else(|| {
+                let late = Error::timeout(limit, "default.api.timeout.ms");
+                match self.trouble_of(&self.queries.topics(number)) {
+                    Some(trouble) => late.because(trouble),
+                    None => late,
+                }
+            });
             self.answer_query(number, Err(error.during(operation)));
+        }
+    }
+
+    /// Ends the queries that wait for a leader of `topic`.
+    pub(super) fn fail_queries(&mut self, topic: &Topic, error: &Error) {
+        let waits = |open: &Open| open.waiting.iter().any(|tp| tp.topic == *topic);
+        let failed = self.queries.open.iter().filter(|(_, open)| waits(open));
+        let failed: Vec<_> = failed.map(|(number, open)| (*number, open.operation)).collect();
+        for (number, operation) in failed {
+            self.answer_query(number, Err(error.clone().during(operation)));
         }
     }
 

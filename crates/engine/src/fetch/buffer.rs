@@ -13,6 +13,7 @@ use bytes::Bytes;
 use milena_types::{NodeId, Offset, ProducerId, TopicPartition};
 
 use super::reader::Progress;
+use crate::error::Error;
 use crate::subscription::{Event, Position, RebalanceId, Revision};
 
 /// Fetched records, positions and events on their way to the user.
@@ -388,9 +389,9 @@ impl FetchBuffer {
         let mut state = self.lock();
         // A user who does not poll must not make errors pile up: the newest of each partition is enough.
         if let Event::Error(new) = &event {
-            let partition = new.topic_partition();
+            let place = |error: &Error| (error.topic().cloned(), error.topic_partition());
             let same = |event: &Event| match event {
-                Event::Error(old) => old.topic_partition() == partition && old.kind() == new.kind(),
+                Event::Error(old) => place(old) == place(new) && old.kind() == new.kind(),
                 Event::Rebalance(_)
                 | Event::Truncated { .. }
                 | Event::PollIntervalExceeded { .. } => false,

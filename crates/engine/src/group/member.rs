@@ -430,17 +430,18 @@ impl Member {
             MemberState::Unjoined | MemberState::Expelled | MemberState::Leaving
         ) {
             // A late answer to a member that is out, or on its way: it goes on as if nothing had been said.
-            self.actions.push_back(Action::Tell(Event::Error(error)));
+            self.actions.push_back(Action::Tell(Event::Error(error.plain())));
             return;
         }
         self.leading = None;
         self.shared_out = None;
         let owned = self.state.may_commit();
         self.enter(MemberState::Failed);
-        self.actions.push_back(Action::Tell(Event::Error(error)));
         if owned {
             self.actions.push_back(Action::GiveUp(Change::Lost));
         }
+        // Last, and fatal whatever it is: nothing comes after it, as the member does not join again.
+        self.actions.push_back(Action::Tell(Event::Error(error.fatal())));
     }
 
     fn enter(&mut self, state: MemberState) {

@@ -1,14 +1,16 @@
 //! What brokers refuse or do not answer, and what that must not cost.
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 
-use milena_types::{ApiKey, ErrorCode};
+use milena_types::{ApiKey, ErrorCode, Topic};
 use milena_wire::Request;
 
-use crate::consumer::tests::world::{Fault, SECOND, World, offset, tp};
+use crate::consumer::tests::world::{Fault, SECOND, World, log_of, offset, tp};
 use crate::consumer::{
-    CommitMode, CommittedOffset, MemberState, OffsetSpec, Query, Reply, Settings,
+    Change, CommitMode, CommittedOffset, Event, MemberState, OffsetSpec, Query, Reply, Settings,
 };
+use crate::error::ErrorKind;
 
 fn automatic() -> Settings {
     let mut settings = World::settings();
@@ -177,4 +179,66 @@ fn a_coordinator_that_moved_has_fresh_metadata_asked_for() {
     world.run_for(5 * SECOND);
     let asked = world.clients[client].refreshes;
     assert!((1..=20).contains(&asked), "asked {asked} times");
+}
+
+/// Without a word the consumer would poll in vain for ever.
+#[test]
+fn a_topic_that_may_not_be_read_is_told_once_and_again_when_it_happens_again() {
+    let mut world = World::new(1, 0);
+    let secret = Topic::from("t");
+    world.stub.topic_errors.insert(secret.clone(), ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+    let member = world.member(World::settings());
+    let reader = world.assigned(World::settings(), &[0]);
+    world.run_for(20 * SECOND);
+    for client in [member, reader] {
+        let errors = &world.clients[client].errors;
+        let [error] = &errors[..] else { panic!("{errors:?}") };
+        assert_eq!(error.kind(), ErrorKind::Authorization);
+        assert_eq!(error.topic(), Some(&secret));
+        assert!(!error.is_fatal());
+    }
+    world.stub.topic_errors.clear();
+    world.stub.logs.insert(tp(0), log_of(1));
+    world.produce(0, 5);
+    world.run_for(20 * SECOND);
+    assert_eq!(world.clients[reader].got.len(), 5, "the right was given");
+}
+
+#[test]
+fn a_question_about_a_topic_that_cannot_be_read_is_answered_with_the_reason() {
+    for (code, kind) in [
+        (ErrorCode::TOPIC_AUTHORIZATION_FAILED, ErrorKind::Authorization),
+        (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, ErrorKind::Timeout),
+    ] {
+        let mut world = World::new(1, 0);
+        world.stub.topic_errors.insert(Topic::from("t"), code);
+        let client = world.client(World::settings());
+        let ends = Query::Offsets(BTreeMap::from([(tp(0), OffsetSpec::Latest)]));
+        let now = world.now;
+        let query = world.clients[client].consumer.query(now, ends);
+        world.run_for(70 * SECOND);
+        let answer = &world.clients[client].answered[&query];
+        let error = answer.as_ref().unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(kind == ErrorKind::Authorization || error.source().is_some());
+        assert!(world.clients[client].errors.is_empty(), "who asks is told, and nobody else");
+    }
+}
+
+/// A member that failed does not come back; one word of it among the records is easily overheard.
+#[test]
+fn a_member_that_fails_says_so_as_its_last_word() {
+    let mut world = World::new(1, 1);
+    let client = world.member(World::settings());
+    world.run_for(5 * SECOND);
+    world.stub.commit_error = Some(ErrorCode::FENCED_INSTANCE_ID);
+    let now = world.now;
+    world.clients[client].consumer.commit(now, at(0), CommitMode::Retry);
+    world.run_for(5 * SECOND);
+    let events = &world.clients[client].events;
+    let [.., Event::Rebalance(lost), Event::Error(error)] = &events[..] else {
+        panic!("{events:?}")
+    };
+    assert_eq!(lost.change, Change::Lost);
+    assert!(error.is_fatal(), "{error:?}");
 }

@@ -235,7 +235,7 @@ impl Member {
                 let error = Error::from_code(ApiKey::JOIN_GROUP, code)
                     .during(operation)
                     .with_group(self.settings.group_id.clone());
-                self.fail(error.fatal());
+                self.fail(error);
             }
         }
     }

@@ -47,6 +47,8 @@ pub(crate) struct Stub {
     pub(crate) nodes: i32,
     /// Where the coordinator came back to, if it did; the metadata that clients have says otherwise.
     pub(crate) coordinator_port: Option<i32>,
+    /// What the metadata says of topics that nobody may read, or that are not there.
+    pub(crate) topic_errors: BTreeMap<Topic, ErrorCode>,
     /// What every commit is answered with.
     pub(crate) commit_error: Option<ErrorCode>,
     /// A broker that has not heard of its office: it names the leader before it, with that one's epoch.
@@ -75,8 +77,13 @@ impl Stub {
         let topics = topics
             .into_iter()
             .map(|(name, partitions)| TopicMetadata::new(&name, Some(topic_id(&name)), partitions));
+        let refused = self.topic_errors.iter().map(|(name, code)| {
+            let mut topic = TopicMetadata::new(name, None, Vec::new());
+            topic.error = Some(*code);
+            topic
+        });
         let brokers = (1..=self.nodes).map(|id| Broker::new(NodeId::new(id), "stub", 9092));
-        Arc::new(Cluster::new(brokers, topics))
+        Arc::new(Cluster::new(brokers, topics.chain(refused)))
     }
 
     pub(crate) fn handle(
