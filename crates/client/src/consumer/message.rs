@@ -1,12 +1,17 @@
 //! One record, as it is handed out.
 
+use std::fmt;
+
 use bytes::Bytes;
 use milena_engine::consumer::{Polled, Stay};
 use milena_records::{Headers, Record, SharedRecord};
 use milena_types::{Offset, Timestamp, Topic, TopicPartition};
 
-/// A record of its own: it can be kept and sent to other tasks, and keeps its batch's memory alive.
-#[derive(Clone, Debug)]
+/// A record of its own: it can be kept and sent to other tasks.
+///
+/// It shares the memory that it was read into: of a compressed batch the decompressed one, of an uncompressed batch the
+/// broker's whole answer, which is up to `fetch.max.bytes`. Copy key and value out of what is kept for long.
+#[derive(Clone)]
 pub struct Message {
     partition: TopicPartition,
     record: SharedRecord,
@@ -14,7 +19,7 @@ pub struct Message {
 }
 
 /// A record borrowed from its batch.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct MessageRef<'a> {
     partition: &'a TopicPartition,
     record: Record<'a>,
@@ -138,4 +143,34 @@ impl<'a> MessageRef<'a> {
     pub fn headers(&self) -> Headers<'a> {
         self.record.headers()
     }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sizes = (self.key().map(<[u8]>::len), self.value().map(<[u8]>::len));
+        describe(f, "Message", &self.partition, self.offset(), sizes)
+    }
+}
+
+impl fmt::Debug for MessageRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sizes = (self.key().map(<[u8]>::len), self.value().map(<[u8]>::len));
+        describe(f, "MessageRef", self.partition, self.offset(), sizes)
+    }
+}
+
+/// Sizes alone: contents are the user's secret, and a batch's memory is no line of a log.
+fn describe(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    partition: &TopicPartition,
+    offset: Offset,
+    (key_bytes, value_bytes): (Option<usize>, Option<usize>),
+) -> fmt::Result {
+    f.debug_struct(name)
+        .field("partition", &format_args!("{partition}"))
+        .field("offset", &offset.get())
+        .field("key_bytes", &key_bytes)
+        .field("value_bytes", &value_bytes)
+        .finish()
 }

@@ -125,3 +125,17 @@ async fn a_batch_is_iterated_borrowed_and_owned_alike() {
     assert_eq!(borrowed, owned);
     assert_eq!(borrowed.len(), 20);
 }
+
+/// Logs are full of `{:?}`: contents do not belong there, and less so the whole batch they lie in.
+#[tokio::test(start_paused = true)]
+async fn a_message_is_described_without_its_contents() {
+    let world = World::with_partitions(1).await;
+    world.fill(0..100).await;
+    let mut consumer = world.reader().await;
+    let batch = consumer.poll(LONG).await.unwrap();
+    let borrowed = format!("{:?}", batch.iter().next().unwrap());
+    let owned = format!("{:?}", batch.into_messages().next().unwrap());
+    let described = "{ partition: t-0, offset: 0, key_bytes: None, value_bytes: Some(1) }";
+    assert_eq!(borrowed, format!("MessageRef {described}"));
+    assert_eq!(owned, format!("Message {described}"));
+}
