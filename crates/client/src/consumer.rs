@@ -7,6 +7,7 @@ mod listener;
 mod mark;
 mod message;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -15,11 +16,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_core::Stream;
-use milena_engine::consumer::{Event, FetchBuffer, Polled, Reader, Rebalance};
+use milena_engine::consumer::{
+    Change, Consumer as Machine, Event, FetchBuffer, Polled, Reader, Rebalance,
+};
 use milena_engine::{Error, ErrorKind, Operation};
 use milena_records::Limits;
 use milena_types::{Offset, TopicPartition};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 pub use batch::{Batch, Messages};
@@ -30,6 +32,7 @@ pub use mark::Mark;
 pub use message::{Message, MessageRef};
 
 use crate::Kafka;
+use crate::clock::after;
 use crate::config::ConsumerConfig;
 use listener::{Hearing, Listener};
 
@@ -71,7 +74,13 @@ pub struct Consumer {
     listener: Option<Arc<dyn Listener>>,
     /// A rebalance that the listener is told of; a `poll` that was dropped half-way goes on there.
     hearing: Option<Hearing>,
-    task: Option<JoinHandle<()>>,
+    /// What the listener knows to be assigned.
+    owned: BTreeSet<TopicPartition>,
+    /// Why the consumer is of no more use: every poll says so.
+    failed: Option<Error>,
+    /// The stream has said so.
+    is_over: bool,
+    is_closed: bool,
     kafka: Kafka,
 }
 
@@ -80,7 +89,6 @@ impl Consumer {
         handle: ConsumerHandle,
         config: ConsumerConfig,
         listener: Option<Arc<dyn Listener>>,
-        task: JoinHandle<()>,
         kafka: Kafka,
     ) -> Self {
         let records_max = usize::try_from(config.max_poll_records()).unwrap_or(usize::MAX);
@@ -90,8 +98,19 @@ impl Consumer {
             limits.bytes_max.max(fetch_bytes.saturating_mul(DECOMPRESSED_PER_FETCHED));
         let buffer = Arc::clone(&handle.buffer);
         let reader = Reader::new(buffer, records_max, config.check_crcs(), limits);
-        let (hearing, task) = (None, Some(task));
-        Self { handle, config, reader, records_max, listener, hearing, task, kafka }
+        Self {
+            handle,
+            config,
+            reader,
+            records_max,
+            listener,
+            hearing: None,
+            owned: BTreeSet::new(),
+            failed: None,
+            is_over: false,
+            is_closed: false,
+            kafka,
+        }
     }
 
     /// Waits up to `timeout` for records, and hands out up to `max.poll.records` of those that are there. Empty if none
@@ -101,10 +120,11 @@ impl Consumer {
     ///
     /// # Errors
     /// `NoOffset`, `OffsetOutOfRange` or `LogTruncated` of one partition, which stands still until a seek;
-    /// `UnknownTopic`, `Authorization`, `Rebalanced`, `InvalidRecord` where bytes are damaged; `Closed`. Unless it
-    /// [`is_fatal`](Error::is_fatal), the other partitions go on with the next call.
+    /// `UnknownTopic`, `Authorization`, `Rebalanced`, `InvalidRecord` where bytes are damaged; `Closed`; `Misuse` without
+    /// topics and partitions. Unless it [`is_fatal`](Error::is_fatal), the other partitions go on with the next call.
+    /// A fatal one is every later call's too.
     pub async fn poll(&mut self, timeout: Duration) -> Result<Batch, Error> {
-        let deadline = Instant::now() + timeout;
+        let deadline = after(timeout);
         let buffer = Arc::clone(&self.handle.buffer);
         let _polling = Polling::enter(&buffer);
         let mut polled = Polled::new();
@@ -183,23 +203,58 @@ impl Consumer {
         &self.config
     }
 
-    /// Commits where it commits by itself, leaves the group, and ends the consumer's tasks, in `timeout` at most.
+    /// Tells the listener that the partitions are revoked, commits where it commits by itself, and leaves the group, in
+    /// `timeout` at most. A listener that takes longer is not heard out.
     ///
     /// Dropping the future does not stop the closing.
     ///
     /// # Errors
-    /// The last commit's, where it failed.
+    /// The last commit's, where it failed; `Closed` where the consumer's task had panicked.
     pub async fn close(mut self, timeout: Duration) -> Result<(), Error> {
+        let deadline = after(timeout);
         // What was handed out is done with: nobody asks for more.
         self.handle.buffer.enter_poll(Instant::now().into_std());
-        let closed = self.handle.close(timeout).await;
-        if let Some(task) = self.task.take() {
-            let _ = task.await;
+        if timeout_at(deadline, self.hand_back()).await.is_err() {
+            tracing::warn!("closing without waiting any longer for the listener");
         }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let closed = self.handle.close(left).await;
+        self.is_closed = true;
         match closed {
-            // A handle was faster.
-            Err(error) if error.kind() == ErrorKind::Closed => Ok(()),
+            // A handle was faster; or else nobody knows what became of the last commit.
+            Err(error) if error.kind() == ErrorKind::Closed => {
+                match self.handle.signals.is_closed() {
+                    true => Ok(()),
+                    false => Err(error.with_detail("the consumer's task has panicked")),
+                }
+            }
             closed => closed,
+        }
+    }
+
+    /// Tells the listener that he gives everything up, and before that what else he has to hear.
+    async fn hand_back(&mut self) {
+        if let Some(hearing) = &mut self.hearing {
+            hearing.await;
+            self.hearing = None;
+        }
+        let Some(listener) = self.listener.clone() else { return };
+        if self.handle.buffer.is_closed() {
+            return;
+        }
+        let handle = self.handle.clone();
+        while let Some(event) = self.handle.buffer.take_event() {
+            // What he has not heard to be assigned he need not give up.
+            let Event::Rebalance(Rebalance { change, partitions, .. }) = event else { continue };
+            let partitions: Vec<_> =
+                partitions.into_iter().filter(|tp| self.owned.remove(tp)).collect();
+            if change != Change::Assigned && !partitions.is_empty() {
+                Arc::clone(&listener).hear(change, handle.clone(), partitions).await;
+            }
+        }
+        let partitions: Vec<_> = std::mem::take(&mut self.owned).into_iter().collect();
+        if !partitions.is_empty() {
+            listener.hear(Change::Revoked, handle, partitions).await;
         }
     }
 
@@ -227,13 +282,17 @@ impl Consumer {
             if let Some(event) = self.handle.buffer.take_event() {
                 match event {
                     Event::Rebalance(rebalance) => self.hearing = Some(self.hear(rebalance)),
-                    event => {
-                        if let Some(error) = error_of(event) {
-                            return Poll::Ready(Err(error));
-                        }
-                    }
+                    event => match error_of(event) {
+                        // Told below, once the listener has heard what came with it. The first one is the cause.
+                        Some(error) if error.is_fatal() => drop(self.failed.get_or_insert(error)),
+                        Some(error) => return Poll::Ready(Err(error)),
+                        None => {}
+                    },
                 }
                 continue;
+            }
+            if let Some(failed) = &self.failed {
+                return Poll::Ready(Err(failed.clone()));
             }
             self.reader.set_records_max(records_max);
             if let Err(error) = self.reader.poll(polled) {
@@ -250,16 +309,21 @@ impl Consumer {
     }
 
     /// Tells the listener, and then the machine that he was told.
-    fn hear(&self, rebalance: Rebalance) -> Hearing {
+    fn hear(&mut self, rebalance: Rebalance) -> Hearing {
         let (handle, listener) = (self.handle.clone(), self.listener.clone());
         let Rebalance { id, change, partitions, .. } = rebalance;
+        match change {
+            Change::Assigned => self.owned.extend(partitions.iter().cloned()),
+            Change::Revoked | Change::Lost => self.owned.retain(|tp| !partitions.contains(tp)),
+        }
         tracing::info!(?change, ?partitions, "rebalance");
         Box::pin(async move {
             if let Some(listener) = listener {
                 listener.hear(change, handle.clone(), partitions).await;
             }
             // Closed in the meantime: nobody waits for it.
-            let _ = handle.call(move |machine, now| machine.acknowledge(now, id)).await;
+            let acknowledge = move |machine: &mut Machine, now| machine.acknowledge(now, id);
+            let _ = handle.call(Operation::Subscribe, acknowledge).await;
         })
     }
 }
@@ -267,15 +331,19 @@ impl Consumer {
 impl Stream for Consumer {
     type Item = Result<Message, Error>;
 
-    /// The next record; ends once the consumer is closed by its handle. The consumer counts as polling from the first
-    /// call that found nothing to the next that found something.
+    /// The next record; ends once the consumer is closed by its handle, or behind an error that is fatal. The consumer
+    /// counts as polling from the first call that found nothing to the next that found something.
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
+        if this.is_over {
+            return Poll::Ready(None);
+        }
         let now = || Instant::now().into_std();
         this.handle.buffer.enter_poll(now());
         let polled = this.poll_message(cx);
-        if polled.is_ready() {
+        if let Poll::Ready(polled) = &polled {
             this.handle.buffer.leave_poll(now());
+            this.is_over = matches!(polled, Some(Err(error)) if error.is_fatal());
         }
         polled
     }
@@ -283,7 +351,7 @@ impl Stream for Consumer {
 
 impl Drop for Consumer {
     fn drop(&mut self) {
-        if self.task.is_some() {
+        if !self.is_closed {
             self.handle.signals.abandon();
         }
     }

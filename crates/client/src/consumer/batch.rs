@@ -2,9 +2,9 @@
 
 use std::{fmt, slice};
 
-use milena_engine::Error;
 use milena_engine::consumer::{Chunk, ChunkIter, CommittedOffset, Consumer as Machine, Polled};
 use milena_engine::transaction::GroupMetadata;
+use milena_engine::{Error, Operation};
 use milena_types::TopicPartition;
 
 use super::{ConsumerHandle, Message, MessageRef};
@@ -71,7 +71,7 @@ impl Batch {
             machine.ensure_held(&stays)?;
             machine.group_metadata(&stays.into_keys().collect())
         };
-        self.handle.call(metadata).await?
+        self.handle.call(Operation::Commit, metadata).await?
     }
 
     /// Commits the positions behind these records, and waits until they are stored.

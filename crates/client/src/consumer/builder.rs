@@ -65,6 +65,9 @@ impl ConsumerBuilder {
 
     /// Starts the consumer. It joins its group in the background; the first `poll` is not needed for that.
     ///
+    /// Without topics and partitions it has nothing to read, which `poll` refuses; what it can be asked by its handle, as
+    /// offsets of the group or of any partition, it answers.
+    ///
     /// # Errors
     /// `Config` where settings contradict each other; `Misuse` for topics and partitions at once, or for topics
     /// without a group.
@@ -88,6 +91,7 @@ impl ConsumerBuilder {
         settings.retry_backoff = common.retry_backoff();
         settings.retry_backoff_max = common.retry_backoff_max();
         settings.metadata_max_age = common.metadata_max_age();
+        let reads = !self.topics.is_empty() || !self.partitions.is_empty();
         let now = Instant::now();
         let mut machine = Machine::new(settings, now.into_std(), clock.wall(now), rng);
         if !self.topics.is_empty() {
@@ -108,9 +112,20 @@ impl ConsumerBuilder {
             commands: inbox,
             signals: Arc::clone(&signals),
         };
-        let task = tokio::spawn(driver.run());
-        let handle = ConsumerHandle { commands, signals, buffer, marks: Arc::default() };
-        Ok(Consumer::new(handle, config, self.listener, task, self.kafka))
+        tokio::spawn(driver.run());
+        let handle = ConsumerHandle {
+            commands,
+            signals,
+            buffer,
+            marks: Arc::default(),
+            isolation: config.isolation_level(),
+        };
+        let mut consumer = Consumer::new(handle, config, self.listener, self.kafka);
+        if !reads {
+            let rule = "the consumer reads nothing: subscribe to topics, or assign partitions";
+            consumer.failed = Some(Error::misuse(rule).during(Operation::Poll).fatal());
+        }
+        Ok(consumer)
     }
 
     pub(crate) fn config_mut(&mut self) -> &mut ConsumerConfig {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use milena_engine::consumer::{
-    CommittedOffset, Consumer as Machine, FetchBuffer, MemberState, OffsetReset, OffsetSpec,
-    Position, Query, Reply,
+    CommittedOffset, Consumer as Machine, FetchBuffer, IsolationLevel, MemberState, OffsetReset,
+    OffsetSpec, Position, Query, Reply,
 };
 use milena_engine::transaction::GroupMetadata;
 use milena_engine::{Error, Operation};
@@ -26,6 +26,7 @@ pub struct ConsumerHandle {
     pub(super) signals: Arc<Signals>,
     pub(super) buffer: Arc<FetchBuffer>,
     pub(super) marks: Arc<Marks>,
+    pub(super) isolation: IsolationLevel,
 }
 
 impl ConsumerHandle {
@@ -129,7 +130,7 @@ impl ConsumerHandle {
         partitions: impl IntoIterator<Item = P>,
     ) -> Result<(), Error> {
         let partitions = collect(partitions);
-        self.call(move |machine, now| machine.pause(now, &partitions)).await?
+        self.call(Operation::Poll, move |machine, now| machine.pause(now, &partitions)).await?
     }
 
     /// Undoes [`pause`](Self::pause).
@@ -141,7 +142,7 @@ impl ConsumerHandle {
         partitions: impl IntoIterator<Item = P>,
     ) -> Result<(), Error> {
         let partitions = collect(partitions);
-        self.call(move |machine, now| machine.resume(now, &partitions)).await?
+        self.call(Operation::Poll, move |machine, now| machine.resume(now, &partitions)).await?
     }
 
     /// Reads on from `offset`; nothing fetched before is handed out any more.
@@ -154,7 +155,8 @@ impl ConsumerHandle {
         offset: Offset,
     ) -> Result<(), Error> {
         let (partition, position) = (partition.into(), Position::new(offset, None));
-        self.call(move |machine, now| machine.seek(now, &partition, position)).await?
+        let seek = move |machine: &mut Machine, now| machine.seek(now, &partition, position);
+        self.call(Operation::Seek, seek).await?
     }
 
     /// Reads on from the first record that is still there.
@@ -166,8 +168,7 @@ impl ConsumerHandle {
         partitions: impl IntoIterator<Item = P>,
     ) -> Result<(), Error> {
         let partitions = collect(partitions);
-        self.call(move |machine, now| machine.seek_by(now, &partitions, OffsetReset::Earliest))
-            .await?
+        self.seek_by(partitions, OffsetReset::Earliest).await
     }
 
     /// Reads on behind the last record.
@@ -179,8 +180,7 @@ impl ConsumerHandle {
         partitions: impl IntoIterator<Item = P>,
     ) -> Result<(), Error> {
         let partitions = collect(partitions);
-        self.call(move |machine, now| machine.seek_by(now, &partitions, OffsetReset::Latest))
-            .await?
+        self.seek_by(partitions, OffsetReset::Latest).await
     }
 
     /// The assigned partitions.
@@ -188,7 +188,7 @@ impl ConsumerHandle {
     /// # Errors
     /// `Closed`.
     pub async fn assignment(&self) -> Result<BTreeSet<TopicPartition>, Error> {
-        self.call(|machine, _| machine.assignment()).await
+        self.call(Operation::Subscribe, |machine, _| machine.assignment()).await
     }
 
     /// The paused partitions.
@@ -196,7 +196,7 @@ impl ConsumerHandle {
     /// # Errors
     /// `Closed`.
     pub async fn paused(&self) -> Result<BTreeSet<TopicPartition>, Error> {
-        self.call(|machine, _| machine.paused()).await
+        self.call(Operation::Poll, |machine, _| machine.paused()).await
     }
 
     /// The next offset to hand out of each assigned partition; `None` where it is not known yet.
@@ -205,13 +205,17 @@ impl ConsumerHandle {
         positions.map(|(tp, position)| (tp, position.map(|position| position.offset))).collect()
     }
 
-    /// How many offsets lie between each position and the end of its log, as the last fetch told; `None` where one of
-    /// the two is not known yet. Asks no broker.
+    /// How many offsets lie between each position and the end of what can be read, as the last fetch told; `None`
+    /// where one of the two is not known yet. With `read_committed` the end lies before the first open transaction.
+    /// Asks no broker.
     pub fn lag(&self) -> BTreeMap<TopicPartition, Option<u64>> {
         let positions = self.buffer.positions().into_iter();
         positions
             .map(|(tp, position)| {
-                let end = self.buffer.ends(&tp).and_then(|ends| ends.high_watermark);
+                let end = self.buffer.ends(&tp).and_then(|ends| match self.isolation {
+                    IsolationLevel::ReadUncommitted => ends.high_watermark,
+                    IsolationLevel::ReadCommitted => ends.last_stable_offset,
+                });
                 let lag = position.zip(end).map(|(position, end)| {
                     u64::try_from(end.get().saturating_sub(position.offset.get())).unwrap_or(0)
                 });
@@ -225,7 +229,7 @@ impl ConsumerHandle {
     /// # Errors
     /// `Closed`.
     pub async fn member_state(&self) -> Result<Option<MemberState>, Error> {
-        self.call(|machine, _| machine.member_state()).await
+        self.call(Operation::JoinGroup, |machine, _| machine.member_state()).await
     }
 
     /// In whose name a transaction takes offsets of this consumer (KIP-447); see
@@ -234,7 +238,8 @@ impl ConsumerHandle {
     /// # Errors
     /// `Rebalanced` while the consumer is not a member; `Misuse` without a group; `Closed`.
     pub async fn group_metadata(&self) -> Result<GroupMetadata, Error> {
-        self.call(|machine, _| machine.group_metadata(&BTreeSet::new())).await?
+        let metadata = |machine: &mut Machine, _| machine.group_metadata(&BTreeSet::new());
+        self.call(Operation::Commit, metadata).await?
     }
 
     /// The group's committed offsets; a partition without one is left out.
@@ -288,7 +293,7 @@ impl ConsumerHandle {
 
     /// Closes the consumer: commits where it commits by itself, leaves the group, and ends its task. A `poll` that
     /// waits ends with `Closed`. Records that a `poll` handed out are in hand until the next one: they are not
-    /// committed here.
+    /// committed here. The listener does not hear of it, as it lives within the consumer's own calls.
     ///
     /// Takes `timeout` at most. Dropping the future does not stop the closing.
     ///
@@ -314,18 +319,32 @@ impl ConsumerHandle {
     }
 
     async fn query(&self, query: Query) -> Result<Reply, Error> {
+        let operation = match query {
+            Query::Committed(_) => Operation::FetchOffsets,
+            _ => Operation::ListOffsets,
+        };
         let (done, reply) = oneshot::channel();
-        self.ask(Command::Query { query, done }, reply, Operation::ListOffsets).await?
+        self.ask(Command::Query { query, done }, reply, operation).await?
+    }
+
+    async fn seek_by(
+        &self,
+        partitions: BTreeSet<TopicPartition>,
+        reset: OffsetReset,
+    ) -> Result<(), Error> {
+        let seek = move |machine: &mut Machine, now| machine.seek_by(now, &partitions, reset);
+        self.call(Operation::Seek, seek).await?
     }
 
     /// Does something with the machine, in its task.
     pub(super) async fn call<T: Send + 'static>(
         &self,
+        operation: Operation,
         call: impl FnOnce(&mut Machine, std::time::Instant) -> T + Send + 'static,
     ) -> Result<T, Error> {
         let (done, reply) = oneshot::channel();
         let call = move |machine: &mut Machine, now| drop(done.send(call(machine, now)));
-        self.ask(Command::Call(Box::new(call)), reply, Operation::Subscribe).await
+        self.ask(Command::Call(Box::new(call)), reply, operation).await
     }
 
     async fn ask<T>(

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 
+use milena_engine::consumer::Change;
 use milena_types::TopicPartition;
 
 use super::ConsumerHandle;
@@ -11,6 +12,9 @@ use super::ConsumerHandle;
 ///
 /// Called within the consumer's `poll`, one call at a time; the group waits for it, for `max.poll.interval.ms` at most.
 /// Calls of the handle work inside: commit what was worked off when partitions are revoked, seek when they are assigned.
+///
+/// [`Consumer::close`](crate::Consumer::close) calls `revoked` for what is assigned then. A consumer that is dropped, or
+/// closed by its handle, calls nothing.
 pub trait RebalanceListener: Send + Sync + 'static {
     /// These partitions are read from now on; may be none.
     fn assigned(
@@ -50,7 +54,7 @@ pub(super) type Hearing = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(super) trait Listener: Send + Sync {
     fn hear(
         self: std::sync::Arc<Self>,
-        change: milena_engine::consumer::Change,
+        change: Change,
         handle: ConsumerHandle,
         partitions: Vec<TopicPartition>,
     ) -> Hearing;
@@ -59,11 +63,10 @@ pub(super) trait Listener: Send + Sync {
 impl<L: RebalanceListener> Listener for L {
     fn hear(
         self: std::sync::Arc<Self>,
-        change: milena_engine::consumer::Change,
+        change: Change,
         handle: ConsumerHandle,
         partitions: Vec<TopicPartition>,
     ) -> Hearing {
-        use milena_engine::consumer::Change;
         Box::pin(async move {
             match change {
                 Change::Assigned => self.assigned(&handle, &partitions).await,

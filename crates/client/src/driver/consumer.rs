@@ -65,6 +65,7 @@ pub(crate) struct Signals {
     wake: Notify,
     commit: AtomicBool,
     abandon: AtomicBool,
+    closed: AtomicBool,
 }
 
 impl Signals {
@@ -72,6 +73,11 @@ impl Signals {
     pub(crate) fn commit(&self) {
         self.commit.store(true, Ordering::Release);
         self.wake.notify_one();
+    }
+
+    /// Whether the driver has come to its end, rather than panicked.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Says that the consumer was dropped.
@@ -116,7 +122,14 @@ impl Driver {
                     Output::LeaderHint(hint) => metadata.hint(hint),
                     Output::Committed { id, result } => waiting.committed(id, result),
                     Output::Answered { id, result } => waiting.answered(id, result),
-                    Output::Closed { result } => return waiting.closed(&result),
+                    Output::Closed { result } => {
+                        signals.closed.store(true, Ordering::Release);
+                        waiting.closed(&result);
+                        // Who asks for something hears at once that it is over.
+                        drop(commands);
+                        // The last requests, as a LeaveGroup for which there was no time, were only submitted.
+                        return pool.close(GOODBYE).await;
+                    }
                 }
             }
             tokio::select! {
@@ -213,3 +226,6 @@ impl Waiting {
 
 /// What a consumer that was dropped rather than closed gives its goodbye.
 const ABANDONED_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// For what was sent last; nobody waits for it.
+const GOODBYE: Duration = Duration::from_secs(1);

@@ -30,6 +30,8 @@ mod many;
 #[cfg(test)]
 mod positions;
 #[cfg(test)]
+mod rebalance;
+#[cfg(test)]
 mod repeat;
 #[cfg(test)]
 mod round_trip;

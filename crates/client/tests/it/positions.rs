@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use milena::config::OffsetReset;
-use milena::{ErrorKind, Offset};
+use milena::config::{IsolationLevel, OffsetReset};
+use milena::{ErrorKind, Offset, Record};
 
 use crate::world::{LONG, World, numbers, read};
 
@@ -103,4 +103,28 @@ async fn latest_reads_only_what_comes_after() {
     assert!(consumer.poll(Duration::from_secs(5)).await.unwrap().is_empty());
     world.fill(10..13).await;
     assert_eq!(read(&mut consumer, 3).await, numbers(10..13));
+}
+
+/// The end of what can be read, as Java's `currentLag`: a reader of committed records is not late for open ones.
+#[tokio::test(start_paused = true)]
+async fn open_transactions_are_not_part_of_the_lag() {
+    let world = World::with_partitions(1).await;
+    world.fill(0..3).await;
+    let mut producer =
+        world.kafka.producer().transactional_id("open").build_transactional().await.unwrap();
+    let transaction = producer.begin().await.unwrap();
+    let record = Record::to("t").partition(0).value("open");
+    transaction.send(record).enqueue().await.unwrap();
+    transaction.flush().await.unwrap();
+    for (isolation, count, lag) in
+        [(IsolationLevel::ReadCommitted, 3, 0), (IsolationLevel::ReadUncommitted, 4, 1)]
+    {
+        let consumer = world.kafka.consumer_without_group().isolation_level(isolation);
+        let consumer = consumer.auto_offset_reset(OffsetReset::Earliest).max_poll_records(3);
+        let mut consumer = consumer.assign([("t", 0)]).build().await.unwrap();
+        assert_eq!(read(&mut consumer, 3).await.len(), 3, "of {count}");
+        let lags: Vec<_> = consumer.handle().lag().into_values().collect();
+        assert_eq!(lags, [Some(lag)], "{isolation:?}");
+    }
+    transaction.abort().await.unwrap();
 }

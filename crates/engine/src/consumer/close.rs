@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::machine::Consumer;
 use super::output::Output;
 use crate::commit::{CommitId, CommitMode};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind, Operation};
 use crate::fetch::Which;
 use crate::subscription::Source;
 
@@ -54,7 +54,14 @@ impl Consumer {
         if let Phase::Closing(closing) = &mut self.phase
             && closing.commit == Some(id)
         {
-            closing.result = result.clone();
+            closing.result = result.clone().map_err(|error| {
+                if error.kind() != ErrorKind::Closed {
+                    return error;
+                }
+                // Given up when time was over: "closed" would be no news to who closes.
+                let late = Error::new(ErrorKind::Timeout).with_fate(error.fate());
+                late.during(Operation::Commit).with_detail("the last commit was not answered")
+            });
         }
     }
 

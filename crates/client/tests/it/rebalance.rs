@@ -1,0 +1,144 @@
+//! What listeners hear, and when a consumer has nothing more to say.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_core::Stream;
+use milena::{Consumer, ConsumerHandle, ErrorKind, RebalanceListener, TopicPartition};
+use milena_broker::on;
+use milena_types::{ApiKey, ErrorCode};
+use tokio::time::Instant;
+
+use crate::world::{GRACE, LONG, World, eventually};
+
+/// What happened, and to which partitions.
+type Heard = (&'static str, Vec<i32>);
+
+/// Writes down what it hears; before it answers that partitions are revoked it commits, and takes its time.
+#[derive(Clone, Default)]
+struct Listener {
+    heard: Arc<Mutex<Vec<Heard>>>,
+    takes: Duration,
+}
+
+impl Listener {
+    fn note(&self, what: &'static str, partitions: &[TopicPartition]) {
+        let partitions = partitions.iter().map(|one| one.partition).collect();
+        self.heard.lock().unwrap().push((what, partitions));
+    }
+
+    fn heard(&self) -> Vec<Heard> {
+        self.heard.lock().unwrap().clone()
+    }
+}
+
+impl RebalanceListener for Listener {
+    async fn assigned(&self, _: &ConsumerHandle, partitions: &[TopicPartition]) {
+        self.note("assigned", partitions);
+    }
+
+    async fn revoked(&self, handle: &ConsumerHandle, partitions: &[TopicPartition]) {
+        self.note("revoked", partitions);
+        tokio::time::sleep(self.takes).await;
+        let _ = handle.commit_marked().await;
+    }
+
+    async fn lost(&self, _: &ConsumerHandle, partitions: &[TopicPartition]) {
+        self.note("lost", partitions);
+    }
+}
+
+async fn member(world: &World, listener: &Listener) -> Consumer {
+    world.fill(0..10).await;
+    let mut member = world.member().on_rebalance(listener.clone()).build().await.unwrap();
+    for message in &member.poll(LONG).await.unwrap() {
+        member.mark(message);
+    }
+    member
+}
+
+/// Where else would a user commit what he has worked off?
+#[tokio::test(start_paused = true)]
+async fn close_tells_that_the_partitions_are_revoked() {
+    let world = World::with_partitions(2).await;
+    let listener = Listener::default();
+    let member = member(&world, &listener).await;
+    member.close(GRACE).await.unwrap();
+    assert_eq!(listener.heard(), [("assigned", vec![0, 1]), ("revoked", vec![0, 1])]);
+    assert_eq!(world.committed(0), Some(10), "the group was there to commit to");
+    assert_eq!(world.members(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listener_that_takes_too_long_does_not_hold_up_close() {
+    let world = World::with_partitions(1).await;
+    let listener = Listener { takes: LONG, ..Listener::default() };
+    let member = member(&world, &listener).await;
+    let begun = Instant::now();
+    member.close(Duration::from_secs(3)).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_millis(3050), "{:?}", begun.elapsed());
+    assert_eq!(listener.heard().len(), 2);
+    eventually("it leaves all the same", || world.members() == 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn neither_drop_nor_a_handle_calls_the_listener() {
+    let world = World::with_partitions(1).await;
+    let (dropped, closed) = (Listener::default(), Listener::default());
+    drop(member(&world, &dropped).await);
+    eventually("it leaves", || world.members() == 0).await;
+    let by_handle = member(&world, &closed).await;
+    by_handle.handle().close(GRACE).await.unwrap();
+    by_handle.close(GRACE).await.unwrap();
+    assert_eq!((dropped.heard().len(), closed.heard().len()), (1, 1));
+}
+
+/// A consumer that failed for good and is polled on would wait in silence for ever.
+#[tokio::test(start_paused = true)]
+async fn a_fatal_error_is_told_by_every_poll_and_ends_a_stream() {
+    let world = World::with_partitions(1).await;
+    let listener = Listener::default();
+    let mut member = member(&world, &listener).await;
+    let fenced = on(ApiKey::HEARTBEAT).error(ErrorCode::FENCED_INSTANCE_ID);
+    world.broker.add_fault(fenced);
+    let error = loop {
+        if let Err(error) = member.poll(LONG).await {
+            break error;
+        }
+    };
+    assert!(error.is_fatal(), "{error:?}");
+    assert_eq!(listener.heard().last(), Some(&("lost", vec![0])));
+    for _ in 0..2 {
+        let again = member.poll(LONG).await.unwrap_err();
+        assert_eq!((again.kind(), again.code()), (error.kind(), error.code()));
+    }
+    let next = poll_fn(|cx| Pin::new(&mut member).poll_next(cx)).await;
+    assert!(next.unwrap().unwrap_err().is_fatal());
+    assert!(poll_fn(|cx| Pin::new(&mut member).poll_next(cx)).await.is_none());
+    member.close(GRACE).await.unwrap();
+    assert_eq!(listener.heard().len(), 2, "nothing is left to be revoked");
+}
+
+/// A time that does not fit the clock is as good as none.
+#[tokio::test(start_paused = true)]
+async fn a_consumer_that_is_given_all_the_time_there_is_takes_it() {
+    let world = World::with_partitions(1).await;
+    world.fill(0..1).await;
+    let mut member = world.member().build().await.unwrap();
+    assert_eq!(member.poll(Duration::MAX).await.unwrap().len(), 1);
+    member.close(Duration::MAX).await.unwrap();
+    assert_eq!(world.members(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_consumer_of_nothing_answers_questions_and_refuses_to_wait() {
+    let world = World::with_partitions(1).await;
+    world.fill(0..3).await;
+    let mut consumer = world.kafka.consumer("g").build().await.unwrap();
+    let ends = consumer.handle().end_offsets([("t", 0)]).await.unwrap();
+    assert_eq!(ends.into_values().map(milena::Offset::get).collect::<Vec<_>>(), [3]);
+    assert_eq!(consumer.poll(LONG).await.unwrap_err().kind(), ErrorKind::Misuse);
+    consumer.close(GRACE).await.unwrap();
+}
