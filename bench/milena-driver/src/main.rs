@@ -1,12 +1,16 @@
-//! milena: `Producer::enqueue`, every delivery awaited by a task per sending task; `Consumer::poll` with assign.
+//! milena: `Producer::send(..).enqueue()` or `Producer::enqueue_all`, every delivery awaited; `Consumer::poll` with
+//! assign.
 
+use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bench_common::*;
 use milena::config::OffsetReset;
-use milena::{Delivery, Producer, Record, TopicPartition};
+use milena::{Deliveries, Delivery, Producer, Record, TopicPartition};
 use tokio::sync::mpsc;
 
 #[derive(Default)]
@@ -61,8 +65,13 @@ async fn produce(a: &Args) -> milena::Result<()> {
     // One record first: connections, metadata and the producer id are no part of what is measured.
     producer.send(Record::to(&plan.topic).value(&plan.values[0])).await?;
     let start = Clock::new();
+    let is_all = a.get("form", "one") == "all";
     let sending: Vec<_> = (0..tasks)
-        .map(|_| tokio::spawn(send(producer.clone(), plan.clone(), Arc::clone(&shared))))
+        .map(|_| (producer.clone(), plan.clone(), Arc::clone(&shared)))
+        .map(|(producer, plan, shared)| match is_all {
+            true => tokio::spawn(send_all(producer, plan, shared)),
+            false => tokio::spawn(send(producer, plan, shared)),
+        })
         .collect();
     let mut bytes = 0;
     for task in sending {
@@ -78,28 +87,34 @@ async fn produce(a: &Args) -> milena::Result<()> {
 /// Sends a task's share and waits for all of its acknowledgements; returns the bytes sent.
 async fn send(producer: Producer, plan: Plan, shared: Arc<Shared>) -> milena::Result<u64> {
     let mask = sample_mask(plan.rate);
-    // Deliveries travel in chunks, so that the channel's cost is no part of what is measured; one by one when throttled.
-    let chunk_records = if plan.rate > 0 { 1 } else { 256 };
+    // Timed deliveries are awaited by another task, in chunks, so that the channel's cost is no part of what is measured;
+    // one by one when throttled. All others are looked at here, in order, as their batches settle.
+    let chunk_records = if plan.rate > 0 { 1 } else { 32 };
     let (open, deliveries) = mpsc::unbounded_channel();
-    let counting = tokio::spawn(count(deliveries, Arc::clone(&shared)));
+    let timing = tokio::spawn(time(deliveries, Arc::clone(&shared)));
     let mut chunk: Vec<(Delivery, u64)> = Vec::with_capacity(chunk_records);
+    let mut untimed = Untimed::default();
     let throttle = Throttle::new(plan.rate);
+    let topic = producer.topic(&plan.topic);
     let (mut bytes, mut next) = (0, 0);
     for i in 0..plan.records {
         if let Some(wait) = throttle.delay(i) {
             tokio::time::sleep(wait).await;
         }
         let value = &plan.values[next];
-        let mut record = Record::to(&plan.topic).value(value);
+        let mut record = Record::to(&topic).value(value);
         if let Some(key) = plan.keys.get(next) {
             record = record.key(key);
             bytes += key.len() as u64;
         }
-        next = if next + 1 == plan.values.len() { 0 } else { next + 1 };
-        tokio::task::coop::consume_budget().await;
-        let sent = if i & mask == 0 { shared.clock.ns() } else { 0 };
-        chunk.push((producer.send(record).enqueue().await?, sent));
         bytes += value.len() as u64;
+        next = if next + 1 == plan.values.len() { 0 } else { next + 1 };
+        if i & mask != 0 {
+            untimed.push(producer.send(record).enqueue().await?);
+            continue;
+        }
+        let sent = shared.clock.ns();
+        chunk.push((producer.send(record).enqueue().await?, sent));
         if chunk.len() == chunk_records {
             let full = std::mem::replace(&mut chunk, Vec::with_capacity(chunk_records));
             let _ = open.send(full);
@@ -108,26 +123,100 @@ async fn send(producer: Producer, plan: Plan, shared: Arc<Shared>) -> milena::Re
     let _ = open.send(chunk);
     drop(open);
     producer.flush().await?;
-    counting.await.expect("the counting task");
+    timing.await.expect("the timing task");
+    untimed.finish(&shared).await;
     Ok(bytes)
 }
 
-async fn count(mut deliveries: mpsc::UnboundedReceiver<Vec<(Delivery, u64)>>, shared: Arc<Shared>) {
-    while let Some(chunk) = deliveries.recv().await {
-        let (mut acked, mut errors) = (0, 0);
-        for (delivery, sent) in chunk {
-            match delivery.await {
-                Ok(_) => acked += 1,
-                Err(_) => errors += 1,
-            }
-            if sent != 0 {
-                shared.latencies.record(shared.clock.ns() - sent);
+/// As [`send`], with `--form all`: as many records a call as a batch holds, roughly.
+async fn send_all(producer: Producer, plan: Plan, shared: Arc<Shared>) -> milena::Result<u64> {
+    let topic = producer.topic(&plan.topic);
+    let mut pending: VecDeque<(Deliveries, u64)> = VecDeque::new();
+    let mut bytes = 0;
+    let mut values = plan.values.iter().cycle();
+    let mut left = plan.records as usize;
+    while left > 0 || !pending.is_empty() {
+        let records = left.min(CALL_RECORDS);
+        if records > 0 {
+            let sent = shared.clock.ns();
+            let records = values.by_ref().take(records);
+            let records = records.map(|value| Record::to(&topic).value(value));
+            let deliveries =
+                producer
+                    .enqueue_all(records.inspect(|record| {
+                        bytes += record.value_bytes().map_or(0, <[u8]>::len) as u64
+                    }))
+                    .await;
+            left -= deliveries.len();
+            pending.push_back((deliveries, sent));
+        }
+        while let Some((deliveries, sent)) = pending.front_mut() {
+            let outcomes = if left == 0 {
+                deliveries.await
+            } else {
+                match poll_once(deliveries) {
+                    Poll::Ready(outcomes) => outcomes,
+                    Poll::Pending => break,
+                }
+            };
+            let failures = outcomes.failures() as u64;
+            shared.acked.fetch_add(outcomes.len() as u64 - failures, Ordering::Relaxed);
+            shared.errors.fetch_add(failures, Ordering::Relaxed);
+            shared.latencies.record(shared.clock.ns() - *sent);
+            pending.pop_front();
+        }
+    }
+    Ok(bytes)
+}
+
+/// Deliveries that nobody times.
+#[derive(Default)]
+struct Untimed {
+    pending: VecDeque<Delivery>,
+    acked: u64,
+    errors: u64,
+}
+
+impl Untimed {
+    fn push(&mut self, delivery: Delivery) {
+        self.pending.push_back(delivery);
+        if self.pending.len().is_multiple_of(256) {
+            while let Some(Poll::Ready(result)) = self.pending.front_mut().map(poll_once) {
+                self.settle(result.is_ok());
             }
         }
-        shared.acked.fetch_add(acked, Ordering::Relaxed);
-        shared.errors.fetch_add(errors, Ordering::Relaxed);
+    }
+
+    fn settle(&mut self, is_stored: bool) {
+        self.pending.pop_front();
+        *(if is_stored { &mut self.acked } else { &mut self.errors }) += 1;
+    }
+
+    async fn finish(mut self, shared: &Shared) {
+        while let Some(delivery) = self.pending.front_mut() {
+            let result = delivery.await;
+            self.settle(result.is_ok());
+        }
+        shared.acked.fetch_add(self.acked, Ordering::Relaxed);
+        shared.errors.fetch_add(self.errors, Ordering::Relaxed);
     }
 }
+
+fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+async fn time(mut deliveries: mpsc::UnboundedReceiver<Vec<(Delivery, u64)>>, shared: Arc<Shared>) {
+    while let Some(chunk) = deliveries.recv().await {
+        for (delivery, sent) in chunk {
+            let counter = if delivery.await.is_ok() { &shared.acked } else { &shared.errors };
+            counter.fetch_add(1, Ordering::Relaxed);
+            shared.latencies.record(shared.clock.ns() - sent);
+        }
+    }
+}
+
+const CALL_RECORDS: usize = 500;
 
 async fn consume(a: &Args) -> milena::Result<()> {
     let records = a.num_records();

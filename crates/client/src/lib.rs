@@ -91,7 +91,7 @@ pub use consumer::{
 pub use interceptor::ProducerInterceptor;
 pub use milena_engine::consumer::{CommittedOffset, MemberState};
 pub use producer::{
-    Deliveries, Delivery, Enqueue, EnqueueWithCallback, Outcomes, Payload, Producer,
+    Deliveries, Delivery, Enqueue, EnqueueAll, EnqueueWithCallback, Outcomes, Payload, Producer,
     ProducerBuilder, ProducerMetrics, ProducerTopic, Record, RecordMetadata, Send,
     SendInTransaction, SendWithCallback, Sending, TopicName, Transaction, TransactionalProducer,
     TryEnqueueError, TypedProducer,

@@ -25,6 +25,7 @@ pub use builder::ProducerBuilder;
 pub(crate) use callback::guarded;
 pub use callback::{EnqueueWithCallback, SendWithCallback};
 pub(crate) use detached::{Detached, Mark};
+pub use many::EnqueueAll;
 use milena_engine::producer::Watch;
 pub use milena_engine::producer::{
     Deliveries, Delivery, Outcomes, ProducerMetrics, RecordMetadata,

@@ -5,6 +5,7 @@ pub(crate) mod metadata;
 pub(crate) mod producer;
 mod seal;
 pub(crate) mod transaction;
+pub(crate) mod turn;
 
 use std::time::Instant;
 

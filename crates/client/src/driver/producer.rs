@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::metadata::MetadataHandle;
 use super::seal::Sealers;
 use super::transaction::{Ask, Transacting};
-use super::{now, until};
+use super::{now, turn, until};
 use crate::Kafka;
 use crate::clock::{Clock, after};
 use crate::interceptor::Interceptors;
@@ -174,6 +174,7 @@ impl Driver {
         loop {
             transacting.clear(&mut machine);
             machine.handle_transaction_version(features.transaction_version());
+            turn::pay();
             while let Some(output) = machine.poll_output(now()) {
                 match output {
                     Output::Request(request) => {

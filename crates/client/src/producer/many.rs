@@ -1,6 +1,9 @@
 //! Many records in one call.
 
 use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use milena_engine::producer::{Deliveries, NewRecord, Refused, Watch};
 use tokio::task::coop::consume_budget;
@@ -9,6 +12,7 @@ use tokio::time::Instant;
 use super::outgoing::Outgoing;
 use super::{Producer, Record};
 use crate::clock::after;
+use crate::driver::turn::{owe, turn};
 
 impl Producer {
     /// Admits many records to the send buffer in their order; the [`Deliveries`] resolve when the fate of all is known.
@@ -19,8 +23,8 @@ impl Producer {
     /// Waits for room and for metadata as [`send`](Self::send) does, for `max.block.ms` in all. A record that cannot be
     /// admitted fails on its own, and shows in the [`Outcomes`](crate::Outcomes); those after it are still tried.
     ///
-    /// Dropping the future leaves what was admitted to be sent, and the rest unsent. Between a few dozen records other
-    /// tasks get their turn; the iterator is never called while a lock is held.
+    /// The records are taken from the iterator at once, before the future is polled. Dropping the future leaves what was
+    /// admitted to be sent, and the rest unsent.
     ///
     /// # Examples
     /// ```
@@ -39,76 +43,90 @@ impl Producer {
     /// }
     /// # Ok(()) }
     /// ```
-    pub async fn enqueue_all<'a, I>(&self, records: I) -> Deliveries
+    pub fn enqueue_all<'p, 'a: 'p, I>(&'p self, records: I) -> EnqueueAll<'p>
     where
         I: IntoIterator<Item = Record<'a>>,
     {
-        let mut records = records.into_iter().fuse();
-        let mut deliveries = Deliveries::new();
-        if self.0.interceptors.is_some() {
-            self.enqueue_each(records, &mut deliveries).await;
-            return deliveries;
-        }
-        let mut chunk = VecDeque::with_capacity(records.size_hint().0.min(CHUNK_RECORDS));
-        let mut deadline = None;
-        loop {
-            if chunk.is_empty() {
-                // The driver is often to run on this very thread.
-                consume_budget().await;
-                chunk.extend(records.by_ref().take(CHUNK_RECORDS));
-                if chunk.is_empty() {
-                    return deliveries;
-                }
-            }
-            let (admitted, refused) = match self.0.control.detached().refusal() {
-                Some(closed) => (0, Some(Refused::Failed(closed))),
-                None => append(self, &chunk, &mut deliveries),
-            };
-            chunk.drain(..admitted);
-            let Some(refused) = refused else { continue };
-            let Some(record) = chunk.pop_front() else { continue };
-            let limit = self.0.config.max_block();
-            let deadline = *deadline.get_or_insert_with(|| after(limit));
-            let outgoing = Outgoing { producer: self, record, watch: Watch::Nobody, failed: None };
-            match outgoing.admit_by(deadline, refused).await {
-                Ok(delivery) => deliveries.push(delivery),
-                Err(error) => deliveries.fail(error),
-            }
-        }
+        let records = records.into_iter().collect();
+        EnqueueAll(match self.0.interceptors {
+            None => Box::pin(enqueue_all(self, records)),
+            Some(_) => Box::pin(enqueue_each(self, records)),
+        })
     }
+}
 
-    /// One by one, because each is shown to the interceptors and they are told of each.
-    async fn enqueue_each<'a>(
-        &self,
-        records: impl Iterator<Item = Record<'a>>,
-        deliveries: &mut Deliveries,
-    ) {
-        let mut deadline = None;
-        for record in records {
-            consume_budget().await;
-            let mut outgoing =
-                Outgoing { producer: self, record, watch: Watch::Nobody, failed: None };
-            let admitted = match outgoing.begin() {
-                Ok(delivery) => Ok(delivery),
-                Err(refused) => {
-                    let limit = self.0.config.max_block();
-                    let deadline = *deadline.get_or_insert_with(|| after(limit));
-                    outgoing.admit_by(deadline, refused).await
-                }
-            };
-            match admitted {
-                Ok(delivery) => deliveries.push(delivery),
-                Err(error) => deliveries.fail(error),
-            }
+/// Resolves once many records are admitted to the send buffer, or cannot be; see [`Producer::enqueue_all`].
+// Without the iterator in its type: closures in it would keep a task that awaits it from being spawned.
+#[must_use = "nothing is sent before it is polled"]
+pub struct EnqueueAll<'a>(Pin<Box<dyn Future<Output = Deliveries> + Send + 'a>>);
+
+impl Future for EnqueueAll<'_> {
+    type Output = Deliveries;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Deliveries> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for EnqueueAll<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EnqueueAll").finish_non_exhaustive()
+    }
+}
+
+async fn enqueue_all(producer: &Producer, mut records: VecDeque<Record<'_>>) -> Deliveries {
+    let shared = &producer.0;
+    let mut deliveries = Deliveries::new();
+    let mut deadline = None;
+    while !records.is_empty() {
+        consume_budget().await;
+        turn().await;
+        let (admitted, refused) = match shared.control.detached().refusal() {
+            Some(closed) => (0, Some(Refused::Failed(closed))),
+            None => append(producer, records.iter().take(CHUNK_RECORDS), &mut deliveries),
+        };
+        records.drain(..admitted);
+        let Some(refused) = refused else { continue };
+        let Some(record) = records.pop_front() else { continue };
+        let deadline = *deadline.get_or_insert_with(|| after(shared.config.max_block()));
+        let outgoing = Outgoing { producer, record, watch: Watch::Nobody, failed: None };
+        match outgoing.admit_by(deadline, refused).await {
+            Ok(delivery) => deliveries.push(delivery),
+            Err(error) => deliveries.fail(error),
         }
     }
+    deliveries
+}
+
+/// One by one, because each is shown to the interceptors and they are told of each.
+async fn enqueue_each(producer: &Producer, records: VecDeque<Record<'_>>) -> Deliveries {
+    let mut deliveries = Deliveries::new();
+    let mut deadline = None;
+    for record in records {
+        consume_budget().await;
+        turn().await;
+        let mut outgoing = Outgoing { producer, record, watch: Watch::Nobody, failed: None };
+        let admitted = match outgoing.begin() {
+            Ok(delivery) => Ok(delivery),
+            Err(refused) => {
+                let deadline =
+                    *deadline.get_or_insert_with(|| after(producer.0.config.max_block()));
+                outgoing.admit_by(deadline, refused).await
+            }
+        };
+        match admitted {
+            Ok(delivery) => deliveries.push(delivery),
+            Err(error) => deliveries.fail(error),
+        }
+    }
+    deliveries
 }
 
 /// Writes `records` into their batches for as long as that can be done at once. Returns how many that were, and why it
 /// ended early.
-fn append(
+fn append<'r, 'a: 'r>(
     producer: &Producer,
-    records: &VecDeque<Record<'_>>,
+    records: impl Iterator<Item = &'r Record<'a>>,
     deliveries: &mut Deliveries,
 ) -> (usize, Option<Refused>) {
     let control = &producer.0.control;
@@ -116,7 +134,7 @@ fn append(
     let now = Instant::now();
     let wall = producer.0.kafka.clock().wall(now);
     let mut admitted = 0;
-    let mut records = records.iter().peekable();
+    let mut records = records.peekable();
     while let Some(first) = records.peek() {
         let name = first.topic();
         let looked_up;
@@ -148,6 +166,7 @@ fn append(
         }
         if appender.end() {
             control.wake();
+            owe();
         }
         if refused.is_some() {
             return (admitted, refused);
@@ -156,5 +175,5 @@ fn append(
     (admitted, None)
 }
 
-/// Records taken from the iterator at a time: enough for one lock and one clock to cost each next to nothing.
+/// Records appended without a pause: enough for one lock and one clock to cost each next to nothing.
 const CHUNK_RECORDS: usize = 64;

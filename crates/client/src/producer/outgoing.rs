@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use super::detached::Waiting;
 use super::{Producer, Record, TryEnqueueError};
 use crate::clock::after;
+use crate::driver::turn::owe;
 
 /// A record with all that its admission needs.
 #[derive(Debug)]
@@ -230,6 +231,7 @@ fn append(
     let appended = accumulator.try_append_watched(topic, &new, watch, grant, || now.into_std())?;
     if appended.wake {
         control.wake();
+        owe();
     }
     Ok(appended.delivery)
 }

@@ -6,10 +6,10 @@ use std::task::{Context, Poll, ready};
 
 use milena_engine::Error;
 use milena_engine::producer::{Delivery, RecordMetadata, Refused, Watch};
-use tokio::task::coop::poll_proceed;
 
 use super::outgoing::{Outgoing, try_enqueue};
 use super::{Producer, Record, SendWithCallback, TryEnqueueError};
+use crate::driver::turn::poll_turn;
 
 /// A record about to be sent; see [`Producer::send`].
 #[must_use = "nothing is sent before it is awaited, enqueued or detached"]
@@ -154,10 +154,7 @@ impl Future for Enqueue<'_> {
                         let rule = "a send must not be polled once resolved";
                         return Poll::Ready(Err(Error::misuse(rule)));
                     };
-                    // tokio has the driver run next on the thread that woke it, and no other thread takes it from
-                    // there: a task that sends and never waits would keep it from running until the buffer is full.
-                    let turn = ready!(poll_proceed(cx));
-                    turn.made_progress();
+                    ready!(poll_turn(cx));
                     // Where it is: moving a record costs as much as writing it into its batch.
                     let refused = match outgoing.begin() {
                         Ok(delivery) => {

@@ -5,9 +5,14 @@ use std::cell::Cell;
 
 /// How often `work` allocates.
 pub(crate) fn allocations_of(work: impl FnOnce()) -> usize {
-    let before = COUNT.get();
+    let before = allocations_so_far();
     work();
-    COUNT.get() - before
+    allocations_so_far() - before
+}
+
+/// How often this thread has allocated.
+pub(crate) fn allocations_so_far() -> usize {
+    COUNT.get()
 }
 
 thread_local! {

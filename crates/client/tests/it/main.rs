@@ -20,6 +20,8 @@ mod commits;
 #[cfg(test)]
 mod configured;
 #[cfg(test)]
+mod costs;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod group;
