@@ -112,3 +112,8 @@ struct FirstPage;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/transactions.md")]
 struct TransactionsPage;
+
+/// The producer's page, likewise.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/producer.md")]
+struct ProducerPage;
