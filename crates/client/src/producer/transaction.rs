@@ -40,6 +40,21 @@ impl<'a> Transaction<'a> {
         SendInTransaction(self.producer.send(record))
     }
 
+    /// Admits many records to the send buffer in their order, at about half the cost of one by one; see
+    /// [`Producer::enqueue_all`]. The commit waits for the rest.
+    ///
+    /// Dropping the future leaves what was admitted in the transaction, and the rest unsent.
+    ///
+    /// # Errors
+    /// Of the first record that was not admitted, as [`Producer::send`]; those after it were tried all the same.
+    pub async fn enqueue_all<'r>(
+        &self,
+        records: impl IntoIterator<Item = Record<'r>>,
+    ) -> Result<(), Error> {
+        let deliveries = self.producer.enqueue_all(records).await;
+        deliveries.refusal().map_or(Ok(()), |refusal| Err(refusal.clone()))
+    }
+
     /// Puts the offsets behind `batch` into the transaction, in the name of the consumer that read it: they are
     /// committed for its group if the transaction is, and the group's members read from there on.
     ///

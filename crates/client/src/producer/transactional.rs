@@ -7,7 +7,7 @@ use milena_engine::Error;
 use milena_engine::transaction::TransactionOutcome;
 use milena_types::Topic;
 
-use super::{Producer, Transaction};
+use super::{Producer, ProducerMetrics, ProducerTopic, Transaction};
 use crate::config::ProducerConfig;
 use crate::driver::transaction::Ask;
 
@@ -128,6 +128,16 @@ impl TransactionalProducer {
     /// As [`Producer::partitions_for`].
     pub async fn partitions_for(&self, topic: impl Into<Topic>) -> Result<i32, Error> {
         self.producer.partitions_for(topic).await
+    }
+
+    /// Looks `topic` up, so that records need not do it each; see [`Producer::topic`].
+    pub fn topic(&self, topic: impl AsRef<str>) -> ProducerTopic {
+        self.producer.topic(topic)
+    }
+
+    /// What was sent so far, and what there is in the buffer; see [`Producer::metrics`].
+    pub fn metrics(&self) -> ProducerMetrics {
+        self.producer.metrics()
     }
 
     /// Ends the producer's tasks. A transaction that is being committed or aborted is waited for, up to `timeout`; what

@@ -98,6 +98,54 @@ async fn an_abortable_error_costs_its_transaction_and_no_other() {
     }
 }
 
+/// R2 and traps 5 and 6: librdkafka once asked for a new epoch in the middle, and lost the first half of the
+/// transaction. Here it is lost as a whole, and the next one is whole again.
+#[tokio::test(start_paused = true)]
+async fn sequences_that_break_within_a_transaction_abort_it() {
+    for level in LEVELS {
+        for code in [ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER, ErrorCode::UNKNOWN_PRODUCER_ID] {
+            let world = world(level, 1).await;
+            let builder = world.kafka.producer().transactional_id("x").transaction_timeout(LONG);
+            let mut producer = builder.build_transactional().await.unwrap();
+            let transaction = producer.begin().await.unwrap();
+            transaction.send(to_t("first half")).await.unwrap();
+            let inits = world.broker.requests(ApiKey::INIT_PRODUCER_ID).len();
+            let broken = world.broker.add_fault(on(ApiKey::PRODUCE).error(code));
+            let error = transaction.send(to_t("second half")).await.unwrap_err();
+            assert!(error.is_abortable(), "{error:?}");
+            world.broker.remove_fault(broken);
+            assert_eq!(world.broker.requests(ApiKey::INIT_PRODUCER_ID).len(), inits);
+            assert!(transaction.send(to_t("more")).await.unwrap_err().is_abortable());
+            assert!(transaction.commit().await.unwrap_err().is_abortable());
+            producer
+                .transaction(async |transaction| transaction.send(to_t("whole")).await)
+                .await
+                .unwrap();
+            assert_eq!(committed(&world, "t", 1).await, ["whole"], "level {level}, {code}");
+        }
+    }
+}
+
+/// Trap 16: the new topic knows nothing of the transaction, which has lost what it had in the old one.
+#[tokio::test(start_paused = true)]
+async fn a_topic_made_anew_costs_the_transaction_that_wrote_to_the_old_one() {
+    for level in LEVELS {
+        let world = world(level, 1).await;
+        let mut producer = transactional(&world).await;
+        let transaction = producer.begin().await.unwrap();
+        transaction.send(to_t("gone")).await.unwrap();
+        world.broker.with(|cluster, now| cluster.recreate_topic(now, "t"));
+        let _ = transaction.send(to_t("alone")).await;
+        let is_committed = transaction.commit().await.is_ok();
+        assert!(!is_committed, "half of it is gone");
+        producer
+            .transaction(async |transaction| transaction.send(to_t("whole")).await)
+            .await
+            .unwrap();
+        assert_eq!(committed(&world, "t", 1).await, ["whole"], "level {level}");
+    }
+}
+
 /// The commit of transaction `x` under `producer`, as a broker reads it that was sent it long ago.
 fn late_commit(world: &World, producer: (ProducerId, ProducerEpoch), version: i16) {
     let request = EndTxnRequest {

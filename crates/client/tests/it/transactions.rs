@@ -91,6 +91,25 @@ async fn what_a_closure_sends_is_read_if_it_returns_ok() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn many_records_at_once_are_read_together() {
+    for level in LEVELS {
+        let world = world(level, 1).await;
+        let mut producer = transactional(&world).await;
+        let transaction = producer.begin().await.unwrap();
+        transaction.enqueue_all((0..1000).map(to_t)).await.unwrap();
+        transaction.commit().await.unwrap();
+        assert_eq!(committed(&world, "t", 1).await, numbers(0..1000));
+        let transaction = producer.begin().await.unwrap();
+        let too_large = to_t("x".repeat(2 << 20));
+        let refused = transaction.enqueue_all([to_t(1), too_large, to_t(2)]).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::RecordTooLarge);
+        drop(transaction);
+        producer.close(GRACE).await.unwrap();
+        assert_eq!(committed(&world, "t", 1).await, numbers(0..1000));
+    }
+}
+
 /// Some of it is stored by then, and some is not.
 #[tokio::test(start_paused = true)]
 async fn nothing_of_a_closure_that_returns_an_error_is_read() {

@@ -44,6 +44,14 @@ impl Deliveries {
         len(&self.runs)
     }
 
+    /// Why the first record was not admitted that was not.
+    pub fn refusal(&self) -> Option<&Error> {
+        self.runs.iter().find_map(|run| match run {
+            Run::Failed { error, .. } => Some(error),
+            Run::Placed { .. } => None,
+        })
+    }
+
     /// Whether there is no record.
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()
