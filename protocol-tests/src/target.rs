@@ -96,6 +96,14 @@ impl Target {
         &self.choice
     }
 
+    /// The embedded broker, if it is one.
+    pub(crate) fn embedded(&self) -> Option<&Broker> {
+        match &self.cluster {
+            Cluster::Embedded(embedded) => Some(embedded),
+            Cluster::Real(_) => None,
+        }
+    }
+
     /// Ends a broker as a power cut does.
     pub(crate) async fn kill_broker(&self, broker: i32) -> Result {
         match &self.cluster {

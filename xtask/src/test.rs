@@ -173,9 +173,21 @@ fn suites(required: bool) -> Vec<Step> {
         let suite = Step::command(format!("suite on {cluster}"), run(&["suite", cluster]));
         with(&KAFKA, required, suite)
     });
-    let compare = Step::command("embedded answers as Kafka 4.4.0", run(&["compare"]));
-    let compare = with(&KAFKA, required, compare);
-    embedded.chain([compare]).chain(REAL_CLUSTERS.iter().map(on)).collect()
+    // Transactions by the protocol before KIP-890.
+    let older = ["embedded-tv1", "4.4.0-tv1"];
+    let older_suites = older.iter().map(|cluster| {
+        let only = run(&["suite", cluster, "--only", "transactions"]);
+        with(&KAFKA, required, Step::command(format!("transactions on {cluster}"), only))
+    });
+    let compare = [
+        Step::command("embedded answers as Kafka 4.4.0", run(&["compare"])),
+        Step::command("older transactions are answered as by Kafka 4.4.0", {
+            run(&[&["compare"], &older[..]].concat())
+        }),
+    ];
+    let compare = compare.into_iter().map(|step| with(&KAFKA, required, step));
+    let real = REAL_CLUSTERS.iter().map(on);
+    embedded.chain(older_suites).chain(compare).chain(real).collect()
 }
 
 /// The step, if the programs that it starts are installed.

@@ -5,10 +5,13 @@ mod faults;
 mod java;
 mod java_transactions;
 mod kills;
+mod producers;
 mod rebalances;
 mod records;
+
 mod tools;
 mod transactions;
+mod transactions_refused;
 
 use crate::suite::{LIMIT, Scenario};
 
@@ -43,6 +46,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!(clients::keys_go_where_java_puts_them),
     scenario!(clients::acks_0_1_and_all_store_each_record_once),
     scenario!(clients::many_records_keep_their_order_in_each_partition),
+    scenario!(producers::batches_that_are_too_large_are_split_in_order),
+    scenario!(producers::a_split_batch_belongs_to_its_transaction),
+    scenario!(producers::a_record_that_is_too_large_fails_alone),
+    scenario!(producers::a_topic_that_is_made_anew_takes_records, limit: producers::LIMIT),
+    scenario!(producers::a_partition_that_is_added_takes_records),
+    scenario!(producers::a_flush_does_not_wait_for_the_linger),
     scenario!(transactions::all_or_nothing_of_a_transaction_is_read),
     scenario!(transactions::an_open_transaction_holds_back_those_who_read_committed),
     scenario!(transactions::a_second_producer_fences_the_first),
@@ -52,6 +61,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!(java::what_java_writes_we_read, alone: true),
     scenario!(java::what_we_write_java_reads, alone: true),
     scenario!(java::our_group_is_described_by_java, alone: true),
+    scenario!(transactions_refused::each_refusal_takes_its_course, alone: true,
+        fits: |on| on.embedded().is_some(), limit: transactions_refused::LIMIT),
+    scenario!(transactions_refused::each_lost_request_or_answer_is_made_good, alone: true,
+        fits: |on| on.embedded().is_some(), limit: transactions_refused::LIMIT),
+    scenario!(transactions_refused::a_commit_with_an_unclear_answer_is_not_said_to_be_one, alone: true,
+        fits: |on| on.embedded().is_some()),
     scenario!(java_transactions::javas_copy_with_failures_is_exact, alone: true,
         limit: java_transactions::LIMIT),
     scenario!(java_transactions::what_java_commits_we_read, alone: true,
