@@ -43,8 +43,11 @@ impl Producer {
         let rules = self.rules(now);
         let Some(partition) = self.partitions.get_mut(slot) else { return };
         match partition.leader {
-            Some(leader) if !partition.is_listed && partition.next(rules) != Next::Nothing => {
-                partition.is_listed = true;
+            Some(leader)
+                if partition.listed_with != Some(leader)
+                    && partition.next(rules) != Next::Nothing =>
+            {
+                partition.listed_with = Some(leader);
                 self.brokers.entry(leader).or_default().line.push_back(slot);
                 self.busy.insert(leader);
             }
@@ -133,10 +136,13 @@ impl Producer {
             for _ in 0..line.len() {
                 let Some(slot) = line.pop_front() else { break };
                 let Some(partition) = self.partitions.get_mut(slot) else { continue };
+                if partition.listed_with != Some(node) {
+                    continue;
+                }
                 let is_ours = partition.leader == Some(node);
                 let size = if is_ours { partition.next_bytes(rules) } else { None };
                 let Some(bytes) = size else {
-                    partition.is_listed = false;
+                    partition.listed_with = None;
                     // It may have something for another broker.
                     self.mark(slot);
                     continue;

@@ -34,8 +34,8 @@ pub(super) struct Partition {
     /// When the machine looks at it again at the latest.
     pub(super) timer: Option<Instant>,
     pub(super) is_dirty: bool,
-    /// Whether it stands in the line of a broker.
-    pub(super) is_listed: bool,
+    /// In whose line it stands. It may be in another's too, where that one led it before: a place that is passed over.
+    pub(super) listed_with: Option<NodeId>,
     /// The transaction that it is part of, or was last; 0 before the first.
     pub(super) enrolled_in: u64,
 }
@@ -82,7 +82,7 @@ impl Partition {
             backoff,
             timer: None,
             is_dirty: false,
-            is_listed: false,
+            listed_with: None,
             enrolled_in: 0,
         }
     }

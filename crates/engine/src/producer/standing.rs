@@ -86,14 +86,8 @@ impl Producer {
         if timeout(&self.settings).is_none() {
             return;
         }
-        let rules = self.rules(now);
-        let in_flight_max = self.settings.in_flight_max;
+        let waits = self.is_waited_for(now, node);
         let Some(broker) = self.brokers.get_mut(&node) else { return };
-        let is_ready = |slot: &usize| {
-            let partition = self.partitions.get(*slot);
-            partition.is_some_and(|p| p.leader == Some(node) && p.next(rules) != Next::Nothing)
-        };
-        let waits = !broker.is_open(now, in_flight_max) && broker.line.iter().any(is_ready);
         let availability = &mut broker.availability;
         if has_sent || !waits {
             availability.waits_since = waits.then_some(now);
@@ -105,17 +99,32 @@ impl Producer {
         }
     }
 
+    /// Whether something stands in the line of `node`, whose window is closed.
+    fn is_waited_for(&self, now: Instant, node: NodeId) -> bool {
+        let rules = self.rules(now);
+        let is_ready = |slot: &usize| {
+            let partition = self.partitions.get(*slot);
+            partition.is_some_and(|p| p.leader == Some(node) && p.next(rules) != Next::Nothing)
+        };
+        self.brokers.get(&node).is_some_and(|broker| {
+            !broker.is_open(now, self.settings.in_flight_max) && broker.line.iter().any(is_ready)
+        })
+    }
+
     /// Brokers that have left batches waiting for too long are avoided from here on.
     pub(super) fn find_late(&mut self, now: Instant) {
-        let mut late = Vec::new();
-        for (&node, broker) in &mut self.brokers {
-            if broker.late_at(&self.settings).is_some_and(|at| at <= now) {
-                broker.availability.is_late = true;
-                late.push(node);
+        let is_due = |broker: &Broker| broker.late_at(&self.settings).is_some_and(|at| at <= now);
+        let due = self.brokers.iter().filter(|(_, broker)| is_due(broker));
+        for node in due.map(|(&node, _)| node).collect::<Vec<_>>() {
+            // What waited may have moved to another leader.
+            let waits = self.is_waited_for(now, node);
+            let Some(broker) = self.brokers.get_mut(&node) else { continue };
+            broker.availability.is_late = waits;
+            if waits {
+                self.place_led_by(node);
+            } else {
+                broker.availability.waits_since = None;
             }
-        }
-        for node in late {
-            self.place_led_by(node);
         }
     }
 

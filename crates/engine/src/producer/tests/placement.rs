@@ -117,3 +117,25 @@ fn no_broker_is_late_where_that_is_switched_off() {
         assert_eq!(standings(&world), [Standing::Near; 3]);
     }
 }
+
+/// Broker 0 asks for silence; what waits for it goes to the partition's new leader as soon as there is one, and nothing
+/// waits for broker 0 any more.
+#[test]
+fn what_waits_for_a_broker_follows_the_leader() {
+    let availability_timeout = 100 * MS;
+    let settings = Settings { availability_timeout, ..settings() };
+    let mut world = World::ready(1, 6, settings).fault(1, Fault::Throttle(5000));
+    assert_eq!(world.brokers.partitions[3].leader, world.brokers.partitions[0].leader);
+    world.send(0, 1);
+    world.run(10 * MS);
+    world.send(3, 1);
+    world.run(50 * MS);
+    assert_eq!(world.brokers.values(3), [] as [u64; 0]);
+    world.move_leader(3, 1);
+    let (now, cluster) = (world.now, world.cluster().into());
+    world.machine().handle_metadata(now, cluster);
+    world.run(20 * MS);
+    assert_eq!(world.brokers.values(3), [1]);
+    world.run(200 * MS);
+    assert_eq!(standings(&world), [Standing::Near; 6]);
+}
