@@ -162,17 +162,16 @@ impl Detached {
 
     /// Logs what was not logged; returns when to come back for the rest.
     pub(crate) fn report(&self) -> Option<Instant> {
-        let mut state = self.state();
-        if let Some(until) = state.quiet_until {
+        let quiet_until = self.state().quiet_until;
+        if let Some(until) = quiet_until {
             if Instant::now() < until {
                 return Some(until);
             }
-            state.quiet_until = None;
+            self.state().quiet_until = None;
         }
         let (records, error) = self.accumulator.take_detached_failures()?;
         let until = Instant::now() + QUIET;
-        state.quiet_until = Some(until);
-        drop(state);
+        self.state().quiet_until = Some(until);
         tracing::warn!(records, %error, fate = %error.fate(), "detached records failed");
         Some(until)
     }

@@ -4,10 +4,13 @@ use std::fmt;
 
 use bytes::Bytes;
 use milena_engine::producer::TopicHandle;
+use milena_engine::{Error, ErrorKind, Fate, Operation};
 use milena_records::Header;
 use milena_types::{Timestamp, Topic};
 
 use super::{Producer, ProducerTopic};
+use crate::BoxError;
+use crate::format::{Part, SerializeContext, Serializer};
 
 /// A record on its way to a topic: borrowed or owned, key and value as bytes.
 ///
@@ -57,6 +60,64 @@ impl<'a> Record<'a> {
     pub fn value(mut self, value: impl Into<Payload<'a>>) -> Self {
         self.value = Some(value.into());
         self
+    }
+
+    /// Gives it `key` as `format` writes it; what [`TypedProducer`](crate::TypedProducer) does, for a single record, as
+    /// in a transaction.
+    ///
+    /// # Errors
+    /// `Serialization` if the format fails.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> milena::Result<()> {
+    /// use milena::Record;
+    /// use milena::format::Plain;
+    ///
+    /// let record = Record::to("counts").key_as(&Plain, &42_i32)?.value_as(&Plain, "forty-two")?;
+    /// assert_eq!(record.key_bytes(), Some(&[0, 0, 0, 42][..]));
+    /// # Ok(()) }
+    /// ```
+    pub fn key_as<K: ?Sized>(
+        mut self,
+        format: &impl Serializer<K>,
+        key: &'a K,
+    ) -> Result<Self, Error> {
+        self.write(Part::Key, format, key)?;
+        Ok(self)
+    }
+
+    /// Gives it `value` as `format` writes it; as [`key_as`](Self::key_as).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn value_as<V: ?Sized>(
+        mut self,
+        format: &impl Serializer<V>,
+        value: &'a V,
+    ) -> Result<Self, Error> {
+        self.write(Part::Value, format, value)?;
+        Ok(self)
+    }
+
+    /// Gives it the part as `format` writes it.
+    pub(super) fn write<T: ?Sized>(
+        &mut self,
+        part: Part,
+        format: &impl Serializer<T>,
+        value: &'a T,
+    ) -> Result<(), Error> {
+        let written = format.serialize(value, &mut SerializeContext::new(self, part));
+        let bytes = written.map_err(|cause| {
+            let error = Error::new(ErrorKind::Serialization).during(Operation::Send);
+            let error = error.with_topic(self.topic()).with_fate(Fate::NotStored);
+            error.with_detail(format!("the {part} cannot be serialized")).because(Cause(cause))
+        })?;
+        match part {
+            Part::Key => self.key = bytes,
+            Part::Value => self.value = bytes,
+        }
+        Ok(())
     }
 
     /// Takes its value away, which in a compacted topic deletes the key. This is how a record starts out.
@@ -138,12 +199,10 @@ impl<'a> Record<'a> {
         }
     }
 
-    pub(super) fn set_key(&mut self, key: Option<Payload<'a>>) {
-        self.key = key;
-    }
-
-    pub(super) fn set_value(&mut self, value: Option<Payload<'a>>) {
-        self.value = value;
+    /// Without key and value.
+    pub(super) fn without_contents(mut self) -> Self {
+        (self.key, self.value) = (None, None);
+        self
     }
 
     pub(crate) fn push_header(&mut self, key: Payload<'a>, value: Option<Payload<'a>>) {
@@ -171,6 +230,22 @@ impl fmt::Debug for Record<'_> {
             .field("value_bytes", &bytes(self.value_bytes()))
             .field("headers", &self.headers.len())
             .finish()
+    }
+}
+
+/// An error of the user's, which is a box and therefore no error itself.
+#[derive(Debug)]
+struct Cause(BoxError);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Cause {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
     }
 }
 
@@ -283,19 +358,22 @@ impl<'a, const N: usize> From<&'a [u8; N]> for Payload<'a> {
     }
 }
 
-impl<const N: usize> From<[u8; N]> for Payload<'_> {
-    /// Up to 36 bytes are kept without an allocation.
-    fn from(array: [u8; N]) -> Self {
-        let mut bytes = [0; INLINE_MAX];
-        match (bytes.get_mut(..N), u8::try_from(N)) {
-            (Some(start), Ok(length)) => {
+macro_rules! from_array {
+    ($($length:literal),+) => {$(
+        impl From<[u8; $length]> for Payload<'_> {
+            /// Kept in the record itself, as numbers, ids and their text are: nothing is allocated.
+            fn from(array: [u8; $length]) -> Self {
+                let mut bytes = [0; INLINE_MAX];
+                let (start, _) = bytes.split_at_mut($length);
                 start.copy_from_slice(&array);
-                Self(Content::Inline { length, bytes })
+                Self(Content::Inline { length: $length, bytes })
             }
-            _ => Self(Content::Owned(Bytes::copy_from_slice(&array))),
         }
-    }
+    )+};
 }
+
+// Not for every length: a long array is better borrowed.
+from_array!(1, 2, 4, 8, 16, 32, 36);
 
 impl<'a, T: Into<TopicName<'a>>> From<T> for Record<'a> {
     /// A record to this topic, without key, value or headers.
@@ -312,10 +390,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arrays_are_kept_whole_however_long() {
-        assert_eq!(Payload::from([]).as_bytes(), b"");
+    fn short_arrays_are_kept_whole() {
+        assert_eq!(Payload::from([7]).as_bytes(), [7]);
         assert_eq!(Payload::from([7; 36]).into_owned().as_bytes(), [7; 36]);
-        assert_eq!(Payload::from([7; 37]).as_bytes(), [7; 37]);
         assert!(size_of::<Payload<'_>>() <= 40);
     }
 

@@ -3,11 +3,8 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use milena_engine::{Error, ErrorKind, Fate, Operation};
-
 use super::{Producer, Record, Send};
-use crate::BoxError;
-use crate::format::{Part, Plain, SerializeContext, Serializer};
+use crate::format::{Part, Plain, Serializer};
 
 /// A producer whose keys are `K` and whose values are `V`, with the formats that write them; made by
 /// [`Producer::typed`].
@@ -75,24 +72,15 @@ impl<K: ?Sized, V: ?Sized, F: Serializer<K>, G: Serializer<V>> TypedProducer<K, 
         key: impl Into<Option<&'a K>>,
         value: impl Into<Option<&'a V>>,
     ) -> Send<'a> {
-        let (mut record, mut failed) = (record.into(), None);
-        record.set_key(None);
-        record.set_value(None);
+        let mut record = record.into().without_contents();
+        let mut written = Ok(());
         if let Some(key) = key.into() {
-            let mut context = SerializeContext::new(&mut record, Part::Key);
-            match self.key_format.serialize(key, &mut context) {
-                Ok(bytes) => record.set_key(bytes),
-                Err(cause) => failed = Some(failure(&record, Part::Key, cause)),
-            }
+            written = record.write(Part::Key, &self.key_format, key);
         }
-        if let (Some(value), None) = (value.into(), &failed) {
-            let mut context = SerializeContext::new(&mut record, Part::Value);
-            match self.value_format.serialize(value, &mut context) {
-                Ok(bytes) => record.set_value(bytes),
-                Err(cause) => failed = Some(failure(&record, Part::Value, cause)),
-            }
+        if let (Some(value), Ok(())) = (value.into(), &written) {
+            written = record.write(Part::Value, &self.value_format, value);
         }
-        Send::failing(&self.producer, record, failed)
+        Send::failing(&self.producer, record, written.err())
     }
 }
 
@@ -106,28 +94,6 @@ impl<K: ?Sized, V: ?Sized, F: Clone, G: Clone> Clone for TypedProducer<K, V, F, 
 impl<K: ?Sized, V: ?Sized, F, G> fmt::Debug for TypedProducer<K, V, F, G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TypedProducer").field("producer", &self.producer).finish_non_exhaustive()
-    }
-}
-
-fn failure(record: &Record<'_>, part: Part, cause: BoxError) -> Error {
-    let error = Error::new(ErrorKind::Serialization).during(Operation::Send);
-    let error = error.with_topic(record.topic()).with_fate(Fate::NotStored);
-    error.with_detail(format!("the {part} cannot be serialized")).because(Cause(cause))
-}
-
-/// An error of the user's, which is a box and therefore no error itself.
-#[derive(Debug)]
-struct Cause(BoxError);
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for Cause {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source()
     }
 }
 

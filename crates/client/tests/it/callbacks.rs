@@ -47,6 +47,33 @@ async fn callbacks_of_a_partition_come_in_the_order_of_its_offsets() {
     assert_eq!(world.values(0).len(), 200);
 }
 
+/// Noted behind the append's lock, a callback could be overtaken by one of the next record's sender.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn callbacks_keep_their_order_on_many_threads() {
+    let world = World::with_partitions(1).await;
+    let producer = world.kafka.producer().linger(Duration::ZERO).build().await.unwrap();
+    producer.send(Record::to("t").value("0")).await.unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let mut senders = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let (producer, seen) = (producer.clone(), Arc::clone(&seen));
+        senders.spawn(async move {
+            for _ in 0..1000 {
+                let seen = Arc::clone(&seen);
+                producer
+                    .send(Record::to("t").value("v"))
+                    .on_ack(move |result| {
+                        seen.lock().unwrap().push(result.unwrap().offset().unwrap().get());
+                    })
+                    .detach();
+            }
+        });
+    }
+    senders.join_all().await;
+    producer.close(GRACE).await.unwrap();
+    assert_eq!(*seen.lock().unwrap(), (1..4001).collect::<Vec<_>>());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_callback_that_panics_harms_nobody() {
     let world = World::with_partitions(1).await;

@@ -11,7 +11,7 @@ use crate::world::{
 };
 
 /// Runs `call` with 0, 1, 2 … polls until it comes to its end, which it must.
-async fn at_each_poll(mut call: impl AsyncFnMut(usize) -> bool) {
+pub(crate) async fn at_each_poll(mut call: impl AsyncFnMut(usize) -> bool) {
     for polls in 0..POLLS_MAX {
         if call(polls).await {
             assert!(polls > 0, "nothing can be ready before it is polled");

@@ -26,7 +26,7 @@ async fn enqueueing_allocates_nothing_per_record() {
     let before = allocations_so_far();
     for number in 0..2000_u32 {
         let key = number.to_be_bytes();
-        let by_name = Record::to("t").key(&key).value(&[b'x'; 100]);
+        let by_name = Record::to("t").key(key).value(&[b'x'; 100]);
         deliveries.push(producer.send(by_name).enqueue().await.unwrap());
         let resolved = Record::to(&topic).value(&[b'x'; 100]);
         deliveries.push(producer.send(resolved).enqueue().await.unwrap());

@@ -22,6 +22,8 @@ mod configured;
 #[cfg(test)]
 mod costs;
 #[cfg(test)]
+mod dropped_sends;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod group;

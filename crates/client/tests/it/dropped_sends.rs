@@ -1,0 +1,99 @@
+//! What a send, a flush or a close leaves behind that is dropped while detached records and callbacks are about; the
+//! rest is in `cancellation`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use milena::{ErrorKind, Record};
+
+use crate::cancellation::at_each_poll;
+use crate::world::{GRACE, World, drop_after, eventually, numbers};
+
+/// Every producer is fresh: its detached records wait for the topic.
+#[tokio::test(start_paused = true)]
+async fn a_dropped_flush_leaves_detached_records_on_their_way() {
+    let world = World::with_partitions(1).await;
+    let mut sent = 0;
+    at_each_poll(async |polls| {
+        let producer = world.producer().await;
+        for _ in 0..10 {
+            producer.send(Record::to("t").value(sent.to_string())).detach();
+            sent += 1;
+        }
+        let done = drop_after(polls, producer.flush()).await.is_some();
+        assert!(!done || world.values(0).len() == sent, "flushed, not stored");
+        producer.close(GRACE).await.unwrap();
+        assert_eq!(producer.metrics().detached_errors, 0);
+        done
+    })
+    .await;
+    assert_eq!(world.values(0), numbers(0..sent));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_close_admits_what_was_detached_and_nothing_else() {
+    let world = World::with_partitions(1).await;
+    let mut sent = 0;
+    at_each_poll(async |polls| {
+        let producer = world.producer().await;
+        for _ in 0..10 {
+            producer.send(Record::to("t").value(sent.to_string())).detach();
+            sent += 1;
+        }
+        let done = drop_after(polls, producer.close(GRACE)).await.is_some();
+        if polls > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let late = producer.send(Record::to("t").value("late")).await.unwrap_err();
+            assert_eq!(late.kind(), ErrorKind::Closed);
+        }
+        drop(producer);
+        eventually("all are stored", || world.values(0).len() == sent).await;
+        done
+    })
+    .await;
+    assert_eq!(world.values(0), numbers(0..sent));
+}
+
+/// The callback knows what the one who dropped the future does not.
+#[tokio::test(start_paused = true)]
+async fn a_dropped_send_with_a_callback_is_told_of_once_if_it_was_admitted() {
+    let world = World::with_partitions(1).await;
+    let stored = Arc::new(AtomicUsize::new(0));
+    at_each_poll(async |polls| {
+        let producer = world.producer().await;
+        let count = Arc::clone(&stored);
+        let sent = producer.send(Record::to("t").value(polls.to_string()));
+        let sent = sent.on_ack(move |result| {
+            result.unwrap();
+            count.fetch_add(1, SeqCst);
+        });
+        let done = drop_after(polls, sent.into_future()).await.is_some();
+        producer.close(GRACE).await.unwrap();
+        assert_eq!(world.values(0).len(), stored.load(SeqCst), "after {polls} polls");
+        done
+    })
+    .await;
+    assert!(stored.load(SeqCst) > 1, "some were dropped on their way");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owned_send_and_a_question_for_partitions_can_be_dropped() {
+    let world = World::with_partitions(1).await;
+    let mut acknowledged = 0;
+    at_each_poll(async |polls| {
+        let producer = world.producer().await;
+        let asked = drop_after(polls, producer.partitions_for("t")).await;
+        assert!(asked.is_none_or(|count| count.unwrap() == 1));
+        let record = Record::to("t").value(format!("at {polls}"));
+        let done = drop_after(polls, producer.send_owned(record)).await.is_some();
+        acknowledged += usize::from(done);
+        producer.close(GRACE).await.unwrap();
+        done
+    })
+    .await;
+    let mut stored = world.values(0);
+    let count = stored.len();
+    stored.dedup();
+    assert!(stored.len() == count && count >= acknowledged, "stored twice: {stored:?}");
+}
