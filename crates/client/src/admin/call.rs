@@ -10,9 +10,10 @@ use milena_types::{ApiKey, NodeId};
 use milena_wire::messages::FindCoordinatorRequest;
 use milena_wire::{ByteString, Request, Response};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::Kafka;
+use crate::clock::after;
 use crate::net::ReplyTo;
 
 /// One call of the admin client: where it goes and when it must be done.
@@ -29,7 +30,7 @@ impl<'a> Call<'a> {
         let config = kafka.config();
         let limit = config.default_api_timeout();
         let backoff = Backoff::new(config.retry_backoff(), config.retry_backoff_max());
-        Self { kafka, deadline: Instant::now() + limit, limit, backoff, rng: kafka.fork_rng() }
+        Self { kafka, deadline: after(limit), limit, backoff, rng: kafka.fork_rng() }
     }
 
     pub(super) fn kafka(&self) -> &'a Kafka {
@@ -81,7 +82,11 @@ impl<'a> Call<'a> {
         (outbound.version_min, outbound.version_max) = (version_min, version_max);
         let (reply, answer) = oneshot::channel();
         self.kafka.pool().submit(outbound, ReplyTo::Caller(reply));
-        let answer = answer.await.map_err(|_| Error::closed().during(operation))?;
+        let Ok(answer) = timeout_at(self.deadline, answer).await else {
+            let late = Error::timeout(self.limit, "default.api.timeout.ms");
+            return Err(late.during(operation));
+        };
+        let answer = answer.map_err(|_| Error::closed().during(operation))?;
         match answer.result {
             Ok(Some(response)) => Ok(response),
             Ok(None) => Err(unexpected().during(operation)),

@@ -5,6 +5,7 @@ use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use fastrand::Rng;
 use milena_engine::Backoff;
@@ -24,6 +25,7 @@ use super::handshake::{self, Opened};
 use super::reply::Reply;
 use super::settings::Settings;
 use super::transport::Transport;
+use crate::clock::after;
 
 /// The pool's end of a connection. Dropping it lets the pump answer what is in flight and end.
 #[derive(Debug)]
@@ -165,6 +167,7 @@ impl Pump {
     /// Waits out the back-off while requests come in; says whether the pool still wants this connection.
     async fn wait_until(&mut self, deadline: Instant) -> bool {
         loop {
+            let patience = self.patience();
             select! {
                 biased;
                 request = self.mailbox.recv() => match request {
@@ -172,6 +175,7 @@ impl Pump {
                     None => return false,
                 },
                 () = sleep_until(deadline) => return true,
+                () = sleep_until(patience) => self.expire(),
             }
         }
     }
@@ -193,17 +197,12 @@ impl Pump {
         let mut opening = pin!(opening);
         loop {
             // A dial may take long, with many addresses to try: nobody waits for it longer than for an answer.
-            let patience = self.waiting.iter().map(|(_, _, until)| *until).min();
+            let patience = self.patience();
             select! {
                 biased;
                 opened = &mut opening => return Some(opened),
                 request = self.mailbox.recv() => self.wait(request?),
-                () = sleep_until(patience.unwrap_or_else(Instant::now)), if patience.is_some() => {
-                    let now = Instant::now();
-                    let is_over = |(_, _, until): &mut (_, _, Instant)| now >= *until;
-                    let over: Vec<_> = self.waiting.extract_if(.., is_over).collect();
-                    self.fail(over, &Failure::NotSent);
-                }
+                () = sleep_until(patience) => self.expire(),
             }
         }
     }
@@ -218,7 +217,10 @@ impl Pump {
         let mut writer = FrameWriter::default();
         let mut pipeline =
             Pipeline::new(now(), self.limits(), self.broker, versions, next_correlation);
-        for (request, reply, _) in std::mem::take(&mut self.waiting) {
+        self.expire();
+        for (mut request, reply, until) in std::mem::take(&mut self.waiting) {
+            // What the opening took is not given a second time.
+            request.timeout = until.saturating_duration_since(Instant::now());
             self.submit(&mut pipeline, request, reply);
         }
         let mut is_wanted = true;
@@ -244,6 +246,9 @@ impl Pump {
                 biased;
                 frame = frames.read(&mut source) => match frame {
                     Ok(frame) => pipeline.handle_frame(now(), frame),
+                    Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                        pipeline.handle_unreadable(now(), &error.to_string());
+                    }
                     Err(error) => self.lost(&mut pipeline, &error),
                 },
                 progress = writer.write(&mut sink), if writer.has_work() => match progress {
@@ -305,8 +310,22 @@ impl Pump {
     }
 
     fn wait(&mut self, (request, reply): (Outbound, Reply)) {
-        let until = Instant::now() + request.timeout;
+        let until = after(request.timeout);
         self.waiting.push((request, reply, until));
+    }
+
+    /// When the first of those that wait gives up; in an age where nobody waits.
+    fn patience(&self) -> Instant {
+        let until = self.waiting.iter().map(|(_, _, until)| *until).min();
+        until.unwrap_or_else(|| after(Duration::MAX))
+    }
+
+    /// Fails what has waited for the connection for as long as it may wait for an answer.
+    fn expire(&mut self) {
+        let now = Instant::now();
+        let is_over = |(_, _, until): &mut (_, _, Instant)| now >= *until;
+        let over: Vec<_> = self.waiting.extract_if(.., is_over).collect();
+        self.fail(over, &Failure::NotSent);
     }
 
     /// Fails everything that waits for the connection to open.

@@ -224,6 +224,19 @@ impl Pipeline {
         }
     }
 
+    /// Says that what comes from the broker is no frame, or a larger one than is taken; `why` reaches who asked for it.
+    pub fn handle_unreadable(&mut self, now: Instant, why: &str) {
+        if self.state == State::Closed {
+            return;
+        }
+        if self.in_flight.len() == self.unwritten {
+            return self.close(now, CloseReason::Malformed(why.into()));
+        }
+        if let Some(sent) = self.in_flight.pop_front() {
+            self.malformed(now, &sent, why);
+        }
+    }
+
     /// Says that the transport ended, or that nothing can be written or read any more.
     pub fn handle_lost(&mut self, now: Instant) {
         self.close(now, CloseReason::Lost);

@@ -20,7 +20,7 @@ use crate::backoff::Backoff;
 use crate::disposition::{self, Reaction};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::metadata::{Broker, Cluster, LeaderHint};
-use crate::request::{Answer, Lane, Outbound, RequestId, RequestIds, Target};
+use crate::request::{Answer, Failure, Lane, Outbound, RequestId, RequestIds, Target};
 use crate::subscription::{Assigned, Event, OffsetReset, Position, Revision, Stage, Subscription};
 
 /// The fetch requests of one consumer: at most one to each broker, sent as soon as the last is answered and there is
@@ -249,7 +249,8 @@ impl Fetcher {
                         assigned.preferred.take_if(|(preferred, _)| *preferred == node);
                     }
                 }
-                if !failure.is_passing() {
+                // Bytes that cannot be read, or are more than may be, come again with the next try: the user has to hear.
+                if !failure.is_passing() || matches!(failure, Failure::MalformedResponse(_)) {
                     let error = Error::from_failure(&failure);
                     buffer.tell(Event::Error(error.during(Operation::Fetch).with_broker(node)));
                 }

@@ -7,7 +7,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::peer::{Act, answer, stray};
 use super::*;
-use crate::net::Tcp;
+use crate::net::transport::Connecting;
+use crate::net::{Tcp, Transport};
 
 #[tokio::test(start_paused = true)]
 async fn a_request_opens_the_connection_and_is_answered() {
@@ -121,6 +122,61 @@ async fn nobody_waits_longer_for_a_dial_than_for_an_answer() {
     let start = Instant::now();
     assert_eq!(beat(&pool, to(1)).await.unwrap().result.unwrap_err(), Failure::NotSent);
     assert_eq!(start.elapsed().as_secs(), 30);
+}
+
+/// The time-out is the caller's for the whole of it, not for each of dialling and answering.
+#[tokio::test(start_paused = true)]
+async fn what_a_dial_took_is_not_given_to_the_answer_again() {
+    let peer = Peer::new(|_, request| match request {
+        Request::Heartbeat(_) => Act::Ignore,
+        other => answer(other),
+    });
+    let transport = Arc::new(Slow(peer.transport(), 20 * SECOND));
+    let pool = Pool::new(transport, Settings::default(), Vec::new(), Rng::with_seed(1));
+    pool.update(&brokers(&["one"]));
+    let start = Instant::now();
+    assert_eq!(beat(&pool, to(1)).await.unwrap().result.unwrap_err(), Failure::TimedOut);
+    assert_eq!(start.elapsed().as_secs(), 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_longer_for_a_back_off_than_for_an_answer() {
+    let peer = Peer::well();
+    peer.refuse("one");
+    let hour = 3600 * SECOND;
+    let settings =
+        Settings { reconnect_backoff: hour, reconnect_backoff_max: hour, ..Settings::default() };
+    let pool = pool(&peer, settings);
+    assert!(beat(&pool, to(1)).await.unwrap().result.is_err());
+    let start = Instant::now();
+    assert_eq!(beat(&pool, to(1)).await.unwrap().result.unwrap_err(), Failure::NotSent);
+    assert_eq!(start.elapsed().as_secs(), 30);
+}
+
+/// As a lost connection it would be asked for again for ever, and nobody would know why.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_too_large_is_said_to_be() {
+    let peer = Peer::new(|_, request| match request {
+        Request::Heartbeat(_) => Act::Write((200i32 << 20).to_be_bytes().to_vec().into()),
+        other => answer(other),
+    });
+    let pool = pool(&peer, Settings::default());
+    let failure = beat(&pool, to(1)).await.unwrap().result.unwrap_err();
+    let Failure::MalformedResponse(why) = failure else { panic!("{failure:?}") };
+    assert!(why.contains("209715200 bytes"), "{why}");
+}
+
+/// Dials that take their time.
+#[derive(Debug)]
+struct Slow(Arc<dyn Transport>, Duration);
+
+impl Transport for Slow {
+    fn connect<'a>(&'a self, address: &'a Address, timeout: Duration) -> Connecting<'a> {
+        Box::pin(async move {
+            sleep(self.1).await;
+            self.0.connect(address, timeout).await
+        })
+    }
 }
 
 /// Trap 40, 45: some brokers hang up on a version they do not know.
