@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -13,6 +13,7 @@ use milena_engine::metadata::{Address, Settings as MetadataSettings};
 use milena_engine::{Error, Fate, Operation};
 use milena_types::Topic;
 use tokio::io::DuplexStream;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::admin::Admin;
@@ -22,7 +23,7 @@ use crate::config::{
 };
 use crate::consumer::ConsumerBuilder;
 use crate::driver::metadata::MetadataHandle;
-use crate::net::{self, Memory, Pool, Tcp, Transport};
+use crate::net::{self, Memory, Pool, Tcp, Transport, WeakPool};
 use crate::producer::ProducerBuilder;
 
 /// Connects to a cluster with the default configuration; `servers` are `host:port` pairs separated by commas.
@@ -53,6 +54,8 @@ struct Shared {
     dialer: Dialer,
     /// Carries what producers, admin calls and the metadata ask.
     pool: Pool,
+    /// Of the consumers; those that are gone among them until the next consumer is made.
+    consumer_pools: Mutex<Vec<WeakPool>>,
     metadata: MetadataHandle,
     clock: Arc<Clock>,
     rng: Mutex<Rng>,
@@ -113,12 +116,26 @@ impl Kafka {
         &self.0.settings.common
     }
 
-    /// Lets every request in flight be answered for up to `grace`, and ends the connections. Close producers and
-    /// consumers first: afterwards their calls fail.
+    /// Lets every request in flight be answered for up to `grace`, and ends the connections of everything that was made
+    /// from this handle. Close producers and consumers first: afterwards their calls end as `Closed`.
     ///
     /// Dropping the future ends the connections at once.
     pub async fn close(&self, grace: Duration) {
-        self.0.pool.close(grace).await;
+        self.0.metadata.close();
+        // First: a consumer that is made meanwhile looks at it.
+        self.0.pool.stop();
+        let consumers =
+            self.consumer_pools().iter().filter_map(WeakPool::upgrade).collect::<Vec<_>>();
+        let mut closing = JoinSet::new();
+        for pool in consumers.into_iter().chain([self.0.pool.clone()]) {
+            closing.spawn(async move { pool.close(grace).await });
+        }
+        while closing.join_next().await.is_some() {}
+    }
+
+    fn consumer_pools(&self) -> MutexGuard<'_, Vec<WeakPool>> {
+        // Nothing that can panic happens under the lock.
+        self.0.consumer_pools.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn pool(&self) -> &Pool {
@@ -127,8 +144,23 @@ impl Kafka {
 
     /// Connections of their own for one consumer: what waits at a broker for one member, as JoinGroup and Fetch do,
     /// would hold up every other on the same connection.
-    pub(crate) fn consumer_pool(&self, client_id: &str) -> Pool {
-        self.0.dialer.pool(Some(client_id), self.fork_rng())
+    ///
+    /// Its answers may be as large as `fetch_bytes_max` and what stands around the records.
+    pub(crate) fn consumer_pool(&self, client_id: &str, fetch_bytes_max: usize) -> Pool {
+        let mut settings = self.0.dialer.settings.clone();
+        client_id.clone_into(&mut settings.client_id);
+        let frame_bytes_max = fetch_bytes_max.saturating_add(FETCH_HEADER_BYTES_MAX);
+        settings.frame_bytes_max = settings.frame_bytes_max.max(frame_bytes_max);
+        let pool = self.0.dialer.pool(settings, self.fork_rng());
+        {
+            let mut pools = self.consumer_pools();
+            pools.retain(WeakPool::is_kept);
+            pools.push(pool.downgrade());
+        }
+        if self.0.pool.is_stopped() {
+            pool.stop();
+        }
+        pool
     }
 
     pub(crate) fn metadata(&self) -> &MetadataHandle {
@@ -169,11 +201,7 @@ struct Dialer {
 }
 
 impl Dialer {
-    fn pool(&self, client_id: Option<&str>, rng: Rng) -> Pool {
-        let mut settings = self.settings.clone();
-        if let Some(client_id) = client_id {
-            settings.client_id = client_id.to_owned();
-        }
+    fn pool(&self, settings: net::Settings, rng: Rng) -> Pool {
         Pool::new(Arc::clone(&self.transport), settings, self.bootstrap.clone(), rng)
     }
 }
@@ -281,7 +309,7 @@ impl KafkaBuilder {
         let mut rng = Rng::with_seed(seed);
         let attempts = ATTEMPTS_PER_SERVER * bootstrap.len();
         let dialer = Dialer { transport, settings: connections(&self.settings), bootstrap };
-        let pool = dialer.pool(None, rng.fork());
+        let pool = dialer.pool(dialer.settings.clone(), rng.fork());
         let metadata = MetadataHandle::spawn(freshness(&self.settings), pool.clone(), rng.fork());
         let limit = common.default_api_timeout();
         match timeout(limit, first_answer(&metadata, attempts)).await {
@@ -295,6 +323,7 @@ impl KafkaBuilder {
             settings: self.settings,
             dialer,
             pool,
+            consumer_pools: Mutex::default(),
             metadata,
             clock: Arc::new(Clock::new()),
             rng: Mutex::new(rng),
@@ -369,3 +398,6 @@ fn freshness(settings: &Settings) -> MetadataSettings {
 
 /// A broker that restarts refuses connections for a moment; one that is not there is not waited for.
 const ATTEMPTS_PER_SERVER: usize = 3;
+
+/// What a Fetch answer holds beside its records: names, offsets, aborted transactions.
+const FETCH_HEADER_BYTES_MAX: usize = 1024 * 1024;

@@ -211,6 +211,7 @@ impl Error {
             }
             Failure::AuthenticationFailed(why) => (ErrorKind::Authentication, Arc::clone(why)),
             Failure::MalformedResponse(why) => (ErrorKind::Protocol, Arc::clone(why)),
+            Failure::Closed => (ErrorKind::Closed, "the client was closed".into()),
             Failure::Unencodable(why) => (ErrorKind::Misuse, Arc::clone(why)),
         };
         let fate = if failure.may_be_applied() { Fate::Unknown } else { Fate::NotStored };

@@ -128,6 +128,8 @@ pub enum Failure {
     AuthenticationFailed(std::sync::Arc<str>),
     /// The answer could not be read; the connection is given up.
     MalformedResponse(std::sync::Arc<str>),
+    /// The client was closed before the request was sent.
+    Closed,
     /// The request could not be written in any version both sides speak; a defect or a limit of ours.
     Unencodable(std::sync::Arc<str>),
 }
@@ -141,9 +143,10 @@ impl Failure {
             | Self::ConnectionLost
             | Self::TimedOut
             | Self::MalformedResponse(_) => true,
-            Self::UnsupportedVersion | Self::AuthenticationFailed(_) | Self::Unencodable(_) => {
-                false
-            }
+            Self::UnsupportedVersion
+            | Self::AuthenticationFailed(_)
+            | Self::Closed
+            | Self::Unencodable(_) => false,
         }
     }
 
@@ -155,6 +158,7 @@ impl Failure {
             | Self::Unreachable(_)
             | Self::UnsupportedVersion
             | Self::AuthenticationFailed(_)
+            | Self::Closed
             | Self::Unencodable(_) => false,
         }
     }

@@ -102,8 +102,9 @@ impl ConsumerBuilder {
         }
         let buffer = Arc::clone(machine.buffer());
         let signals = Arc::new(Signals::default());
+        let fetch_bytes_max = usize::try_from(config.fetch_max_bytes()).unwrap_or(usize::MAX);
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
-        let pool = self.kafka.consumer_pool(&client_id);
+        let pool = self.kafka.consumer_pool(&client_id, fetch_bytes_max);
         let driver = Driver {
             machine,
             pool,

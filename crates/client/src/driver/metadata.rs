@@ -8,7 +8,7 @@ use fastrand::Rng;
 use milena_engine::metadata::{
     Cluster, Interest, InterestId, LeaderHint, Metadata, Output, Settings, TopicMetadata,
 };
-use milena_engine::{Error, Operation, disposition};
+use milena_engine::{Error, ErrorKind, Operation, disposition};
 use milena_types::{ApiKey, Topic};
 use tokio::select;
 use tokio::sync::{Notify, mpsc, watch};
@@ -80,6 +80,20 @@ impl MetadataHandle {
         };
         let task = tokio::spawn(driver.run());
         Self(Arc::new(Shared { view, task }))
+    }
+
+    /// Ends the task: nothing newer comes, and whoever waits for it hears that the client is closed.
+    pub(crate) fn close(&self) {
+        self.0.task.abort();
+        let closed = Error::closed().during(Operation::Metadata);
+        self.0.view.changes.send_modify(|change| change.trouble = Some(closed));
+    }
+
+    /// Waits until nothing newer will come. Dropping the future loses nothing.
+    pub(crate) async fn closed(&self) {
+        let mut changes = self.subscribe();
+        let is_closed = |trouble: Error| trouble.kind() == ErrorKind::Closed;
+        while !changes.trouble().is_some_and(is_closed) && changes.changed().await.is_ok() {}
     }
 
     /// The latest snapshot. Cheap, but not to be kept across an await: take [`snapshot`](Self::snapshot) for that.

@@ -18,7 +18,7 @@ mod transport;
 pub(crate) mod tests;
 
 pub(crate) use memory::Memory;
-pub(crate) use pool::Pool;
+pub(crate) use pool::{Pool, WeakPool};
 pub(crate) use reply::ReplyTo;
 pub(crate) use settings::Settings;
 pub(crate) use tcp::Tcp;

@@ -1,7 +1,7 @@
 //! Which connection carries a request.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -24,6 +24,22 @@ use super::transport::Transport;
 /// flight be answered first.
 #[derive(Clone, Debug)]
 pub(crate) struct Pool(Arc<Mutex<State>>);
+
+/// A pool that others keep.
+#[derive(Clone, Debug)]
+pub(crate) struct WeakPool(Weak<Mutex<State>>);
+
+impl WeakPool {
+    /// Whether somebody keeps the pool still.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+
+    /// The pool, where somebody keeps it still.
+    pub(crate) fn upgrade(&self) -> Option<Pool> {
+        self.0.upgrade().map(Pool)
+    }
+}
 
 #[derive(Debug)]
 struct State {
@@ -77,6 +93,10 @@ impl Pool {
     pub(crate) fn submit(&self, request: Outbound, reply: ReplyTo) {
         let reply = Reply::new(request.id, reply);
         let mut state = self.state();
+        if state.is_closed {
+            drop(state);
+            return reply.fail(None, Failure::Closed);
+        }
         let destination = match request.target {
             Target::Broker(id) => {
                 state.brokers.contains_key(&id).then_some(Destination::Broker(id))
@@ -127,6 +147,20 @@ impl Pool {
         }
     }
 
+    /// The same pool, without keeping its connections open.
+    pub(crate) fn downgrade(&self) -> WeakPool {
+        WeakPool(Arc::downgrade(&self.0))
+    }
+
+    /// Takes nothing new.
+    pub(crate) fn stop(&self) {
+        self.state().is_closed = true;
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.state().is_closed
+    }
+
     /// Takes nothing new, waits up to `grace` for what is in flight, and ends every connection.
     ///
     /// Dropping the future ends the connections at once.
@@ -152,11 +186,8 @@ impl Pool {
 }
 
 impl State {
-    /// The connection to `destination`, made if there is none; `None` once the pool is closed.
+    /// The connection to `destination`, made if there is none.
     fn connection(&mut self, destination: Destination, lane: Lane) -> Option<&Handle> {
-        if self.is_closed {
-            return None;
-        }
         let key = (destination, lane);
         if !self.connections.contains_key(&key) {
             let (broker, address) = match destination {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use milena_engine::producer::{Delivery, Grant, NewRecord, Refused, Watch};
 use milena_engine::{Error, ErrorKind, Fate, Operation};
 use milena_types::Topic;
+use tokio::select;
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, timeout_at};
 
@@ -88,6 +89,15 @@ impl Outgoing<'_> {
                     let topic = accumulator.topic(self.record.topic());
                     let ready = accumulator.topic_ready(&topic, self.record.fixed_partition());
                     control.wake();
+                    let ready = async {
+                        select! {
+                            biased;
+                            ready = ready => ready,
+                            () = producer.0.kafka.metadata().closed() => {
+                                Err(Error::closed().during(Operation::Send))
+                            }
+                        }
+                    };
                     match timeout_at(deadline, ready).await {
                         Ok(ready) => ready?,
                         Err(_) => return Err(producer.0.kafka.late(topic.name(), limit)),

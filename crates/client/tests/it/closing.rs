@@ -154,7 +154,8 @@ async fn closing_the_handle_ends_its_connections_in_time() {
     world.kafka.close(PATIENCE).await;
     assert!(begun.elapsed() <= PATIENCE + Duration::from_millis(50), "{:?}", begun.elapsed());
     eventually("its connections close", || world.connections() == 1).await;
-    assert!(world.kafka.admin().list_topics().await.is_err());
+    let refused = world.kafka.admin().list_topics().await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Closed);
     assert_eq!(other.admin().list_topics().await.unwrap().len(), 1);
 }
 
@@ -173,4 +174,30 @@ async fn a_close_without_time_is_late_only_with_something_to_send() {
     let error = delivery.await.unwrap_err();
     // It left in the same breath, and nobody stayed to hear of it.
     assert_eq!((error.kind(), error.fate()), (ErrorKind::Closed, milena::Fate::Unknown));
+}
+
+/// Calls that wait for a connection which nobody will open have the whole time-out ahead of them.
+#[tokio::test(start_paused = true)]
+async fn what_was_made_from_a_closed_handle_says_so_at_once() {
+    let world = World::with_partitions(1).await;
+    world.fill(0..10).await;
+    let producer = world.producer().await;
+    producer.send(Record::to("t").value("before")).await.unwrap();
+    let mut consumer = world.member().build().await.unwrap();
+    assert_eq!(read(&mut consumer, 11).await.len(), 11);
+    world.kafka.close(GRACE).await;
+    assert_eq!(world.connections(), 0, "the consumer's too");
+
+    let begun = Instant::now();
+    let closed = |error: milena::Error| assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+    closed(producer.send(Record::to("t").value("after")).await.unwrap_err());
+    closed(producer.send(Record::to("unknown").value("after")).await.unwrap_err());
+    closed(world.kafka.partitions_for("unknown").await.unwrap_err());
+    closed(consumer.poll(LONG).await.unwrap_err());
+    closed(consumer.commit().await.unwrap_err());
+    let mut late = world.member().build().await.unwrap();
+    closed(late.poll(LONG).await.unwrap_err());
+    consumer.close(GRACE).await.unwrap();
+    drop(producer.close(GRACE).await);
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
 }

@@ -198,7 +198,9 @@ impl Commits {
         let (error, reaction) = match std::mem::replace(&mut answer.result, Ok(None)) {
             Err(failure) => {
                 settled.lose_coordinator = true;
-                (Error::from_failure(&failure), Reaction::FindCoordinator)
+                let passes = failure.is_passing();
+                let reaction = if passes { Reaction::FindCoordinator } else { Reaction::Fail };
+                (Error::from_failure(&failure), reaction)
             }
             Ok(Some(Response::OffsetCommit(response))) => match verdict(&pending, &response) {
                 Ok(()) => {

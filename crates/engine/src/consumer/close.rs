@@ -58,8 +58,8 @@ impl Consumer {
                 if error.kind() != ErrorKind::Closed {
                     return error;
                 }
-                // Given up when time was over: "closed" would be no news to who closes.
-                let late = Error::new(ErrorKind::Timeout).with_fate(error.fate());
+                // Given up when time was over, or without connections: "closed" is no news to who closes.
+                let late = Error::new(ErrorKind::Timeout).with_fate(error.fate()).because(error);
                 late.during(Operation::Commit).with_detail("the last commit was not answered")
             });
         }

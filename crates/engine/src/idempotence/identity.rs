@@ -143,6 +143,7 @@ impl Idempotence {
         match failure {
             Failure::UnsupportedVersion
             | Failure::AuthenticationFailed(_)
+            | Failure::Closed
             | Failure::Unencodable(_) => self.refuse(Error::from_failure(failure)),
             // An id that was given to a lost answer is simply never used.
             Failure::NotSent

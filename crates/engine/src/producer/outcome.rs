@@ -171,6 +171,7 @@ impl Producer {
                 }
                 Failure::UnsupportedVersion
                 | Failure::AuthenticationFailed(_)
+                | Failure::Closed
                 | Failure::Unencodable(_) => self.refuse(now, node, slot, index, error),
             }
         }

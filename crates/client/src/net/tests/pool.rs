@@ -118,8 +118,8 @@ async fn close_lets_what_is_in_flight_be_answered_and_ends_every_connection() {
     pool.close(10 * SECOND).await;
     tokio::task::yield_now().await;
     assert_eq!(peer.closed(), 2);
-    assert_eq!(beat(&pool, to(1)).await.unwrap().result.unwrap_err(), Failure::NotSent);
-    assert_eq!(beat(&pool, Target::Any).await.unwrap().result.unwrap_err(), Failure::NotSent);
+    assert_eq!(beat(&pool, to(1)).await.unwrap().result.unwrap_err(), Failure::Closed);
+    assert_eq!(beat(&pool, Target::Any).await.unwrap().result.unwrap_err(), Failure::Closed);
 }
 
 /// F70: close under fault.
