@@ -5,11 +5,11 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use milena_types::{ApiKey, ErrorCode, Uuid};
+use milena_types::{ApiKey, CorrelationId, ErrorCode, Uuid};
 use milena_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use milena_wire::messages::metadata_request::MetadataRequestTopic;
 use milena_wire::messages::{ApiVersionsRequest, ListOffsetsRequest, MetadataRequest};
-use milena_wire::{Request, Response};
+use milena_wire::{Request, Response, encode_request};
 
 use super::differences::Exchange;
 use super::fields::{Field, fields, name_items};
@@ -58,6 +58,9 @@ impl Recorder {
     ) -> Result<Option<Response>> {
         let request = request.into();
         let name = format!("{} v{version}: {what}", api_name(&request));
+        // What our own codec cannot write is a mistake of the script, and no answer of either cluster.
+        encode_request(&request, version, CorrelationId::FIRST, None)
+            .map_err(|e| format!("{name}: {e}"))?;
         let (mut fields, response) = match self.connection.call(request, version).await {
             Ok(response) => {
                 let told = in_order(without_producer_ids(response.clone()));
