@@ -4,6 +4,8 @@
 //!
 //! Notes: any node answers.
 
+use std::collections::BTreeMap;
+
 use milena_types::{ErrorCode, NodeId, Topic};
 use milena_wire::Response;
 use milena_wire::messages::create_partitions_request::{
@@ -23,16 +25,25 @@ pub(super) fn handle(
     call: &Call<'_>,
     request: &CreatePartitionsRequest,
 ) -> Outcome {
+    let mut times = BTreeMap::<_, usize>::new();
+    for topic in &request.topics {
+        *times.entry(&*topic.name).or_default() += 1;
+    }
     let mut results = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
-        let raised = raise(state, call, topic, request.validate_only);
+        // A name that stands twice is answered once, and refused.
+        let raised = match times.remove(&*topic.name) {
+            None => continue,
+            Some(1) => raise(state, call, topic, request.validate_only),
+            Some(_) => Err(Refused::new(ErrorCode::INVALID_REQUEST, "Duplicate topic name.")),
+        };
         results.push(answer(topic, raised.err()));
     }
     Outcome::Answer(CreatePartitionsResponse { results, ..Default::default() }.into())
 }
 
 pub(super) fn error(request: &CreatePartitionsRequest, code: ErrorCode) -> Response {
-    let refused = || Some(Refused::new(code, ""));
+    let refused = || Some(Refused::without_reason(code));
     let results = request.topics.iter().map(|topic| answer(topic, refused())).collect();
     CreatePartitionsResponse { results, ..Default::default() }.into()
 }
@@ -59,13 +70,6 @@ fn raise(
 }
 
 fn answer(topic: &CreatePartitionsTopic, refused: Option<Refused>) -> CreatePartitionsTopicResult {
-    let (error_code, message) = match refused {
-        Some(Refused { code, message }) => (code, Some(message)),
-        None => (ErrorCode::NONE, None),
-    };
-    CreatePartitionsTopicResult {
-        name: topic.name.clone(),
-        error_code,
-        error_message: message.map(Into::into),
-    }
+    let (error_code, error_message) = refused.map_or((ErrorCode::NONE, None), Refused::into_told);
+    CreatePartitionsTopicResult { name: topic.name.clone(), error_code, error_message }
 }

@@ -2,7 +2,7 @@
 //!
 //! Forgets groups without members, with all that they committed.
 //!
-//! Notes: none.
+//! Notes: a group without a name is one too, of consumers that only commit.
 
 use milena_types::ErrorCode;
 use milena_wire::Response;
@@ -16,7 +16,7 @@ pub(super) const VERSIONS: Versions = Versions::new(0, 3);
 
 pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &DeleteGroupsRequest) -> Outcome {
     let results = request.groups_names.iter().map(|id| {
-        let checked = state.check_coordinator(call.node, id);
+        let checked = state.check_committer(call.node, id);
         let error_code = checked.err().unwrap_or_else(|| state.delete_group(id));
         DeletableGroupResult { group_id: id.clone(), error_code, ..Default::default() }
     });

@@ -31,7 +31,7 @@ pub(super) const DEFAULT_CONFIG: i8 = 5;
 
 /// The kinds of resources.
 pub(super) const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
+pub(super) const BROKER: i8 = 4;
 
 pub(super) fn handle(
     state: &mut State,

@@ -15,7 +15,7 @@ use milena_wire::messages::incremental_alter_configs_response::{
     AlterConfigsResourceResponse, IncrementalAlterConfigsResponse,
 };
 
-use super::describe_configs::TOPIC;
+use super::describe_configs::{BROKER, TOPIC};
 use super::{Call, Outcome, Versions};
 use crate::state::{Refused, State};
 use crate::topic::{ConfigKind, Definition, TopicConfig};
@@ -36,7 +36,7 @@ pub(super) fn handle(
 }
 
 pub(super) fn error(request: &IncrementalAlterConfigsRequest, code: ErrorCode) -> Response {
-    let refused = || Some(Refused::new(code, ""));
+    let refused = || Some(Refused::without_reason(code));
     let responses = request.resources.iter().map(|resource| answer(resource, refused())).collect();
     IncrementalAlterConfigsResponse { responses, ..Default::default() }.into()
 }
@@ -48,7 +48,10 @@ fn alter(
     validate_only: bool,
 ) -> Result<(), Refused> {
     if resource.resource_type != TOPIC {
-        let message = "only topics' configuration can be altered here";
+        let message = match resource.resource_type {
+            BROKER => "only topics' configuration can be altered here".to_owned(),
+            unknown => format!("Unknown resource type {unknown}"),
+        };
         return Err(Refused::new(ErrorCode::INVALID_REQUEST, message));
     }
     let name = Topic::from(&*resource.resource_name);
@@ -101,9 +104,16 @@ fn apply(set: &mut BTreeMap<String, String>, config: &AlterableConfig) -> Result
             }
             set.insert(name.to_owned(), list.join(","));
         }
-        (APPEND | SUBTRACT, Some(_)) => return Err(invalid(format!("{name} is not a list"))),
-        (_, None) => return Err(invalid(format!("{name} needs a value"))),
-        _ => return Err(Refused::new(ErrorCode::INVALID_REQUEST, "unknown operation")),
+        (APPEND | SUBTRACT, Some(_)) => {
+            let verb = if config.config_operation == APPEND { "APPEND" } else { "SUBTRACT" };
+            let why = format!("Can't {verb} to key {name} because its type is not LIST.");
+            return Err(invalid(why));
+        }
+        (SET | APPEND | SUBTRACT, None) => {
+            let why = format!("Null value not supported for : {name}");
+            return Err(Refused::new(ErrorCode::INVALID_REQUEST, why));
+        }
+        _ => return Err(Refused::without_reason(ErrorCode::UNKNOWN_SERVER_ERROR)),
     }
     Ok(())
 }
@@ -112,13 +122,10 @@ fn answer(
     resource: &AlterConfigsResource,
     refused: Option<Refused>,
 ) -> AlterConfigsResourceResponse {
-    let (error_code, message) = match refused {
-        Some(Refused { code, message }) => (code, Some(message)),
-        None => (ErrorCode::NONE, None),
-    };
+    let (error_code, error_message) = refused.map_or((ErrorCode::NONE, None), Refused::into_told);
     AlterConfigsResourceResponse {
         error_code,
-        error_message: message.map(Into::into),
+        error_message,
         resource_type: resource.resource_type,
         resource_name: resource.resource_name.clone(),
     }

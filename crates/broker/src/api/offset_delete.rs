@@ -9,7 +9,9 @@ use std::collections::BTreeSet;
 
 use milena_types::{ErrorCode, TopicPartition};
 use milena_wire::Response;
-use milena_wire::messages::offset_delete_request::OffsetDeleteRequest;
+use milena_wire::messages::offset_delete_request::{
+    OffsetDeleteRequest, OffsetDeleteRequestPartition,
+};
 use milena_wire::messages::offset_delete_response::{
     OffsetDeleteResponse, OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
 };
@@ -39,16 +41,16 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &OffsetDeleteR
             .collect();
         group.forget_commits(|partition| named.contains(partition));
     }
-    let topics = request.topics.iter().map(|topic| OffsetDeleteResponseTopic {
-        name: topic.name.clone(),
-        partitions: topic
-            .partitions
-            .iter()
-            .map(|partition| OffsetDeleteResponsePartition {
-                partition_index: partition.partition_index,
-                error_code: code,
-            })
-            .collect(),
+    let topics = request.topics.iter().map(|topic| {
+        let answer = |asked: &OffsetDeleteRequestPartition| {
+            let exists = state.partition(&topic.name, asked.partition_index).is_some();
+            OffsetDeleteResponsePartition {
+                partition_index: asked.partition_index,
+                error_code: if exists { code } else { ErrorCode::UNKNOWN_TOPIC_OR_PARTITION },
+            }
+        };
+        let partitions = topic.partitions.iter().map(answer).collect();
+        OffsetDeleteResponseTopic { name: topic.name.clone(), partitions }
     });
     Outcome::Answer(OffsetDeleteResponse { topics: topics.collect(), ..Default::default() }.into())
 }

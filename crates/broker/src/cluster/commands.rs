@@ -21,13 +21,16 @@ use crate::transaction::{End, TransactionVersion};
 pub struct CommandError {
     /// The code that an administrator's request would be answered with.
     pub code: ErrorCode,
-    /// Why.
+    /// Why; empty where the code says it all.
     pub message: String,
 }
 
 impl std::fmt::Display for CommandError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({})", self.message, self.code)
+        match self.message.as_str() {
+            "" => write!(f, "{}", self.code),
+            message => write!(f, "{message} ({})", self.code),
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! Creating and deleting topics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use milena_types::{ErrorCode, NodeId, Topic, TopicPartition};
+use milena_wire::ByteString;
 
 use super::State;
 use crate::fetch::TopicKey;
@@ -36,6 +37,16 @@ impl Refused {
         let mut message = message.into();
         message.truncate(cut(&message, MESSAGE_BYTES_MAX).len());
         Self { code, message }
+    }
+
+    /// Where Kafka leaves it at the code.
+    pub(crate) fn without_reason(code: ErrorCode) -> Self {
+        Self { code, message: String::new() }
+    }
+
+    /// The message as answers carry it.
+    pub(crate) fn into_told(self) -> (ErrorCode, Option<ByteString>) {
+        (self.code, Some(self.message.into()).filter(|message: &ByteString| !message.is_empty()))
     }
 }
 
@@ -76,7 +87,7 @@ impl State {
             let factor = new.replication_factor.unwrap_or(self.settings.replication_factor_default);
             self.assign(0, count, factor)?
         } else {
-            self.check_assignments(&new.assignments)?
+            self.check_assignments(&new.assignments, None)?
         };
         let partitions = replicas.into_iter().map(Partition::new).collect();
         Ok(TopicState { id: self.draw_uuid(), config, partitions, is_internal: new.is_internal })
@@ -113,25 +124,33 @@ impl State {
         assignments: Option<Vec<Vec<NodeId>>>,
     ) -> Result<Vec<Partition>, Refused> {
         let Some(topic) = self.topics.get(name) else {
-            let message = "This server does not host this topic-partition.";
-            return Err(Refused::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message));
+            return Err(Refused::without_reason(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
         };
         let have = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
         if count <= have {
-            let message = format!(
-                "The topic {name} currently has {have} partition(s); {count} would not be an increase."
-            );
+            let message = if count == have {
+                format!("Topic already has {have} partition(s).")
+            } else {
+                format!(
+                    "The topic {name} currently has {have} partition(s); {count} would not be an increase."
+                )
+            };
             return Err(Refused::new(ErrorCode::INVALID_PARTITIONS, message));
         }
         let factor = i16::try_from(topic.replication_factor()).unwrap_or(i16::MAX);
         let replicas = match assignments {
             None => self.assign(have, count - have, factor)?,
             Some(assignments) => {
-                if i32::try_from(assignments.len()) != Ok(count - have) {
-                    let message = "The assignments do not match the number of new partitions.";
+                let (wanted, assigned) = (count - have, assignments.len());
+                if i32::try_from(assigned) != Ok(wanted) {
+                    let message = format!(
+                        "Attempted to add {wanted} additional partition(s), but only {assigned} assignment(s) were \
+                         specified."
+                    );
                     return Err(Refused::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message));
                 }
-                self.check_assignments(&(0..).zip(assignments).collect())?
+                let factor = Some(topic.replication_factor());
+                self.check_assignments(&(0..).zip(assignments).collect(), factor)?
             }
         };
         Ok(replicas.into_iter().map(Partition::new).collect())
@@ -199,29 +218,39 @@ impl State {
         Ok((0..count).map(replicas).collect())
     }
 
+    /// Whether each partition's replicas are distinct nodes that exist, as many as `factor` says or as the first has.
     fn check_assignments(
         &self,
         wished: &BTreeMap<i32, Vec<NodeId>>,
+        mut factor: Option<usize>,
     ) -> Result<Vec<Vec<NodeId>>, Refused> {
-        let refuse = |message: &str| {
-            Err(Refused::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message.to_owned()))
-        };
-        let factor = wished.values().next().map_or(0, Vec::len);
+        let refuse = |why: &str| Err(Refused::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, why));
+        let refuse_manual = |why: &str| refuse(&format!("The manual partition assignment {why}"));
         for (expected, (index, nodes)) in (0..).zip(wished) {
-            let mut distinct = nodes.clone();
-            distinct.sort_unstable();
-            distinct.dedup();
             if *index != expected {
                 return refuse("partitions should be a consecutive 0-based integer sequence");
             }
-            if nodes.is_empty() || distinct.len() != nodes.len() || nodes.len() != factor {
-                return refuse("each partition needs the same number of distinct replicas");
+            if nodes.is_empty() {
+                return refuse_manual("includes an empty replica list.");
             }
-            if let Some(node) = nodes.iter().find(|node| self.nodes.get(**node).is_none()) {
-                let message = format!(
-                    "The manual partition assignment includes broker {node}, but no such broker is registered."
-                );
-                return refuse(&message);
+            let mut seen = BTreeSet::new();
+            for node in nodes {
+                if self.nodes.get(*node).is_none() {
+                    return refuse_manual(&format!(
+                        "includes broker {node}, but no such broker is registered."
+                    ));
+                }
+                if !seen.insert(node) {
+                    return refuse_manual(&format!("includes the broker {node} more than once."));
+                }
+            }
+            let factor = *factor.get_or_insert(nodes.len());
+            if nodes.len() != factor {
+                return refuse_manual(&format!(
+                    "includes a partition with {} replica(s), but this is not consistent with previous partitions, \
+                     which have {factor} replica(s).",
+                    nodes.len()
+                ));
             }
         }
         let taken: usize = self.topics.values().map(|topic| topic.partitions.len()).sum();

@@ -1,5 +1,6 @@
 //! The requests that both clusters are sent, in this order.
 
+mod administration;
 mod cluster;
 mod fetch;
 mod groups;
@@ -25,5 +26,6 @@ pub(crate) async fn run(on: &mut Recorder) -> Result {
     transactions::run(on).await?;
     transactional_offsets::run(on).await?;
     markers::run(on).await?;
+    administration::run(on).await?;
     topics::delete(on).await
 }

@@ -64,7 +64,12 @@ async fn list(on: &mut Recorder) -> Result {
     Ok(())
 }
 
-fn committing(group: &str, topic: &str, id: Uuid, at: &[(i32, i64)]) -> OffsetCommitRequest {
+pub(super) fn committing(
+    group: &str,
+    topic: &str,
+    id: Uuid,
+    at: &[(i32, i64)],
+) -> OffsetCommitRequest {
     let partition = |(index, offset): &(i32, i64)| {
         message!(OffsetCommitRequestPartition {
             partition_index: *index,

@@ -25,7 +25,7 @@ pub(super) async fn run(on: &mut Recorder) -> Result {
 }
 
 /// Both name and id: the codec writes what the version has.
-fn to(topic: &str, id: Uuid, partition: i32, records: Option<Bytes>) -> ProduceRequest {
+pub(super) fn to(topic: &str, id: Uuid, partition: i32, records: Option<Bytes>) -> ProduceRequest {
     let records = records.map(Records::from);
     let partition = message!(PartitionProduceData { index: partition, records: records });
     let topic = message!(TopicProduceData {
