@@ -228,7 +228,7 @@ impl Transactions {
 
     fn broken(&mut self, error: &Error) {
         self.break_off(error);
-        self.events.push_back(Event::Broken(error.clone()));
+        self.events.push_back(Event::Broken(self.failure()));
     }
 
     fn wait(&mut self, now: Instant, asked: &Asked, error: &Error, rng: &mut Rng) {

@@ -235,6 +235,12 @@ impl Transactions {
         if !matches!(self.state, State::Open | State::Committing) {
             return;
         }
+        if self.may_have_ended() {
+            // It may be committed: to do it again would do it twice (trap 22).
+            self.break_off(error);
+            self.events.push_back(Event::Broken(self.failure()));
+            return;
+        }
         let error = error.clone().abortable();
         self.become_(State::Failed);
         // What is in the log of what failed is anyone's guess; a new epoch leaves it behind (KIP-360).
@@ -253,10 +259,8 @@ impl Transactions {
         if self.state == State::Broken {
             return;
         }
-        // Whether the coordinator has committed is known from its answer alone (trap 22).
-        let is_end_away = self.asked.as_ref().is_some_and(|asked| asked.what == What::End);
-        let is_unknown = is_end_away || self.end.is_lost;
-        let error = if is_unknown { error.clone().with_fate(Fate::Unknown) } else { error.clone() };
+        let error = error.clone().fatal();
+        let error = if self.may_have_ended() { error.with_fate(Fate::Unknown) } else { error };
         self.become_(State::Broken);
         self.error = Some(error.clone());
         self.asked = None;
@@ -377,6 +381,12 @@ impl Transactions {
             }
         });
         [self.calls.timeout(), self.not_before, lookup].into_iter().flatten().min()
+    }
+
+    /// Whether the coordinator may have committed or aborted, which its answer alone tells.
+    fn may_have_ended(&self) -> bool {
+        let is_asked = self.asked.as_ref().is_some_and(|asked| asked.what == What::End);
+        is_asked || self.end.is_lost
     }
 
     /// Does what needs no request.
@@ -516,7 +526,7 @@ impl Transactions {
         self.events.push_back(Event::DropUnsent);
     }
 
-    fn failure(&self) -> Error {
+    pub(super) fn failure(&self) -> Error {
         self.error.clone().unwrap_or_else(aborted)
     }
 

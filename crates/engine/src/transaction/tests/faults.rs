@@ -86,6 +86,33 @@ fn a_commit_that_may_have_happened_is_unknown_to_the_fenced() {
     }
 }
 
+/// The first EndTxn may have been carried out: to be told to do the transaction again would be to do it twice.
+#[test]
+fn a_commit_that_may_have_happened_is_never_abortable() {
+    let not_allowed = ErrorCode::GROUP_AUTHORIZATION_FAILED;
+    for is_lookup in [false, true] {
+        let mut world = World::begun(Two);
+        let commit = world.commit();
+        let request = world.next();
+        world.lose(&request);
+        if is_lookup {
+            let request = world.next();
+            let mut refused = found();
+            refused.coordinators[0].error_code = not_allowed;
+            world.answer(&request, refused);
+        } else {
+            world.find_coordinator();
+            let request = world.next();
+            world.end(&request, ErrorCode::TRANSACTION_ABORTABLE, None);
+        }
+        let error = world.error(commit);
+        assert!(error.is_fatal() && error.fate() == Fate::Unknown, "{error:?}");
+        assert!(world.broken.as_ref().is_some_and(|error| error.fate() == Fate::Unknown));
+        let settle = world.machine.settle(world.deadline());
+        assert_eq!(world.error(settle).fate(), Fate::Unknown);
+    }
+}
+
 /// R7, from the broker's side: under the first protocol a request that was given up, and is read late, would end the
 /// next transaction, were that one to have the same epoch.
 #[test]
