@@ -200,7 +200,10 @@ impl Producer {
     pub(super) fn fail(&mut self, error: &Error) {
         self.accumulator.close(error.clone());
         self.fail_all(error);
-        self.state.become_if_allowed(State::Failed);
+        // One that is being closed has nothing left to wait for, and is closed next.
+        if !matches!(self.state, State::Closing(_)) {
+            self.state.become_if_allowed(State::Failed);
+        }
     }
 
     /// Fails everything that has no result yet. What is in flight is forgotten: its bytes live as long as the

@@ -287,6 +287,7 @@ impl Producer {
         self.take_news(now);
         if let Some(error) = self.idempotence.refusal().cloned() {
             self.fail(&error);
+            self.conclude();
             return;
         }
         loop {

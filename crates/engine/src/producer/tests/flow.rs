@@ -126,6 +126,19 @@ fn a_close_sends_what_there_is_and_takes_nothing_more() {
 }
 
 /// Scenario 46: every delivery resolves, and says what became of the record.
+/// The cluster's last word comes while the producer is being closed: there is nothing left to wait for.
+#[test]
+fn a_producer_that_fails_while_it_closes_is_closed() {
+    let refusal =
+        super::broker::Fault::Refuse(milena_types::ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
+    let mut world = World::ready(1, 1, settings()).fault(1, refusal);
+    world.send(0, 2);
+    world.close(Duration::from_secs(60));
+    world.run(Duration::from_secs(1));
+    assert!(world.is_closed);
+    assert!(world.result(0).is_err());
+}
+
 #[test]
 fn a_close_that_runs_out_of_time_fails_what_is_left() {
     let mut world = World::ready(1, 1, settings());
