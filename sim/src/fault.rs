@@ -33,6 +33,8 @@ pub enum Fault {
     Damage { node: i32, from_broker: bool, count: u32 },
     /// F7, F17, F18: what one side says to the other vanishes.
     Silence { client: usize, node: i32, from_broker: bool, lasts: Duration },
+    /// F6, F19: what the client's connections to the node carry comes this much later; new ones are as fast as ever.
+    Stall { client: usize, node: i32, lasts: Duration },
     /// F9, F19: bytes crawl, in segments of a few.
     Crawl { lasts: Duration },
     /// F5: the next requests of this kind are carried out and their answers lost.
@@ -43,7 +45,7 @@ pub enum Fault {
     Delay { api: Api, count: u32, by: Duration },
     /// F10, F12, F14, F15: the next answers of this kind are broken.
     Garble { api: Api, count: u32, how: Garbling },
-    /// F23, F24, F29, F31 to F34, F45: the next requests of this kind are answered with this error.
+    /// F23, F24, F29, F31 to F34, F45, F61, F64: the next requests of this kind are answered with this error.
     Error { api: Api, count: u32, code: i16, applied: bool },
     /// F14: the next answers of the node, of whatever kind, never come, and those behind them do.
     Swallow { node: i32, count: u32 },
@@ -55,8 +57,12 @@ pub enum Fault {
     Stale { node: i32, lasts: Duration },
     /// F26: the topic is deleted and made anew under its name, empty, with another id.
     Recreate,
-    /// F45: brokers deny a sequence or an epoch that is right.
-    Deny { code: i16, count: u32 },
+    /// F45, F64: brokers deny a sequence, an epoch or a transaction that is right.
+    Deny { api: Api, code: i16, count: u32 },
+    /// F60: the client's process ends without a word; another takes its place after a while.
+    Die { client: usize, lasts: Duration },
+    /// F65: all transactional ids get another coordinator.
+    MoveCoordinator,
     /// F36, F37: the node's process dies and comes back.
     Crash { node: i32, lasts: Duration },
     /// F38: the node stops and goes on where it was.
@@ -78,6 +84,16 @@ pub enum Api {
     ListOffsets,
     /// ApiVersions.
     ApiVersions,
+    /// FindCoordinator.
+    FindCoordinator,
+    /// AddPartitionsToTxn.
+    AddPartitionsToTxn,
+    /// AddOffsetsToTxn.
+    AddOffsetsToTxn,
+    /// TxnOffsetCommit.
+    TxnOffsetCommit,
+    /// EndTxn.
+    EndTxn,
 }
 
 /// How an answer is broken.
@@ -100,9 +116,11 @@ impl Fault {
             Self::Refuse { lasts, .. }
             | Self::Hide { lasts, .. }
             | Self::Silence { lasts, .. }
+            | Self::Stall { lasts, .. }
             | Self::Crawl { lasts }
             | Self::Crash { lasts, .. }
             | Self::Stale { lasts, .. }
+            | Self::Die { lasts, .. }
             | Self::Pause { lasts, .. } => *lasts,
             Self::Delay { by, .. } | Self::Throttle { by, .. } => *by,
             Self::Reset { .. }
@@ -111,6 +129,7 @@ impl Fault {
             | Self::Damage { .. }
             | Self::Recreate
             | Self::Deny { .. }
+            | Self::MoveCoordinator
             | Self::ApplyThenDrop { .. }
             | Self::Hang { .. }
             | Self::Garble { .. }
@@ -139,6 +158,8 @@ pub struct Targets {
     pub clients: usize,
     /// Partitions are 0 to one below this.
     pub partitions: i32,
+    /// Which clients have transactions.
+    pub transactional: usize,
 }
 
 /// Draws faults, swarm style: first which kinds are on in this world and how often they strike, then each strike.
@@ -146,9 +167,17 @@ pub fn draw(rng: &mut Rng, targets: Targets, during: Duration) -> Vec<Timed> {
     // Some worlds are calm: there nothing may fail.
     let is_calm = rng.u32(0..16) == 0;
     // What excuses a world from a property is rarer.
-    let odds = |kind| if kind >= KINDS_PLAIN { 12 } else { 4 };
-    let kinds: Vec<u32> =
-        (0..KINDS).filter(|kind| !is_calm && rng.u32(0..odds(*kind)) == 0).collect();
+    let odds = |kind| match kind {
+        19 | 20 => 12,
+        _ => 4,
+    };
+    let kinds = if targets.transactional > 0 { KINDS } else { KINDS_PLAIN };
+    let mut kinds: Vec<u32> =
+        (0..kinds).filter(|kind| !is_calm && rng.u32(0..odds(*kind)) == 0).collect();
+    if targets.transactional > 0 {
+        // What a transaction meant to a topic that is gone is nobody's promise.
+        kinds.retain(|kind| *kind != 19);
+    }
     if kinds.is_empty() {
         return Vec::new();
     }
@@ -167,15 +196,16 @@ pub fn draw(rng: &mut Rng, targets: Targets, during: Duration) -> Vec<Timed> {
     faults
 }
 
-const KINDS: u32 = 21;
+const KINDS: u32 = 24;
 
-/// Kinds from here on take something from what is promised.
-const KINDS_PLAIN: u32 = 19;
+/// Kinds from here on need transactions.
+const KINDS_PLAIN: u32 = 22;
 
 fn strike(rng: &mut Rng, kind: u32, targets: Targets) -> Fault {
     let node = rng.i32(1..=targets.nodes);
     let lasts = Duration::from_millis(rng.u64(1..20_000));
-    let api = api(rng);
+    let is_transactional = targets.transactional > 0 && rng.bool();
+    let api = if is_transactional { transaction_api(rng) } else { api(rng) };
     let count = rng.u32(1..=4);
     let from_broker = rng.bool();
     let bytes = if rng.bool() { rng.usize(0..64) } else { rng.usize(0..4096) };
@@ -200,7 +230,8 @@ fn strike(rng: &mut Rng, kind: u32, targets: Targets) -> Fault {
             Fault::Garble { api, count, how }
         }
         11 => {
-            let (api, code, applied) = error(rng);
+            let (api, code, applied) =
+                if is_transactional { transaction_error(rng) } else { error(rng) };
             Fault::Error { api, count, code, applied }
         }
         12 => Fault::Throttle { api, count, by: Duration::from_millis(rng.u64(1..5_000)) },
@@ -211,7 +242,17 @@ fn strike(rng: &mut Rng, kind: u32, targets: Targets) -> Fault {
         17 => Fault::Damage { node, from_broker, count },
         18 => Fault::Stale { node, lasts },
         19 => Fault::Recreate,
-        _ => Fault::Deny { code: *rng.choice(&DENIALS).unwrap_or(&45), count },
+        20 => {
+            let (api, code) = if is_transactional {
+                *rng.choice(&TRANSACTION_DENIALS).unwrap_or(&(Api::EndTxn, 90))
+            } else {
+                (Api::Produce, *rng.choice(&DENIALS).unwrap_or(&45))
+            };
+            Fault::Deny { api, code, count }
+        }
+        21 => Fault::Stall { client: rng.usize(0..targets.clients), node, lasts },
+        22 => Fault::Die { client: rng.usize(0..targets.transactional.max(1)), lasts },
+        _ => Fault::MoveCoordinator,
     }
 }
 
@@ -249,6 +290,52 @@ fn error(rng: &mut Rng) -> (Api, i16, bool) {
     ERRORS.get(rng.usize(0..ERRORS.len())).copied().unwrap_or((Api::Produce, 6, false))
 }
 
+fn transaction_api(rng: &mut Rng) -> Api {
+    match rng.u32(0..10) {
+        0..=3 => Api::EndTxn,
+        4 => Api::AddPartitionsToTxn,
+        5 => Api::AddOffsetsToTxn,
+        6..=7 => Api::TxnOffsetCommit,
+        8 => Api::InitProducerId,
+        _ => Api::FindCoordinator,
+    }
+}
+
+/// The same for coordinators (F61, F64).
+fn transaction_error(rng: &mut Rng) -> (Api, i16, bool) {
+    const ERRORS: [(Api, i16, bool); 16] = [
+        (Api::EndTxn, -1, false),             // UNKNOWN_SERVER_ERROR
+        (Api::EndTxn, -1, true),              // the same, and it is done
+        (Api::EndTxn, 51, false),             // CONCURRENT_TRANSACTIONS
+        (Api::EndTxn, 14, false),             // COORDINATOR_LOAD_IN_PROGRESS
+        (Api::EndTxn, 15, false),             // COORDINATOR_NOT_AVAILABLE
+        (Api::EndTxn, 16, true),              // NOT_COORDINATOR
+        (Api::AddPartitionsToTxn, 51, false), // CONCURRENT_TRANSACTIONS
+        (Api::AddPartitionsToTxn, 14, false), // COORDINATOR_LOAD_IN_PROGRESS
+        (Api::AddPartitionsToTxn, 16, true),  // NOT_COORDINATOR
+        (Api::AddOffsetsToTxn, 51, false),    // CONCURRENT_TRANSACTIONS
+        (Api::TxnOffsetCommit, 14, false),    // COORDINATOR_LOAD_IN_PROGRESS
+        (Api::TxnOffsetCommit, 16, true),     // NOT_COORDINATOR
+        (Api::InitProducerId, 51, false),     // CONCURRENT_TRANSACTIONS
+        (Api::InitProducerId, 16, false),     // NOT_COORDINATOR
+        (Api::FindCoordinator, 15, false),    // COORDINATOR_NOT_AVAILABLE
+        (Api::Produce, 51, false),            // CONCURRENT_TRANSACTIONS
+    ];
+    ERRORS.get(rng.usize(0..ERRORS.len())).copied().unwrap_or((Api::EndTxn, 51, false))
+}
+
+/// PRODUCER_FENCED, INVALID_TXN_STATE, INVALID_PRODUCER_EPOCH and TRANSACTION_ABORTABLE, of one who did nothing wrong.
+const TRANSACTION_DENIALS: [(Api, i16); 8] = [
+    (Api::EndTxn, 90),
+    (Api::EndTxn, 48),
+    (Api::EndTxn, 47),
+    (Api::EndTxn, 120),
+    (Api::AddPartitionsToTxn, 47),
+    (Api::TxnOffsetCommit, 120),
+    (Api::Produce, 48),
+    (Api::Produce, 47),
+];
+
 /// OUT_OF_ORDER_SEQUENCE_NUMBER, UNKNOWN_PRODUCER_ID, INVALID_PRODUCER_EPOCH, UNKNOWN_SERVER_ERROR.
 const DENIALS: [i16; 4] = [45, 59, 47, -1];
 
@@ -266,9 +353,10 @@ mod tests {
     /// A kind that is never drawn would look like a kind that never fails.
     #[test]
     fn every_kind_of_fault_is_drawn() {
-        let targets = Targets { nodes: 3, clients: 2, partitions: 3 };
         let mut seen = std::collections::BTreeSet::new();
-        for seed in 0..200 {
+        for seed in 0..400 {
+            let transactional = if seed % 2 == 0 { 1 } else { 0 };
+            let targets = Targets { nodes: 3, clients: 2, partitions: 3, transactional };
             for timed in draw(&mut Rng::with_seed(seed), targets, Duration::from_secs(30)) {
                 let name = format!("{:?}", timed.fault);
                 seen.insert(name.split([' ', '{']).next().map(str::to_owned));
@@ -279,7 +367,7 @@ mod tests {
 
     #[test]
     fn a_seed_draws_the_same_faults_again() {
-        let targets = Targets { nodes: 3, clients: 2, partitions: 3 };
+        let targets = Targets { nodes: 3, clients: 2, partitions: 3, transactional: 0 };
         let again = || draw(&mut Rng::with_seed(3), targets, Duration::from_secs(30));
         assert_eq!(again(), again());
     }

@@ -32,6 +32,8 @@ pub struct Send {
     pub value: Value,
     /// Where to.
     pub to: TopicPartition,
+    /// The transaction that it belongs to.
+    pub transaction: Option<usize>,
     /// When it was handed over; sends of one producer stand in the order in which it made them.
     pub invoked: Duration,
     /// The latest time at which its fate must be known.
@@ -100,6 +102,55 @@ pub enum CallKind {
     Close,
     /// Stores a consumer's positions.
     Commit,
+    /// Begins a transaction.
+    Begin,
+    /// Puts offsets into a transaction.
+    Offsets,
+    /// Commits or aborts a transaction.
+    EndTransaction,
+}
+
+/// One transaction, as its user knows it.
+#[derive(Clone, Debug)]
+pub struct Transaction {
+    /// Whose.
+    pub producer: usize,
+    /// The group whose offset it moves.
+    pub group: String,
+    /// When it was open.
+    pub begun: Duration,
+    /// Whether its user meant to commit it.
+    pub is_to_commit: bool,
+    /// Within what time it must be committed where nothing stands in the way; later its coordinator may abort it.
+    pub patience: Duration,
+    /// When the commit was asked for, if it was.
+    pub commit_called: Option<Duration>,
+    /// How it ended, as its user was told, and when.
+    pub ended: Option<(Duration, Ended)>,
+    /// The offset that it commits: a number used once in a world.
+    pub offset: Option<i64>,
+}
+
+/// What the user was told of the end of a transaction.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Ended {
+    /// It is committed.
+    Committed,
+    /// It is not, and never will be.
+    Aborted,
+    /// One of the two: nobody can tell.
+    Unknown,
+}
+
+/// What became of a record of a transaction, by the marker behind it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fate {
+    /// Committed.
+    Committed,
+    /// Aborted.
+    Aborted,
+    /// No marker came.
+    Open,
 }
 
 /// One produce batch as a broker received it, whatever became of it.
@@ -141,7 +192,13 @@ pub struct History {
     /// The logs of each life of the topic: it may be deleted and made anew under its name (F26). The last are the
     /// final ones.
     pub lives: Vec<Logs>,
-    /// Errors that consumers told their users.
+    /// Transactions in the order in which they began.
+    pub transactions: Vec<Transaction>,
+    /// What became of the records of transactions in the last life of the topic.
+    pub fates: BTreeMap<TopicPartition, BTreeMap<Offset, Fate>>,
+    /// Where the groups are whose offsets transactions move.
+    pub groups: BTreeMap<String, Option<i64>>,
+    /// Errors that users were told.
     pub surfaced: Vec<(Duration, String)>,
     /// The highest number of unanswered produce requests seen on one connection.
     pub in_flight_max: usize,
@@ -172,6 +229,16 @@ impl History {
         self.lives.last().into_iter().flatten()
     }
 
+    /// What became of a record of a transaction; `None` for any other record.
+    pub fn fate(&self, tp: &TopicPartition, offset: Offset) -> Option<Fate> {
+        self.fates.get(tp)?.get(&offset).copied()
+    }
+
+    /// Whether whoever reads committed records is to see what is there.
+    pub fn is_readable(&self, tp: &TopicPartition, offset: Offset) -> bool {
+        matches!(self.fate(tp, offset), None | Some(Fate::Committed))
+    }
+
     /// Every log of every life.
     pub fn all_logs(&self) -> impl Iterator<Item = (&TopicPartition, &Log)> {
         self.lives.iter().flatten()
@@ -199,6 +266,10 @@ pub struct Promises {
     pub truthful: bool,
     /// Whether brokers refuse what is right for good: then a record that has time is not stored all the same.
     pub refusals: bool,
+    /// Whether consumers read committed records only.
+    pub read_committed: bool,
+    /// Whether several producers share a transactional id, so that they fence each other.
+    pub rivals: bool,
     /// Whether what arrives is what was sent. Where bits flip on the way, an answer may say anything (another leader
     /// epoch, another version range), and only records have a checksum: then it is judged that every call ends, and
     /// that nothing spins or grows.

@@ -2,6 +2,7 @@
 
 mod consumer;
 mod producer;
+mod transaction;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -35,6 +36,8 @@ pub(crate) struct Host {
     current: BTreeMap<(Destination, Lane), u64>,
     links: BTreeMap<LinkId, u64>,
     user: User,
+    /// Something happened since it ran.
+    is_stirred: bool,
     /// Times that a timer of its machines went off, since the last full second.
     pub(crate) wakeups: u64,
 }
@@ -86,6 +89,7 @@ impl Host {
             current: BTreeMap::new(),
             links: BTreeMap::new(),
             user,
+            is_stirred: true,
             wakeups: 0,
         }
     }
@@ -96,6 +100,10 @@ impl Host {
 
     pub(crate) fn user_mut(&mut self) -> &mut User {
         &mut self.user
+    }
+
+    pub(crate) fn rng(&mut self) -> Rng {
+        self.rng.fork()
     }
 
     pub(crate) fn into_user(self) -> User {
@@ -111,6 +119,7 @@ impl Host {
         event: Event,
     ) {
         let Some(number) = self.links.get(&link).copied() else { return };
+        self.is_stirred = true;
         let Some(line) = self.lines.get_mut(&number) else { return };
         if let Some(next) = line.handle_event(clock, &mut self.rng, network, event) {
             self.links.remove(&link);
@@ -120,7 +129,11 @@ impl Host {
 
     pub(crate) fn handle_timeout(&mut self, clock: &Clock, network: &mut Network) {
         let now = clock.now();
-        self.wakeups += u64::from(self.poll_timeout().is_some_and(|at| at <= now));
+        if self.poll_timeout().is_none_or(|at| at > now) {
+            return;
+        }
+        self.is_stirred = true;
+        self.wakeups += 1;
         if self.metadata.poll_timeout().is_some_and(|at| at <= now) {
             self.metadata.handle_timeout(now);
         }
@@ -144,9 +157,21 @@ impl Host {
         [self.metadata.poll_timeout(), lines, user].into_iter().flatten().min()
     }
 
+    /// Whether there may be something to do now.
+    pub(crate) fn is_due(&self, clock: &Clock) -> bool {
+        let next_move = match &self.user {
+            User::Producer(producer) => producer.next_move(),
+            User::Consumer(consumer) => consumer.next_move(),
+        };
+        self.is_stirred
+            || next_move.is_some_and(|at| at <= clock.elapsed())
+            || self.poll_timeout().is_some_and(|at| at <= clock.now())
+    }
+
     /// Does all that can be done now.
     pub(crate) fn run(&mut self, clock: &Clock, network: &mut Network, history: &mut History) {
         let now = clock.now();
+        self.is_stirred = false;
         let mut rounds = 0;
         loop {
             rounds += 1;

@@ -206,6 +206,13 @@ impl Network {
         }
     }
 
+    /// Resets every connection of `client`, as the end of its process does.
+    pub fn reset_client(&mut self, now: Duration, client: usize) {
+        for id in self.links_of(|link| link.client == client) {
+            self.reset(now, id);
+        }
+    }
+
     /// Arms a reset after `bytes` more bytes from `side`, on every connection of `node`.
     pub fn cut_after(&mut self, node: NodeId, side: Side, bytes: usize) {
         for link in self.links.values_mut().filter(|link| link.node == node) {
@@ -233,6 +240,17 @@ impl Network {
     /// What `side` sends between `client` and `node` vanishes, or no longer; the connection stays open.
     pub fn silence(&mut self, client: usize, node: NodeId, side: Side, on: bool) {
         set(&mut self.silent, (client, node, side), on);
+    }
+
+    /// What `client` sends on its open connections to `node` arrives no sooner than `until`; nothing is lost.
+    pub fn stall(&mut self, client: usize, node: NodeId, until: Duration) {
+        let is_it = |link: &&mut Link| link.client == client && link.node == node;
+        for link in self.links.values_mut().filter(is_it) {
+            for (at, _) in &mut link.to_broker.due {
+                *at = until.max(*at);
+            }
+            link.to_broker.last = until.max(link.to_broker.last);
+        }
     }
 
     /// Changes the weather from here on; bytes on their way keep their time.
@@ -361,6 +379,19 @@ mod tests {
         network.silence(0, NODE, Side::Client, false);
         network.send(T, link, Side::Client, Bytes::from_static(b"heard"));
         assert_eq!(received(&mut network, Side::Broker), b"heard");
+    }
+
+    /// A request that is late must not hold up the one that is sent again on a new connection.
+    #[test]
+    fn a_stalled_connection_is_overtaken_by_a_new_one() {
+        let mut network = network();
+        let old = open(&mut network);
+        network.stall(0, NODE, 2 * T);
+        network.send(T, old, Side::Client, Bytes::from_static(b"old"));
+        network.close(T, old, Side::Client);
+        let new = open(&mut network);
+        network.send(T, new, Side::Client, Bytes::from_static(b"new, "));
+        assert_eq!(received(&mut network, Side::Broker), b"new, old");
     }
 
     #[test]

@@ -25,6 +25,10 @@ pub struct Scenario {
     pub acks: Acks,
     /// F42: the topic's `max.message.bytes`; larger batches must be split.
     pub message_bytes_max: Option<usize>,
+    /// The level of the feature `transaction.version`.
+    pub transaction_version: i16,
+    /// Whether consumers read committed records only.
+    pub read_committed: bool,
     /// What each producer does.
     pub producers: Vec<ProducerPlan>,
     /// What each consumer does.
@@ -60,8 +64,34 @@ pub struct ProducerPlan {
     pub max_block: Duration,
     /// `max.in.flight.requests.per.connection`
     pub in_flight: usize,
+    /// How long it stays open when everything is sent.
+    pub idle: Duration,
+    /// Its transactions, if it has any.
+    pub transaction: Option<TransactionPlan>,
     /// Whether batches are compressed, so that they come back from the sealer out of order.
     pub compressed: bool,
+}
+
+/// How a producer's transactions are.
+#[derive(Clone, Debug)]
+pub struct TransactionPlan {
+    /// `transactional.id`
+    pub id: String,
+    /// How many records each has.
+    pub records: usize,
+    /// Its user aborts one in so many; 0 for none.
+    pub aborts: u32,
+    /// Whether it commits an offset too.
+    pub offsets: bool,
+    /// `transaction.timeout.ms`
+    pub timeout: Duration,
+}
+
+impl TransactionPlan {
+    /// The group whose offset its transactions move.
+    pub fn group(&self) -> String {
+        format!("group of {}", self.id)
+    }
 }
 
 /// What one consumer does, and how it is set.
@@ -99,18 +129,32 @@ impl Scenario {
         // Without idempotence the order is kept by one request in flight, or not at all.
         let in_flight: &[usize] = if idempotent { &[5, 5, 2, 1] } else { &[5, 1] };
         let in_flight = *pick(&mut rng, in_flight);
-        let producers: Vec<_> =
+        let mut producers: Vec<_> =
             (0..rng.usize(1..=4)).map(|_| producer(&mut rng, in_flight)).collect();
+        let transactional = if idempotent && rng.u32(0..3) == 0 {
+            let rivals = rng.u32(0..6) == 0;
+            // The first ones, so that they are easily named.
+            let count = rng.usize(1..=producers.len());
+            for (n, plan) in producers.iter_mut().take(count).enumerate() {
+                let id = if rivals { "t".to_owned() } else { format!("t{n}") };
+                plan.transaction = Some(transaction(&mut rng, id));
+            }
+            count
+        } else {
+            0
+        };
         let consumers: Vec<_> = (0..rng.usize(1..=4)).map(|_| consumer(&mut rng)).collect();
         let clients = producers.len() + consumers.len();
         let during = producers.iter().map(|plan| plan.over).max().unwrap_or_default();
-        let targets = Targets { nodes, clients, partitions };
+        let targets = Targets { nodes, clients, partitions, transactional };
         Self {
             seed,
             nodes,
             partitions,
             idempotent,
             acks,
+            transaction_version: rng.i16(1..=2),
+            read_committed: transactional > 0 && rng.u32(0..4) > 0,
             // A single record always fits.
             message_bytes_max: (rng.u32(0..6) == 0).then(|| rng.usize(1_200..4_000)),
             producers,
@@ -133,6 +177,9 @@ impl Scenario {
             // A batch that is too large cannot be split where nobody says so.
             Acks::None => self.faults.is_empty() && self.message_bytes_max.is_none(),
         };
+        let mut ids: Vec<&str> = self.transactions().map(|plan| plan.id.as_str()).collect();
+        ids.sort_unstable();
+        let rivals = ids.windows(2).any(|pair| matches!(pair, [one, other] if one == other));
         let one_at_a_time = self.producers.iter().all(|plan| plan.in_flight == 1);
         let denials = is_there(|fault| matches!(fault, Fault::Deny { .. }));
         let strays = is_there(|fault| {
@@ -143,7 +190,9 @@ impl Scenario {
             ordered: self.idempotent || (one_at_a_time && acknowledged),
             acknowledged,
             truthful: !denials,
-            refusals: denials,
+            refusals: denials || rivals,
+            read_committed: self.read_committed,
+            rivals,
             bytes_arrive_whole: !strays,
             splits: self.message_bytes_max.is_some(),
             buffer_memory: buffer as u64,
@@ -155,13 +204,20 @@ impl Scenario {
         }
     }
 
+    /// The plans of all transactions.
+    pub fn transactions(&self) -> impl Iterator<Item = &TransactionPlan> {
+        self.producers.iter().filter_map(|plan| plan.transaction.as_ref())
+    }
+
     /// When nothing stands in the way of a record any more.
-    fn healed(&self) -> Duration {
+    pub fn healed(&self) -> Duration {
         let last = self.faults.iter().map(|timed| timed.at + timed.fault.lasts()).max();
         // A rule strikes late, and a request that is never answered is given up later still.
         let timeout = self.producers.iter().map(|plan| plan.request_timeout).max();
+        // What a client left open is aborted by time.
+        let open = self.transactions().map(|plan| plan.timeout).max().unwrap_or_default();
         match last {
-            Some(last) => last + RULE_LASTS + timeout.unwrap_or_default() + HEALS,
+            Some(last) => last + RULE_LASTS + timeout.unwrap_or_default() + open + HEALS,
             None => SETTLES,
         }
     }
@@ -177,13 +233,16 @@ impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "seed {}: {} nodes, {} partitions of messages up to {:?}, idempotent {}, acks {:?}, segments of {} bytes",
+            "seed {}: {} nodes, {} partitions of messages up to {:?}, idempotent {}, acks {:?}, \
+             transactions of version {}, read committed {}, segments of {} bytes",
             self.seed,
             self.nodes,
             self.partitions,
             self.message_bytes_max,
             self.idempotent,
             self.acks,
+            self.transaction_version,
+            self.read_committed,
             self.weather.segment_bytes
         )?;
         for (n, plan) in self.producers.iter().enumerate() {
@@ -215,7 +274,19 @@ fn producer(rng: &mut Rng, in_flight: usize) -> ProducerPlan {
         delivery_timeout: linger + request_timeout + ms(*pick(rng, &[0, 5_000, 90_000])),
         max_block: ms(*pick(rng, &[100, 60_000])),
         in_flight,
+        idle: ms(*pick(rng, &[0, 0, 40_000])),
+        transaction: None,
         compressed: rng.u32(0..4) == 0,
+    }
+}
+
+fn transaction(rng: &mut Rng, id: String) -> TransactionPlan {
+    TransactionPlan {
+        id,
+        records: *pick(rng, &[1, 3, 10, 40]),
+        aborts: *pick(rng, &[0, 2, 4]),
+        offsets: rng.bool(),
+        timeout: Duration::from_millis(*pick(rng, &[1_000, 5_000, 30_000])),
     }
 }
 

@@ -9,16 +9,17 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use fastrand::Rng;
-use milena_broker::{Cluster, ConnectionId, Output, Settings, TopicSettings};
+use milena_broker::{Cluster, ConnectionId, Output, Settings, StoredBatch, TopicSettings};
 use milena_engine::producer::Acks;
+use milena_records::batch::control::ControlType;
 use milena_records::{Decompressor, RecordSet};
-use milena_types::{ApiKey, NodeId, Sequence, TopicPartition};
+use milena_types::{ApiKey, NodeId, Offset, ProducerId, Sequence, TopicPartition};
 use milena_wire::{FrameReader, Request, decode_request};
 
 use crate::checker::{self, Violation};
 use crate::clock::Clock;
 use crate::fault::Timed;
-use crate::history::{BatchSeen, History, Logs, Value};
+use crate::history::{BatchSeen, Fate, History, Logs, Value};
 use crate::host::{ConsumerHost, Host, ProducerHost, User};
 use crate::network::{Event, LinkId, Network, Side};
 use crate::scenario::Scenario;
@@ -99,6 +100,7 @@ impl World {
         let mut rng = Rng::with_seed(scenario.seed ^ 0x9e37_79b9_7f4a_7c15);
         let mut settings = Settings::with_nodes(scenario.nodes.unsigned_abs() as usize);
         settings.seed = rng.u64(..);
+        settings.transaction_version = scenario.transaction_version;
         let mut topic = TopicSettings::new(TOPIC, scenario.partitions);
         if let Some(bytes) = scenario.message_bytes_max {
             topic.config.insert("max.message.bytes".to_owned(), bytes.to_string());
@@ -111,19 +113,13 @@ impl World {
         let mut hosts = Vec::new();
         for plan in &scenario.producers {
             let index = hosts.len();
-            let user = ProducerHost::new(
-                index,
-                plan,
-                (scenario.idempotent, scenario.acks),
-                scenario.partitions,
-                rng.fork(),
-            );
+            let user = ProducerHost::new(index, plan, &scenario, rng.fork());
             let user = User::Producer(Box::new(user));
             hosts.push(Host::new(index, scenario.nodes, clock.now(), rng.fork(), user));
         }
         for plan in &scenario.consumers {
             let index = hosts.len();
-            let user = ConsumerHost::new(index, plan, scenario.partitions, &clock, rng.fork());
+            let user = ConsumerHost::new(index, plan, &scenario, &clock, rng.fork());
             let user = User::Consumer(Box::new(user));
             hosts.push(Host::new(index, scenario.nodes, clock.now(), rng.fork(), user));
         }
@@ -164,6 +160,7 @@ impl World {
                 _ => break,
             }
         }
+        self.note_transactions();
         // Rest is due after the last fault or the last thing a user does, whichever is later.
         self.history.faults_ended = self.history.faults_ended.max(self.busy_until());
         self.end_life();
@@ -177,7 +174,10 @@ impl World {
     }
 
     fn busy_until(&self) -> Duration {
-        self.scenario.producers.iter().map(|plan| plan.over).max().unwrap_or_default()
+        let busy = self.scenario.producers.iter().map(|plan| plan.over + plan.idle).max();
+        let has_transactions = self.scenario.transactions().next().is_some();
+        let last = if has_transactions { self.scenario.healed() } else { Duration::ZERO };
+        busy.unwrap_or_default().max(last)
     }
 
     /// Everything that happens at this time.
@@ -193,7 +193,9 @@ impl World {
         }
         loop {
             for host in &mut self.hosts {
-                host.run(&self.clock, &mut self.network, &mut self.history);
+                if host.is_due(&self.clock) {
+                    host.run(&self.clock, &mut self.network, &mut self.history);
+                }
             }
             self.deliver_replies();
             let Some((link, side, event)) = self.network.poll(self.clock.elapsed()) else { break };
@@ -339,6 +341,22 @@ impl World {
         }
     }
 
+    /// Notes what became of transactions in the log and of the offsets in them.
+    fn note_transactions(&mut self) {
+        for plan in self.scenario.transactions() {
+            let group = plan.group();
+            let committed = self.cluster.committed(&group);
+            let committed = committed.get(&TopicPartition::new(TOPIC, 0));
+            let offset = committed.map(|committed| committed.offset.get());
+            self.history.groups.insert(group, offset);
+        }
+        for partition in 0..self.scenario.partitions {
+            let tp = TopicPartition::new(TOPIC, partition);
+            let fates = fates(&self.cluster.batches(&tp));
+            self.history.fates.insert(tp, fates);
+        }
+    }
+
     /// Notes what the topic holds, at the end of the world or of the topic.
     fn end_life(&mut self) {
         let mut logs = Logs::new();
@@ -445,6 +463,35 @@ fn batches_seen(at: Duration, link: LinkId, to: &TopicPartition, records: Bytes)
         seen.push(BatchSeen { at, connection: link.0, to: to.clone(), identity, records, values });
     }
     seen
+}
+
+/// What became of each record of a transaction, by the markers.
+fn fates(batches: &[StoredBatch]) -> BTreeMap<Offset, Fate> {
+    let mut fates = BTreeMap::new();
+    let mut open: BTreeMap<ProducerId, Vec<Offset>> = BTreeMap::new();
+    for batch in batches.iter().filter(|batch| batch.is_transactional) {
+        let Some((producer, _)) = batch.producer else { continue };
+        if !batch.is_control {
+            let last = batch.last_offset.get();
+            let offsets = (batch.base_offset.get()..=last).filter_map(Offset::new);
+            for offset in offsets {
+                fates.insert(offset, Fate::Open);
+                open.entry(producer).or_default().push(offset);
+            }
+            continue;
+        }
+        let control = RecordSet::new(batch.bytes.clone()).next().and_then(Result::ok);
+        let control = control.and_then(|batch| batch.decode(&mut Decompressor::default()).ok());
+        let control = control.and_then(|records| records.control_record().ok().flatten());
+        let fate = match control.map(|control| control.kind) {
+            Some(ControlType::COMMIT) => Fate::Committed,
+            _ => Fate::Aborted,
+        };
+        for offset in open.remove(&producer).unwrap_or_default() {
+            fates.insert(offset, fate);
+        }
+    }
+    fates
 }
 
 fn value(bytes: &[u8]) -> Value {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Property, Verdict, broken};
-use crate::history::{CallKind, History, Outcome, Promises};
+use crate::history::{CallKind, History, Outcome, Promises, Send};
 
 pub(super) fn flush_is_complete(history: &History, _: &Promises) -> Verdict {
     for call in &history.calls {
@@ -75,23 +75,27 @@ pub(super) fn the_world_comes_to_rest(history: &History, promises: &Promises) ->
 /// Only records with ample time are judged: worlds may send faster than their network carries, and then a queue of
 /// short-lived records is given up rightly.
 pub(super) fn what_has_time_is_stored(history: &History, promises: &Promises) -> Verdict {
+    // A lingering batch that nobody wakes up for is stored at the next occasion, or when the producer is closed.
+    let is_late = |send: &Send, at| at > send.invoked.max(promises.healed) + AMPLE;
     let given_up = history.sends.iter().find(|send| {
         let is_done = |(_, outcome): &(_, Outcome)| matches!(outcome, Outcome::Done(_));
         let is_ample = send.deadline.saturating_sub(send.invoked) >= AMPLE;
         let is_refused =
             promises.refusals && send.returned.first().is_some_and(|(at, _)| *at < promises.healed);
+        // Whether a transaction is committed is judged as a whole.
         send.is_taken
+            && send.transaction.is_none()
             && is_ample
             && !is_refused
             && send.deadline > promises.healed
-            && !send.returned.iter().any(is_done)
+            && !send.returned.iter().any(|result| is_done(result) && !is_late(send, result.0))
     });
     match given_up {
         Some(send) => broken(
             Property::P19,
             format!(
-                "{:?}, sent at {:?} and due at {:?}, was not stored though all was well from {:?} on",
-                send.value, send.invoked, send.deadline, promises.healed
+                "{:?}, sent at {:?} and due at {:?}, was not stored in time though all was well from {:?} on: {:?}",
+                send.value, send.invoked, send.deadline, promises.healed, send.returned
             ),
         ),
         None => Ok(()),

@@ -8,6 +8,7 @@ mod log;
 #[cfg(test)]
 mod planted;
 mod reads;
+mod transactions;
 mod wire;
 
 use std::fmt;
@@ -44,6 +45,16 @@ pub enum Property {
     P5,
     /// The log keeps the order of the sends of a producer to a partition.
     P6,
+    /// Nothing of an aborted or open transaction is read by those who read committed records.
+    P7,
+    /// Nothing is read before its transaction's commit was asked for.
+    P8,
+    /// All records of a transaction are committed, or none.
+    P9,
+    /// The end that was reported is the end that the log holds.
+    P10,
+    /// Offsets are committed together with the records.
+    P11,
     /// Within an assignment a consumer neither skips nor steps back.
     P12,
     /// What was acknowledged is read in the end.
@@ -72,7 +83,7 @@ impl fmt::Display for Property {
 
 /// Judges a finished world; the first violation of each property that is broken.
 pub fn check(history: &History, promises: &Promises) -> Vec<Violation> {
-    let of_outcome: [fn(&History, &Promises) -> Verdict; 10] = [
+    let of_outcome: [fn(&History, &Promises) -> Verdict; 15] = [
         log::acknowledged_is_stored,
         log::nothing_is_stored_twice,
         log::not_done_is_not_stored,
@@ -81,6 +92,11 @@ pub fn check(history: &History, promises: &Promises) -> Vec<Violation> {
         reads::an_offset_holds_one_value,
         reads::no_skip_and_no_step_back,
         reads::acknowledged_is_read,
+        transactions::only_committed_is_read,
+        transactions::nothing_is_read_before_its_commit,
+        transactions::transactions_are_whole,
+        transactions::the_reported_end_is_the_end,
+        transactions::offsets_go_with_the_records,
         calls::the_world_comes_to_rest,
         calls::what_has_time_is_stored,
     ];

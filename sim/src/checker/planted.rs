@@ -6,7 +6,8 @@ use milena_types::{Offset, TopicPartition};
 
 use super::{Property, check};
 use crate::history::{
-    BatchSeen, Call, CallKind, History, Outcome, Promises, Read, Send, Start, Value,
+    BatchSeen, Call, CallKind, Ended, Fate, History, Outcome, Promises, Read, Send, Start,
+    Transaction, Value,
 };
 
 #[test]
@@ -52,6 +53,76 @@ fn p5_an_offset_that_holds_another_record() {
 fn p6_two_records_in_the_wrong_order() {
     rejects(Property::P6, |h| {
         *h.lives[0].get_mut(&tp()).unwrap() = vec![(offset(0), Value(2)), (offset(1), Value(1))];
+    });
+}
+
+#[test]
+fn a_clean_transaction_breaks_nothing() {
+    assert_eq!(check(&transaction(), &committed()), []);
+}
+
+#[test]
+fn p7_a_record_of_an_aborted_transaction() {
+    for fate in [Fate::Aborted, Fate::Open] {
+        rejects_of(transaction(), committed(), Property::P7, |h| {
+            h.fates.get_mut(&tp()).unwrap().insert(offset(1), fate);
+        });
+    }
+}
+
+#[test]
+fn p8_a_record_read_before_its_commit() {
+    rejects_of(transaction(), committed(), Property::P8, |h| {
+        h.transactions[0].commit_called = Some(ms(51));
+    });
+}
+
+#[test]
+fn p9_half_of_a_transaction() {
+    rejects_of(transaction(), committed(), Property::P9, |h| {
+        h.transactions[0].ended = Some((ms(49), Ended::Unknown));
+        h.fates.get_mut(&tp()).unwrap().insert(offset(1), Fate::Aborted);
+    });
+}
+
+/// R2: what was never stored is missing from a committed transaction as much as what was aborted.
+#[test]
+fn p9_a_transaction_without_one_of_its_records() {
+    rejects_of(transaction(), committed(), Property::P9, |h| {
+        h.transactions[0].ended = Some((ms(49), Ended::Unknown));
+        h.lives[0].get_mut(&tp()).unwrap().pop();
+    });
+}
+
+/// R9: a commit that was reported and never was.
+#[test]
+fn p10_a_commit_that_is_none() {
+    rejects_of(transaction(), committed(), Property::P10, |h| {
+        h.fates = [(tp(), [(offset(0), Fate::Aborted), (offset(1), Fate::Aborted)].into())].into();
+    });
+}
+
+#[test]
+fn p10_an_abort_that_is_none() {
+    rejects_of(transaction(), committed(), Property::P10, |h| {
+        h.transactions[0].ended = Some((ms(49), Ended::Aborted));
+    });
+}
+
+#[test]
+fn p11_an_offset_without_its_transaction() {
+    for stored in [None, Some(9)] {
+        rejects_of(transaction(), committed(), Property::P11, |h| {
+            h.groups.insert("g".to_owned(), stored);
+        });
+    }
+}
+
+#[test]
+fn p19_a_transaction_that_fails_in_calm() {
+    rejects_of(transaction(), committed(), Property::P19, |h| {
+        h.transactions[0].begun = ms(3_000);
+        h.transactions[0].ended = None;
     });
 }
 
@@ -217,10 +288,42 @@ fn p1_is_not_promised_with_acks_of_the_leader_alone() {
 }
 
 fn rejects(property: Property, spoil: impl FnOnce(&mut History)) {
-    let mut history = clean();
+    rejects_of(clean(), promises(), property, spoil);
+}
+
+fn rejects_of(
+    mut history: History,
+    promises: Promises,
+    property: Property,
+    spoil: impl FnOnce(&mut History),
+) {
     spoil(&mut history);
-    let found: Vec<Property> = check(&history, &promises()).iter().map(|v| v.property).collect();
+    let found: Vec<Property> = check(&history, &promises).iter().map(|v| v.property).collect();
     assert!(found.contains(&property), "{property} is blind: {found:?}");
+}
+
+/// The same two records, in a transaction that is committed before they are read.
+fn transaction() -> History {
+    let mut history = clean();
+    history.sends.iter_mut().for_each(|send| send.transaction = Some(0));
+    history.transactions.push(Transaction {
+        producer: 0,
+        group: "g".to_owned(),
+        begun: ms(0),
+        is_to_commit: true,
+        patience: ms(1_000),
+        commit_called: Some(ms(40)),
+        ended: Some((ms(49), Ended::Committed)),
+        offset: Some(1),
+    });
+    let fates = [(offset(0), Fate::Committed), (offset(1), Fate::Committed)];
+    history.fates.insert(tp(), fates.into());
+    history.groups.insert("g".to_owned(), Some(1));
+    history
+}
+
+fn committed() -> Promises {
+    Promises { read_committed: true, ..promises() }
 }
 
 /// Two records sent, acknowledged, flushed and read.
@@ -229,6 +332,7 @@ fn clean() -> History {
         producer: 0,
         value: Value(n),
         to: tp(),
+        transaction: None,
         invoked: ms(n),
         deadline: ms(1_000),
         is_taken: true,
@@ -264,6 +368,9 @@ fn clean() -> History {
         }],
         batches: vec![batch(1), batch(2)],
         lives: vec![[(tp(), vec![(offset(0), Value(1)), (offset(1), Value(2))])].into()],
+        transactions: Vec::new(),
+        fates: [].into(),
+        groups: [].into(),
         surfaced: Vec::new(),
         in_flight_max: 1,
         brokers_at_once_max: 1,
@@ -283,6 +390,8 @@ fn promises() -> Promises {
         acknowledged: true,
         truthful: true,
         refusals: false,
+        read_committed: false,
+        rivals: false,
         bytes_arrive_whole: true,
         splits: false,
         buffer_memory: 1 << 20,

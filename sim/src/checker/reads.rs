@@ -37,7 +37,7 @@ pub(super) fn an_offset_holds_one_value(history: &History, _: &Promises) -> Verd
 /// Reads of one assignment follow the log record by record from where the assignment began.
 ///
 /// One that outlives its topic is judged no further: its user is to begin anew.
-pub(super) fn no_skip_and_no_step_back(history: &History, _: &Promises) -> Verdict {
+pub(super) fn no_skip_and_no_step_back(history: &History, promises: &Promises) -> Verdict {
     let mut next: BTreeMap<(usize, u64, &TopicPartition), (usize, Offset)> = history
         .starts
         .iter()
@@ -62,11 +62,11 @@ pub(super) fn no_skip_and_no_step_back(history: &History, _: &Promises) -> Verdi
                 ),
             );
         }
-        let skipped = history
-            .lives
-            .get(read.life)
-            .and_then(|logs| logs.get(&read.from))
-            .and_then(|log| log.iter().find(|(at, _)| at >= due && *at < read.offset));
+        let is_due = |at| !promises.read_committed || history.is_readable(&read.from, at);
+        let skipped =
+            history.lives.get(read.life).and_then(|logs| logs.get(&read.from)).and_then(|log| {
+                log.iter().find(|(at, _)| at >= due && *at < read.offset && is_due(*at))
+            });
         if let Some((at, value)) = skipped {
             return broken(
                 Property::P12,
@@ -82,7 +82,7 @@ pub(super) fn no_skip_and_no_step_back(history: &History, _: &Promises) -> Verdi
 }
 
 /// Only partitions that somebody reads from the start are judged, and only what the topic's last life still holds.
-pub(super) fn acknowledged_is_read(history: &History, _: &Promises) -> Verdict {
+pub(super) fn acknowledged_is_read(history: &History, promises: &Promises) -> Verdict {
     let covered: BTreeSet<&TopicPartition> = history
         .starts
         .iter()
@@ -90,8 +90,11 @@ pub(super) fn acknowledged_is_read(history: &History, _: &Promises) -> Verdict {
         .map(|start| &start.of)
         .collect();
     let read: BTreeSet<Value> = history.reads.iter().map(|read| read.value).collect();
-    let stored: BTreeSet<Value> =
-        history.logs().flat_map(|(_, log)| log).map(|(_, value)| *value).collect();
+    let mut stored = BTreeSet::new();
+    for (tp, log) in history.logs() {
+        let is_due = |at: &Offset| !promises.read_committed || history.is_readable(tp, *at);
+        stored.extend(log.iter().filter(|(at, _)| is_due(at)).map(|(_, value)| *value));
+    }
     for send in &history.sends {
         let done =
             send.returned.iter().any(|(_, outcome)| matches!(outcome, Outcome::Done(Some(_))));

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use milena_broker::Cluster as Brokers;
 use milena_engine::consumer::{
-    Consumer, Event, FetchBuffer, OffsetReset, Output, Polled, Position, Reader, Settings,
+    Consumer, Event, FetchBuffer, IsolationLevel, OffsetReset, Output, Polled, Position, Reader,
+    Settings,
 };
 use milena_engine::metadata::{Cluster, Interest};
 use milena_engine::request::Answer;
@@ -17,7 +18,7 @@ use milena_types::{Offset, TopicPartition};
 use super::Wish;
 use crate::clock::Clock;
 use crate::history::{History, Read, Start, Value};
-use crate::scenario::ConsumerPlan;
+use crate::scenario::{ConsumerPlan, Scenario};
 use crate::world::TOPIC;
 
 /// A consumer under test, and what its user has in mind.
@@ -40,7 +41,7 @@ impl ConsumerHost {
     pub(crate) fn new(
         index: usize,
         plan: &ConsumerPlan,
-        partitions: i32,
+        scenario: &Scenario,
         clock: &Clock,
         mut rng: Rng,
     ) -> Self {
@@ -50,6 +51,9 @@ impl ConsumerHost {
         settings.max_poll_records = plan.max_poll_records;
         settings.max_partition_fetch_bytes = plan.partition_bytes;
         settings.request_timeout = Duration::from_secs(5);
+        if scenario.read_committed {
+            settings.isolation_level = IsolationLevel::ReadCommitted;
+        }
         let machine = Consumer::new(settings, clock.now(), clock.wall(), rng.fork());
         let buffer = Arc::clone(machine.buffer());
         let limits = Limits::default();
@@ -62,7 +66,7 @@ impl ConsumerHost {
             polled: Polled::new(),
             rewinds: (0..plan.rewinds).map(|_| Duration::from_millis(rng.u64(1..20_000))).collect(),
             rng,
-            partitions: (0..partitions).map(|n| TopicPartition::new(TOPIC, n)).collect(),
+            partitions: (0..scenario.partitions).map(|n| TopicPartition::new(TOPIC, n)).collect(),
             assignment: 0,
             next_poll: Duration::ZERO,
             is_assigned: false,

@@ -6,16 +6,18 @@ use std::future::Future;
 use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use milena_engine::metadata::Cluster;
 use milena_engine::producer::{
-    Accumulator, Acks, Delivery, FlushId, Grant, NewRecord, Output, Producer, Refused, Room,
-    Settings, TopicReady,
+    Accumulator, Delivery, FlushId, Grant, NewRecord, Output, Producer, Refused, Room, Settings,
+    TopicReady,
 };
 use milena_engine::request::{Answer, Outbound, RequestId, Target};
+use milena_engine::transaction::TransactionVersion;
 use milena_engine::{Error, Fate};
 use milena_records::partition::murmur2_partition;
 use milena_records::{Compression, CompressionType, Compressor, Decompressor};
@@ -23,9 +25,10 @@ use milena_types::{NodeId, TopicPartition};
 use milena_wire::Request;
 
 use super::Wish;
+use super::transaction::TransactionUser;
 use crate::clock::Clock;
 use crate::history::{Call, CallKind, History, Outcome, Send, Value};
-use crate::scenario::ProducerPlan;
+use crate::scenario::{ProducerPlan, Scenario};
 use crate::world::TOPIC;
 
 /// A producer under test, and what its user has in mind.
@@ -47,6 +50,10 @@ pub(crate) struct ProducerHost {
     /// Which broker has a Produce request of ours, and for which partitions.
     unanswered: BTreeMap<RequestId, (NodeId, Vec<i32>)>,
     sent: usize,
+    /// Whether the record that is blocked may go on.
+    woken: Arc<Woken>,
+    closes_at: Duration,
+    transaction: Option<TransactionUser>,
     closing: Closing,
 }
 
@@ -62,6 +69,16 @@ struct Blocked {
     since: Duration,
     draft: Draft,
     on: Obstacle,
+}
+
+/// Whether a task would have been woken.
+#[derive(Debug, Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 enum Obstacle {
@@ -82,13 +99,23 @@ impl ProducerHost {
     pub(crate) fn new(
         index: usize,
         plan: &ProducerPlan,
-        (idempotent, acks): (bool, Acks),
-        partitions: i32,
+        scenario: &Scenario,
         mut rng: Rng,
     ) -> Self {
+        let script = script(index, plan, scenario, &mut rng);
+        Self::with_script(index, plan, scenario, rng, script)
+    }
+
+    fn with_script(
+        index: usize,
+        plan: &ProducerPlan,
+        scenario: &Scenario,
+        mut rng: Rng,
+        script: VecDeque<(Duration, Draft)>,
+    ) -> Self {
         let mut settings = Settings::default();
-        settings.is_idempotent = idempotent;
-        settings.acks = acks;
+        settings.is_idempotent = scenario.idempotent;
+        settings.acks = scenario.acks;
         settings.in_flight_max = plan.in_flight;
         settings.linger = plan.linger;
         settings.batch_bytes = plan.batch_bytes;
@@ -98,17 +125,30 @@ impl ProducerHost {
         if plan.compressed {
             settings.compression = Compression::new(CompressionType::Lz4);
         }
+        if let Some(transaction) = &plan.transaction {
+            settings.transactional_id = Some(transaction.id.clone());
+            settings.transaction_timeout = transaction.timeout;
+        }
+        let transaction = plan.transaction.clone().map(|transaction| {
+            let times = (plan.max_block, plan.delivery_timeout);
+            TransactionUser::new(index, transaction, times, scenario.healed(), rng.fork())
+        });
         let accumulator = Arc::new(Accumulator::new(&settings, rng.u64(..)));
-        let machine = Producer::new(settings, Arc::clone(&accumulator), rng.fork());
+        let mut machine = Producer::new(settings, Arc::clone(&accumulator), rng.fork());
+        let version = TransactionVersion::from_level(Some(scenario.transaction_version));
+        machine.handle_transaction_version(version);
         Self {
             index,
+            closes_at: script.back().map(|(at, _)| *at + plan.idle).unwrap_or_default(),
+            transaction,
             plan: plan.clone(),
             machine,
             accumulator,
             compressor: Compressor::default(),
             decompressor: Decompressor::default(),
-            script: script(index, plan, partitions, &mut rng),
+            script,
             blocked: None,
+            woken: Arc::default(),
             grant: None,
             deliveries: Vec::new(),
             flushes: Vec::new(),
@@ -155,15 +195,34 @@ impl ProducerHost {
 
     /// When its user does the next thing, counted from the world's start.
     pub(crate) fn next_move(&self) -> Option<Duration> {
-        match &self.blocked {
-            Some(blocked) => Some(blocked.since + self.plan.max_block),
-            None => self.script.front().map(|(at, _)| *at),
+        if let Some(blocked) = &self.blocked {
+            return Some(blocked.since + self.plan.max_block);
+        }
+        let record = self.script.front().map(|(at, _)| *at);
+        let is_closing = record.is_none() && self.closing == Closing::Not;
+        match &self.transaction {
+            Some(user) if !user.is_over() && record.is_some() => user.may_move(record),
+            Some(user) if !user.is_idle() => None,
+            Some(_) | None => record.or(is_closing.then_some(self.closes_at)),
         }
     }
 
     /// The user acts, the machine works, what is done is noted down.
     pub(crate) fn run(&mut self, clock: &Clock, history: &mut History, wishes: &mut Vec<Wish>) {
-        self.act(clock, history);
+        loop {
+            self.woken.0.store(false, Ordering::Relaxed);
+            self.act(clock, history);
+            self.drain(clock, history, wishes);
+            self.settle(clock, history);
+            let bytes = self.buffered_bytes() as u64;
+            history.buffered_bytes_max = history.buffered_bytes_max.max(bytes);
+            if !self.woken.0.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+    }
+
+    fn drain(&mut self, clock: &Clock, history: &mut History, wishes: &mut Vec<Wish>) {
         let now = clock.now();
         while let Some(output) = self.machine.poll_output(now) {
             match output {
@@ -179,14 +238,17 @@ impl ProducerHost {
                 Output::RefreshMetadata => wishes.push(Wish::Refresh),
                 Output::LeaderHint(hint) => wishes.push(Wish::Hint(hint)),
                 Output::Flushed(id) => self.flushed(clock, history, id),
-                // No scenario has transactions yet.
-                Output::TransactionDone(..) => {}
+                Output::TransactionDone(call, result) => {
+                    // Whoever awaits a commit sees the results no later than its return.
+                    self.settle(clock, history);
+                    if let Some(user) = &mut self.transaction {
+                        user.done(&mut self.machine, clock, history, call, &result);
+                    }
+                    self.act(clock, history);
+                }
                 Output::Closed => self.closed(clock, history),
             }
         }
-        self.settle(clock, history);
-        let bytes = self.buffered_bytes() as u64;
-        history.buffered_bytes_max = history.buffered_bytes_max.max(bytes);
     }
 
     fn note_request(&mut self, history: &mut History, request: &Outbound) {
@@ -207,7 +269,8 @@ impl ProducerHost {
 
     fn act(&mut self, clock: &Clock, history: &mut History) {
         if let Some(mut blocked) = self.blocked.take() {
-            let mut cx = Context::from_waker(Waker::noop());
+            let waker = Waker::from(Arc::clone(&self.woken));
+            let mut cx = Context::from_waker(&waker);
             let is_free = match &mut blocked.on {
                 Obstacle::Room(room) => match Pin::new(room).poll(&mut cx) {
                     Poll::Ready(grant) => {
@@ -234,8 +297,12 @@ impl ProducerHost {
                 self.blocked = Some(blocked);
             }
         }
+        if self.transaction.as_ref().is_some_and(TransactionUser::is_over) {
+            self.script.clear();
+        }
         while self.blocked.is_none()
             && self.script.front().is_some_and(|(at, _)| *at <= clock.elapsed())
+            && self.is_ready_to_send(clock, history)
             && let Some((_, draft)) = self.script.pop_front()
         {
             self.send(clock, history, clock.elapsed(), draft);
@@ -245,11 +312,53 @@ impl ProducerHost {
                 self.flushes.push((id, self.call(clock, history, CallKind::Flush)));
             }
         }
-        if self.script.is_empty() && self.blocked.is_none() && self.closing == Closing::Not {
+        let is_done = self.script.is_empty() && self.blocked.is_none();
+        if let (true, Some(user)) = (is_done, &mut self.transaction) {
+            user.finish(&mut self.machine, clock, history);
+        }
+        let is_idle = self.transaction.as_ref().is_none_or(TransactionUser::is_idle);
+        let is_due = self.closes_at <= clock.elapsed();
+        if is_done && is_idle && is_due && self.closing == Closing::Not {
             let call = self.call(clock, history, CallKind::Close);
             self.closing = Closing::Called(call);
             self.machine.close(clock.now(), clock.now() + self.plan.delivery_timeout);
         }
+    }
+
+    /// Whether a transaction takes the next record, where there are transactions.
+    fn is_ready_to_send(&mut self, clock: &Clock, history: &mut History) -> bool {
+        match &mut self.transaction {
+            Some(user) => user.is_ready(&mut self.machine, clock, history),
+            None => true,
+        }
+    }
+
+    /// The client's process ends without a word; the one that takes its place goes on with what is left, from
+    /// `returns` on.
+    pub(crate) fn die(
+        mut self,
+        clock: &Clock,
+        history: &mut History,
+        scenario: &Scenario,
+        returns: Duration,
+    ) -> Self {
+        for (place, _) in self.deliveries.drain(..) {
+            if let Some(send) = history.sends.get_mut(place) {
+                send.returned.push((clock.elapsed(), Outcome::Unknown));
+            }
+        }
+        for call in history.calls.iter_mut().filter(|call| call.client == self.index) {
+            call.returned.get_or_insert((clock.elapsed(), false));
+        }
+        if let Some(user) = &mut self.transaction {
+            user.die(clock, history);
+        }
+        let mut script = std::mem::take(&mut self.script);
+        script.iter_mut().for_each(|(at, _)| *at = returns.max(*at));
+        let (index, plan) = (self.index, self.plan.clone());
+        let rng = Rng::with_seed(clock.elapsed().as_nanos() as u64 ^ index as u64);
+        history.buffered_bytes_left = history.buffered_bytes_left.max(self.bytes_left() as u64);
+        Self::with_script(index, &plan, scenario, rng, script)
     }
 
     fn send(&mut self, clock: &Clock, history: &mut History, since: Duration, draft: Draft) {
@@ -268,22 +377,31 @@ impl ProducerHost {
             Ok(appended) => {
                 let place = self.note(history, since, clock.elapsed(), &draft);
                 self.deliveries.push((place, appended.delivery));
+                if let Some(user) = &mut self.transaction {
+                    user.sent(true);
+                }
             }
             Err(Refused::NoRoom { bytes }) => {
                 let on = Obstacle::Room(self.accumulator.room(bytes));
-                self.blocked = Some(Blocked { since, draft, on });
+                self.wait(Blocked { since, draft, on });
             }
             Err(Refused::UnknownPartition) => {
                 let on = Obstacle::Topic(self.accumulator.topic_ready(&topic, record.partition));
-                self.blocked = Some(Blocked { since, draft, on });
+                self.wait(Blocked { since, draft, on });
             }
             Err(Refused::Failed(error)) => self.refused(clock, history, since, &draft, &error),
         }
     }
 
+    /// The first look leaves the waker, or finds that the wait is over.
+    fn wait(&mut self, blocked: Blocked) {
+        self.blocked = Some(blocked);
+        self.woken.0.store(true, Ordering::Relaxed);
+    }
+
     /// A record that was never taken in: its fate is known at once.
     fn refused(
-        &self,
+        &mut self,
         clock: &Clock,
         history: &mut History,
         since: Duration,
@@ -291,6 +409,9 @@ impl ProducerHost {
         error: &Error,
     ) {
         let place = self.note(history, since, clock.elapsed(), draft);
+        if let Some(user) = &mut self.transaction {
+            user.sent(false);
+        }
         if let Some(send) = history.sends.get_mut(place) {
             send.is_taken = false;
             send.returned.push((clock.elapsed(), outcome(error)));
@@ -308,6 +429,7 @@ impl ProducerHost {
             producer: self.index,
             value: draft.value,
             to: draft.to.clone(),
+            transaction: self.transaction.as_ref().and_then(TransactionUser::current),
             invoked: since,
             deadline: taken + self.plan.delivery_timeout + TICK,
             is_taken: true,
@@ -367,7 +489,9 @@ impl fmt::Display for ProducerHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (sent, left, open) = (self.sent, self.script.len(), self.deliveries.len());
         let blocked = self.blocked.is_some();
+        let bytes = self.buffered_bytes();
         write!(f, "producer: {sent} sent, {left} to send, {open} open, blocked {blocked}, ")?;
+        write!(f, "{bytes} bytes held, ")?;
         write!(f, "closing {:?}, {} flushes open", self.closing, self.flushes.len())
     }
 }
@@ -384,13 +508,19 @@ fn outcome(error: &Error) -> Outcome {
 fn script(
     index: usize,
     plan: &ProducerPlan,
-    partitions: i32,
+    scenario: &Scenario,
     rng: &mut Rng,
 ) -> VecDeque<(Duration, Draft)> {
     let over = u64::try_from(plan.over.as_micros()).unwrap_or(u64::MAX).max(1);
     let mut times: Vec<_> =
         (0..plan.records).map(|_| Duration::from_micros(rng.u64(0..over))).collect();
     times.sort_unstable();
+    if let Some(transaction) = &plan.transaction {
+        // One more when all is well: it must be committed.
+        let healed = scenario.healed() + Duration::from_secs(1);
+        times.extend((0..transaction.records).map(|_| healed));
+    }
+    let partitions = scenario.partitions;
     let draft = |(n, at)| {
         let key = rng.bool().then(|| rng.u32(0..50).to_be_bytes());
         let partition = match key {

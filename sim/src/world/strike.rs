@@ -7,7 +7,7 @@ use milena_types::{ApiKey, ErrorCode, NodeId, TopicPartition};
 
 use super::{TOPIC, World};
 use crate::fault::{Api, Fault, Garbling, RULE_LASTS};
-use crate::host::User;
+use crate::host::{Host, User};
 use crate::network::{Side, Weather};
 
 /// What ends a fault that lasts.
@@ -92,13 +92,17 @@ impl World {
                 Relief::Stale(node(n))
             }
             Fault::Recreate => return self.recreate(),
-            Fault::Deny { code, count } => {
-                let condition = first(Api::Produce, count);
-                return self.rule(condition.error(ErrorCode::from_wire(code)));
+            Fault::Deny { api, code, count } => {
+                return self.rule(first(api, count).error(ErrorCode::from_wire(code)));
             }
+            Fault::Die { client, lasts } => return self.kill(client, at + lasts),
+            Fault::MoveCoordinator => return self.move_coordinator(),
             Fault::Silence { client, node: n, from_broker, .. } => {
                 self.network.silence(client, node(n), side(from_broker), true);
                 Relief::Hear(client, node(n), side(from_broker))
+            }
+            Fault::Stall { client, node: n, lasts } => {
+                return self.network.stall(client, node(n), at + lasts);
             }
             Fault::Crawl { .. } => {
                 let latency = (Duration::from_millis(20), Duration::from_millis(400));
@@ -197,6 +201,34 @@ impl World {
         }
     }
 
+    /// The client's process ends; what takes its place acts from `returns` on.
+    fn kill(&mut self, client: usize, returns: Duration) {
+        if !matches!(self.hosts.get(client).map(Host::user), Some(User::Producer(_))) {
+            return;
+        }
+        self.network.reset_client(self.clock.elapsed(), client);
+        let mut host = self.hosts.remove(client);
+        let rng = host.rng();
+        let user = match host.into_user() {
+            User::Producer(old) => {
+                let new = old.die(&self.clock, &mut self.history, &self.scenario, returns);
+                User::Producer(Box::new(new))
+            }
+            consumer => consumer,
+        };
+        let host = Host::new(client, self.scenario.nodes, self.clock.now(), rng, user);
+        self.hosts.insert(client, host);
+    }
+
+    fn move_coordinator(&mut self) {
+        let to = NodeId::new(self.rng.i32(1..=self.scenario.nodes));
+        let partitions = self.cluster.topics().get(COORDINATORS).copied().unwrap_or_default();
+        for partition in 0..i32::try_from(partitions).unwrap_or_default() {
+            let tp = TopicPartition::new(COORDINATORS, partition);
+            self.cluster.move_leader(self.clock.now(), &tp, to);
+        }
+    }
+
     fn rule(&mut self, rule: FaultRule) {
         let id = self.cluster.add_fault(rule);
         self.reliefs.push((self.clock.elapsed() + RULE_LASTS, Relief::Rule(id)));
@@ -215,9 +247,17 @@ fn key(api: Api) -> ApiKey {
         Api::InitProducerId => ApiKey::INIT_PRODUCER_ID,
         Api::ListOffsets => ApiKey::LIST_OFFSETS,
         Api::ApiVersions => ApiKey::API_VERSIONS,
+        Api::FindCoordinator => ApiKey::FIND_COORDINATOR,
+        Api::AddPartitionsToTxn => ApiKey::ADD_PARTITIONS_TO_TXN,
+        Api::AddOffsetsToTxn => ApiKey::ADD_OFFSETS_TO_TXN,
+        Api::TxnOffsetCommit => ApiKey::TXN_OFFSET_COMMIT,
+        Api::EndTxn => ApiKey::END_TXN,
     }
 }
 
 fn side(from_broker: bool) -> Side {
     if from_broker { Side::Broker } else { Side::Client }
 }
+
+/// Whoever leads a partition of it coordinates the transactional ids that belong there.
+const COORDINATORS: &str = "__transaction_state";

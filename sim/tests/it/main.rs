@@ -1,0 +1,4 @@
+//! Worlds that were written by hand: bugs of other clients, each set up to happen.
+
+#[cfg(test)]
+mod transactions;
