@@ -32,7 +32,7 @@ async fn send_orders(servers: &str) -> milena::Result<()> {
 
     // Awaited: one order at a time, its place known before the next.
     let stored = producer.send(order("o-1", r#"{"item":"book"}"#)).await?;
-    println!("awaited: partition {}, offset {:?}", stored.partition(), stored.offset());
+    println!("awaited: {stored}");
 
     // Enqueued: all on their way first, then one wait for each.
     let mut deliveries = Vec::new();
@@ -40,7 +40,7 @@ async fn send_orders(servers: &str) -> milena::Result<()> {
         deliveries.push(producer.send(order(id, r#"{"item":"pen"}"#)).enqueue().await?);
     }
     for delivery in deliveries {
-        println!("enqueued: {:?}", delivery.await?.offset());
+        println!("enqueued: {}", delivery.await?);
     }
 
     // All in one call, which is the fastest.

@@ -15,7 +15,7 @@ use super::{Send, TryEnqueueError};
 /// A record about to be sent, with a function that gets its acknowledgement; see [`Send::on_ack`].
 #[must_use = "nothing is sent before it is awaited, enqueued or detached"]
 #[derive(Debug)]
-pub struct SendWithCallback<'a>(Outgoing<'a>);
+pub struct SendWithCallback<'a>(pub(super) Outgoing<'a>);
 
 impl<'a> SendWithCallback<'a> {
     pub(super) fn new<F>(mut outgoing: Outgoing<'a>, callback: F) -> Self

@@ -8,7 +8,7 @@ use milena_engine::consumer::CommittedOffset;
 use milena_engine::transaction::GroupMetadata;
 use milena_types::{Offset, TopicPartition};
 
-use super::{Producer, Record, Send, Sending};
+use super::{Producer, Record, RecordMetadata, Send, Sending};
 use crate::Batch;
 use crate::driver::consumer::Offsets;
 use crate::driver::transaction::{Ask, Open};
@@ -165,6 +165,15 @@ impl fmt::Debug for Transaction<'_> {
 pub struct SendInTransaction<'a>(Send<'a>);
 
 impl<'a> SendInTransaction<'a> {
+    /// Has `callback` called once with the acknowledgement, or with why there is none; see [`Send::on_ack`]. An
+    /// acknowledged record is not committed yet.
+    pub fn on_ack<F>(self, callback: F) -> Self
+    where
+        F: FnOnce(Result<RecordMetadata, Error>) + std::marker::Send + 'static,
+    {
+        Self(Send(self.0.on_ack(callback).0))
+    }
+
     /// Waits only until the record is admitted to the send buffer. The commit waits for the rest, and fails if the record
     /// is lost.
     ///

@@ -20,6 +20,7 @@ async fn callbacks_of_a_partition_come_in_the_order_of_its_offsets() {
     let world = World::of_three(2).await;
     world.broker.add_fault(on(ApiKey::PRODUCE).every(3).error(ErrorCode::NOT_LEADER_OR_FOLLOWER));
     world.broker.add_fault(on(ApiKey::PRODUCE).nth(5).apply_then_drop());
+    world.broker.add_fault(on(ApiKey::PRODUCE).nth(8).error(ErrorCode::MESSAGE_TOO_LARGE));
     let producer = world.kafka.producer().batch_size(200).build().await.unwrap();
     let seen: Seen = Arc::new(Mutex::new(vec![Vec::new(); 2]));
     let mut senders = tokio::task::JoinSet::new();
@@ -45,6 +46,34 @@ async fn callbacks_of_a_partition_come_in_the_order_of_its_offsets() {
     let expected: Vec<i64> = (0..200).collect();
     assert_eq!(*seen.lock().unwrap(), [expected.clone(), expected], "flushed, so all were called");
     assert_eq!(world.values(0).len(), 200);
+    assert!(producer.metrics().batch_splits > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn callbacks_are_called_in_transactions_too() {
+    let world = World::with_partitions(1).await;
+    let producer = world.kafka.producer().transactional_id("x").build_transactional().await;
+    let mut producer = producer.unwrap();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    for commits in [true, false] {
+        let transaction = producer.begin().await.unwrap();
+        for number in 0..3 {
+            let told = Arc::clone(&told);
+            let sent = transaction.send(Record::to("t").value(number.to_string()));
+            let sent = sent.on_ack(move |result| {
+                told.lock().unwrap().push(result.map(|stored| stored.to_string()).ok());
+            });
+            sent.enqueue().await.unwrap();
+        }
+        if commits {
+            transaction.commit().await.unwrap();
+            let stored = ["t-0@0", "t-0@1", "t-0@2"].map(|place| Some(place.to_owned()));
+            assert_eq!(*told.lock().unwrap(), stored);
+        } else {
+            transaction.abort().await.unwrap();
+            assert_eq!(told.lock().unwrap()[3..], [None, None, None], "dropped by the abort");
+        }
+    }
 }
 
 /// Noted behind the append's lock, a callback could be overtaken by one of the next record's sender.

@@ -117,6 +117,14 @@ impl RecordMetadata {
     }
 }
 
+impl fmt::Display for RecordMetadata {
+    /// As `orders-3@17`; without `@17` where the offset is not known.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.batch.partition)?;
+        self.offset.map_or(Ok(()), |offset| write!(f, "@{offset}"))
+    }
+}
+
 impl fmt::Debug for RecordMetadata {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RecordMetadata")
