@@ -155,6 +155,12 @@ impl Target {
         }
     }
 
+    /// The address of the broker that coordinates a transactional id.
+    pub(crate) async fn transaction_coordinator_address(&self, id: &str) -> Result<String> {
+        let coordinator = self.transaction_coordinator(id).await?;
+        address_of(&self.metadata(vec![]).await?, coordinator)
+    }
+
     /// The broker that coordinates a transactional id.
     pub(crate) async fn transaction_coordinator(&self, transactional_id: &str) -> Result<i32> {
         let ask = message!(FindCoordinatorRequest { key: transactional_id.into(), key_type: 1 });

@@ -1,6 +1,7 @@
 //! The claims, one module a subject.
 
 mod clients;
+mod epochs;
 mod faults;
 mod java;
 mod java_transactions;
@@ -58,6 +59,9 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!(transactions::a_transaction_that_takes_too_long_is_aborted,
         limit: transactions::LIMIT),
     scenario!(transactions::a_copy_with_failures_is_exact),
+    scenario!(transactions::a_producer_follows_the_upgrade_of_the_protocol, alone: true,
+        fits: |on| on.choice().transaction_version == Some(1) && on.choice().brokers == 1,
+        limit: transactions::LIMIT),
     scenario!(java::what_java_writes_we_read, alone: true),
     scenario!(java::what_we_write_java_reads, alone: true),
     scenario!(java::our_group_is_described_by_java, alone: true),
@@ -87,6 +91,9 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 pub(crate) const SOAK: &[Scenario] = &[
     scenario!(faults::a_killed_leader_loses_and_doubles_nothing_of_a_million, alone: true,
         fits: |on| on.choice().brokers >= 3, limit: faults::SOAK_LIMIT),
+    scenario!(epochs::another_id_takes_over_at_the_last_epoch, limit: epochs::LIMIT),
+    scenario!(epochs::an_end_at_the_last_epoch_deals_another_id, limit: epochs::LIMIT,
+        fits: |on| *on.version() >= epochs::ENDS_SINCE),
     scenario!(kills::all_or_nothing_of_a_hundred_thousand_records, alone: true,
         fits: |on| on.choice().brokers >= 3, limit: kills::SOAK_LIMIT),
 ];

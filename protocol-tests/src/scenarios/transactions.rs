@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use milena::{ErrorKind, Fate, Record, TransactionalProducer};
+use milena_wire::Response;
+use milena_wire::messages::DescribeTransactionsRequest;
 
 use crate::Result;
+use crate::raw::{Connection, message};
 use crate::target::Target;
 use crate::user::{connect, create, end_offsets, read, read_committed};
 
@@ -160,6 +163,51 @@ pub(super) async fn a_transaction_that_takes_too_long_is_aborted(on: Arc<Target>
     }
     _ = producer.close(CLOSE).await;
     other.close(CLOSE).await?;
+    Ok(())
+}
+
+/// The epoch that the coordinator has for a transactional id.
+async fn epoch(on: &Target, transactional_id: &str) -> Result<i16> {
+    let mut coordinator =
+        Connection::open(&on.transaction_coordinator_address(transactional_id).await?).await?;
+    let ask =
+        message!(DescribeTransactionsRequest { transactional_ids: vec![transactional_id.into()] });
+    let Response::DescribeTransactions(told) = coordinator.call(ask, 0).await? else {
+        return Err("another answer than DescribeTransactions'".into());
+    };
+    Ok(told.transaction_states[0].producer_epoch)
+}
+
+/// The protocol changes under a producer (trap 17), which hears of it with its next connection.
+pub(super) async fn a_producer_follows_the_upgrade_of_the_protocol(on: Arc<Target>) -> Result {
+    let kafka = connect(&on).await?;
+    let topic = on.unique("txn-upgrade");
+    create(&kafka, &on, &topic, 1).await?;
+    let mut producer = begin(&on, &topic).await?;
+    send(&mut producer, &topic, 1, "old", true).await?;
+    let before = epoch(&on, &topic).await?;
+    send(&mut producer, &topic, 1, "older", true).await?;
+    assert_eq!(epoch(&on, &topic).await?, before, "the first protocol keeps the epoch");
+
+    match on.embedded() {
+        Some(embedded) => embedded.with(|cluster, _| cluster.set_transaction_version(2)),
+        None => {
+            let args = ["upgrade", "--feature", "transaction.version=2"];
+            on.tool("kafka-features", &args, "").await.map(drop)?;
+        }
+    }
+    on.kill_broker(1).await?;
+    on.start_broker(1).await?;
+    // Begun before the producer has a new connection, and by the protocol that it knows.
+    send(&mut producer, &topic, 1, "last", true).await?;
+    send(&mut producer, &topic, 1, "new", true).await?;
+    let after = epoch(&on, &topic).await?;
+    assert!(after > before, "the upgrade raises it");
+    send(&mut producer, &topic, 1, "newer", true).await?;
+    assert_eq!(epoch(&on, &topic).await?, after + 1, "each end raises it");
+    let read = committed(&on, &topic, 1, 5).await?;
+    assert_eq!(read, ["old 0", "older 0", "last 0", "new 0", "newer 0"]);
+    producer.close(CLOSE).await?;
     Ok(())
 }
 

@@ -48,7 +48,7 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &ApiVersionsRe
     let response = ApiVersionsResponse {
         api_keys: api_keys(),
         supported_features: supported.collect(),
-        finalized_features_epoch: 0,
+        finalized_features_epoch: state.features_epoch,
         finalized_features: finalized.collect(),
         ..Default::default()
     };

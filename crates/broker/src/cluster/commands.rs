@@ -195,6 +195,13 @@ impl Cluster {
         Some(start)
     }
 
+    /// Sets the finalized level of the feature `transaction.version`, as `kafka-features.sh upgrade` does. Clients hear of
+    /// it with their next connections.
+    pub fn set_transaction_version(&mut self, level: i16) {
+        self.state.settings.transaction_version = level;
+        self.state.features_epoch = self.state.features_epoch.saturating_add(1);
+    }
+
     /// Ends a producer's transaction in one partition by a marker, past the transaction coordinator.
     ///
     /// # Errors

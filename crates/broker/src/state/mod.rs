@@ -40,6 +40,8 @@ pub(crate) struct State {
     /// Names of topics by their id.
     pub(crate) topic_ids: BTreeMap<Uuid, Topic>,
     pub(crate) groups: BTreeMap<String, Group>,
+    /// Counts the changes of finalized features, by which clients know the newest.
+    pub(crate) features_epoch: i64,
     pub(crate) producer_ids: ProducerIds,
     /// By their transactional ids.
     pub(crate) transactions: BTreeMap<String, Transaction>,
@@ -74,6 +76,7 @@ impl State {
             topics: BTreeMap::new(),
             topic_ids: BTreeMap::new(),
             groups: BTreeMap::new(),
+            features_epoch: 0,
             producer_ids: ProducerIds::default(),
             transactions: BTreeMap::new(),
             waits: Waits::default(),
