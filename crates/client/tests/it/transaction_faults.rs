@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use milena::{Error, ErrorKind, Fate, NodeId, Record, TransactionOutcome};
-use milena_broker::{FaultRule, on};
+use milena_broker::{Broker, FaultRule, on, on_any};
 use milena_types::{ApiKey, CorrelationId, ErrorCode, ProducerEpoch, ProducerId};
 use milena_wire::encode_request;
 use milena_wire::messages::EndTxnRequest;
 
 use crate::transactions::{LEVELS, committed, to_t, transactional, world};
-use crate::world::{GRACE, LONG, World, drop_after};
+use crate::world::{GRACE, LONG, POLLS_MAX, World, drop_after};
 
 /// Runs transactions of three records while `rule` strikes, every fourth of them aborted, and holds what is read against
 /// what was reported. Returns how many were committed.
@@ -44,6 +44,63 @@ async fn run_under(level: i16, rule: FaultRule) -> usize {
     assert_eq!(committed(&world, "t", 1).await, expected, "{shown}");
     producer.close(GRACE).await.unwrap();
     expected.len() / 3
+}
+
+/// Everything at once, by lot: no fault alone brings two rare paths together.
+#[tokio::test(start_paused = true)]
+async fn faults_of_all_kinds_at_once_neither_lose_nor_double() {
+    for seed in 0..SEEDS {
+        let level = LEVELS[usize::try_from(seed % 2).unwrap()];
+        let broker = Broker::builder().nodes(3).topic("t", 1).seed(seed);
+        let world = World::start(broker.transaction_version(level)).await;
+        let builder = world.kafka.producer().transactional_id("x").transaction_timeout(LONG);
+        let mut producer = builder.build_transactional().await.unwrap();
+        for rule in [
+            on_any().probability(0.05).drop_request(),
+            on_any().probability(0.05).apply_then_drop(),
+            on_any().probability(0.02).apply_then_hang(),
+            on_any().probability(0.03).truncate(),
+            on(ApiKey::PRODUCE).probability(0.03).error(ErrorCode::TRANSACTION_ABORTABLE),
+            on(ApiKey::PRODUCE).probability(0.03).error(ErrorCode::NOT_LEADER_OR_FOLLOWER),
+            on(ApiKey::END_TXN).probability(0.1).error(ErrorCode::CONCURRENT_TRANSACTIONS),
+            on(ApiKey::END_TXN).probability(0.1).error(ErrorCode::NOT_COORDINATOR),
+            on(ApiKey::ADD_PARTITIONS_TO_TXN).probability(0.1).error(ErrorCode::NOT_COORDINATOR),
+        ] {
+            world.broker.add_fault(rule);
+        }
+        let mut expected = Vec::new();
+        for number in 0..20 {
+            let values = ["a", "b"].map(|name| format!("{number} {name}"));
+            let run = producer.transaction(async |transaction| {
+                for value in &values {
+                    transaction.send(to_t(value)).enqueue().await?;
+                }
+                if number % 5 == 4 { Err(Error::misuse("on purpose")) } else { Ok(()) }
+            });
+            // Some are dropped on the way, and some of those are committed all the same.
+            let done = drop_after(if number % 3 == 2 { 3 } else { POLLS_MAX }, run).await;
+            let is_committed = match done {
+                Some(Ok(())) => true,
+                Some(Err(error)) if error.is_abortable() || error.kind() == ErrorKind::Misuse => {
+                    false
+                }
+                _ => loop {
+                    match producer.wait_for_end().await {
+                        Ok(outcome) => break outcome == Some(TransactionOutcome::Committed),
+                        Err(error) => assert_eq!(error.kind(), ErrorKind::Timeout, "{seed}"),
+                    }
+                },
+            };
+            if is_committed {
+                expected.extend(values);
+            }
+        }
+        world.broker.clear_faults();
+        producer.wait_for_end().await.unwrap();
+        assert_eq!(committed(&world, "t", 1).await, expected, "seed {seed}, level {level}");
+        assert!(expected.len() >= 8, "hardly anything came through: {seed}, {expected:?}");
+        producer.close(GRACE).await.unwrap();
+    }
 }
 
 /// F61, F64, F65 and the faults of the network, at each API of a transaction.
@@ -364,3 +421,6 @@ async fn a_dropped_commit_that_fails_does_not_stand_in_the_way() {
         assert_eq!(committed(&world, "t", 1).await, ["good"], "level {level}");
     }
 }
+
+/// Under a second; 300 were tried.
+const SEEDS: u64 = 12;
