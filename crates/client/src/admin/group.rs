@@ -9,11 +9,12 @@ use milena_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffs
 use milena_wire::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use milena_wire::messages::{
     ConsumerProtocolAssignment, DescribeGroupsRequest, ListGroupsRequest, ListGroupsResponse,
-    ListOffsetsRequest, ListOffsetsResponse, OffsetFetchRequest,
+    ListOffsetsRequest, OffsetFetchRequest,
 };
 use milena_wire::{ByteString, Reader, Response};
 
 use super::call::{Call, retry, unexpected};
+use super::topic;
 use crate::Kafka;
 
 /// A group in a list.
@@ -256,8 +257,9 @@ pub(super) async fn offsets(kafka: &Kafka, group: &str) -> Result<Vec<GroupOffse
             owned.member = Some(member.clone());
         }
     }
-    let ends = log_ends(&mut call, rows.keys()).await?;
-    for (partition, end) in ends {
+    let partitions: Vec<_> = rows.keys().cloned().collect();
+    let ends: Result<_, Error> = retry!(call, log_ends(&call, &partitions));
+    for (partition, end) in ends? {
         if let Some(row) = rows.get_mut(&partition) {
             row.log_end = Some(end);
         }
@@ -296,38 +298,25 @@ async fn committed(
     Ok(offsets.collect())
 }
 
-/// The end of each partition's log, asked of its leader; one that has none, or does not answer, is left out.
+/// The end of each partition's log, asked of its leader; one that has none, or is not there any more, is left out.
 async fn log_ends(
-    call: &mut Call<'_>,
-    partitions: impl Iterator<Item = &TopicPartition>,
+    call: &Call<'_>,
+    partitions: &[TopicPartition],
 ) -> Result<BTreeMap<TopicPartition, Offset>, Error> {
-    let mut by_leader: BTreeMap<NodeId, Vec<ListOffsetsTopic>> = BTreeMap::new();
-    for partition in partitions {
-        let topic = call.kafka().metadata().topic(&partition.topic).await?;
-        let known = topic.partition(partition.partition);
-        let Some(leader) = known.and_then(|known| known.leader) else { continue };
-        let asked = ListOffsetsPartition {
-            partition_index: partition.partition,
-            timestamp: LATEST,
-            ..ListOffsetsPartition::default()
-        };
-        let topics = by_leader.entry(leader).or_default();
-        match topics.last_mut() {
-            Some(last) if *last.name == *partition.topic.as_str() => last.partitions.push(asked),
-            _ => topics.push(ListOffsetsTopic {
-                name: ByteString::from(partition.topic.as_str()),
-                partitions: vec![asked],
-            }),
-        }
-    }
     let mut ends = BTreeMap::new();
-    for (leader, topics) in by_leader {
+    for (leader, topics) in by_leader(call, partitions).await? {
         let request =
             ListOffsetsRequest { replica_id: -1, topics, ..ListOffsetsRequest::default() };
-        let response: Result<_, Error> = retry!(call, ends_once(call, leader, &request));
-        let response = response?;
+        let Response::ListOffsets(response) = call.ask(Target::Broker(leader), 1, request).await?
+        else {
+            return Err(unexpected());
+        };
         for topic in response.topics {
             for partition in topic.partitions {
+                if partition.error_code == ErrorCode::NOT_LEADER_OR_FOLLOWER {
+                    // It has just moved: the next attempt asks for its leader again.
+                    return Err(Error::from_code(ApiKey::LIST_OFFSETS, partition.error_code));
+                }
                 if let Some(end) = Offset::new(partition.offset) {
                     ends.insert(TopicPartition::new(&*topic.name, partition.partition_index), end);
                 }
@@ -337,15 +326,43 @@ async fn log_ends(
     Ok(ends)
 }
 
-async fn ends_once(
+/// What to ask of whom. The brokers are asked for the leaders, which the client need not know: it may have nothing else
+/// to do with these topics, and as its own they would be created where they are gone.
+async fn by_leader(
     call: &Call<'_>,
-    leader: NodeId,
-    request: &ListOffsetsRequest,
-) -> Result<ListOffsetsResponse, Error> {
-    match call.ask(Target::Broker(leader), 1, request.clone()).await? {
-        Response::ListOffsets(response) => Ok(response),
-        _ => Err(unexpected()),
+    partitions: &[TopicPartition],
+) -> Result<BTreeMap<NodeId, Vec<ListOffsetsTopic>>, Error> {
+    let mut names: Vec<Topic> = partitions.iter().map(|tp| tp.topic.clone()).collect();
+    names.dedup();
+    let mut leaders = BTreeMap::new();
+    if !names.is_empty() {
+        for topic in topic::metadata(call, Some(&names)).await? {
+            let Some(name) = topic.name.as_deref() else { continue };
+            for partition in &topic.partitions {
+                if let Some(leader) = NodeId::from_wire(partition.leader_id) {
+                    leaders.insert(TopicPartition::new(name, partition.partition_index), leader);
+                }
+            }
+        }
     }
+    let mut by_leader: BTreeMap<NodeId, Vec<ListOffsetsTopic>> = BTreeMap::new();
+    for partition in partitions {
+        let Some(leader) = leaders.get(partition) else { continue };
+        let asked = ListOffsetsPartition {
+            partition_index: partition.partition,
+            timestamp: LATEST,
+            ..ListOffsetsPartition::default()
+        };
+        let topics = by_leader.entry(*leader).or_default();
+        match topics.last_mut() {
+            Some(last) if *last.name == *partition.topic.as_str() => last.partitions.push(asked),
+            _ => topics.push(ListOffsetsTopic {
+                name: ByteString::from(partition.topic.as_str()),
+                partitions: vec![asked],
+            }),
+        }
+    }
+    Ok(by_leader)
 }
 
 /// The end of a log, in `ListOffsets`.

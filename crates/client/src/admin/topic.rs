@@ -233,7 +233,7 @@ fn partition(raw: MetadataResponsePartition) -> PartitionMetadata {
 }
 
 /// What a broker knows of `names`, or of all topics; asking creates none.
-async fn metadata(
+pub(super) async fn metadata(
     call: &Call<'_>,
     names: Option<&[Topic]>,
 ) -> Result<Vec<MetadataResponseTopic>, Error> {

@@ -4,6 +4,8 @@
 //! `blocking` runs in real threads, on their time.
 
 #[cfg(test)]
+mod admin;
+#[cfg(test)]
 mod allocations;
 #[cfg(test)]
 mod blocking;

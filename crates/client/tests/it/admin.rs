@@ -1,0 +1,37 @@
+//! What the admin client asks, and what it must not do by asking.
+
+use std::time::Duration;
+
+use milena::Offset;
+use milena_broker::{Broker, on};
+use milena_types::{ApiKey, ErrorCode};
+use tokio::time::Instant;
+
+use crate::world::{GRACE, World};
+
+/// The client's own metadata would have the topic created again, or be waited for for ever.
+#[tokio::test(start_paused = true)]
+async fn offsets_of_a_topic_that_is_gone_are_listed_without_an_end() {
+    let world = World::start(Broker::builder().nodes(3).topic("t", 3).topic("gone", 1)).await;
+    world.fill(0..10).await;
+    let admin = world.kafka.admin();
+    let consumer = world.kafka.consumer("g").assign([("t", 0), ("gone", 0)]).build().await.unwrap();
+    let four = Offset::new(4).unwrap();
+    consumer.commit_offsets([(("t", 0), four), (("gone", 0), four)]).await.unwrap();
+    consumer.close(GRACE).await.unwrap();
+    admin.delete_topics(["gone"]).await.unwrap();
+    // The leader has just moved, as far as one answer goes.
+    world
+        .broker
+        .add_fault(on(ApiKey::LIST_OFFSETS).nth(1).error(ErrorCode::NOT_LEADER_OR_FOLLOWER));
+
+    let begun = Instant::now();
+    let offsets = admin.group_offsets("g").await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let of_t = offsets.iter().find(|one| one.partition().topic.as_str() == "t").unwrap();
+    assert_eq!((of_t.committed(), of_t.lag()), (Some(four), Some(6)));
+    let gone = offsets.iter().find(|one| one.partition().topic.as_str() == "gone");
+    assert!(gone.is_none_or(|gone| gone.log_end().is_none()), "{gone:?}");
+    let topics = admin.list_topics().await.unwrap();
+    assert!(topics.iter().all(|topic| topic.name().as_str() != "gone"), "created by asking");
+}
