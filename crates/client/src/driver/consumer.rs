@@ -153,7 +153,6 @@ impl Driver {
                 Some(answer) = answers.recv() => machine.handle_answer(now(), answer),
                 () = poll_fn(|cx| buffer.poll_stirred(cx)) => machine.handle_buffer(now()),
                 Ok(()) = changes.changed() => {
-                    clock.correct();
                     machine.handle_wall(now(), clock.wall(Instant::now()));
                     pool.update(&metadata.load());
                     machine.handle_cluster(now(), metadata.snapshot());

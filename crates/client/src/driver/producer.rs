@@ -17,7 +17,7 @@ use super::seal::Sealers;
 use super::transaction::{Ask, Transacting};
 use super::{now, turn, until};
 use crate::Kafka;
-use crate::clock::{Clock, after};
+use crate::clock::after;
 use crate::interceptor::Interceptors;
 use crate::net::{Pool, ReplyTo};
 use crate::producer::{Detached, Mark};
@@ -54,7 +54,6 @@ impl Control {
             machine: Machine::new(settings, Arc::clone(&accumulator), rng),
             pool: kafka.pool().clone(),
             metadata: kafka.metadata().clone(),
-            clock: Arc::clone(kafka.clock()),
             wake: Arc::clone(&wake),
             commands: inbox,
             detached: Arc::clone(&detached),
@@ -137,7 +136,6 @@ struct Driver {
     machine: Machine,
     pool: Pool,
     metadata: MetadataHandle,
-    clock: Arc<Clock>,
     wake: Arc<Notify>,
     commands: mpsc::Receiver<Command>,
     detached: Arc<Detached>,
@@ -161,7 +159,7 @@ struct Waiting {
 impl Driver {
     /// Runs until the producer is closed, or dropped and its buffer is empty.
     async fn run(self) {
-        let Self { mut machine, pool, metadata, clock, wake, mut commands, detached, .. } = self;
+        let Self { mut machine, pool, metadata, wake, mut commands, detached, .. } = self;
         // Bounded by the requests that the machine has in flight.
         let (answer, mut answers) = mpsc::unbounded_channel::<Answer>();
         let mut sealers = Sealers::new();
@@ -250,7 +248,6 @@ impl Driver {
                 }
                 sealed = sealers.next() => machine.handle_sealed(sealed),
                 Ok(()) = changes.changed() => {
-                    clock.correct();
                     machine.handle_metadata(now(), metadata.snapshot());
                 }
                 () = until(timeout) => machine.handle_timeout(now()),
