@@ -190,11 +190,11 @@ def command(peer, w, topic, port, is_discard):
         c += ["--acks", "all", "--compression", w.compression, "--linger-ms", str(w.linger_ms), "--batch-size", str(w.batch_size),
               "--idempotence", "true", "--throughput", str(w.rate), "--payload-file", payload(w), "--key-bytes", str(w.key_bytes),
               "--buffer-memory", str(BUFFER_MEMORY)]
-    return c + (["--tasks", str(w.tasks)] if w.tasks > 1 else [])
+    return c + (["--tasks", str(w.tasks)] if w.tasks > 1 else []) + (["--form", w.form] if w.form != "one" else [])
 
 
 def can_run(peer, w):
-    if w.tasks > 1:
+    if w.tasks > 1 or w.form != "one":
         return peer == "milena"
     # ProducerPerformance of this version knows no keys.
     return peer != "java" or not w.key_bytes

@@ -22,6 +22,8 @@ class Workload:
     key_bytes: int = 0
     partitions: int = 6
     tasks: int = 1
+    # one: a call for each record; all: milena's enqueue_all, 500 records a call.
+    form: str = "one"
 
     def scaled(self, factor):
         # A throttled run has its length for the sake of its percentiles.
@@ -32,7 +34,7 @@ class Workload:
         if self.op == "produce":
             s += (f", {self.key_bytes or 'no'} key bytes, {self.compression}, batch.size {self.batch_size:,}, linger.ms {self.linger_ms}, "
                   f"acks all, idempotent, 5 in flight, buffer.memory {BUFFER_MEMORY:,}")
-        return s + f", {self.partitions} partitions" + (f", {self.rate:,} records/s" if self.rate else "") + (f", {self.tasks} tasks" if self.tasks > 1 else "")
+        return s + f", {self.partitions} partitions" + (f", {self.rate:,} records/s" if self.rate else "") + (f", {self.tasks} tasks" if self.tasks > 1 else "") + (", 500 records a call" if self.form == "all" else "")
 
 
 BUFFER_MEMORY = 64 << 20
@@ -57,7 +59,8 @@ WORKLOADS = {
     "C2": Workload("consume", 1_000_000, compression="lz4", **JSON),
     "F1": Workload("consume", 5_000_000),
     "F2": Workload("consume", 2_000_000, compression="lz4", **JSON),
-    # Only milena has the option --tasks; the first is what the second is held against.
+    "N1a": Workload("produce", 10_000_000, form="all"),
+    # Only milena has the options --form and --tasks; of these the first is what the second is held against.
     "T6": Workload("produce", 4_000_000, batch_size=16_384, tasks=8),
     "T10k": Workload("produce", 4_000_000, batch_size=16_384, tasks=8, partitions=10_000),
     "T10kr": Workload("produce", 5_000_000, batch_size=16_384, tasks=8, partitions=10_000, rate=1_000_000),
