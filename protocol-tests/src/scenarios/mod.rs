@@ -1,6 +1,7 @@
 //! The claims, one module a subject.
 
 mod clients;
+mod connections;
 mod epochs;
 mod faults;
 mod java;
@@ -47,6 +48,11 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!(clients::keys_go_where_java_puts_them),
     scenario!(clients::acks_0_1_and_all_store_each_record_once),
     scenario!(clients::many_records_keep_their_order_in_each_partition),
+    scenario!(connections::a_dead_bootstrap_address_is_passed_over),
+    scenario!(connections::where_nobody_listens_is_said_in_time),
+    scenario!(connections::a_close_ends_in_time_and_leaves_nothing_open),
+    scenario!(connections::a_producer_outlives_its_only_broker, alone: true,
+        fits: |on| on.choice().brokers == 1, limit: connections::LIMIT),
     scenario!(producers::batches_that_are_too_large_are_split_in_order),
     scenario!(producers::a_split_batch_belongs_to_its_transaction),
     scenario!(producers::a_record_that_is_too_large_fails_alone),

@@ -14,7 +14,9 @@ use tokio::task::JoinHandle;
 use super::builder::Builder;
 use super::shared::Shared;
 use super::{listen, pump};
-use crate::cluster::{Cluster, CommandError, GroupView, PartitionView, StoredBatch, StoredRecord};
+use crate::cluster::{
+    Cluster, CommandError, GroupView, PartitionView, StoredBatch, StoredRecord, TransactionView,
+};
 use crate::fault::{FaultId, FaultRule};
 use crate::group::Committed;
 use crate::journal::{Journal, SeenRequest};
@@ -221,6 +223,11 @@ impl Broker {
     /// A group as it is now.
     pub fn group(&self, group: &str) -> Option<GroupView> {
         self.with(|cluster, _| cluster.group(group))
+    }
+
+    /// A transactional id as it is now.
+    pub fn transaction(&self, transactional_id: &str) -> Option<TransactionView> {
+        self.with(|cluster, _| cluster.transaction(transactional_id))
     }
 
     /// The requests of one API, oldest first.
