@@ -185,7 +185,15 @@ impl Transactions {
     }
 
     fn end_answered(&mut self, response: &EndTxnResponse) -> Verdict {
-        let verdict = Verdict::of(ApiKey::END_TXN, response.error_code);
+        let verdict = Verdict::of(ApiKey::END_TXN, response.error_code).map_error(|error| {
+            if error.code() == Some(ErrorCode::INVALID_TXN_STATE) {
+                // So do 4.x brokers; older ones say that the producer is fenced.
+                let detail = "was it open for longer than transaction.timeout.ms?";
+                error.with_detail(detail)
+            } else {
+                error
+            }
+        });
         if let (Verdict::Done, TransactionVersion::Two) = (&verdict, self.version) {
             match identity(response.producer_id, response.producer_epoch) {
                 Some(identity) => {
