@@ -7,7 +7,7 @@ mod transaction;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use milena_engine::metadata::{self, Cluster, Interest, InterestId, LeaderHint, Metadata};
@@ -38,6 +38,8 @@ pub(crate) struct Host {
     user: User,
     /// Something happened since it ran.
     is_stirred: bool,
+    /// When it acts by itself, as it was when it ran last; nothing else changes that.
+    next: Option<Duration>,
     /// Times that a timer of its machines went off, since the last full second.
     pub(crate) wakeups: u64,
 }
@@ -90,6 +92,7 @@ impl Host {
             links: BTreeMap::new(),
             user,
             is_stirred: true,
+            next: None,
             wakeups: 0,
         }
     }
@@ -99,6 +102,7 @@ impl Host {
     }
 
     pub(crate) fn user_mut(&mut self) -> &mut User {
+        self.is_stirred = true;
         &mut self.user
     }
 
@@ -129,7 +133,7 @@ impl Host {
 
     pub(crate) fn handle_timeout(&mut self, clock: &Clock, network: &mut Network) {
         let now = clock.now();
-        if self.poll_timeout().is_none_or(|at| at > now) {
+        if !self.is_due(clock) || self.poll_timeout().is_none_or(|at| at > now) {
             return;
         }
         self.is_stirred = true;
@@ -148,7 +152,7 @@ impl Host {
         }
     }
 
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+    fn poll_timeout(&self) -> Option<Instant> {
         let lines = self.lines.values().filter_map(Line::poll_timeout).min();
         let user = match &self.user {
             User::Producer(producer) => producer.poll_timeout(),
@@ -159,17 +163,26 @@ impl Host {
 
     /// Whether there may be something to do now.
     pub(crate) fn is_due(&self, clock: &Clock) -> bool {
-        let next_move = match &self.user {
-            User::Producer(producer) => producer.next_move(),
-            User::Consumer(consumer) => consumer.next_move(),
-        };
-        self.is_stirred
-            || next_move.is_some_and(|at| at <= clock.elapsed())
-            || self.poll_timeout().is_some_and(|at| at <= clock.now())
+        self.is_stirred || self.next.is_some_and(|at| at <= clock.elapsed())
+    }
+
+    /// When it acts by itself, counted from the world's start.
+    pub(crate) fn next(&self) -> Option<Duration> {
+        self.next
     }
 
     /// Does all that can be done now.
     pub(crate) fn run(&mut self, clock: &Clock, network: &mut Network, history: &mut History) {
+        self.run_until_idle(clock, network, history);
+        let machine = self.poll_timeout().map(|at| clock.since_start(at));
+        let user = match &self.user {
+            User::Producer(producer) => producer.next_move(),
+            User::Consumer(consumer) => consumer.next_move(),
+        };
+        self.next = [machine, user].into_iter().flatten().min();
+    }
+
+    fn run_until_idle(&mut self, clock: &Clock, network: &mut Network, history: &mut History) {
         let now = clock.now();
         self.is_stirred = false;
         let mut rounds = 0;

@@ -390,14 +390,7 @@ impl World {
     }
 
     fn next_event(&self) -> Option<Duration> {
-        let hosts = self.hosts.iter().filter_map(|host| {
-            let machine = host.poll_timeout().map(|at| self.clock.since_start(at));
-            let user = match host.user() {
-                User::Producer(producer) => producer.next_move(),
-                User::Consumer(consumer) => consumer.next_move(),
-            };
-            [machine, user].into_iter().flatten().min()
-        });
+        let hosts = self.hosts.iter().filter_map(Host::next);
         let next = hosts
             .chain(self.network.poll_timeout())
             .chain(self.cluster.poll_timeout().map(|at| self.clock.since_start(at)))

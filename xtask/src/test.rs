@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args) -> Result {
         "configuration reference",
         in_workspace(["xtask", "config", "--check"]),
     ));
-    plan.push(simulation(if args.quick { 200 } else { 5_000 })?);
+    plan.push(simulation(if args.quick { 200 } else { 20_000 })?);
     let seconds = if args.quick { FUZZ_SECONDS_QUICK } else { FUZZ_SECONDS };
     plan.push(Step::command("short fuzz run", fuzz::command(seconds, None)));
     if !args.quick {
