@@ -120,8 +120,8 @@ impl Consumer {
     ///
     /// # Errors
     /// `NoOffset`, `OffsetOutOfRange` or `LogTruncated` of one partition, which stands still until a seek;
-    /// `UnknownTopic`, `Authorization`, `Rebalanced`, `InvalidRecord` where bytes are damaged; `Closed`; `Misuse` without
-    /// topics and partitions. Unless it [`is_fatal`](Error::is_fatal), the other partitions go on with the next call.
+    /// `Authorization`, `InvalidRecord` where bytes are damaged; `Closed`; `Misuse` without topics and partitions. A topic
+    /// that does not exist is waited for, with a warning in the log, as in Java. Unless it [`is_fatal`](Error::is_fatal), the other partitions go on with the next call.
     /// A fatal one is every later call's too.
     pub async fn poll(&mut self, timeout: Duration) -> Result<Batch, Error> {
         let deadline = after(timeout);

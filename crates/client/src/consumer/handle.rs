@@ -259,7 +259,7 @@ impl ConsumerHandle {
     /// The first offset of each partition.
     ///
     /// # Errors
-    /// `UnknownTopic`; `Authorization`; `Timeout`; `Closed`.
+    /// `Authorization`; `Timeout`, of which a topic that does not exist is the `source()`; `Closed`.
     pub async fn beginning_offsets<P: Into<TopicPartition>>(
         &self,
         partitions: impl IntoIterator<Item = P>,

@@ -1,9 +1,11 @@
 //! Where a consumer reads on.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use milena::config::{IsolationLevel, OffsetReset};
 use milena::{ErrorKind, Offset, Record};
+use tokio::time::Instant;
 
 use crate::world::{LONG, World, numbers, read};
 
@@ -127,4 +129,16 @@ async fn open_transactions_are_not_part_of_the_lag() {
         assert_eq!(lags, [Some(lag)], "{isolation:?}");
     }
     transaction.abort().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_about_a_topic_that_is_not_there_says_so_in_the_end() {
+    let world = World::with_partitions(1).await;
+    let consumer = world.kafka.consumer("g").allow_auto_create_topics(false).build().await.unwrap();
+    let begun = Instant::now();
+    let error = consumer.handle().end_offsets([("nowhere", 0)]).await.unwrap_err();
+    assert!(begun.elapsed() < LONG);
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    let cause = error.source().unwrap().to_string();
+    assert!(cause.contains("nowhere") && cause.contains("UNKNOWN_TOPIC"), "{cause}");
 }
