@@ -4,7 +4,8 @@
 //! replica has it. With acks=0 nothing is answered; an error then closes the connection.
 //!
 //! A transactional batch needs its partition in the producer's transaction: from version 12 on it is added by the batch
-//! itself, before that by AddPartitionsToTxn (KIP-890).
+//! itself, before that by AddPartitionsToTxn (KIP-890). While the markers of the last transaction are due a real broker
+//! tries that for 100 ms before it answers CONCURRENT_TRANSACTIONS; here it is answered at once.
 //!
 //! Notes: versions 0-2 are advertised, as Kafka does for the sake of librdkafka (KAFKA-18659), and refused. zstd
 //! needs version 7. From version 10 on an answer that sends the client elsewhere names the leader (KIP-951).
