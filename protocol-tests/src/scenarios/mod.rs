@@ -65,9 +65,6 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!(transactions::a_transaction_that_takes_too_long_is_aborted,
         limit: transactions::LIMIT),
     scenario!(transactions::a_copy_with_failures_is_exact),
-    scenario!(transactions::a_producer_follows_the_upgrade_of_the_protocol, alone: true,
-        fits: |on| on.choice().transaction_version == Some(1) && on.choice().brokers == 1,
-        limit: transactions::LIMIT),
     scenario!(java::what_java_writes_we_read, alone: true),
     scenario!(java::what_we_write_java_reads, alone: true),
     scenario!(java::our_group_is_described_by_java, alone: true),
@@ -91,6 +88,10 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!(tools::a_topic_that_exists_is_not_made_again, alone: true),
     scenario!(tools::what_the_console_producer_writes_the_console_consumer_reads, alone: true),
     scenario!(tools::a_group_is_listed_and_described_with_its_lag, alone: true),
+    // Last: the cluster is another after it.
+    scenario!(transactions::a_producer_follows_the_upgrade_of_the_protocol, alone: true,
+        fits: |on| on.choice().transaction_version == Some(1) && on.choice().brokers == 1,
+        limit: transactions::LIMIT),
 ];
 
 /// Only when asked for by `--soak`: they take minutes.
