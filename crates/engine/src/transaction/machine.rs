@@ -498,7 +498,9 @@ impl Transactions {
                 Wish::Commit if !self.end.is_sent => {
                     self.fail(&late.clone().with_fate(Fate::NotStored))
                 }
-                Wish::Commit | Wish::Settle | Wish::Begin | Wish::Abort => {}
+                // Whoever waited is told that nobody knows, and leaves: should it fail yet, nobody else would abort.
+                Wish::Commit => self.end.is_abandoned = true,
+                Wish::Settle | Wish::Begin | Wish::Abort => {}
             }
             // A commit that may have happened is neither to be repeated nor to be aborted.
             let late =

@@ -358,6 +358,23 @@ fn a_commit_that_fails_when_nobody_waits_is_aborted() {
     world.succeeded(begin);
 }
 
+/// Its caller was told that nobody knows, and left; a refusal that comes later must not leave the transaction open.
+#[test]
+fn a_commit_that_is_refused_after_its_time_is_aborted() {
+    let mut world = World::begun(Two);
+    let commit = world.commit();
+    let end = world.next();
+    world.now = world.deadline();
+    world.poll_nothing();
+    assert_eq!(world.error(commit).fate(), Fate::Unknown);
+    world.end(&end, ErrorCode::TRANSACTION_ABORTABLE, None);
+    let begin = world.machine.begin(world.deadline());
+    let request = world.next();
+    assert!(!end_of(&request).committed);
+    world.end(&request, ErrorCode::NONE, Some(1));
+    world.succeeded(begin);
+}
+
 /// F60: whoever closes before the answer came does not know, and is told so.
 #[test]
 fn a_commit_under_way_is_unknown_to_who_breaks_off() {
