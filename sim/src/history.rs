@@ -280,6 +280,8 @@ pub struct Promises {
     pub buffer_memory: u64,
     /// The most produce requests that may be unanswered on a connection.
     pub in_flight: usize,
+    /// Whether nothing goes wrong at all: then no transaction may fail, nor its producer.
+    pub faultless: bool,
     /// From when on nothing stands in the way any more: what is not due before that is stored.
     pub healed: Duration,
     /// How long after the last fault the world may take to come to rest.

@@ -111,6 +111,13 @@ const HEALS: Duration = Duration::from_secs(30);
 /// Where nothing goes wrong: connecting and learning of the topic, over the slowest network.
 const SETTLES: Duration = Duration::from_secs(5);
 
+/// Several round trips of such a network take longer than the shortest `max.block.ms`.
+const SLOW: Duration = Duration::from_millis(100);
+const PATIENT: Duration = Duration::from_secs(2);
+
+/// Enrolment, records, offsets, their end: there and back.
+const ROUNDS: u32 = 12;
+
 /// How long after the last fault a world may take to come to rest.
 const CALM: Duration = Duration::from_secs(60);
 
@@ -147,6 +154,13 @@ impl Scenario {
         let clients = producers.len() + consumers.len();
         let during = producers.iter().map(|plan| plan.over).max().unwrap_or_default();
         let targets = Targets { nodes, clients, partitions, transactional };
+        let weather = weather(&mut rng);
+        if weather.latency.1 >= SLOW {
+            // Else no call of a transaction would ever end well.
+            for plan in producers.iter_mut().filter(|plan| plan.transaction.is_some()) {
+                plan.max_block = plan.max_block.max(PATIENT);
+            }
+        }
         Self {
             seed,
             nodes,
@@ -159,7 +173,7 @@ impl Scenario {
             message_bytes_max: (rng.u32(0..6) == 0).then(|| rng.usize(1_200..4_000)),
             producers,
             consumers,
-            weather: weather(&mut rng),
+            weather,
             faults: fault::draw(&mut rng, targets, during + Duration::from_secs(1)),
         }
     }
@@ -197,9 +211,10 @@ impl Scenario {
             splits: self.message_bytes_max.is_some(),
             buffer_memory: buffer as u64,
             in_flight: 5,
+            faultless: self.faults.is_empty(),
             healed: self.healed(),
             // What was sent just before the end of the faults may still take its time to be given up.
-            calm: CALM + wait.unwrap_or_default(),
+            calm: CALM + wait.unwrap_or_default() + self.work(),
             spin: (5_000, 2_000),
         }
     }
@@ -207,6 +222,15 @@ impl Scenario {
     /// The plans of all transactions.
     pub fn transactions(&self) -> impl Iterator<Item = &TransactionPlan> {
         self.producers.iter().filter_map(|plan| plan.transaction.as_ref())
+    }
+
+    /// How long transactions take that come one after the other, each with some round trips.
+    fn work(&self) -> Duration {
+        let transactions = self.producers.iter().filter_map(|plan| {
+            let each = plan.transaction.as_ref()?.records.max(1);
+            u32::try_from(plan.records / each + 2).ok()
+        });
+        self.weather.latency.1 * ROUNDS * transactions.max().unwrap_or_default()
     }
 
     /// When nothing stands in the way of a record any more.

@@ -396,6 +396,7 @@ fn promises() -> Promises {
         splits: false,
         buffer_memory: 1 << 20,
         in_flight: 5,
+        faultless: false,
         healed: ms(2_000),
         calm: Duration::from_secs(60),
         spin: (1_000, 10_000),

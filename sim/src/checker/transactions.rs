@@ -96,7 +96,7 @@ pub(super) fn the_reported_end_is_the_end(history: &History, promises: &Promises
             && transaction
                 .ended
                 .is_none_or(|(at, _)| at < transaction.begun + transaction.patience)
-            && transaction.begun > promises.healed;
+            && (promises.faultless || transaction.begun > promises.healed);
         if is_due && ended != Some(Ended::Committed) && !promises.refusals {
             return broken(
                 Property::P19,
