@@ -93,7 +93,9 @@ impl Transactions {
             }
             (_, Err(failure)) => self.unanswered(asked, &failure),
         };
-        if is_certain && self.begun == Begun::Maybe && !matches!(verdict, Verdict::Done) {
+        if verdict.may_be_applied() {
+            self.doubt(asked.what);
+        } else if is_certain && self.begun == Begun::Maybe && !matches!(verdict, Verdict::Done) {
             self.begun = asked.begun_before;
         }
         let verdict = verdict.map_error(|error| {
@@ -208,11 +210,16 @@ impl Transactions {
         verdict
     }
 
+    /// The coordinator may have done `what`, though it has not said so.
+    fn doubt(&mut self, what: What) {
+        self.is_doubtful |= what != What::Init;
+        self.end.is_lost |= what == What::End;
+    }
+
     /// There is no answer that counts.
     fn unanswered(&mut self, asked: &Asked, failure: &Failure) -> Verdict {
         if failure.may_be_applied() {
-            self.is_doubtful |= asked.what != What::Init;
-            self.end.is_lost |= asked.what == What::End;
+            self.doubt(asked.what);
         }
         let verdict = Verdict::of_failure(failure);
         match (verdict, asked.what) {

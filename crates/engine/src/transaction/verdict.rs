@@ -70,6 +70,16 @@ impl Verdict {
         }
     }
 
+    /// Whether a coordinator that says so may have done it all the same: it writes to its log first, and answers with
+    /// these where it hears no more of that, as when it loses its leadership or its followers meanwhile
+    /// (`TransactionStateManager.appendTransactionToLog`).
+    pub(super) fn may_be_applied(&self) -> bool {
+        matches!(
+            self.code(),
+            Some(ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE)
+        )
+    }
+
     pub(super) fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Done => None,

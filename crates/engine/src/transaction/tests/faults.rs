@@ -67,22 +67,27 @@ fn found() -> FindCoordinatorResponse {
     FindCoordinatorResponse { coordinators: vec![found], ..Default::default() }
 }
 
-/// The first EndTxn may have been carried out before the newer instance came.
+/// The first EndTxn may have been carried out before the newer instance came, and so may one that was answered by a
+/// coordinator which lost its leadership over it.
 #[test]
 fn a_commit_that_may_have_happened_is_unknown_to_the_fenced() {
-    for is_lost in [false, true] {
+    for first in [None, Some(ErrorCode::NONE), Some(ErrorCode::NOT_COORDINATOR)] {
         let mut world = World::begun(Two);
         let commit = world.commit();
         let mut request = world.next();
-        if is_lost {
-            world.lose(&request);
+        match first {
+            None => {}
+            Some(ErrorCode::NONE) => world.lose(&request),
+            Some(code) => world.end(&request, code, None),
+        }
+        if first.is_some() {
             world.find_coordinator();
             request = world.next();
         }
         world.end(&request, ErrorCode::PRODUCER_FENCED, None);
         let error = world.error(commit);
         assert_eq!(error.kind(), ErrorKind::Fenced);
-        assert_eq!(error.fate(), if is_lost { Fate::Unknown } else { Fate::NotStored });
+        assert_eq!(error.fate(), if first.is_some() { Fate::Unknown } else { Fate::NotStored });
     }
 }
 
