@@ -4,8 +4,6 @@ use crate::failure::Failure;
 
 /// Waits until the user or the system asks the program to end.
 pub(crate) async fn interrupted() {
-    let terminated = terminated();
-    let mut terminated = std::pin::pin!(terminated);
     tokio::select! {
         biased;
         asked = tokio::signal::ctrl_c() => {
@@ -14,7 +12,7 @@ pub(crate) async fn interrupted() {
                 std::future::pending::<()>().await;
             }
         }
-        () = &mut terminated => {}
+        () = terminated() => {}
     }
 }
 
