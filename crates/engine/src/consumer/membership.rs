@@ -17,7 +17,7 @@ use crate::commit::{Commits, Sender};
 use crate::coordinator::{CoordinatorKind, Lookup, Settings as LookupSettings};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::fetch::{Stay, Which};
-use crate::group::{Action, GroupSettings, Member, MemberState, Surroundings};
+use crate::group::{Action, GroupSettings, MemberState, Protocol, Surroundings};
 use crate::subscription::{Change, Event, Rebalance, RebalanceId, Source};
 use crate::transaction::GroupMetadata;
 
@@ -25,7 +25,7 @@ use crate::transaction::GroupMetadata;
 #[derive(Debug)]
 pub(super) struct Membership {
     pub(super) lookup: Lookup,
-    pub(super) member: Member,
+    pub(super) member: Protocol,
     pub(super) commits: Commits,
     pub(super) committed: CommittedLookup,
     pub(super) auto: Option<AutoCommit>,
@@ -58,7 +58,7 @@ impl Membership {
         let lookup = LookupSettings { request_timeout, ..LookupSettings::default() };
         Self {
             lookup: Lookup::new(CoordinatorKind::Group, &**group_id, lookup),
-            member: Member::new(group.clone(), request_timeout, backoff.clone()),
+            member: Protocol::new(group, request_timeout, backoff.clone()),
             commits: Commits::new(group_id, instance_id, request_timeout, backoff.clone()),
             committed: CommittedLookup::new(group_id.clone(), request_timeout, backoff.clone()),
             auto: auto_commit.map(|interval| AutoCommit::new(now, interval)),
@@ -146,6 +146,7 @@ impl Consumer {
             let mut around = Surroundings {
                 coordinator: membership.lookup.coordinator(),
                 cluster: &self.cluster,
+                held: &self.subscription,
                 idle_since: self.buffer.idle_since(),
                 ids: &mut self.ids,
             };
@@ -156,7 +157,9 @@ impl Consumer {
                 }
                 Some(Action::LoseCoordinator) => self.lose_coordinator(now),
                 Some(Action::Tell(event)) => self.buffer.tell(event),
-                Some(Action::GiveUp(change)) => self.give_up(now, change),
+                Some(Action::GiveUp { change, partitions }) => {
+                    self.give_up(now, change, partitions);
+                }
                 Some(Action::Take(partitions)) => self.take_all(partitions),
                 Some(Action::Left) => membership.left = true,
             }
@@ -182,6 +185,7 @@ impl Consumer {
         let mut around = Surroundings {
             coordinator: membership.lookup.coordinator(),
             cluster: &self.cluster,
+            held: &self.subscription,
             idle_since: None,
             ids: &mut self.ids,
         };
@@ -189,33 +193,53 @@ impl Consumer {
         self.drive_member(now);
     }
 
-    fn give_up(&mut self, now: Instant, change: Change) {
-        let partitions = self.subscription.partitions();
-        if change == Change::Revoked {
-            self.buffer.hold(&partitions);
-        } else {
-            // Another member may own them by now: not one more record, not one more commit.
-            self.let_go(&partitions);
-        }
+    /// Gives up these partitions, by way of the user; all others are handed out and committed as before.
+    fn give_up(&mut self, now: Instant, change: Change, partitions: BTreeSet<TopicPartition>) {
         let Some(membership) = &mut self.membership else { return };
         let before = membership.rebalance.take();
         let unseen = before.as_ref().is_some_and(|pending| self.buffer.retract(pending.id));
+        let mut going = partitions;
+        let mut told: Vec<_> = going.iter().cloned().collect();
+        match &before {
+            // Nobody waits for it any more, so its partitions go with these.
+            Some(Pending { change: Change::Revoked, partitions, .. }) => {
+                going.extend(partitions.iter().cloned());
+                told = going.iter().cloned().collect();
+            }
+            // What the user never heard of is not taken from him.
+            Some(Pending { change: Change::Assigned, partitions, .. }) if unseen => {
+                told.retain(|tp| !partitions.contains(tp));
+            }
+            Some(Pending { change: Change::Assigned | Change::Lost, .. }) | None => {}
+        }
         let expelled = membership.member.state() == MemberState::Expelled;
+        let going: Vec<_> = going.into_iter().collect();
+        if change == Change::Revoked {
+            self.buffer.hold(&going);
+        } else {
+            // Another member may own them by now: not one more record, not one more commit.
+            self.let_go(&going);
+        }
         // Whoever was expelled joins again when the user polls: an event, be it about nothing, waits for that poll.
-        if partitions.is_empty() && !expelled && (before.is_none() || unseen) {
-            membership.member.prepared();
+        if told.is_empty() && !expelled && (before.is_none() || unseen) {
+            self.let_go(&going);
+            if let Some(membership) = &mut self.membership {
+                membership.member.prepared();
+            }
             return;
         }
+        let Some(membership) = &mut self.membership else { return };
         let id = membership.next_rebalance();
-        membership.rebalance =
-            Some(Pending { id, change, partitions: partitions.clone(), commits_until: None });
-        tracing::info!(?change, ?partitions, "rebalance");
-        self.buffer.tell(Event::Rebalance(Rebalance { id, change, partitions }));
+        membership.rebalance = Some(Pending { id, change, partitions: going, commits_until: None });
+        tracing::info!(?change, partitions = ?told, "rebalance");
+        self.buffer.tell(Event::Rebalance(Rebalance { id, change, partitions: told }));
         self.proceed_rebalance(now);
     }
 
+    /// Takes these partitions, in addition to those that are held.
     fn take_all(&mut self, partitions: BTreeSet<TopicPartition>) {
-        let partitions: Vec<_> = partitions.into_iter().collect();
+        let new = |tp: &TopicPartition| !self.subscription.is_assigned(tp);
+        let partitions: Vec<_> = partitions.into_iter().filter(new).collect();
         for tp in &partitions {
             self.take(tp.clone(), false);
         }

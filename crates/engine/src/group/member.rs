@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use milena_types::{ApiKey, ErrorCode, Generation, NodeId, Topic, TopicPartition};
+use milena_types::{ApiKey, ErrorCode, NodeId, Topic, TopicPartition};
 use milena_wire::ByteString;
 
+use super::action::{Action, Identity, Surroundings};
 use super::assignor::{self, range};
 use super::heartbeat::Heartbeat;
-use super::protocol::{MemberAssignment, MemberSubscription};
+use super::message::{MemberAssignment, MemberSubscription};
 use super::request::Requests;
 use super::settings::GroupSettings;
 use super::state::MemberState;
@@ -16,40 +17,8 @@ use crate::backoff::Backoff;
 use crate::disposition::Reaction;
 use crate::error::{Error, Operation};
 use crate::metadata::Cluster;
-use crate::request::{Lane, Outbound, RequestId, RequestIds};
+use crate::request::{Lane, RequestId};
 use crate::subscription::{Change, Event};
-
-/// Who we are to the coordinator. A reply to what was sent as somebody else is stale: it says nothing of today.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Identity {
-    /// Empty before the coordinator gave one.
-    pub(crate) member_id: ByteString,
-    pub(crate) generation: Option<Generation>,
-}
-
-/// What a member wants done.
-#[derive(Debug)]
-pub(crate) enum Action {
-    Send(Outbound),
-    /// Give up every partition in this way, then call [`Member::prepared`].
-    GiveUp(Change),
-    /// Take these partitions, then call [`Member::settled`] once the user's callback has returned.
-    Take(BTreeSet<TopicPartition>),
-    /// The coordinator does not answer, or is it no longer.
-    LoseCoordinator,
-    Tell(Event),
-    /// LeaveGroup is answered, or needed none.
-    Left,
-}
-
-/// What a member sees of the world while it decides.
-pub(crate) struct Surroundings<'a> {
-    pub(crate) coordinator: Option<NodeId>,
-    pub(crate) cluster: &'a Cluster,
-    /// Since when the user does not poll.
-    pub(crate) idle_since: Option<Instant>,
-    pub(crate) ids: &'a mut RequestIds,
-}
 
 /// The machine of one membership.
 #[derive(Debug)]
@@ -59,6 +28,8 @@ pub(crate) struct Member {
     state: MemberState,
     identity: Identity,
     topics: BTreeSet<Topic>,
+    /// What was taken and not yet given up.
+    owned: BTreeSet<TopicPartition>,
     heartbeat: Heartbeat,
     call: Option<Call>,
     leading: Option<Leading>,
@@ -101,6 +72,7 @@ impl Member {
             state: MemberState::Unjoined,
             identity: Identity::default(),
             topics: BTreeSet::new(),
+            owned: BTreeSet::new(),
             call: None,
             leading: None,
             shared_out: None,
@@ -162,6 +134,7 @@ impl Member {
 
     /// The partitions are given up.
     pub(crate) fn prepared(&mut self) {
+        self.owned.clear();
         match self.state {
             MemberState::Preparing | MemberState::Expelled => self.enter(MemberState::Joining),
             MemberState::Unjoined
@@ -205,6 +178,7 @@ impl Member {
         // Whatever was wanted of the consumer is void: it gives everything up by itself.
         self.actions.retain(|action| matches!(action, Action::Send(_) | Action::Tell(_)));
         self.topics.clear();
+        self.owned.clear();
         self.enter(MemberState::Leaving);
         match around.coordinator {
             Some(coordinator) if self.may_leave() => {
@@ -246,7 +220,12 @@ impl Member {
         if self.actions.is_empty() {
             self.proceed(now, around);
         }
-        self.actions.pop_front()
+        debug_assert!(self.owned.iter().all(|tp| around.held.is_assigned(tp)));
+        let action = self.actions.pop_front();
+        if let Some(Action::Take(partitions)) = &action {
+            self.owned.extend(partitions.iter().cloned());
+        }
+        action
     }
 
     /// When to poll again at the latest.
@@ -299,7 +278,7 @@ impl Member {
         {
             tracing::info!(group = %self.settings.group_id, reason, "joining again");
             self.enter(MemberState::Preparing);
-            self.actions.push_back(Action::GiveUp(Change::Revoked));
+            self.give_up(Change::Revoked);
             return;
         }
         let Some(coordinator) = around.coordinator else { return };
@@ -376,7 +355,7 @@ impl Member {
         self.heartbeat.stop();
         self.enter(MemberState::Expelled);
         self.actions.push_back(Action::Tell(Event::PollIntervalExceeded { limit }));
-        self.actions.push_back(Action::GiveUp(Change::Lost));
+        self.give_up(Change::Lost);
     }
 
     /// Whether the coordinator has to hear that we go; a static member comes back under its name (KIP-345).
@@ -410,7 +389,7 @@ impl Member {
         match self.state {
             MemberState::Preparing | MemberState::Settling | MemberState::Stable => {
                 self.enter(MemberState::Preparing);
-                self.actions.push_back(Action::GiveUp(Change::Lost));
+                self.give_up(Change::Lost);
             }
             MemberState::Syncing | MemberState::Joining => {
                 self.call = None;
@@ -421,6 +400,16 @@ impl Member {
             | MemberState::Leaving
             | MemberState::Failed => {}
         }
+    }
+
+    /// Gives up all that is owned.
+    fn give_up(&mut self, change: Change) {
+        // What is lost is let go at once, what is revoked once the user is done with it.
+        let partitions = match change {
+            Change::Lost => std::mem::take(&mut self.owned),
+            Change::Revoked | Change::Assigned => self.owned.clone(),
+        };
+        self.actions.push_back(Action::GiveUp { change, partitions });
     }
 
     fn fail(&mut self, error: Error) {
@@ -438,7 +427,7 @@ impl Member {
         let owned = self.state.may_commit();
         self.enter(MemberState::Failed);
         if owned {
-            self.actions.push_back(Action::GiveUp(Change::Lost));
+            self.give_up(Change::Lost);
         }
         // Last, and fatal whatever it is: nothing comes after it, as the member does not join again.
         self.actions.push_back(Action::Tell(Event::Error(error.fatal())));

@@ -1,13 +1,16 @@
-//! Membership in a group by the classic protocol.
+//! Membership in a group.
 
+mod action;
 mod assignor;
 mod heartbeat;
 mod member;
+mod message;
 mod protocol;
 mod request;
 mod settings;
 mod state;
 
-pub(crate) use member::{Action, Identity, Member, Surroundings};
+pub(crate) use action::{Action, Identity, Surroundings};
+pub(crate) use protocol::Protocol;
 pub use settings::GroupSettings;
 pub use state::MemberState;

@@ -1,198 +1,137 @@
-//! What members tell each other through the coordinator, which does not read it.
-//!
-//! Layout: the version, then the message of that version, then anything a newer version may have added. The bytes
-//! come from other members, of other clients: they are read within their length, and a member whose bytes make no
-//! sense harms itself only.
+//! The protocol by which a consumer is a member of its group.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use milena_types::{Topic, TopicPartition};
-use milena_wire::messages::consumer_protocol_assignment::{
-    self as protocol, ConsumerProtocolAssignment,
-};
-use milena_wire::messages::consumer_protocol_subscription::ConsumerProtocolSubscription;
-use milena_wire::{ByteString, DecodeError, Reader, Writer};
+use fastrand::Rng;
+use milena_types::{ErrorCode, Topic};
 
-/// The name that members of consumer groups give as their protocol type.
-pub(crate) const PROTOCOL_TYPE: &str = "consumer";
+use super::action::{Action, Identity, Surroundings};
+use super::member::Member;
+use super::settings::GroupSettings;
+use super::state::MemberState;
+use crate::backoff::Backoff;
+use crate::disposition::Reaction;
+use crate::metadata::Cluster;
+use crate::request::Answer;
 
-/// What a member wants, as `ConsumerProtocolSubscription` 0 to 3.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct MemberSubscription {
-    pub(crate) topics: BTreeSet<Topic>,
+/// A membership in one of the protocols; see [`Action`] for what it asks of the consumer.
+#[derive(Debug)]
+pub(crate) enum Protocol {
+    /// JoinGroup and SyncGroup: a member shares the partitions out.
+    Classic(Member),
 }
 
-/// What a member gets, as `ConsumerProtocolAssignment` 0 to 3.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct MemberAssignment {
-    pub(crate) partitions: BTreeSet<TopicPartition>,
-}
-
-/// Bytes that are no message of the consumer protocol.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Malformed;
-
-impl From<DecodeError> for Malformed {
-    fn from(_: DecodeError) -> Self {
-        Self
-    }
-}
-
-impl MemberSubscription {
-    pub(crate) fn encode(&self) -> Bytes {
-        let message = ConsumerProtocolSubscription {
-            topics: self.topics.iter().map(|topic| ByteString::from(topic.as_str())).collect(),
-            // Owned partitions and generation stay empty: an eager member gives all up before it joins.
-            ..Default::default()
-        };
-        let mut writer = Writer::new();
-        writer.i16(VERSION);
-        // Kafka's topic names have at most 249 bytes; one that no message can hold does not exist anywhere.
-        message.encode(&mut writer, VERSION).map_or_else(|_| Bytes::new(), |()| writer.into_bytes())
+impl Protocol {
+    pub(crate) fn new(
+        settings: &GroupSettings,
+        request_timeout: Duration,
+        backoff: Backoff,
+    ) -> Self {
+        Self::Classic(Member::new(settings.clone(), request_timeout, backoff))
     }
 
-    pub(crate) fn decode(bytes: &Bytes) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(bytes.clone());
-        let version = version(&mut reader)?;
-        let message = ConsumerProtocolSubscription::decode(&mut reader, version)?;
-        Ok(Self { topics: message.topics.iter().map(|topic| Topic::from(&**topic)).collect() })
-    }
-}
-
-impl MemberAssignment {
-    pub(crate) fn encode(&self) -> Bytes {
-        let mut topics: Vec<protocol::TopicPartition> = Vec::new();
-        for tp in &self.partitions {
-            match topics.last_mut() {
-                Some(topic) if *topic.topic == *tp.topic.as_str() => {
-                    topic.partitions.push(tp.partition);
-                }
-                Some(_) | None => topics.push(protocol::TopicPartition {
-                    topic: ByteString::from(tp.topic.as_str()),
-                    partitions: vec![tp.partition],
-                }),
-            }
-        }
-        let message =
-            ConsumerProtocolAssignment { assigned_partitions: topics, ..Default::default() };
-        let mut writer = Writer::new();
-        writer.i16(VERSION);
-        message.encode(&mut writer, VERSION).map_or_else(|_| Bytes::new(), |()| writer.into_bytes())
-    }
-
-    /// Empty bytes stand for an empty assignment: a coordinator gives them to a member that the leader left out.
-    /// A partition below 0 makes all of it malformed, as does a missing end: with fewer partitions than the leader
-    /// meant, the others would have an owner who does not read them.
-    pub(crate) fn decode(bytes: &Bytes) -> Result<Self, Malformed> {
-        if bytes.is_empty() {
-            return Ok(Self::default());
-        }
-        let mut reader = Reader::new(bytes.clone());
-        let version = version(&mut reader)?;
-        let message = ConsumerProtocolAssignment::decode(&mut reader, version)?;
-        let mut partitions = BTreeSet::new();
-        for assigned in &message.assigned_partitions {
-            let topic = Topic::from(&*assigned.topic);
-            for &index in &assigned.partitions {
-                if index < 0 {
-                    return Err(Malformed);
-                }
-                partitions.insert(TopicPartition::new(&topic, index));
-            }
-        }
-        Ok(Self { partitions })
-    }
-}
-
-/// A newer version than ours is read as ours; what it added stands behind.
-fn version(reader: &mut Reader) -> Result<i16, Malformed> {
-    let version = reader.i16()?;
-    if version < 0 { Err(Malformed) } else { Ok(version.min(VERSION)) }
-}
-
-/// The newest version of both messages; members of older versions read what they know of it.
-const VERSION: i16 = 3;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn subscription(topics: &[&str]) -> MemberSubscription {
-        MemberSubscription { topics: topics.iter().map(|topic| Topic::from(*topic)).collect() }
-    }
-
-    fn assignment(partitions: &[(&str, i32)]) -> MemberAssignment {
-        let partitions = partitions.iter().map(|&(topic, index)| TopicPartition::new(topic, index));
-        MemberAssignment { partitions: partitions.collect() }
-    }
-
-    #[test]
-    fn what_is_written_is_read() {
-        let wanted = subscription(&["orders", "payments"]);
-        assert_eq!(MemberSubscription::decode(&wanted.encode()), Ok(wanted));
-        let given = assignment(&[("orders", 0), ("orders", 7), ("payments", 1)]);
-        assert_eq!(MemberAssignment::decode(&given.encode()), Ok(given));
-        assert_eq!(MemberAssignment::decode(&Bytes::new()), Ok(MemberAssignment::default()));
-    }
-
-    /// The bytes that Java's `ConsumerProtocol` writes for one topic, by its schemas.
-    #[test]
-    fn bytes_are_those_of_the_schemas() {
-        let expected =
-            [&[0, 3, 0, 0, 0, 1, 0, 1, b't'][..], &[0xff; 4], &[0; 4], &[0xff; 4], &[0xff; 2]]
-                .concat();
-        assert_eq!(subscription(&["t"]).encode(), expected);
-        let expected =
-            [&[0, 3, 0, 0, 0, 1, 0, 1, b't', 0, 0, 0, 1, 0, 0, 0, 5][..], &[0xff; 4]].concat();
-        assert_eq!(assignment(&[("t", 5)]).encode(), expected);
-    }
-
-    #[test]
-    fn a_newer_version_is_read_as_far_as_it_is_known() {
-        let mut bytes = subscription(&["t"]).encode().to_vec();
-        bytes[1] = 9;
-        bytes.extend([1, 2, 3]);
-        assert_eq!(MemberSubscription::decode(&bytes.into()), Ok(subscription(&["t"])));
-        // Version 0 ends behind the user data.
-        let v0 = Bytes::from_static(&[0, 0, 0, 0, 0, 1, 0, 1, b't', 0xff, 0xff, 0xff, 0xff]);
-        assert_eq!(MemberSubscription::decode(&v0), Ok(subscription(&["t"])));
-    }
-
-    /// R16: partitions that a cut-off assignment leaves out would have an owner who never reads them.
-    #[test]
-    fn an_assignment_that_was_cut_off_is_refused() {
-        let bytes = assignment(&[("orders", 0), ("orders", 7), ("payments", 1)]).encode();
-        for cut in 1..bytes.len() {
-            assert_eq!(
-                MemberAssignment::decode(&bytes.slice(..cut)),
-                Err(Malformed),
-                "cut at {cut}"
-            );
+    pub(crate) fn state(&self) -> MemberState {
+        match self {
+            Self::Classic(member) => member.state(),
         }
     }
 
-    #[test]
-    fn hostile_bytes_are_refused_without_a_panic() {
-        let seeds = [
-            subscription(&["orders", "payments"]).encode(),
-            assignment(&[("orders", 0), ("payments", 1)]).encode(),
-        ];
-        for seed in seeds {
-            for at in 0..seed.len() {
-                for value in [0, 1, 0x7f, 0x80, 0xff] {
-                    let mut bytes = seed.to_vec();
-                    bytes[at] = value;
-                    let bytes = bytes.into();
-                    let _ = MemberSubscription::decode(&bytes);
-                    let _ = MemberAssignment::decode(&bytes);
-                }
-            }
+    pub(crate) fn identity(&self) -> &Identity {
+        match self {
+            Self::Classic(member) => member.identity(),
         }
-        let huge = Bytes::from_static(&[0, 3, 0x7f, 0xff, 0xff, 0xff]);
-        assert_eq!(MemberAssignment::decode(&huge), Err(Malformed));
-        assert_eq!(MemberSubscription::decode(&huge), Err(Malformed));
-        let negative = Bytes::from_static(&[0, 3, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
-        assert_eq!(MemberAssignment::decode(&negative), Err(Malformed));
+    }
+
+    /// Whether a coordinator is needed.
+    pub(crate) fn is_active(&self) -> bool {
+        match self {
+            Self::Classic(member) => member.is_active(),
+        }
+    }
+
+    /// The topics whose metadata this member needs.
+    pub(crate) fn topics(&self) -> BTreeSet<Topic> {
+        match self {
+            Self::Classic(member) => member.topics(),
+        }
+    }
+
+    /// Wants these topics from now on.
+    pub(crate) fn subscribe(&mut self, topics: BTreeSet<Topic>) {
+        match self {
+            Self::Classic(member) => member.subscribe(topics),
+        }
+    }
+
+    /// What was to be given up is given up.
+    pub(crate) fn prepared(&mut self) {
+        match self {
+            Self::Classic(member) => member.prepared(),
+        }
+    }
+
+    /// What was to be taken is taken, and the user knows.
+    pub(crate) fn settled(&mut self) {
+        match self {
+            Self::Classic(member) => member.settled(),
+        }
+    }
+
+    /// Leaves; ends in [`Action::Left`].
+    pub(crate) fn leave(
+        &mut self,
+        now: Instant,
+        reason: &'static str,
+        around: &mut Surroundings<'_>,
+    ) {
+        match self {
+            Self::Classic(member) => member.leave(now, reason, around),
+        }
+    }
+
+    /// Takes in a snapshot of the cluster.
+    pub(crate) fn handle_cluster(&mut self, cluster: &Cluster) {
+        match self {
+            Self::Classic(member) => member.handle_cluster(cluster),
+        }
+    }
+
+    /// Takes in the answer to a request of this member; false if it is not one.
+    pub(crate) fn handle_answer(
+        &mut self,
+        now: Instant,
+        answer: &mut Answer,
+        rng: &mut Rng,
+    ) -> bool {
+        match self {
+            Self::Classic(member) => member.handle_answer(now, answer, rng),
+        }
+    }
+
+    /// A reply to a commit of `sender` says that the group has moved on.
+    pub(crate) fn handle_reaction(
+        &mut self,
+        reaction: Reaction,
+        code: ErrorCode,
+        sender: &Identity,
+    ) {
+        match self {
+            Self::Classic(member) => member.handle_reaction(reaction, code, sender),
+        }
+    }
+
+    /// The next thing to do, where there is one.
+    pub(crate) fn poll(&mut self, now: Instant, around: &mut Surroundings<'_>) -> Option<Action> {
+        match self {
+            Self::Classic(member) => member.poll(now, around),
+        }
+    }
+
+    /// When to poll again at the latest, where `reachable` says that the coordinator is known.
+    pub(crate) fn timeout(&self, reachable: bool, idle_since: Option<Instant>) -> Option<Instant> {
+        match self {
+            Self::Classic(member) => member.timeout(reachable, idle_since),
+        }
     }
 }

@@ -14,9 +14,9 @@ use milena_wire::messages::{
     HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, SyncGroupRequest,
 };
 
+use super::action::Identity;
 use super::assignor::range;
-use super::member::Identity;
-use super::protocol::{MemberAssignment, MemberSubscription, PROTOCOL_TYPE};
+use super::message::{MemberAssignment, MemberSubscription, PROTOCOL_TYPE};
 use super::settings::GroupSettings;
 use crate::request::{Lane, Outbound, RequestId, Target};
 

@@ -11,7 +11,7 @@ use super::{Action, Call, Identity, Leading, METADATA_WAIT, Member};
 use crate::disposition::{self, Reaction};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::group::assignor::{self, range};
-use crate::group::protocol::{MemberAssignment, MemberSubscription};
+use crate::group::message::{MemberAssignment, MemberSubscription};
 use crate::group::state::MemberState;
 use crate::request::Answer;
 use crate::subscription::Event;

@@ -1,19 +1,21 @@
 use std::sync::Arc;
 
 use fastrand::Rng;
-use milena_types::NodeId;
+use milena_types::{Generation, NodeId};
 use milena_wire::messages::join_group_response::JoinGroupResponseMember;
 use milena_wire::messages::{HeartbeatResponse, JoinGroupResponse, SyncGroupResponse};
 use milena_wire::{Request, Response};
 
 use super::*;
-use crate::group::protocol::{MemberAssignment, MemberSubscription};
+use crate::group::message::{MemberAssignment, MemberSubscription};
 use crate::metadata::{PartitionMetadata, TopicMetadata};
-use crate::request::{Answer, Failure};
+use crate::request::{Answer, Failure, Outbound, RequestIds};
+use crate::subscription::{Stage, Subscription};
 
 struct Fixture {
     member: Member,
     cluster: Cluster,
+    held: Subscription,
     ids: RequestIds,
     rng: Rng,
     now: Instant,
@@ -24,19 +26,26 @@ impl Fixture {
     fn new() -> Self {
         let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
         let settings = GroupSettings::new(Arc::<str>::from("g"));
+        let held = Subscription::new(backoff.clone());
         let mut member = Member::new(settings, Duration::from_secs(30), backoff);
         member.subscribe(BTreeSet::from([Topic::from("t")]));
         let partitions = (0..4).map(|index| PartitionMetadata::new(index, None, None)).collect();
         let cluster = Cluster::new([], [TopicMetadata::new("t", None, partitions)]);
         let (ids, rng) = (RequestIds::default(), Rng::with_seed(1));
-        Self { member, cluster, ids, rng, now: Instant::now() }
+        Self { member, cluster, held, ids, rng, now: Instant::now() }
     }
 
     fn poll(&mut self) -> Option<Action> {
         let coordinator = Some(NodeId::new(1));
-        let (cluster, ids) = (&self.cluster, &mut self.ids);
-        let mut around = Surroundings { coordinator, cluster, idle_since: None, ids };
-        self.member.poll(self.now, &mut around)
+        let (cluster, held, ids) = (&self.cluster, &self.held, &mut self.ids);
+        let mut around = Surroundings { coordinator, cluster, held, idle_since: None, ids };
+        let action = self.member.poll(self.now, &mut around);
+        if let Some(Action::Take(partitions)) = &action {
+            for tp in partitions {
+                self.held.add(tp.clone(), Stage::Halted, true);
+            }
+        }
+        action
     }
 
     fn sent(&mut self) -> Outbound {
@@ -159,7 +168,7 @@ fn a_stale_reply_does_not_end_the_membership() {
     let ours = fixture.member.identity().clone();
     let code = ErrorCode::UNKNOWN_MEMBER_ID;
     fixture.member.handle_reaction(Reaction::ResetMember, code, &ours);
-    assert!(matches!(fixture.poll(), Some(Action::GiveUp(Change::Lost))));
+    assert!(matches!(fixture.poll(), Some(Action::GiveUp { change: Change::Lost, .. })));
 }
 
 /// Each answer of the coordinator to a heartbeat, and what it does to the partitions.
@@ -183,7 +192,7 @@ fn each_heartbeat_error_has_its_way_on() {
         fixture.answer(&beat, HeartbeatResponse { error_code: code, ..Default::default() });
         let mut given_up = None;
         while let Some(action) = fixture.poll() {
-            if let Action::GiveUp(change) = action {
+            if let Action::GiveUp { change, .. } = action {
                 given_up = Some(change);
             }
         }
