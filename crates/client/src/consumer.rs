@@ -6,6 +6,7 @@ mod handle;
 mod listener;
 mod mark;
 mod message;
+mod partition;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -30,11 +31,13 @@ pub use handle::ConsumerHandle;
 pub use listener::RebalanceListener;
 pub use mark::Mark;
 pub use message::{Message, MessageRef};
+pub use partition::PartitionStream;
 
 use crate::Kafka;
 use crate::clock::after;
 use crate::config::ConsumerConfig;
 use listener::{Hearing, Listener};
+use partition::{Workers, ensure_unclaimed};
 
 /// Reads records, as a member of a group or of partitions of its own choice.
 ///
@@ -70,7 +73,12 @@ pub struct Consumer {
     handle: ConsumerHandle,
     config: ConsumerConfig,
     reader: Reader,
+    limits: Limits,
     records_max: usize,
+    /// Topics are subscribed to: partitions come and go by events.
+    subscribes: bool,
+    /// Who reads the partitions, one by one; `None` as long as the consumer does.
+    workers: Option<Workers>,
     listener: Option<Arc<dyn Listener>>,
     /// A rebalance that the listener is told of; a `poll` that was dropped half-way goes on there.
     hearing: Option<Hearing>,
@@ -88,6 +96,7 @@ impl Consumer {
     fn new(
         handle: ConsumerHandle,
         config: ConsumerConfig,
+        subscribes: bool,
         listener: Option<Arc<dyn Listener>>,
         kafka: Kafka,
     ) -> Self {
@@ -102,7 +111,10 @@ impl Consumer {
             handle,
             config,
             reader,
+            limits,
             records_max,
+            subscribes,
+            workers: None,
             listener,
             hearing: None,
             owned: BTreeSet::new(),
@@ -234,6 +246,10 @@ impl Consumer {
 
     /// Tells the listener that he gives everything up, and before that what else he has to hear.
     async fn hand_back(&mut self) {
+        if let Some(workers) = &mut self.workers {
+            self.handle.buffer.end_claims();
+            workers.take_all().finish(Duration::MAX).await;
+        }
         if let Some(hearing) = &mut self.hearing {
             hearing.await;
             self.hearing = None;
@@ -267,19 +283,16 @@ impl Consumer {
         }
     }
 
-    /// Hands out what is there: first what the user must hear of, then records.
-    fn poll_records(
-        &mut self,
-        cx: &mut Context<'_>,
-        records_max: usize,
-        polled: &mut Polled,
-    ) -> Poll<Result<(), Error>> {
+    /// Tells what the user must hear of before anything else.
+    fn poll_events(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
             if let Some(hearing) = &mut self.hearing {
                 ready!(hearing.as_mut().poll(cx));
                 self.hearing = None;
             }
             if let Some(event) = self.handle.buffer.take_event() {
+                // What is about a partition that has a reader of its own is for him to hear.
+                let Some(event) = self.handle.buffer.pass_on(event) else { continue };
                 match event {
                     Event::Rebalance(rebalance) => self.hearing = Some(self.hear(rebalance)),
                     event => match error_of(event) {
@@ -291,9 +304,23 @@ impl Consumer {
                 }
                 continue;
             }
-            if let Some(failed) = &self.failed {
-                return Poll::Ready(Err(failed.clone()));
-            }
+            return match &self.failed {
+                Some(failed) => Poll::Ready(Err(failed.clone())),
+                None => Poll::Ready(Ok(())),
+            };
+        }
+    }
+
+    /// Hands out what is there: first what the user must hear of, then records.
+    fn poll_records(
+        &mut self,
+        cx: &mut Context<'_>,
+        records_max: usize,
+        polled: &mut Polled,
+    ) -> Poll<Result<(), Error>> {
+        ensure_unclaimed(self.workers.as_ref())?;
+        loop {
+            ready!(self.poll_events(cx))?;
             self.reader.set_records_max(records_max);
             if let Err(error) = self.reader.poll(polled) {
                 return Poll::Ready(Err(error));
@@ -312,12 +339,22 @@ impl Consumer {
     fn hear(&mut self, rebalance: Rebalance) -> Hearing {
         let (handle, listener) = (self.handle.clone(), self.listener.clone());
         let Rebalance { id, change, partitions, .. } = rebalance;
+        let mut workers = Workers::default();
+        if let Some(all) = &mut self.workers {
+            let taken = all.take(&partitions);
+            if change == Change::Revoked {
+                workers = taken;
+            }
+        }
+        // The group waits for all of it, so that time must be left for commits and for joining.
+        let limit = self.config.max_poll_interval() / 2;
         match change {
             Change::Assigned => self.owned.extend(partitions.iter().cloned()),
             Change::Revoked | Change::Lost => self.owned.retain(|tp| !partitions.contains(tp)),
         }
         tracing::info!(?change, ?partitions, "rebalance");
         Box::pin(async move {
+            workers.finish(limit).await;
             if let Some(listener) = listener {
                 listener.hear(change, handle.clone(), partitions).await;
             }

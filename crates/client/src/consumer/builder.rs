@@ -91,7 +91,8 @@ impl ConsumerBuilder {
         settings.retry_backoff = common.retry_backoff();
         settings.retry_backoff_max = common.retry_backoff_max();
         settings.metadata_max_age = common.metadata_max_age();
-        let reads = !self.topics.is_empty() || !self.partitions.is_empty();
+        let subscribes = !self.topics.is_empty();
+        let reads = subscribes || !self.partitions.is_empty();
         let now = Instant::now();
         let mut machine = Machine::new(settings, now.into_std(), clock.wall(now), rng);
         if !self.topics.is_empty() {
@@ -121,7 +122,7 @@ impl ConsumerBuilder {
             marks: Arc::default(),
             isolation: config.isolation_level(),
         };
-        let mut consumer = Consumer::new(handle, config, self.listener, self.kafka);
+        let mut consumer = Consumer::new(handle, config, subscribes, self.listener, self.kafka);
         if !reads {
             let rule = "the consumer reads nothing: subscribe to topics, or assign partitions";
             consumer.failed = Some(Error::misuse(rule).during(Operation::Poll).fatal());

@@ -212,16 +212,24 @@ impl ConsumerHandle {
         let positions = self.buffer.positions().into_iter();
         positions
             .map(|(tp, position)| {
-                let end = self.buffer.ends(&tp).and_then(|ends| match self.isolation {
-                    IsolationLevel::ReadUncommitted => ends.high_watermark,
-                    IsolationLevel::ReadCommitted => ends.last_stable_offset,
-                });
-                let lag = position.zip(end).map(|(position, end)| {
-                    u64::try_from(end.get().saturating_sub(position.offset.get())).unwrap_or(0)
-                });
+                let lag = position.and_then(|position| self.lag_at(&tp, position));
                 (tp, lag)
             })
             .collect()
+    }
+
+    /// The same for one partition.
+    pub(super) fn lag_of(&self, partition: &TopicPartition) -> Option<u64> {
+        self.lag_at(partition, self.buffer.position(partition)?)
+    }
+
+    fn lag_at(&self, partition: &TopicPartition, position: Position) -> Option<u64> {
+        let ends = self.buffer.ends(partition)?;
+        let end = match self.isolation {
+            IsolationLevel::ReadUncommitted => ends.high_watermark,
+            IsolationLevel::ReadCommitted => ends.last_stable_offset,
+        };
+        Some(u64::try_from(end?.get().saturating_sub(position.offset.get())).unwrap_or(0))
     }
 
     /// Where the consumer stands in its group; `None` without one.

@@ -17,7 +17,7 @@ pub use settings::Settings;
 
 pub use crate::commit::{CommitId, CommitMode, CommittedOffset};
 pub use crate::fetch::{
-    Chunk, ChunkIter, Ends, FetchBuffer, FoundOffset, IsolationLevel, Polled, Reader, Stay,
+    Chunk, ChunkIter, Claimed, Ends, FetchBuffer, FoundOffset, IsolationLevel, Polled, Reader, Stay,
 };
 pub use crate::group::{GroupSettings, MemberState};
 pub use crate::subscription::{

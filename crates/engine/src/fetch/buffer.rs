@@ -4,6 +4,8 @@
 //! completed fetch, never while a record is decoded. What a partition's revision is not equal to is never handed
 //! out: a seek or a rebalance takes effect between two lock acquisitions, however far the user's task has read.
 
+mod claim;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -12,6 +14,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use milena_types::{NodeId, Offset, ProducerId, TopicPartition};
 
+use self::claim::Claim;
+pub use self::claim::Claimed;
 use super::reader::Progress;
 use crate::error::Error;
 use crate::subscription::{Event, Position, RebalanceId, Revision};
@@ -42,6 +46,10 @@ struct State {
     hungry: bool,
     polling: bool,
     last_poll: Option<Instant>,
+    /// The user takes partitions one by one: none of their records is handed out in any other way.
+    claiming: bool,
+    /// Partitions came, or were given back, since he last looked.
+    unclaimed: bool,
     closed: bool,
 }
 
@@ -60,6 +68,10 @@ struct Lane {
     /// Bytes of it could not be read: what lies behind them must not be handed out in their place.
     broken: bool,
     ends: Ends,
+    /// What happened to it that the one who reads it alone has not heard of: the newest is enough.
+    event: Option<Event>,
+    /// Read by a task of its own, and by no other.
+    claim: Option<Claim>,
 }
 
 /// One stay of a partition with a consumer, from the assignment that brought it to the one that takes it away.
@@ -189,7 +201,10 @@ impl FetchBuffer {
     pub(crate) fn take(&self) -> Option<(CompletedFetch, Position)> {
         let mut state = self.lock();
         let state = &mut *state;
-        let index = state.fetches.iter().position(|fetch| state.lanes.may_take(fetch))?;
+        if state.claiming {
+            return None;
+        }
+        let index = state.fetches.iter().position(|fetch| state.lanes.may_hand_out(fetch))?;
         let fetch = state.fetches.remove(index)?;
         let position = state.lanes.get(&fetch.partition)?.position?;
         Some((fetch, position))
@@ -229,7 +244,8 @@ impl FetchBuffer {
         let stay = lane.stay;
         debug_assert!(lane.position.is_none_or(|old| old.offset <= position.offset));
         lane.position = Some(position);
-        if !state.in_hand.contains(&fetch.partition) {
+        // Who reads a partition alone says by himself when he is done.
+        if lane.claim.is_none() && !state.in_hand.contains(&fetch.partition) {
             state.in_hand.push(fetch.partition.clone());
         }
         Some(stay)
@@ -298,8 +314,13 @@ impl FetchBuffer {
             held: false,
             broken: false,
             ends: Ends::default(),
+            event: None,
+            claim: None,
         };
-        self.lock().lanes.insert(tp, lane);
+        let mut state = self.lock();
+        state.lanes.insert(tp, lane);
+        state.unclaimed = true;
+        state.wake_user();
     }
 
     /// Decides a partition's position anew, or that it has none for now. What waits of older revisions is dropped.
@@ -346,6 +367,7 @@ impl FetchBuffer {
         for tp in partitions {
             if let Some(lane) = state.lanes.get_mut(tp) {
                 lane.held = true;
+                lane.wake();
             }
         }
     }
@@ -354,7 +376,9 @@ impl FetchBuffer {
         let mut state = self.lock();
         let state = &mut *state;
         for tp in partitions {
-            state.lanes.remove(tp);
+            if let Some(mut lane) = state.lanes.remove(tp) {
+                lane.wake();
+            }
         }
         state.in_hand.retain(|tp| state.lanes.contains_key(tp));
         state.sweep();
@@ -364,6 +388,7 @@ impl FetchBuffer {
         let mut state = self.lock();
         if let Some(lane) = state.lanes.get_mut(tp) {
             lane.paused = paused;
+            lane.wake();
         }
         state.wake_user();
     }
@@ -373,6 +398,9 @@ impl FetchBuffer {
         let state = &mut *state;
         for fetch in fetches {
             *state.bytes.entry(fetch.broker).or_default() += fetch.weight;
+            if let Some(lane) = state.lanes.get_mut(&fetch.partition) {
+                lane.wake();
+            }
             state.fetches.push_back(fetch);
         }
         state.wake_user();
@@ -384,9 +412,10 @@ impl FetchBuffer {
         }
     }
 
-    /// Says something to the user.
+    /// Says something to the user: to the task that reads the partition alone, where it is about one and there is one.
     pub(crate) fn tell(&self, event: Event) {
         let mut state = self.lock();
+        let Some(event) = state.tell_claimed(event) else { return };
         // A user who does not poll must not make errors pile up: the newest of each partition is enough.
         if let Event::Error(new) = &event {
             let place = |error: &Error| (error.topic().cloned(), error.topic_partition());
@@ -424,18 +453,20 @@ impl FetchBuffer {
         self.lock().hungry = true;
     }
 
-    /// Drops what waits of paused partitions of `broker`, which would otherwise keep the others from being fetched
-    /// for as long as the pause lasts. Gives the partitions, whose fetching starts at their position again.
-    pub(crate) fn evict_paused(&self, broker: NodeId) -> Vec<TopicPartition> {
+    /// Drops what waits of paused partitions of `broker`, and of claimed ones with more than `claimed_max` bytes, which
+    /// would otherwise keep the others from being fetched for as long as nobody takes it. Gives the partitions, whose
+    /// fetching starts at their position again.
+    pub(crate) fn evict(&self, broker: NodeId, claimed_max: usize) -> Vec<TopicPartition> {
         let mut state = self.lock();
         let state = &mut *state;
         let mut evicted = Vec::new();
         for (tp, lane) in &state.lanes {
-            if !lane.paused {
+            if !lane.paused && lane.claim.is_none() {
                 continue;
             }
-            let waits = |fetch: &CompletedFetch| fetch.partition == *tp && fetch.broker == broker;
-            if state.fetches.iter().any(waits) {
+            let waits = |fetch: &&CompletedFetch| fetch.partition == *tp && fetch.broker == broker;
+            let waiting: usize = state.fetches.iter().filter(waits).map(|one| one.weight).sum();
+            if waiting > if lane.paused { 0 } else { claimed_max } {
                 evicted.push(tp.clone());
             }
         }
@@ -472,6 +503,9 @@ impl FetchBuffer {
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
+        for lane in state.lanes.values_mut() {
+            lane.wake();
+        }
         state.lanes.clear();
         state.sweep();
         state.wake_user();
@@ -482,7 +516,8 @@ impl State {
     fn is_ready(&self) -> bool {
         self.closed
             || !self.events.is_empty()
-            || self.fetches.iter().any(|fetch| self.lanes.may_take(fetch))
+            || self.claiming && self.unclaimed
+            || !self.claiming && self.fetches.iter().any(|fetch| self.lanes.may_hand_out(fetch))
     }
 
     fn wake_user(&mut self) {
@@ -528,11 +563,11 @@ fn subtract(bytes: &mut BTreeMap<NodeId, usize>, broker: NodeId, weight: usize) 
 }
 
 trait Lanes {
-    fn may_take(&self, fetch: &CompletedFetch) -> bool;
+    fn may_hand_out(&self, fetch: &CompletedFetch) -> bool;
 }
 
 impl Lanes for BTreeMap<TopicPartition, Lane> {
-    fn may_take(&self, fetch: &CompletedFetch) -> bool {
+    fn may_hand_out(&self, fetch: &CompletedFetch) -> bool {
         self.get(&fetch.partition).is_some_and(|lane| {
             lane.revision == fetch.revision
                 && !lane.paused

@@ -87,7 +87,7 @@ impl Fetcher {
         let wanted = self.wanted(now, subscription, cluster, notes);
         let brokers = wanted.len();
         let mut outbound = Vec::new();
-        for (node, asks) in wanted {
+        for (node, mut asks) in wanted {
             let source = self.sources.entry(node).or_insert_with(|| Source {
                 session: Session::new(node),
                 flight: None,
@@ -98,22 +98,35 @@ impl Fetcher {
                 continue;
             }
             let bytes_max = self.limits.answer_bytes(brokers);
+            let mut claimed = buffer.claimed_bytes(node);
+            let part = part_of_claimed(self.limits.share(brokers), &claimed);
             let room = |held: usize| {
                 held + usize::try_from(bytes_max).unwrap_or(0) <= self.limits.share(brokers)
             };
             if !room(buffer.bytes(node)) {
-                for tp in buffer.evict_paused(node) {
+                for tp in buffer.evict(node, part) {
                     let position = buffer.position(&tp);
                     if let (Some(assigned), Some(position)) = (subscription.get_mut(&tp), position)
                         && matches!(assigned.stage(), Stage::Fetching(_))
                     {
                         assigned.advance(position);
+                        if let Some(ask) = asks.get_mut(&tp) {
+                            ask.offset = position.offset;
+                        }
                     }
                 }
+                claimed = buffer.claimed_bytes(node);
                 if !room(buffer.bytes(node)) {
                     buffer.hunger();
                     continue;
                 }
+            }
+            let wanted = asks.len();
+            cut_claimed(part, &claimed, &mut asks);
+            let is_cut = asks.len() < wanted;
+            if is_cut && asks.is_empty() {
+                buffer.hunger();
+                continue;
             }
             let asked = asks.iter().filter_map(|(tp, ask)| {
                 Some((tp.clone(), (subscription.get(tp)?.revision(), ask.offset)))
@@ -125,7 +138,11 @@ impl Fetcher {
             let old = source.session.known().iter();
             topics.extend(old.filter_map(|(tp, ask)| Some((ask.topic_id?, tp.topic.clone()))));
             let delta = source.session.next(asks);
-            let (body, version_max) = request::fetch(&delta, &self.limits, bytes_max);
+            let mut limits = self.limits.clone();
+            if is_cut {
+                limits.max_wait = limits.max_wait.min(CUT_WAIT_MAX);
+            }
+            let (body, version_max) = request::fetch(&delta, &limits, bytes_max);
             let request = ids.deal();
             // The broker holds the request for up to the wait; only then it is late.
             let timeout = self.request_timeout + self.limits.max_wait;
@@ -489,6 +506,27 @@ impl Fetcher {
     }
 }
 
+/// The bytes of a claimed partition that may be on their way: all of them together hold half of
+/// `share` at most, so that who reads slowly never holds up who does not.
+fn part_of_claimed(share: usize, claimed: &BTreeMap<TopicPartition, usize>) -> usize {
+    share / (PARTS_PER_CLAIM * claimed.len().max(1))
+}
+
+/// Leaves partitions out whose own readers have not taken what is there, and asks for `part` of each of the others that
+/// have one.
+fn cut_claimed(
+    part: usize,
+    claimed: &BTreeMap<TopicPartition, usize>,
+    asks: &mut BTreeMap<TopicPartition, Ask>,
+) {
+    asks.retain(|tp, ask| {
+        let Some(held) = claimed.get(tp) else { return true };
+        let most = i32::try_from(part.max(1)).unwrap_or(i32::MAX);
+        ask.bytes_max = ask.bytes_max.min(most);
+        *held < (part / 2).max(1)
+    });
+}
+
 /// How far the log reaches.
 fn ends(data: &PartitionData) -> Ends {
     Ends {
@@ -512,3 +550,10 @@ fn hint(
 
 /// A topic that was just made is unknown to some brokers for this many answers (trap 32).
 const UNKNOWN_TOPIC_IDS_MAX: u32 = 6;
+
+/// A claimed partition has up to half a part waiting, a part on its way and a part in its reader's hand: with five of
+/// them to each, all of them stay below half of what there is.
+const PARTS_PER_CLAIM: usize = 5;
+
+/// How long an answer may take while a partition is left out of the request: its reader waits for the next one.
+const CUT_WAIT_MAX: Duration = Duration::from_millis(50);

@@ -11,7 +11,7 @@ mod session;
 mod validate;
 
 pub(crate) use buffer::Which;
-pub use buffer::{Ends, FetchBuffer, Stay};
+pub use buffer::{Claimed, Ends, FetchBuffer, Stay};
 pub(crate) use fetcher::{Fetcher, Notes};
 pub use limits::IsolationLevel;
 pub(crate) use limits::Limits;

@@ -23,6 +23,8 @@ pub struct Reader {
     check_crcs: bool,
     decompressor: Decompressor,
     current: Option<CompletedFetch>,
+    /// The one partition that it reads, in this stay; `None` reads whatever nobody else does.
+    claim: Option<(TopicPartition, Stay)>,
 }
 
 /// What one poll handed out; keep it and poll into it again, so that its memory is used again.
@@ -81,7 +83,34 @@ impl Reader {
     ) -> Self {
         let decompressor =
             Decompressor::new(limits, BufferPool::new(BUFFERS_MAX, BUFFER_BYTES_MAX));
-        Self { buffer, records_max: records_max.max(1), check_crcs, decompressor, current: None }
+        let (current, claim) = (None, None);
+        let records_max = records_max.max(1);
+        Self { buffer, records_max, check_crcs, decompressor, current, claim }
+    }
+
+    /// Reads `partition` alone, for as long as it is in this stay; see [`FetchBuffer::claim`].
+    pub fn of_claimed(
+        buffer: Arc<FetchBuffer>,
+        (partition, stay): (TopicPartition, Stay),
+        records_max: usize,
+        check_crcs: bool,
+        limits: Limits,
+    ) -> Self {
+        let pool = BufferPool::new(CLAIMED_BUFFERS_MAX, BUFFER_BYTES_MAX);
+        let mut reader = Self::new(buffer, records_max, check_crcs, limits);
+        reader.decompressor = Decompressor::new(limits, pool);
+        reader.claim = Some((partition, stay));
+        reader
+    }
+
+    /// Gives back what was taken and not read to its end.
+    pub fn put_back(&mut self) {
+        if let Some(fetch) = self.current.take() {
+            match self.buffer.resume(&fetch) {
+                Resume::Now(_) | Resume::Later => self.buffer.put_back(fetch),
+                Resume::Never => self.buffer.release(&fetch),
+            }
+        }
     }
 
     /// From here on a poll hands out at most `records_max` records.
@@ -125,7 +154,10 @@ impl Reader {
                 Resume::Never => self.buffer.release(&fetch),
             }
         }
-        self.buffer.take()
+        match &self.claim {
+            Some((partition, stay)) => self.buffer.take_claimed(partition, *stay),
+            None => self.buffer.take(),
+        }
     }
 
     /// Reads one batch, or what fits of it; true if there is more in the fetch.
@@ -384,6 +416,9 @@ fn progress_end(records: &bytes::Bytes) -> Option<Position> {
 
 /// Decompressed batches that may be in the user's hand at once without a fresh allocation each.
 const BUFFERS_MAX: usize = 16;
+
+/// The same for the reader of one partition, of which there may be hundreds.
+const CLAIMED_BUFFERS_MAX: usize = 2;
 
 /// Buffers above this size are not kept.
 const BUFFER_BYTES_MAX: usize = 1 << 20;
