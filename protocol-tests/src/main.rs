@@ -52,6 +52,9 @@ enum What {
         /// The long scenarios instead: a million records while a leader dies. Use --release.
         #[arg(long)]
         soak: bool,
+        /// Runs each scenario this many times: what fails now and then is found so.
+        #[arg(long, default_value_t = 1)]
+        repeat: usize,
     },
     /// Sends the same requests to two clusters and compares the answers field by field.
     Compare {
@@ -76,8 +79,8 @@ enum What {
 #[tokio::main]
 async fn main() -> ExitCode {
     let tally = match Cli::parse().what {
-        What::Suite { on, only, soak } => {
-            suite(&on, &only, if soak { SOAK } else { SCENARIOS }).await
+        What::Suite { on, only, soak, repeat } => {
+            suite(&on, &only, &if soak { SOAK } else { SCENARIOS }.repeat(repeat)).await
         }
         What::Compare { ours, theirs } => compare(&ours, &theirs).await,
         What::Transcript { of } => return transcript(&of).await,

@@ -1,12 +1,13 @@
 //! What a scenario runs against.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use milena_broker::{Broker, Settings};
-use milena_types::{ErrorCode, NodeId};
+use milena_types::{ErrorCode, NodeId, Uuid};
 use milena_wire::Response;
 use milena_wire::messages::metadata_request::MetadataRequestTopic;
 use milena_wire::messages::{FindCoordinatorRequest, MetadataRequest, MetadataResponse};
@@ -180,14 +181,20 @@ impl Target {
         address_of(&self.metadata(vec![]).await?, leader)
     }
 
+    /// The ids by which the brokers know a topic, `None` for one that does not know it.
+    pub(crate) async fn topic_ids(&self, topic: &str) -> Result<BTreeSet<Option<Uuid>>> {
+        let mut ids = BTreeSet::new();
+        for address in self.bootstrap_servers.split(',') {
+            let named = message!(MetadataRequestTopic { name: Some(topic.into()) });
+            let told = metadata_of(address, vec![named], 10).await?;
+            let known = told.topics.into_iter().find(|topic| topic.error_code == ErrorCode::NONE);
+            ids.insert(known.map(|topic| topic.topic_id));
+        }
+        Ok(ids)
+    }
+
     async fn metadata(&self, topics: Vec<MetadataRequestTopic>) -> Result<MetadataResponse> {
-        let ask =
-            message!(MetadataRequest { topics: Some(topics), allow_auto_topic_creation: false });
-        let mut any = Connection::open(self.address()).await?;
-        let Response::Metadata(told) = any.call(ask, 4).await? else {
-            return Err("another answer than Metadata's".into());
-        };
-        Ok(told)
+        metadata_of(self.address(), topics, 4).await
     }
 
     /// Runs one of Kafka's own programs against this cluster, and asserts that it succeeds.
@@ -270,6 +277,20 @@ impl FromStr for Choice {
         let version = if name == "embedded" { None } else { Some(name.parse()?) };
         Ok(Self { version, transaction_version, brokers })
     }
+}
+
+/// What the broker at `address` knows of these topics.
+async fn metadata_of(
+    address: &str,
+    topics: Vec<MetadataRequestTopic>,
+    version: i16,
+) -> Result<MetadataResponse> {
+    let ask = message!(MetadataRequest { topics: Some(topics), allow_auto_topic_creation: false });
+    let mut connection = Connection::open(address).await?;
+    let Response::Metadata(told) = connection.call(ask, version).await? else {
+        return Err("another answer than Metadata's".into());
+    };
+    Ok(told)
 }
 
 #[cfg(test)]

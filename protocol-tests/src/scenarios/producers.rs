@@ -111,17 +111,29 @@ pub(super) async fn a_topic_that_is_made_anew_takes_records(on: Arc<Target>) -> 
         let record = Record::to(topic.as_str()).partition(0).value(format!("old {number}"));
         producer.send(record).await?;
     }
-    kafka.admin().delete_topics([topic.as_str()]).await?;
-    // A broker that still has the old one says that it exists.
-    while let Err(error) = create(&kafka, &on, &topic, 1).await {
+    let old = on.topic_ids(&topic).await?;
+    for (_, deleted) in kafka.admin().delete_topics([topic.as_str()]).await? {
+        deleted?;
+    }
+    // A controller's answer may be late or lost, and then the topic exists when it is made once more.
+    while !on.topic_ids(&topic).await?.is_disjoint(&old) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    if let Err(error) = create(&kafka, &on, &topic, 1).await {
         assert!(error.to_string().contains("TOPIC_ALREADY_EXISTS"), "{error}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // Until each broker has the new one, the old one's leader may acknowledge records that go with it.
+    let mut new = on.topic_ids(&topic).await?;
+    while new.len() != 1 || new.contains(&None) || !new.is_disjoint(&old) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        new = on.topic_ids(&topic).await?;
     }
     let mut stored = Vec::new();
     for number in 0..10 {
         let value = format!("new {number}");
         let record = Record::to(topic.as_str()).partition(0).value(value.clone());
-        producer.send(record).await?;
+        let sent = tokio::time::timeout(Duration::from_secs(60), producer.send(record)).await;
+        sent.map_err(|_| format!("record {number} of the new topic is still on its way"))??;
         stored.push(value);
     }
     producer.close(CLOSE).await?;
