@@ -115,10 +115,10 @@ pub(super) async fn a_topic_that_is_made_anew_takes_records(on: Arc<Target>) -> 
     for (_, deleted) in kafka.admin().delete_topics([topic.as_str()]).await? {
         deleted?;
     }
-    // A controller's answer may be late or lost, and then the topic exists when it is made once more.
     while !on.topic_ids(&topic).await?.is_disjoint(&old) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    // The producer's metadata request in between has the broker make it (auto.create.topics.enable).
     if let Err(error) = create(&kafka, &on, &topic, 1).await {
         assert!(error.to_string().contains("TOPIC_ALREADY_EXISTS"), "{error}");
     }
