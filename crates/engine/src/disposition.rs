@@ -63,7 +63,8 @@ pub fn reaction(api: ApiKey, code: ErrorCode) -> Reaction {
         A::OFFSET_FOR_LEADER_EPOCH => offset_for_leader_epoch(code),
         A::METADATA => metadata(code),
         A::FIND_COORDINATOR => find_coordinator(code),
-        A::JOIN_GROUP | A::SYNC_GROUP | A::HEARTBEAT | A::CONSUMER_GROUP_HEARTBEAT => member(code),
+        A::JOIN_GROUP | A::SYNC_GROUP | A::HEARTBEAT => member(code),
+        A::CONSUMER_GROUP_HEARTBEAT => consumer_group_heartbeat(code),
         A::LEAVE_GROUP => leave_group(code),
         A::OFFSET_COMMIT => offset_commit(code),
         A::OFFSET_FETCH => offset_fetch(code),
@@ -214,6 +215,16 @@ fn member(code: ErrorCode) -> Option<Reaction> {
         E::REQUEST_TIMED_OUT => Reaction::FindCoordinator,
         _ if matches!(class(code), Some(Class::Plain | Class::Refused)) => Reaction::Fatal,
         _ => return None,
+    })
+}
+
+fn consumer_group_heartbeat(code: ErrorCode) -> Option<Reaction> {
+    Some(match code {
+        // The last member's session ended, and the group with it: joining makes it anew. Java fails.
+        E::GROUP_ID_NOT_FOUND => Reaction::ResetMember,
+        // A right that is missing may be given; the member keeps its place and its partitions.
+        E::TOPIC_AUTHORIZATION_FAILED => Reaction::Fail,
+        _ => return member(code),
     })
 }
 

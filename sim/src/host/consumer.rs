@@ -144,6 +144,7 @@ impl ConsumerHost {
                 Output::Topics { topics, may_create } => {
                     wishes.push(Wish::Interest(Interest::Topics { topics, may_create }));
                 }
+                Output::AllTopics => wishes.push(Wish::Interest(Interest::AllTopics)),
                 Output::RefreshMetadata => wishes.push(Wish::Refresh),
                 Output::LeaderHint(hint) => wishes.push(Wish::Hint(hint)),
                 Output::Committed { .. } | Output::Answered { .. } | Output::Closed { .. } => {}

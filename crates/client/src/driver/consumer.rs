@@ -118,6 +118,7 @@ impl Driver {
                     Output::Topics { topics, may_create } => {
                         interest.set(Interest::Topics { topics, may_create });
                     }
+                    Output::AllTopics => interest.set(Interest::AllTopics),
                     Output::RefreshMetadata => metadata.refresh(),
                     Output::LeaderHint(hint) => metadata.hint(hint),
                     Output::Committed { id, result } => waiting.committed(id, result),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use milena_types::{ApiKey, ErrorCode, LeaderEpoch, NodeId, Offset, TopicPartition};
+use milena_types::{ApiKey, ErrorCode, Generation, LeaderEpoch, NodeId, Offset, TopicPartition};
 use milena_wire::messages::offset_fetch_request::{
     OffsetFetchRequestGroup, OffsetFetchRequestTopics,
 };
@@ -16,6 +16,7 @@ use super::offset::CommittedOffset;
 use crate::backoff::Backoff;
 use crate::disposition::{self, Reaction};
 use crate::error::{Error, Operation};
+use crate::group::Identity;
 use crate::request::{Answer, Lane, Outbound, RequestId, RequestIds, Target};
 use crate::subscription::{Revision, Stage, Subscription};
 
@@ -65,11 +66,13 @@ impl CommittedLookup {
             || subscription.iter().any(|(_, assigned)| *assigned.stage() == Stage::Committed)
     }
 
-    /// The requests that may be sent now.
+    /// The requests that may be sent now. Of a `member` of the consumer protocol the coordinator wants to know that it
+    /// is up to date: it may be about to hear that a partition has gone elsewhere.
     pub(crate) fn poll(
         &mut self,
         now: Instant,
         coordinator: NodeId,
+        member: Option<&Identity>,
         subscription: &mut Subscription,
         ids: &mut RequestIds,
     ) -> Vec<Outbound> {
@@ -93,7 +96,7 @@ impl CommittedLookup {
         }
         let requests = asks.into_iter().map(|(asker, partitions)| {
             let id = ids.deal();
-            let body = request(&self.group_id, &partitions);
+            let body = request(&self.group_id, member, &partitions);
             self.requests.insert(id, (asker, partitions));
             let (target, timeout) = (Target::Broker(coordinator), self.request_timeout);
             // Not behind a JoinGroup, which blocks its connection.
@@ -169,7 +172,11 @@ pub(crate) enum Again {
 const VERSION_MAX: i16 = 9;
 
 /// Asks for the committed offsets of `partitions`.
-fn request(group_id: &str, partitions: &BTreeSet<TopicPartition>) -> OffsetFetchRequest {
+fn request(
+    group_id: &str,
+    member: Option<&Identity>,
+    partitions: &BTreeSet<TopicPartition>,
+) -> OffsetFetchRequest {
     let mut topics: Vec<OffsetFetchRequestTopics> = Vec::new();
     for tp in partitions {
         match topics.last_mut() {
@@ -186,7 +193,8 @@ fn request(group_id: &str, partitions: &BTreeSet<TopicPartition>) -> OffsetFetch
     let group = OffsetFetchRequestGroup {
         group_id: ByteString::from(group_id),
         topics: Some(topics),
-        ..Default::default()
+        member_id: member.map(|member| member.member_id.clone()),
+        member_epoch: Generation::to_wire(member.and_then(|member| member.generation)),
     };
     OffsetFetchRequest {
         groups: vec![group],

@@ -7,7 +7,6 @@ use super::output::Output;
 use crate::commit::{CommitId, CommitMode};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::fetch::Which;
-use crate::subscription::Source;
 
 /// How far a consumer has gone to its end.
 #[derive(Debug)]
@@ -75,7 +74,7 @@ impl Consumer {
             return;
         }
         if !std::mem::replace(&mut closing.leaving, true) {
-            if let Source::Topics(_) = self.subscription.source {
+            if self.subscription.source.is_shared() {
                 self.leave_group(now, "the consumer is being closed");
             } else if let Some(membership) = &mut self.membership {
                 membership.left = true;

@@ -12,7 +12,7 @@ use crate::coordinator::Found as FoundCoordinator;
 use crate::disposition::Reaction;
 use crate::fetch::{Asker, Found, FoundOffset, Notes};
 use crate::request::Answer;
-use crate::subscription::{Event, OffsetReset, OffsetSpec, Position, Revision, Stage};
+use crate::subscription::{Event, OffsetReset, OffsetSpec, Position, Revision, Source, Stage};
 
 impl Consumer {
     /// Does everything that can be done at `now`, and sets the next timeout.
@@ -65,7 +65,8 @@ impl Consumer {
             && let Some(coordinator) = membership.lookup.coordinator()
         {
             let (subscription, ids) = (&mut self.subscription, &mut self.ids);
-            outbound = membership.committed.poll(now, coordinator, subscription, ids);
+            let member = membership.member.epoch();
+            outbound = membership.committed.poll(now, coordinator, member, subscription, ids);
         }
         let subscription = &self.subscription;
         self.offsets.withdraw(|tp, asker| match asker {
@@ -117,7 +118,13 @@ impl Consumer {
         if let Some(membership) = &self.membership {
             topics.extend(membership.member.topics());
         }
-        if topics != self.told_topics {
+        let by_filter = matches!(self.subscription.source, Source::Filter(..));
+        let matched = self.membership.as_ref().is_some_and(|m| m.member.needs_all_topics());
+        if by_filter || matched {
+            if !std::mem::replace(&mut self.told_all, true) {
+                self.outputs.push_back(Output::AllTopics);
+            }
+        } else if std::mem::take(&mut self.told_all) || topics != self.told_topics {
             self.told_topics = topics.clone();
             let may_create = self.settings.allow_auto_create_topics;
             self.outputs.push_back(Output::Topics { topics, may_create });

@@ -47,6 +47,8 @@ pub struct Consumer {
     pub(super) wall: (Instant, Timestamp),
     /// The topics that the driver knows to be needed.
     pub(super) told_topics: BTreeSet<Topic>,
+    /// Or that it is all of them.
+    pub(super) told_all: bool,
     /// What the metadata said last of topics that cannot be read.
     pub(super) troubles: BTreeMap<Topic, ErrorCode>,
     /// Metadata is stale somewhere.
@@ -60,7 +62,7 @@ pub struct Consumer {
 impl Consumer {
     /// A consumer of nothing. At `now` it is `wall` by the wall clock, which only
     /// [`OffsetReset::ByDuration`] needs; `rng` spreads the waits after errors.
-    pub fn new(settings: Settings, now: Instant, wall: Timestamp, rng: Rng) -> Self {
+    pub fn new(settings: Settings, now: Instant, wall: Timestamp, mut rng: Rng) -> Self {
         let backoff = Backoff::new(settings.retry_backoff, settings.retry_backoff_max);
         let limits = Limits {
             isolation: settings.isolation_level,
@@ -87,7 +89,7 @@ impl Consumer {
             offsets: OffsetLookup::new(settings.isolation_level, timeout, backoff.clone()),
             membership: settings.group.as_ref().map(|group| {
                 let auto_commit = settings.auto_commit_interval;
-                Membership::new(now, group, auto_commit, timeout, &backoff)
+                Membership::new(now, group, auto_commit, timeout, &backoff, &mut rng)
             }),
             queries: Queries::new(),
             phase: Phase::Open,
@@ -96,6 +98,7 @@ impl Consumer {
             rng,
             wall: (now, wall),
             told_topics: BTreeSet::new(),
+            told_all: false,
             troubles: BTreeMap::new(),
             refresh: false,
             refresh_told: None,
@@ -134,29 +137,6 @@ impl Consumer {
 
 /// Commands.
 impl Consumer {
-    /// Lets the group share out the partitions of `topics`, from now on these and no others.
-    ///
-    /// # Errors
-    /// `Misuse` without a group, or with partitions assigned by hand; `Closed`.
-    pub fn subscribe(&mut self, now: Instant, topics: BTreeSet<Topic>) -> Result<(), Error> {
-        self.ensure_open(Operation::Subscribe)?;
-        if topics.is_empty() {
-            return self.unsubscribe(now);
-        }
-        let misuse = |rule: &str| Err(Error::misuse(rule).during(Operation::Subscribe));
-        let Some(membership) = &mut self.membership else {
-            return misuse("to subscribe to topics takes a group (group.id)");
-        };
-        if self.subscription.source == Source::Manual {
-            return misuse("partitions are assigned by hand: unsubscribe first");
-        }
-        self.subscription.source = Source::Topics(topics.clone());
-        self.buffer.start_clock(now);
-        membership.member.subscribe(topics);
-        self.drive(now);
-        Ok(())
-    }
-
     /// Reads these partitions, from now on these and no others. One that stays keeps its position; a new one starts
     /// at the group's committed offset, or by `auto.offset.reset`.
     ///
@@ -168,7 +148,7 @@ impl Consumer {
         partitions: BTreeSet<TopicPartition>,
     ) -> Result<(), Error> {
         self.ensure_open(Operation::Subscribe)?;
-        if let Source::Topics(_) = self.subscription.source {
+        if self.subscription.source.is_shared() {
             let rule = "topics are subscribed to: unsubscribe first";
             return Err(Error::misuse(rule).during(Operation::Subscribe));
         }
@@ -197,7 +177,7 @@ impl Consumer {
         self.commit_returned(now, CommitMode::Once);
         // Sent before LeaveGroup, on the same connection.
         self.drive_commits(now);
-        if let Source::Topics(_) = self.subscription.source {
+        if self.subscription.source.is_shared() {
             self.leave_group(now, "the consumer unsubscribed from all topics");
         }
         self.subscription.source = Source::None;
@@ -330,6 +310,7 @@ impl Consumer {
             membership.member.handle_cluster(&cluster);
         }
         self.cluster = cluster;
+        self.filter_topics();
         self.refresh_told = None;
         self.watch_topics();
         self.drive(now);
@@ -421,9 +402,9 @@ impl Consumer {
 
     /// In whose name a commit would be sent now.
     pub(super) fn sender(&self) -> Sender {
-        match (&self.subscription.source, &self.membership) {
-            (Source::Topics(_), Some(membership)) => membership.sender(),
-            (Source::Topics(_) | Source::Manual | Source::None, _) => Sender::Standalone,
+        match &self.membership {
+            Some(membership) if self.subscription.source.is_shared() => membership.sender(),
+            Some(_) | None => Sender::Standalone,
         }
     }
 
@@ -467,7 +448,7 @@ impl Consumer {
         Ok(())
     }
 
-    fn ensure_open(&self, operation: Operation) -> Result<(), Error> {
+    pub(super) fn ensure_open(&self, operation: Operation) -> Result<(), Error> {
         match self.phase {
             Phase::Open => Ok(()),
             Phase::Closing(_) | Phase::Closed => Err(Error::closed().during(operation)),

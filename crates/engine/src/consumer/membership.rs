@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use milena_types::TopicPartition;
 
 use super::machine::Consumer;
@@ -18,7 +19,7 @@ use crate::coordinator::{CoordinatorKind, Lookup, Settings as LookupSettings};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::fetch::{Stay, Which};
 use crate::group::{Action, GroupSettings, MemberState, Protocol, Surroundings};
-use crate::subscription::{Change, Event, Rebalance, RebalanceId, Source};
+use crate::subscription::{Change, Event, Rebalance, RebalanceId};
 use crate::transaction::GroupMetadata;
 
 /// What needs a group.
@@ -53,19 +54,20 @@ impl Membership {
         auto_commit: Option<Duration>,
         request_timeout: Duration,
         backoff: &Backoff,
+        rng: &mut Rng,
     ) -> Self {
         let (group_id, instance_id) = (&group.group_id, group.instance_id.as_ref());
         let lookup = LookupSettings { request_timeout, ..LookupSettings::default() };
         Self {
             lookup: Lookup::new(CoordinatorKind::Group, &**group_id, lookup),
-            member: Protocol::new(group, request_timeout, backoff.clone()),
+            member: Protocol::new(group, request_timeout, backoff.clone(), rng),
             commits: Commits::new(group_id, instance_id, request_timeout, backoff.clone()),
             committed: CommittedLookup::new(group_id.clone(), request_timeout, backoff.clone()),
             auto: auto_commit.map(|interval| AutoCommit::new(now, interval)),
             rebalance: None,
             left: false,
             last_rebalance: 0,
-            retry_wait: backoff.clone().next_wait(&mut fastrand::Rng::with_seed(0)),
+            retry_wait: backoff.clone().next_wait(&mut Rng::with_seed(0)),
         }
     }
 
@@ -156,6 +158,7 @@ impl Consumer {
                     self.outputs.push_back(Output::Request(outbound));
                 }
                 Some(Action::LoseCoordinator) => self.lose_coordinator(now),
+                Some(Action::RefreshMetadata) => self.refresh = true,
                 Some(Action::Tell(event)) => self.buffer.tell(event),
                 Some(Action::GiveUp { change, partitions }) => {
                     self.give_up(now, change, partitions);
@@ -335,10 +338,8 @@ impl Consumer {
             self.outputs.push_back(Output::Committed { id, result: Err(error) });
             return;
         };
-        let generation = match self.subscription.source {
-            Source::Topics(_) => membership.member.identity().generation,
-            Source::Manual | Source::None => None,
-        };
+        let is_shared = self.subscription.source.is_shared();
+        let generation = membership.member.identity().generation.filter(|_| is_shared);
         membership.commits.push(id, offsets, mode, generation, deadline);
     }
 

@@ -7,6 +7,7 @@ mod membership;
 mod output;
 mod queries;
 mod settings;
+mod subscribe;
 #[cfg(test)]
 mod tests;
 mod topics;
@@ -19,7 +20,7 @@ pub use crate::commit::{CommitId, CommitMode, CommittedOffset};
 pub use crate::fetch::{
     Chunk, ChunkIter, Claimed, Ends, FetchBuffer, FoundOffset, IsolationLevel, Polled, Reader, Stay,
 };
-pub use crate::group::{GroupSettings, MemberState};
+pub use crate::group::{GroupProtocol, GroupSettings, MemberState};
 pub use crate::subscription::{
-    Change, Event, OffsetReset, OffsetSpec, Position, Rebalance, RebalanceId,
+    Change, Event, OffsetReset, OffsetSpec, Position, Rebalance, RebalanceId, TopicFilter,
 };

@@ -25,6 +25,8 @@ pub enum Output {
         /// Whether asking may make the brokers create them.
         may_create: bool,
     },
+    /// From now on the metadata of every topic is needed, as a subscription by pattern takes.
+    AllTopics,
     /// The metadata turned out to be stale: fetch it again, with the usual back-off.
     RefreshMetadata,
     /// A broker told where a partition went (KIP-951).

@@ -37,6 +37,8 @@ pub struct Settings {
     pub auto_commit_interval: Option<Duration>,
     /// Whether asking for a missing topic lets the brokers make it. Java name `allow.auto.create.topics`.
     pub allow_auto_create_topics: bool,
+    /// Whether a subscription by filter passes Kafka's own topics over. Java name `exclude.internal.topics`.
+    pub exclude_internal_topics: bool,
     /// How long to wait for an answer. Java name `request.timeout.ms`.
     pub request_timeout: Duration,
     /// How long a commit or query may be tried. Java name `default.api.timeout.ms`.
@@ -65,6 +67,7 @@ impl Default for Settings {
             check_crcs: true,
             auto_commit_interval: Some(Duration::from_secs(5)),
             allow_auto_create_topics: true,
+            exclude_internal_topics: true,
             request_timeout: Duration::from_secs(30),
             default_api_timeout: Duration::from_secs(60),
             retry_backoff: Duration::from_millis(100),

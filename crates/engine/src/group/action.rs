@@ -25,6 +25,8 @@ pub(crate) enum Action {
     Take(BTreeSet<TopicPartition>),
     /// The coordinator does not answer, or is it no longer.
     LoseCoordinator,
+    /// The metadata does not know a topic that it should.
+    RefreshMetadata,
     Tell(Event),
     /// The group knows that we go, or needs not.
     Left,

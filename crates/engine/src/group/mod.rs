@@ -2,6 +2,7 @@
 
 mod action;
 mod assignor;
+mod consumer;
 mod heartbeat;
 mod member;
 mod message;
@@ -12,5 +13,5 @@ mod state;
 
 pub(crate) use action::{Action, Identity, Surroundings};
 pub(crate) use protocol::Protocol;
-pub use settings::GroupSettings;
+pub use settings::{GroupProtocol, GroupSettings};
 pub use state::MemberState;

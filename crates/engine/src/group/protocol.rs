@@ -1,14 +1,16 @@
 //! The protocol by which a consumer is a member of its group.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use milena_types::{ErrorCode, Topic};
 
 use super::action::{Action, Identity, Surroundings};
+use super::consumer::{self, Wanted};
 use super::member::Member;
-use super::settings::GroupSettings;
+use super::settings::{GroupProtocol, GroupSettings};
 use super::state::MemberState;
 use crate::backoff::Backoff;
 use crate::disposition::Reaction;
@@ -19,7 +21,10 @@ use crate::request::Answer;
 #[derive(Debug)]
 pub(crate) enum Protocol {
     /// JoinGroup and SyncGroup: a member shares the partitions out.
-    Classic(Member),
+    Classic(Box<Member>),
+    /// Heartbeats alone: the coordinator shares the partitions out (KIP-848). With the member that goes on where the
+    /// coordinator does not speak this one.
+    Consumer(Box<consumer::Member>, Option<Box<Member>>),
 }
 
 impl Protocol {
@@ -27,19 +32,39 @@ impl Protocol {
         settings: &GroupSettings,
         request_timeout: Duration,
         backoff: Backoff,
+        rng: &mut Rng,
     ) -> Self {
-        Self::Classic(Member::new(settings.clone(), request_timeout, backoff))
+        let classic = || Box::new(Member::new(settings.clone(), request_timeout, backoff.clone()));
+        let fallback = match settings.protocol {
+            GroupProtocol::Classic => return Self::Classic(classic()),
+            GroupProtocol::Consumer => None,
+            GroupProtocol::Auto => Some(classic()),
+        };
+        let member = consumer::Member::new(settings.clone(), request_timeout, backoff.clone(), rng);
+        Self::Consumer(Box::new(member), fallback)
     }
 
     pub(crate) fn state(&self) -> MemberState {
         match self {
             Self::Classic(member) => member.state(),
+            Self::Consumer(member, _) => member.state(),
         }
     }
 
     pub(crate) fn identity(&self) -> &Identity {
         match self {
             Self::Classic(member) => member.identity(),
+            Self::Consumer(member, _) => member.identity(),
+        }
+    }
+
+    /// Who reads committed offsets, where the coordinator holds that against the member's epoch.
+    pub(crate) fn epoch(&self) -> Option<&Identity> {
+        match self {
+            Self::Classic(_) => None,
+            Self::Consumer(member, _) => {
+                Some(member.identity()).filter(|identity| identity.generation.is_some())
+            }
         }
     }
 
@@ -47,6 +72,7 @@ impl Protocol {
     pub(crate) fn is_active(&self) -> bool {
         match self {
             Self::Classic(member) => member.is_active(),
+            Self::Consumer(member, _) => member.is_active(),
         }
     }
 
@@ -54,6 +80,7 @@ impl Protocol {
     pub(crate) fn topics(&self) -> BTreeSet<Topic> {
         match self {
             Self::Classic(member) => member.topics(),
+            Self::Consumer(member, _) => member.topics(),
         }
     }
 
@@ -61,6 +88,26 @@ impl Protocol {
     pub(crate) fn subscribe(&mut self, topics: BTreeSet<Topic>) {
         match self {
             Self::Classic(member) => member.subscribe(topics),
+            Self::Consumer(member, _) => member.subscribe(Wanted::Topics(topics)),
+        }
+    }
+
+    /// Wants the topics that the coordinator finds to match `pattern`; false where the protocol has no such thing.
+    pub(crate) fn subscribe_pattern(&mut self, pattern: Arc<str>) -> bool {
+        match self {
+            Self::Classic(_) => false,
+            Self::Consumer(member, _) => {
+                member.subscribe(Wanted::Pattern(pattern));
+                true
+            }
+        }
+    }
+
+    /// Whether metadata of all topics is needed, as a topic can be asked for by id alone.
+    pub(crate) fn needs_all_topics(&self) -> bool {
+        match self {
+            Self::Classic(_) => false,
+            Self::Consumer(member, _) => member.needs_all_topics(),
         }
     }
 
@@ -68,6 +115,7 @@ impl Protocol {
     pub(crate) fn prepared(&mut self) {
         match self {
             Self::Classic(member) => member.prepared(),
+            Self::Consumer(member, _) => member.prepared(),
         }
     }
 
@@ -75,6 +123,7 @@ impl Protocol {
     pub(crate) fn settled(&mut self) {
         match self {
             Self::Classic(member) => member.settled(),
+            Self::Consumer(member, _) => member.settled(),
         }
     }
 
@@ -87,6 +136,7 @@ impl Protocol {
     ) {
         match self {
             Self::Classic(member) => member.leave(now, reason, around),
+            Self::Consumer(member, _) => member.leave(now, around),
         }
     }
 
@@ -94,6 +144,7 @@ impl Protocol {
     pub(crate) fn handle_cluster(&mut self, cluster: &Cluster) {
         match self {
             Self::Classic(member) => member.handle_cluster(cluster),
+            Self::Consumer(member, _) => member.handle_cluster(cluster),
         }
     }
 
@@ -106,6 +157,7 @@ impl Protocol {
     ) -> bool {
         match self {
             Self::Classic(member) => member.handle_answer(now, answer, rng),
+            Self::Consumer(member, _) => member.handle_answer(now, answer),
         }
     }
 
@@ -118,13 +170,22 @@ impl Protocol {
     ) {
         match self {
             Self::Classic(member) => member.handle_reaction(reaction, code, sender),
+            Self::Consumer(member, _) => member.handle_reaction(reaction, code, sender),
         }
     }
 
     /// The next thing to do, where there is one.
     pub(crate) fn poll(&mut self, now: Instant, around: &mut Surroundings<'_>) -> Option<Action> {
+        if let Self::Consumer(member, fallback) = self
+            && let Some(Wanted::Topics(topics)) = member.take_declined()
+            && let Some(mut classic) = fallback.take()
+        {
+            classic.subscribe(topics);
+            *self = Self::Classic(classic);
+        }
         match self {
             Self::Classic(member) => member.poll(now, around),
+            Self::Consumer(member, _) => member.poll(now, around),
         }
     }
 
@@ -132,6 +193,7 @@ impl Protocol {
     pub(crate) fn timeout(&self, reachable: bool, idle_since: Option<Instant>) -> Option<Instant> {
         match self {
             Self::Classic(member) => member.timeout(reachable, idle_since),
+            Self::Consumer(member, _) => member.timeout(reachable, idle_since),
         }
     }
 }

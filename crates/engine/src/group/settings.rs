@@ -18,6 +18,26 @@ pub struct GroupSettings {
     /// Not polled for this long, the member leaves; also how long others wait for it to join again.
     /// Java name `max.poll.interval.ms`.
     pub max_poll_interval: Duration,
+    /// By which protocol to be a member. Java name `group.protocol`.
+    pub protocol: GroupProtocol,
+    /// Which assignor the coordinator is to use; `None` leaves it to the coordinator. Only in the consumer protocol.
+    /// Java name `group.remote.assignor`.
+    pub remote_assignor: Option<Arc<str>>,
+    /// Where this member is, so that it may be given partitions that are near. Java name `client.rack`.
+    pub rack: Option<Arc<str>>,
+}
+
+/// By which protocol a consumer is a member of its group. Java name `group.protocol`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum GroupProtocol {
+    /// JoinGroup and SyncGroup: one of the members shares the partitions out.
+    #[default]
+    Classic,
+    /// One heartbeat, and the coordinator shares them out (KIP-848).
+    Consumer,
+    /// `Consumer` where the group's coordinator speaks it, else `Classic`. Java has no such value.
+    Auto,
 }
 
 impl GroupSettings {
@@ -29,6 +49,9 @@ impl GroupSettings {
             session_timeout: Duration::from_secs(45),
             heartbeat_interval: Duration::from_secs(3),
             max_poll_interval: Duration::from_secs(300),
+            protocol: GroupProtocol::default(),
+            remote_assignor: None,
+            rack: None,
         }
     }
 }

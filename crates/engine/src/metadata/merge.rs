@@ -60,6 +60,7 @@ pub(super) fn answer(
         controller: fetched.controller,
         brokers: fetched.brokers,
         version: old.version + 1,
+        has_all_topics: old.has_all_topics,
         ..Cluster::default()
     }
     .with_topics(topics)

@@ -282,15 +282,19 @@ impl Metadata {
             }
         }
         let interests = &self.interests;
-        let next = merge::answer(
+        let mut next = merge::answer(
             &self.cluster,
             fetched,
             &mut self.absences,
             |topic| scope.covers(topic),
             |topic| interests.is_used(topic),
         );
-        if !matches!(scope, Scope::Some(_)) {
-            self.full_due = now + self.settings.max_age;
+        match scope {
+            Scope::Cluster | Scope::Used(_) => {
+                next.has_all_topics = *scope == Scope::Cluster;
+                self.full_due = now + self.settings.max_age;
+            }
+            Scope::Some(_) => {}
         }
         let ill: Vec<_> = next.topics().filter(|t| heals(t)).map(|t| t.name.clone()).collect();
         let unnamed = interests.used().filter(|topic| next.topic(topic.as_str()).is_none());

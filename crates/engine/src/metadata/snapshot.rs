@@ -20,6 +20,7 @@ pub struct Cluster {
     pub(super) by_name: HashMap<Topic, usize>,
     pub(super) by_id: HashMap<Uuid, usize>,
     pub(super) version: u64,
+    pub(super) has_all_topics: bool,
 }
 
 impl Cluster {
@@ -31,7 +32,7 @@ impl Cluster {
         let brokers = brokers.into_iter().map(|broker| (broker.id, broker)).collect();
         let topics =
             topics.into_iter().map(|topic| (topic.name.clone(), Arc::new(topic))).collect();
-        Self { brokers, ..Self::default() }.with_topics(topics)
+        Self { brokers, has_all_topics: true, ..Self::default() }.with_topics(topics)
     }
 
     /// The cluster's id, where it has one (KIP-78).
@@ -47,6 +48,11 @@ impl Cluster {
     /// Counts the snapshots of one client; 0 before the first answer of a broker.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// Whether every topic of the cluster is here that the principal may see, rather than those that were asked for.
+    pub fn has_all_topics(&self) -> bool {
+        self.has_all_topics
     }
 
     /// The broker `id`.

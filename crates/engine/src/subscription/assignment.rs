@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use milena_types::{Topic, TopicPartition};
 
+use super::filter::TopicFilter;
 use super::position::{Assigned, Revision, Stage};
 use crate::backoff::Backoff;
 
 /// How partitions come to a consumer.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) enum Source {
     /// Not yet.
     #[default]
@@ -17,6 +18,20 @@ pub(crate) enum Source {
     Manual,
     /// The group shares out the partitions of these topics.
     Topics(BTreeSet<Topic>),
+    /// The same with the topics that the filter takes; `None` before all topics were seen.
+    Filter(TopicFilter, Option<BTreeSet<Topic>>),
+    /// The coordinator knows which topics they are.
+    Coordinator,
+}
+
+impl Source {
+    /// Whether partitions come by the group.
+    pub(crate) fn is_shared(&self) -> bool {
+        match self {
+            Self::Topics(_) | Self::Filter(..) | Self::Coordinator => true,
+            Self::None | Self::Manual => false,
+        }
+    }
 }
 
 /// The subscription and the assigned partitions with their positions.
@@ -93,7 +108,7 @@ impl Subscription {
     /// The topics whose metadata is needed.
     pub(crate) fn topics(&self) -> BTreeSet<Topic> {
         let mut topics: BTreeSet<Topic> = self.assigned.keys().map(|tp| tp.topic.clone()).collect();
-        if let Source::Topics(subscribed) = &self.source {
+        if let Source::Topics(subscribed) | Source::Filter(_, Some(subscribed)) = &self.source {
             topics.extend(subscribed.iter().cloned());
         }
         topics

@@ -2,11 +2,13 @@
 
 mod assignment;
 mod event;
+mod filter;
 mod position;
 mod reset;
 
 pub(crate) use assignment::{Source, Subscription};
 pub use event::{Change, Event, Rebalance, RebalanceId};
+pub use filter::TopicFilter;
 pub use position::Position;
 pub(crate) use position::{Assigned, Revision, Stage};
 pub use reset::{OffsetReset, OffsetSpec};

@@ -262,7 +262,7 @@ impl World {
                 }
                 match output {
                     Output::Request(outbound) => self.send(index, outbound),
-                    Output::Topics { .. } | Output::RefreshMetadata => {
+                    Output::Topics { .. } | Output::AllTopics | Output::RefreshMetadata => {
                         let is_refresh = matches!(output, Output::RefreshMetadata);
                         self.clients[index].refreshes += u32::from(is_refresh);
                         let at = self.now + self.delay();

@@ -1,0 +1,157 @@
+//! What the coordinator's answers mean to a member.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use milena_types::{ApiKey, ErrorCode, Generation};
+use milena_wire::Response;
+use milena_wire::messages::ConsumerGroupHeartbeatResponse;
+
+use super::{Member, State, Wanted};
+use crate::disposition::{self, Reaction};
+use crate::error::{Error, ErrorKind, Operation};
+use crate::group::GroupProtocol;
+use crate::group::action::Action;
+use crate::group::consumer::assignment::Assignment;
+use crate::request::{Answer, Failure};
+use crate::subscription::Event;
+
+/// Answers.
+impl Member {
+    /// Takes in the answer to a request of this member; false if it is not one.
+    pub(crate) fn handle_answer(&mut self, now: Instant, answer: &mut Answer) -> bool {
+        let Some((_, sent)) = self.beat.in_flight.take_if(|(id, _)| *id == answer.id) else {
+            return false;
+        };
+        if self.state == State::Leaving {
+            // Whatever it says, there is nothing left to do: the session ends by itself.
+            self.left();
+            return true;
+        }
+        match std::mem::replace(&mut answer.result, Ok(None)) {
+            Ok(Some(Response::ConsumerGroupHeartbeat(response))) => {
+                if response.error_code == ErrorCode::NONE {
+                    self.accepted(sent, &response);
+                } else {
+                    self.refused(now, &response);
+                }
+            }
+            Ok(_) => self.fail(self.error(ErrorKind::Protocol)),
+            Err(Failure::UnsupportedVersion) => {
+                self.decline(now, Error::from_failure(&Failure::UnsupportedVersion), "");
+            }
+            Err(failure) => {
+                tracing::debug!(group = %self.settings.group_id, ?failure, "no answer");
+                // It may have been heard or not.
+                self.requests.forget();
+                self.pause(now);
+                self.actions.push_back(Action::LoseCoordinator);
+            }
+        }
+        true
+    }
+
+    fn accepted(&mut self, sent: Instant, response: &ConsumerGroupHeartbeatResponse) {
+        self.beat.backoff.reset();
+        self.beat.not_before = None;
+        let interval_ms = u64::try_from(response.heartbeat_interval_ms).unwrap_or(0);
+        self.beat.interval = Duration::from_millis(interval_ms).max(INTERVAL_MIN);
+        self.beat.next_at = Some(sent + self.beat.interval);
+        self.told_forbidden = false;
+        if let Some(member_id) = response.member_id.as_ref().filter(|id| !id.is_empty()) {
+            self.identity.member_id = member_id.clone();
+        }
+        self.identity.generation = Generation::from_wire(response.member_epoch);
+        if let Some(assignment) = &response.assignment {
+            self.target = Some(Assignment::read(assignment));
+            self.names_due = None;
+            self.is_changed = true;
+        } else if self.state == State::Joining {
+            // The answer to one who joins has it; one to a heartbeat that says all has it too.
+            self.requests.forget();
+        }
+        // What was acknowledged is in the next heartbeat, which goes out first.
+        if matches!(self.state, State::Joining | State::Stable) && self.is_changed {
+            self.enter(State::Reconciling);
+        }
+    }
+
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "what joining again does not heal is told to the user"
+    )]
+    fn refused(&mut self, now: Instant, response: &ConsumerGroupHeartbeatResponse) {
+        let code = response.error_code;
+        let detail = response.error_message.as_deref().unwrap_or_default();
+        tracing::info!(group = %self.settings.group_id, %code, detail, "heartbeat refused");
+        self.requests.forget();
+        let mut error = Error::from_code(ApiKey::CONSUMER_GROUP_HEARTBEAT, code);
+        if !detail.is_empty() {
+            error = error.with_detail(detail);
+        }
+        let joining = self.state == State::Joining;
+        match disposition::reaction(ApiKey::CONSUMER_GROUP_HEARTBEAT, code) {
+            // The group is of another protocol, and stays so.
+            Reaction::ResetMember if joining && code == ErrorCode::GROUP_ID_NOT_FOUND => {
+                self.decline(now, error, detail);
+            }
+            Reaction::ResetMember if joining => self.pause(now),
+            Reaction::ResetMember => self.fence(),
+            Reaction::FindCoordinator => {
+                self.pause(now);
+                self.actions.push_back(Action::LoseCoordinator);
+            }
+            Reaction::Retry => self.pause(now),
+            // Rights may be given; until then the member stays what it is.
+            Reaction::Fail => {
+                self.pause(now);
+                if !std::mem::replace(&mut self.told_forbidden, true) {
+                    let error = self.placed(error);
+                    self.actions.push_back(Action::Tell(Event::Error(error)));
+                }
+            }
+            _ if code == ErrorCode::UNSUPPORTED_VERSION => self.decline(now, error, detail),
+            _ => self.fail(self.placed(error)),
+        }
+    }
+
+    /// The coordinator has no use for this protocol.
+    fn decline(&mut self, now: Instant, error: Error, detail: &str) {
+        let by_topics = matches!(self.wanted, Some(Wanted::Topics(_)));
+        if self.settings.protocol != GroupProtocol::Auto || !by_topics {
+            let detail = if detail.is_empty() { String::new() } else { format!("{detail}; ") };
+            let advice = if by_topics {
+                "the group cannot be joined by the consumer protocol: use group.protocol=classic"
+            } else {
+                "the coordinator takes no pattern: subscribe by one that the client matches"
+            };
+            return self.fail(self.placed(error.with_detail(format!("{detail}{advice}"))));
+        }
+        if self.state == State::Joining {
+            tracing::info!(group = %self.settings.group_id, %error, "on with the classic protocol");
+            self.is_declined = true;
+            self.pause(now);
+        } else {
+            // Joining again tells whether it is to stay so.
+            self.fence();
+        }
+    }
+
+    fn pause(&mut self, now: Instant) {
+        self.beat.not_before = Some(now + self.beat.backoff.next_wait(&mut self.rng));
+        self.beat.next_at = None;
+    }
+
+    fn error(&self, kind: ErrorKind) -> Error {
+        self.placed(Error::new(kind))
+    }
+
+    fn placed(&self, error: Error) -> Error {
+        let joining = self.state == State::Joining;
+        let operation = if joining { Operation::JoinGroup } else { Operation::Heartbeat };
+        error.during(operation).with_group(Arc::clone(&self.settings.group_id))
+    }
+}
+
+/// No coordinator wants to hear of a member more often than this.
+const INTERVAL_MIN: Duration = Duration::from_millis(10);
