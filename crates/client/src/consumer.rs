@@ -7,6 +7,7 @@ mod listener;
 mod mark;
 mod message;
 mod partition;
+mod pattern;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -32,6 +33,7 @@ pub use listener::RebalanceListener;
 pub use mark::Mark;
 pub use message::{Message, MessageRef};
 pub use partition::PartitionStream;
+pub use pattern::SubscriptionPattern;
 
 use crate::Kafka;
 use crate::clock::after;

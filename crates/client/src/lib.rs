@@ -86,7 +86,7 @@ pub use admin::{
 pub use client::{Kafka, KafkaBuilder, connect};
 pub use consumer::{
     Batch, Consumer, ConsumerBuilder, ConsumerHandle, Mark, Message, MessageRef, Messages,
-    PartitionStream, RebalanceListener,
+    PartitionStream, RebalanceListener, SubscriptionPattern,
 };
 pub use interceptor::ProducerInterceptor;
 pub use milena_engine::consumer::{CommittedOffset, MemberState};

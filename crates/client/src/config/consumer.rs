@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use milena_engine::consumer::{IsolationLevel, OffsetReset};
+use milena_engine::consumer::{GroupProtocol, IsolationLevel, OffsetReset};
 
 use super::value::{Strings, Text, Value, words};
 use super::{ConfigError, Key, Scope, key::keys};
@@ -12,6 +12,14 @@ words! {
     IsolationLevel: "one of read_uncommitted, read_committed" {
         ReadUncommitted = "read_uncommitted",
         ReadCommitted = "read_committed",
+    }
+}
+
+words! {
+    GroupProtocol: "one of classic, consumer, auto" {
+        Classic = "classic",
+        Consumer = "consumer",
+        Auto = "auto",
     }
 }
 
@@ -69,13 +77,27 @@ keys! {
     /// The consumer's rack: brokers may name a replica in it to fetch from (KIP-392).
     client_rack: String as into = "client.rack", "";
 
+    /// By which protocol the consumer is a member of its group: `classic`, where a member shares the partitions out;
+    /// `consumer`, where the coordinator does (KIP-848, brokers from 4.0); `auto`, which Java has not, is `consumer`
+    /// where the coordinator speaks it, else `classic`.
+    group_protocol: GroupProtocol = "group.protocol", "classic";
+
+    /// Which of its assignors the coordinator is to use, `uniform` or `range`; its own choice without. Not in the classic
+    /// protocol.
+    group_remote_assignor: Text = "group.remote.assignor", "";
+
+    /// Makes the consumer a static member: one of this name that comes back within `session.timeout.ms` gets its
+    /// partitions back, without a rebalance (KIP-345).
+    group_instance_id: Text = "group.instance.id", "";
+
+    /// Whether a subscription by pattern passes over Kafka's own topics, as that of committed offsets.
+    exclude_internal_topics: bool = "exclude.internal.topics", "true";
+
     /// How partitions are shared among members; `range` is what there is. Java's own default lists the cooperative
     /// assignor too, which takes part only when every member has it.
     partition_assignment_strategy: Strings as list = "partition.assignment.strategy", "range";
 }
 
-const NO_STATIC: &str =
-    "static membership is not there yet, and members would rebalance without it";
 const SHARE: &str = "it belongs to a share consumer";
 
 const fn ignored(name: &'static str, kind: &'static str, why: &'static str) -> Key {
@@ -88,20 +110,6 @@ const fn refused(name: &'static str, why: &'static str) -> Key {
 
 /// Keys of Java without an effect of their own.
 pub(super) const OTHERS: &[Key] = &[
-    ignored(
-        "exclude.internal.topics",
-        "boolean",
-        "only subscriptions by pattern have a use for it",
-    ),
-    refused("group.instance.id", NO_STATIC),
-    Key::only(
-        Scope::Consumer,
-        "group.protocol",
-        "string",
-        "classic",
-        "the protocol of KIP-848 is not there yet",
-    ),
-    refused("group.remote.assignor", "group.protocol=classic has no use for it"),
     ignored("interceptor.classes", "list", "JVM classes, and there are no interceptors yet"),
     ignored("key.deserializer", "class", "a JVM class; keys are bytes here"),
     ignored("value.deserializer", "class", "a JVM class; values are bytes here"),
@@ -136,6 +144,7 @@ impl ConsumerConfig {
             }
             self.enable_auto_commit = false;
         }
+        self.check_protocol()?;
         if self.heartbeat_interval >= self.session_timeout {
             let (first, second) = ("heartbeat.interval.ms", "session.timeout.ms");
             let rule = "a member must show itself more often than its session ends";
@@ -149,6 +158,27 @@ impl ConsumerConfig {
             return Err(ConfigError::unsupported("partition.assignment.strategy", reason));
         }
         Ok(self)
+    }
+}
+
+impl ConsumerConfig {
+    /// Each protocol has keys of its own; `auto` may come to use those of both.
+    fn check_protocol(&self) -> Result<(), ConfigError> {
+        let (foreign, rule): (&[&'static str], _) = match self.group_protocol {
+            GroupProtocol::Classic => (
+                &["group.remote.assignor"],
+                "in the classic protocol the members share the partitions out",
+            ),
+            GroupProtocol::Consumer => (
+                &["partition.assignment.strategy", "heartbeat.interval.ms", "session.timeout.ms"],
+                "in the consumer protocol the coordinator decides this",
+            ),
+            _ => (&[], ""),
+        };
+        match foreign.iter().find(|key| self.is_explicit(key)) {
+            Some(key) => Err(ConfigError::conflict(key, "group.protocol", rule)),
+            None => Ok(()),
+        }
     }
 }
 

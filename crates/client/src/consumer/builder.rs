@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::listener::{Listener, RebalanceListener};
+use super::pattern::{self, Pattern, SubscriptionPattern};
 use super::{Consumer, ConsumerHandle};
 use crate::Kafka;
 use crate::client::note;
@@ -23,6 +24,7 @@ pub struct ConsumerBuilder {
     kafka: Kafka,
     settings: Settings,
     topics: BTreeSet<Topic>,
+    pattern: Option<Pattern>,
     partitions: BTreeSet<TopicPartition>,
     listener: Option<Arc<dyn Listener>>,
 }
@@ -30,7 +32,7 @@ pub struct ConsumerBuilder {
 impl ConsumerBuilder {
     pub(crate) fn new(kafka: Kafka, settings: Settings) -> Self {
         let (topics, partitions) = (BTreeSet::new(), BTreeSet::new());
-        Self { kafka, settings, topics, partitions, listener: None }
+        Self { kafka, settings, topics, pattern: None, partitions, listener: None }
     }
 
     /// Sets a key by its Java name.
@@ -45,6 +47,45 @@ impl ConsumerBuilder {
     /// Reads the partitions of these topics that the group gives to this member.
     pub fn subscribe<T: Into<Topic>>(mut self, topics: impl IntoIterator<Item = T>) -> Self {
         self.topics.extend(topics.into_iter().map(Into::into));
+        self
+    }
+
+    /// Reads the partitions, that the group gives to this member, of all topics whose whole name matches `pattern`, a
+    /// regular expression of the [`regex`](https://docs.rs/regex) crate without Unicode classes.
+    ///
+    /// It is held against the metadata of all topics, which is asked for every `metadata.max.age.ms`: topics that are
+    /// made later are read from the next such time on. Kafka's own topics match only with
+    /// `exclude.internal.topics=false`. Works in both group protocols.
+    ///
+    /// # Errors
+    /// `Misuse` if it is no such expression.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(kafka: milena::Kafka) -> milena::Result<()> {
+    /// let consumer = kafka.consumer("billing").subscribe_pattern("orders-.*")?.build().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn subscribe_pattern(mut self, pattern: &str) -> Result<Self, Error> {
+        self.pattern = Some(Pattern::Client(pattern::filter(pattern)?));
+        Ok(self)
+    }
+
+    /// Reads the partitions, that the group gives to this member, of all topics that the coordinator finds to match
+    /// `pattern`. Only in the consumer protocol (`group.protocol=consumer`).
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(kafka: milena::Kafka) -> milena::Result<()> {
+    /// use milena::SubscriptionPattern;
+    ///
+    /// let pattern = SubscriptionPattern::new("orders-.*");
+    /// let consumer = kafka.consumer("billing").set("group.protocol", "consumer")?;
+    /// let consumer = consumer.subscribe_server_pattern(pattern).build().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn subscribe_server_pattern(mut self, pattern: SubscriptionPattern) -> Self {
+        self.pattern = Some(Pattern::Coordinator(pattern));
         self
     }
 
@@ -74,7 +115,11 @@ impl ConsumerBuilder {
     pub async fn build(self) -> Result<Consumer, Error> {
         let config = self.settings.consumer.settle()?;
         let (group, common) = (config.group_id(), &self.settings.common.settle()?);
-        if config.group_id().is_none() && !self.topics.is_empty() {
+        if self.pattern.is_some() && !self.topics.is_empty() {
+            let rule = "subscribe to topics by name or by pattern, not by both";
+            return Err(Error::misuse(rule).during(Operation::Subscribe));
+        }
+        if config.group_id().is_none() && (!self.topics.is_empty() || self.pattern.is_some()) {
             let error =
                 Error::misuse("subscribing needs a group: set group.id, or assign partitions");
             return Err(error.during(Operation::Subscribe));
@@ -97,6 +142,13 @@ impl ConsumerBuilder {
         let mut machine = Machine::new(settings, now.into_std(), clock.wall(now), rng);
         if !self.topics.is_empty() {
             machine.subscribe(now.into_std(), self.topics)?;
+        }
+        match self.pattern {
+            Some(Pattern::Client(filter)) => machine.subscribe_matching(now.into_std(), filter)?,
+            Some(Pattern::Coordinator(pattern)) => {
+                machine.subscribe_pattern(now.into_std(), pattern.as_str().into())?;
+            }
+            None => {}
         }
         if !self.partitions.is_empty() {
             machine.assign(now.into_std(), self.partitions)?;
@@ -137,17 +189,22 @@ impl ConsumerBuilder {
 
 fn machine_settings(config: &ConsumerConfig) -> MachineSettings {
     let mut settings = MachineSettings::default();
+    let rack: Option<Arc<str>> =
+        Some(config.client_rack()).filter(|rack| !rack.is_empty()).map(Arc::from);
     settings.group = config.group_id().map(|id| {
         let mut group = GroupSettings::new(id);
         group.session_timeout = config.session_timeout();
         group.heartbeat_interval = config.heartbeat_interval();
         group.max_poll_interval = config.max_poll_interval();
+        group.instance_id = config.group_instance_id().map(Arc::from);
+        group.protocol = config.group_protocol();
+        group.remote_assignor = config.group_remote_assignor().map(Arc::from);
+        group.rack = rack.clone();
         group
     });
     settings.auto_offset_reset = config.auto_offset_reset();
     settings.isolation_level = config.isolation_level();
-    settings.client_rack =
-        Some(config.client_rack()).filter(|rack| !rack.is_empty()).map(Arc::from);
+    settings.client_rack = rack;
     settings.fetch_min_bytes = bounded(config.fetch_min_bytes());
     settings.fetch_max_bytes = bounded(config.fetch_max_bytes());
     settings.max_partition_fetch_bytes = bounded(config.max_partition_fetch_bytes());
@@ -158,6 +215,7 @@ fn machine_settings(config: &ConsumerConfig) -> MachineSettings {
     settings.auto_commit_interval =
         config.enable_auto_commit().then(|| config.auto_commit_interval());
     settings.allow_auto_create_topics = config.allow_auto_create_topics();
+    settings.exclude_internal_topics = config.exclude_internal_topics();
     settings
 }
 

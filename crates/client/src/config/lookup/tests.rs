@@ -94,7 +94,26 @@ fn security_is_refused_rather_than_ignored() {
     }
     assert!(refusal(Scope::Client, "security.protocol", "SASL_SSL").contains("not supported"));
     assert!(settings(Scope::Client, &[("security.protocol", "plaintext")]).is_ok());
-    assert!(refusal(Scope::Consumer, "group.protocol", "consumer").contains("KIP-848"));
+}
+
+/// As Java refuses them.
+#[test]
+fn each_group_protocol_has_keys_of_its_own() {
+    let settle = |keys: &[(&str, &str)]| {
+        let keys = [&[("group.id", "g")], keys].concat();
+        settings(Scope::Consumer, &keys).unwrap().consumer.settle().map_err(|e| e.to_string())
+    };
+    for key in ["session.timeout.ms", "heartbeat.interval.ms"] {
+        let said = settle(&[("group.protocol", "consumer"), (key, "4000")]).unwrap_err();
+        assert!(said.contains(key) && said.contains("group.protocol"), "{said}");
+    }
+    let strategy = ("partition.assignment.strategy", "range");
+    assert!(settle(&[("group.protocol", "Consumer"), strategy]).is_err());
+    let assignor = ("group.remote.assignor", "uniform");
+    assert!(settle(&[assignor]).is_err(), "the default is classic");
+    assert!(settle(&[("group.protocol", "consumer"), assignor]).is_ok());
+    // It may come to use either.
+    assert!(settle(&[("group.protocol", "auto"), assignor, strategy]).is_ok());
 }
 
 /// A key as Java's classes define it: whose, name, type, default, valid values.
