@@ -210,7 +210,10 @@ impl Target {
     /// # Errors
     /// If it cannot be started.
     pub(crate) async fn try_tool(&self, name: &str, args: &[&str], input: &str) -> Result<Told> {
-        tool(&self.version().to_string(), &self.bootstrap_servers, name, args, input).await
+        // Before this version some of them do not know --bootstrap-server; the newest ones speak to all brokers.
+        let own = Some(self.version()).filter(|version| **version >= Version::of(2, 8, 0));
+        let version = own.unwrap_or(&NEWEST).to_string();
+        tool(&version, &self.bootstrap_servers, name, args, input).await
     }
 }
 

@@ -12,11 +12,14 @@ use tokio::time::Instant;
 
 use crate::Result;
 use crate::raw::{Connection, message};
-use crate::target::Target;
+use crate::target::{Target, Version};
 use crate::user::{Row, connect, create, read, read_committed};
 
 /// A topic is deleted some time after the answer, and made anew some time after that.
 pub(super) const LIMIT: Duration = Duration::from_secs(120);
+
+/// Metadata tells topic ids from here on (KIP-516).
+pub(super) const TOPIC_IDS_SINCE: Version = Version::of(2, 8, 0);
 
 const CLOSE: Duration = Duration::from_secs(30);
 

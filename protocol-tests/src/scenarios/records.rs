@@ -16,9 +16,10 @@ use crate::Result;
 use crate::raw::{Batch, Connection, message};
 use crate::target::Target;
 
-/// Versions that brokers speak from 2.4 on, by topic name.
-const PRODUCE: i16 = 8;
-const FETCH: i16 = 11;
+/// Versions that all brokers from 2.1 on speak, by topic name.
+const CREATE_TOPICS: i16 = 3;
+const PRODUCE: i16 = 7;
+const FETCH: i16 = 10;
 
 pub(super) async fn what_is_produced_is_fetched_byte_for_byte(on: Arc<Target>) -> Result {
     let (topic, mut leader) = topic(&on).await?;
@@ -111,7 +112,7 @@ async fn topic(on: &Arc<Target>) -> Result<(String, Connection)> {
     });
     let mut any = Connection::open(&on.controller_address().await?).await?;
     let make = message!(CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000 });
-    let Response::CreateTopics(told) = any.call(make, 5).await? else {
+    let Response::CreateTopics(told) = any.call(make, CREATE_TOPICS).await? else {
         return Err("another answer than CreateTopics'".into());
     };
     assert_eq!(told.topics[0].error_code, ErrorCode::NONE, "{told:?}");

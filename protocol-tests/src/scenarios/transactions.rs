@@ -9,11 +9,17 @@ use milena_wire::messages::DescribeTransactionsRequest;
 
 use crate::Result;
 use crate::raw::{Connection, message};
-use crate::target::Target;
+use crate::target::{Target, Version};
 use crate::user::{connect, create, end_offsets, read, read_committed};
 
 /// A coordinator looks for transactions that take too long every ten seconds.
 pub(super) const LIMIT: Duration = Duration::from_secs(120);
+
+/// Offsets go into a transaction in the name of a member from here on (KIP-447).
+pub(super) const MEMBERS_SINCE: Version = Version::of(2, 5, 0);
+
+/// From here on brokers look every ten seconds for transactions that took too long; 2.1 does once a minute.
+pub(super) const TIMED_OUT_SOON_SINCE: Version = Version::of(2, 8, 0);
 
 const CLOSE: Duration = Duration::from_secs(30);
 
