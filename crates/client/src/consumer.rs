@@ -8,6 +8,8 @@ mod mark;
 mod message;
 mod partition;
 mod pattern;
+mod poison;
+mod typed;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -34,6 +36,8 @@ pub use mark::Mark;
 pub use message::{Message, MessageRef};
 pub use partition::PartitionStream;
 pub use pattern::SubscriptionPattern;
+pub use poison::{DeadLetter, PoisonHandler, SkipPoison};
+pub use typed::{TypedConsumer, TypedMessage};
 
 use crate::Kafka;
 use crate::clock::after;

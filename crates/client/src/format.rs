@@ -1,10 +1,13 @@
-//! How keys and values become bytes.
+//! How keys and values become bytes, and bytes keys and values.
 //!
 //! A [`Serializer`] turns a value of one type into the bytes of a key or a value, with the topic and the headers at
 //! hand. [`Plain`] writes text, bytes and numbers as Java's own serializers do; with the feature `json`, `Json` writes
 //! whatever `serde` can. [`Producer::typed`](crate::Producer::typed) binds them to a producer.
 //!
-//! | Java | here |
+//! A [`Deserializer`] does the reverse, and the same formats read what they write: [`Consumer::typed`](crate::Consumer::typed)
+//! binds them to a consumer, [`Message::value_as`](crate::Message::value_as) reads a single record.
+//!
+//! | Java, and likewise each `Deserializer` | here |
 //! | --- | --- |
 //! | `StringSerializer` (UTF-8) | `Plain` for `str`, `String` |
 //! | `ByteArraySerializer`, `BytesSerializer`, `ByteBufferSerializer` | `Plain` for `[u8]`, `Vec<u8>`, `Bytes` |
@@ -18,7 +21,8 @@ mod context;
 mod json;
 mod plain;
 
-pub use context::{Part, SerializeContext};
+pub(crate) use context::Cause;
+pub use context::{DeserializeContext, Part, SerializeContext};
 #[cfg(feature = "json")]
 pub use json::Json;
 pub use plain::Plain;
@@ -74,5 +78,43 @@ impl<T: ?Sized, S: Serializer<T> + ?Sized> Serializer<T> for std::sync::Arc<S> {
         context: &mut SerializeContext<'_, 'a>,
     ) -> Result<Option<Payload<'a>>, BoxError> {
         (**self).serialize(value, context)
+    }
+}
+
+/// Makes values of type `T` of the bytes of keys or values. Null has no bytes and is no business of a format.
+///
+/// # Examples
+/// The other side of the format at [`Serializer`]:
+/// ```
+/// use milena::BoxError;
+/// use milena::format::{DeserializeContext, Deserializer};
+///
+/// struct Celsius(f64);
+/// struct Tenths;
+///
+/// impl Deserializer<Celsius> for Tenths {
+///     fn deserialize(&self, bytes: &[u8], context: &DeserializeContext<'_>) -> Result<Celsius, BoxError> {
+///         let tenths = i32::from_be_bytes(bytes.try_into()?);
+///         match context.headers().last("unit").and_then(|header| header.value) {
+///             Some(b"dC") => Ok(Celsius(f64::from(tenths) / 10.0)),
+///             unit => Err(format!("an unknown unit: {unit:?}").into()),
+///         }
+///     }
+/// }
+/// ```
+pub trait Deserializer<T>: Send + Sync {
+    /// The value that lies in `bytes`.
+    ///
+    /// Called in the task that reads.
+    ///
+    /// # Errors
+    /// Whatever keeps the bytes from being understood: reading fails with
+    /// [`ErrorKind::Serialization`](crate::ErrorKind::Serialization) and this as its cause.
+    fn deserialize(&self, bytes: &[u8], context: &DeserializeContext<'_>) -> Result<T, BoxError>;
+}
+
+impl<T, S: Deserializer<T> + ?Sized> Deserializer<T> for std::sync::Arc<S> {
+    fn deserialize(&self, bytes: &[u8], context: &DeserializeContext<'_>) -> Result<T, BoxError> {
+        (**self).deserialize(bytes, context)
     }
 }

@@ -3,9 +3,12 @@
 use std::fmt;
 
 use bytes::Bytes;
+use milena_engine::Error;
 use milena_engine::consumer::{Polled, Stay};
 use milena_records::{Headers, Record, SharedRecord};
 use milena_types::{Offset, Timestamp, Topic, TopicPartition};
+
+use crate::format::{DeserializeContext, Deserializer, Part};
 
 /// A record of its own: it can be kept and sent to other tasks.
 ///
@@ -91,6 +94,34 @@ impl Message {
     /// The headers, in order.
     pub fn headers(&self) -> Headers<'_> {
         self.record.headers()
+    }
+
+    /// The key as `format` reads it; `None` where it is null.
+    ///
+    /// # Errors
+    /// `Serialization` with partition and offset, if the format fails.
+    pub fn key_as<K>(&self, format: &impl Deserializer<K>) -> Result<Option<K>, Error> {
+        DeserializeContext::read(self, Part::Key, format)
+    }
+
+    /// The value as `format` reads it; `None` where it is null, which is a tombstone.
+    ///
+    /// # Errors
+    /// As [`key_as`](Self::key_as).
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(mut consumer: milena::Consumer) -> milena::Result<()> {
+    /// use milena::format::Plain;
+    ///
+    /// while let Some(message) = consumer.try_next().await? {
+    ///     let count: Option<i64> = message.value_as(&Plain)?;
+    ///     println!("{count:?}");
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn value_as<V>(&self, format: &impl Deserializer<V>) -> Result<Option<V>, Error> {
+        DeserializeContext::read(self, Part::Value, format)
     }
 }
 

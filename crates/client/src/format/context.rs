@@ -1,16 +1,20 @@
-//! What a serializer may know of the record.
+//! What a format may know of the record.
 
 use std::fmt;
 
-use milena_records::Header;
+use bytes::Bytes;
+use milena_engine::{Error, ErrorKind, Operation};
+use milena_records::{Header, Headers};
+use milena_types::{Offset, TopicPartition};
 
-use crate::{Payload, Record};
+use super::Deserializer;
+use crate::{BoxError, Message, Payload, Record};
 
-/// Which part of a record is written.
+/// Which part of a record is written or read.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a record has these two")]
 pub enum Part {
-    /// The key, which is written first.
+    /// The key, which comes first.
     Key,
     /// The value.
     Value,
@@ -55,5 +59,84 @@ impl fmt::Display for Part {
             Self::Key => "key",
             Self::Value => "value",
         })
+    }
+}
+
+/// The record that a [`Deserializer`] reads a part of.
+#[derive(Clone, Copy, Debug)]
+pub struct DeserializeContext<'a> {
+    message: &'a Message,
+    part: Part,
+}
+
+impl<'a> DeserializeContext<'a> {
+    /// Reads a part of `message`; null is `None`.
+    pub(crate) fn read<T>(
+        message: &'a Message,
+        part: Part,
+        format: &(impl Deserializer<T> + ?Sized),
+    ) -> Result<Option<T>, Error> {
+        let bytes = match part {
+            Part::Key => message.key(),
+            Part::Value => message.value(),
+        };
+        let Some(bytes) = bytes else { return Ok(None) };
+        format.deserialize(bytes, &Self { message, part }).map(Some).map_err(|cause| {
+            let offset = message.offset().get();
+            let error = Error::new(ErrorKind::Serialization).during(Operation::Poll);
+            let error = error.with_partition(message.topic_partition());
+            let detail = format!("the {part} at offset {offset} cannot be deserialized");
+            error.with_detail(detail).because(Cause(cause))
+        })
+    }
+
+    /// The topic that the record is from.
+    pub fn topic(&self) -> &'a str {
+        self.message.topic().as_str()
+    }
+
+    /// Which part of the record is read.
+    pub fn part(&self) -> Part {
+        self.part
+    }
+
+    /// The topic and the partition.
+    pub fn topic_partition(&self) -> &'a TopicPartition {
+        self.message.topic_partition()
+    }
+
+    /// The record's place in its partition.
+    pub fn offset(&self) -> Offset {
+        self.message.offset()
+    }
+
+    /// The headers, in order.
+    pub fn headers(&self) -> Headers<'a> {
+        self.message.headers()
+    }
+
+    /// The bytes that are read, without a copy: they share the memory of the record.
+    pub fn bytes(&self) -> Bytes {
+        let bytes = match self.part {
+            Part::Key => self.message.key_bytes(),
+            Part::Value => self.message.value_bytes(),
+        };
+        bytes.unwrap_or_default()
+    }
+}
+
+/// An error of the user's, which is a box and therefore no error itself.
+#[derive(Debug)]
+pub(crate) struct Cause(pub(crate) BoxError);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Cause {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
     }
 }

@@ -1,11 +1,12 @@
 //! Values as JSON.
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use super::{SerializeContext, Serializer};
+use super::{DeserializeContext, Deserializer, SerializeContext, Serializer};
 use crate::{BoxError, Payload};
 
-/// JSON text of whatever `serde` can write, without white space; needs the feature `json`.
+/// JSON text of whatever `serde` can write, without white space, and the other way round; needs the feature `json`.
 ///
 /// `None` and `()` become the text `null`; leave the value out for a tombstone.
 ///
@@ -32,5 +33,11 @@ impl<T: Serialize + ?Sized> Serializer<T> for Json {
         _: &mut SerializeContext<'_, 'a>,
     ) -> Result<Option<Payload<'a>>, BoxError> {
         Ok(Some(serde_json::to_vec(value)?.into()))
+    }
+}
+
+impl<T: DeserializeOwned> Deserializer<T> for Json {
+    fn deserialize(&self, bytes: &[u8], _: &DeserializeContext<'_>) -> Result<T, BoxError> {
+        Ok(serde_json::from_slice(bytes)?)
     }
 }

@@ -1,14 +1,17 @@
-//! What Java's own serializers write.
+//! What Java's own serializers write, and its deserializers read.
 
 use bytes::Bytes;
 use milena_types::Uuid;
 
-use super::{SerializeContext, Serializer};
+use super::{DeserializeContext, Deserializer, SerializeContext, Serializer};
 use crate::{BoxError, Payload};
 
 /// Text as UTF-8, bytes as they are, numbers big-endian: byte for byte what Java's own serializers write.
 ///
-/// Which type is which of Java's is in the [module's table](super). Nothing is allocated for any of them.
+/// Which type is which of Java's is in the [module's table](super). Nothing is allocated to write any of them.
+///
+/// Reading is as strict as in Java: a number of another length is an error. Text that is not UTF-8 is one too, where
+/// Java puts in replacement characters.
 ///
 /// # Examples
 /// ```no_run
@@ -60,6 +63,86 @@ impl<const N: usize> Serializer<[u8; N]> for Plain {
     ) -> Result<Option<Payload<'a>>, BoxError> {
         Ok(Some(bytes.into()))
     }
+}
+
+macro_rules! plain_numbers {
+    ($($target:ty)+) => {$(
+        impl Deserializer<$target> for Plain {
+            fn deserialize(
+                &self,
+                bytes: &[u8],
+                _: &DeserializeContext<'_>,
+            ) -> Result<$target, BoxError> {
+                let number = bytes.try_into().map_err(|_| length(bytes, size_of::<$target>()))?;
+                Ok(<$target>::from_be_bytes(number))
+            }
+        }
+    )+};
+}
+
+plain_numbers! { i16 i32 i64 f32 f64 }
+
+impl Deserializer<String> for Plain {
+    fn deserialize(&self, bytes: &[u8], _: &DeserializeContext<'_>) -> Result<String, BoxError> {
+        Ok(std::str::from_utf8(bytes)?.to_owned())
+    }
+}
+
+impl Deserializer<Vec<u8>> for Plain {
+    fn deserialize(&self, bytes: &[u8], _: &DeserializeContext<'_>) -> Result<Vec<u8>, BoxError> {
+        Ok(bytes.to_vec())
+    }
+}
+
+impl Deserializer<Bytes> for Plain {
+    /// Without a copy: they share the memory of the record.
+    fn deserialize(&self, _: &[u8], context: &DeserializeContext<'_>) -> Result<Bytes, BoxError> {
+        Ok(context.bytes())
+    }
+}
+
+impl Deserializer<bool> for Plain {
+    fn deserialize(&self, bytes: &[u8], _: &DeserializeContext<'_>) -> Result<bool, BoxError> {
+        match bytes {
+            [0] => Ok(false),
+            [1] => Ok(true),
+            [other] => Err(format!("neither 0 nor 1 but {other}").into()),
+            _ => Err(length(bytes, 1)),
+        }
+    }
+}
+
+impl Deserializer<Uuid> for Plain {
+    fn deserialize(&self, bytes: &[u8], _: &DeserializeContext<'_>) -> Result<Uuid, BoxError> {
+        parse_hyphenated(bytes).ok_or_else(|| "no UUID of 36 characters".into())
+    }
+}
+
+impl Deserializer<()> for Plain {
+    fn deserialize(&self, bytes: &[u8], _: &DeserializeContext<'_>) -> Result<(), BoxError> {
+        Err(format!("{} bytes where null is expected", bytes.len()).into())
+    }
+}
+
+fn length(bytes: &[u8], expected: usize) -> BoxError {
+    format!("{} bytes where {expected} are expected", bytes.len()).into()
+}
+
+/// Reads what [`hyphenated`] writes, in either case of the letters.
+fn parse_hyphenated(text: &[u8]) -> Option<Uuid> {
+    let mut number = 0_u128;
+    let mut digits = 0;
+    for (place, &byte) in text.iter().enumerate() {
+        if [8, 13, 18, 23].contains(&place) {
+            if byte != b'-' {
+                return None;
+            }
+            continue;
+        }
+        number = number << 4 | u128::from(char::from(byte).to_digit(16)?);
+        digits += 1;
+    }
+    (digits == 32).then(|| Uuid::from_bytes(number.to_be_bytes()))
 }
 
 /// As `java.util.UUID.toString` writes it.

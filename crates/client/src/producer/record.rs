@@ -9,8 +9,7 @@ use milena_records::Header;
 use milena_types::{Timestamp, Topic};
 
 use super::{Producer, ProducerTopic};
-use crate::BoxError;
-use crate::format::{Part, SerializeContext, Serializer};
+use crate::format::{Cause, Part, SerializeContext, Serializer};
 
 /// A record on its way to a topic: borrowed or owned, key and value as bytes.
 ///
@@ -230,22 +229,6 @@ impl fmt::Debug for Record<'_> {
             .field("value_bytes", &bytes(self.value_bytes()))
             .field("headers", &self.headers.len())
             .finish()
-    }
-}
-
-/// An error of the user's, which is a box and therefore no error itself.
-#[derive(Debug)]
-struct Cause(BoxError);
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for Cause {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source()
     }
 }
 

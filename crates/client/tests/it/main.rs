@@ -36,6 +36,8 @@ mod many;
 #[cfg(test)]
 mod partitions;
 #[cfg(test)]
+mod poison;
+#[cfg(test)]
 mod positions;
 #[cfg(test)]
 mod rebalance;
