@@ -24,12 +24,12 @@ mod topic;
 mod transaction;
 
 pub use cluster::{
-    Cluster, CommandError, GroupView, MemberView, OpenError, Output, PartitionView, StoredBatch,
-    StoredRecord, TransactionView,
+    Cluster, CommandError, ConsumerGroupView, ConsumerMemberView, GroupView, MemberView, OpenError,
+    Output, PartitionView, StoredBatch, StoredRecord, TransactionView,
 };
 pub use connection::ConnectionId;
 pub use fault::{Condition, Fault, FaultId, FaultRule, on, on_any};
-pub use group::{Committed, GroupState};
+pub use group::{Committed, ConsumerGroupSettings, ConsumerGroupState, GroupState};
 pub use journal::{AcceptedBatch, AcceptedCommit, EndedTransaction, Journal, SeenRequest};
 pub use node::NodeStatus;
 pub use settings::{NodeSettings, Settings, TopicSettings};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use milena_types::{NodeId, Timestamp};
 
+use crate::group::ConsumerGroupSettings;
 use crate::transaction::TransactionVersion;
 
 /// Everything that is decided before a [`Cluster`](crate::Cluster) starts.
@@ -45,6 +46,11 @@ pub struct Settings {
     pub session_timeout_max: Duration,
     /// `group.max.size`. Default 10,000 (Kafka: no limit).
     pub group_size_max: usize,
+    /// The finalized level of the feature `group.version`: 1 lets groups use the consumer protocol (KIP-848), 0 does not.
+    /// Default 1, as Kafka since 4.0.
+    pub group_version: i16,
+    /// How groups of the consumer protocol behave: `group.consumer.*`.
+    pub consumer_groups: ConsumerGroupSettings,
     /// The finalized level of the feature `transaction.version`: 2 lets producers follow KIP-890, 0 and 1 the older
     /// protocol. Default 2, as Kafka since 4.0.
     pub transaction_version: i16,
@@ -133,6 +139,8 @@ impl Default for Settings {
             session_timeout_min: Duration::from_secs(1),
             session_timeout_max: Duration::from_secs(30 * 60),
             group_size_max: 10_000,
+            group_version: 1,
+            consumer_groups: ConsumerGroupSettings::default(),
             transaction_version: 2,
             transaction_timeout_max: Duration::from_secs(15 * 60),
             transactional_id_expiration: Duration::from_secs(7 * 24 * 60 * 60),

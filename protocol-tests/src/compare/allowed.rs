@@ -11,11 +11,6 @@ pub(super) const ALLOWED: &[Allowed] = &[
     },
     Allowed {
         request: "ApiVersions",
-        path: "supported_features[group.version]*",
-        reason: "stands for what the embedded broker does not play",
-    },
-    Allowed {
-        request: "ApiVersions",
         path: "supported_features[share.version]*",
         reason: "stands for what the embedded broker does not play",
     },
@@ -32,11 +27,6 @@ pub(super) const ALLOWED: &[Allowed] = &[
     Allowed {
         request: "ApiVersions",
         path: "supported_features[kraft.version]*",
-        reason: "stands for what the embedded broker does not play",
-    },
-    Allowed {
-        request: "ApiVersions",
-        path: "finalized_features[group.version]*",
         reason: "stands for what the embedded broker does not play",
     },
     Allowed {

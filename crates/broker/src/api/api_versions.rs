@@ -4,7 +4,7 @@
 //! range of this API, so that the client can ask again. Version 5 checks cluster and node id (KIP-1242).
 //!
 //! Notes: Produce is listed from version 0 on although 0-2 are refused (KAFKA-18659). Features are those that change
-//! what is answered: `metadata.version`, and `transaction.version` at the level of the settings.
+//! what is answered: `metadata.version`, and `group.version` and `transaction.version` at the levels of the settings.
 
 use milena_types::{ApiKey, ErrorCode};
 use milena_wire::Response;
@@ -35,9 +35,12 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &ApiVersionsRe
         min_version: *min_version,
         max_version: *max_version,
     });
-    let transaction_version = state.settings.transaction_version;
-    let finalized =
-        [(METADATA_VERSION, METADATA_LEVEL), (TRANSACTION_VERSION, transaction_version)];
+    let settings = &state.settings;
+    let finalized = [
+        (METADATA_VERSION, METADATA_LEVEL),
+        (TRANSACTION_VERSION, settings.transaction_version),
+        (GROUP_VERSION, settings.group_version),
+    ];
     // A feature at level 0 is not there.
     let finalized = finalized.iter().filter(|(_, level)| *level > 0);
     let finalized = finalized.map(|(name, level)| FinalizedFeatureKey {
@@ -91,10 +94,14 @@ fn is_legal_software(request: &ApiVersionsRequest) -> bool {
 
 const METADATA_VERSION: &str = "metadata.version";
 const TRANSACTION_VERSION: &str = "transaction.version";
+const GROUP_VERSION: &str = "group.version";
 
 /// Features and the levels that they may be at. 3.3-IV3 is the oldest metadata that Kafka 4 knows.
-const FEATURES: &[(&str, [i16; 2])] =
-    &[(METADATA_VERSION, [7, METADATA_LEVEL]), (TRANSACTION_VERSION, [0, 2])];
+const FEATURES: &[(&str, [i16; 2])] = &[
+    (METADATA_VERSION, [7, METADATA_LEVEL]),
+    (TRANSACTION_VERSION, [0, 2]),
+    (GROUP_VERSION, [0, 1]),
+];
 
 /// That of Kafka 4.4.
 const METADATA_LEVEL: i16 = 33;

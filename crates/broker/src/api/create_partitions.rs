@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use milena_types::{ErrorCode, NodeId, Topic};
+use milena_types::{ErrorCode, NodeId};
 use milena_wire::Response;
 use milena_wire::messages::create_partitions_request::{
     CreatePartitionsRequest, CreatePartitionsTopic,
@@ -62,10 +62,7 @@ fn raise(
     if validate_only {
         return Ok(());
     }
-    if let Some(topic) = state.topics.get_mut(&Topic::from(&*topic.name)) {
-        topic.partitions.extend(added);
-    }
-    state.settle(call.now);
+    state.add_partitions(call.now, &topic.name, added);
     Ok(())
 }
 

@@ -13,7 +13,8 @@ use milena_wire::messages::describe_groups_response::{
 use milena_wire::{ByteString, Response};
 
 use super::{AUTHORIZED_GROUP, Call, Outcome, UNASKED, Versions};
-use crate::group::{Group, GroupState, Member};
+use crate::group::classic::Member;
+use crate::group::{ClassicGroup, Group, GroupState};
 use crate::state::{Refused, State};
 
 pub(super) const VERSIONS: Versions = Versions::new(0, 6);
@@ -27,11 +28,13 @@ pub(super) fn handle(
         if let Err(code) = state.check_coordinator(call.node, id) {
             return failure(id, code);
         }
-        let group = match state.groups.get(&**id) {
+        let group = state.groups.get(&**id);
+        let why = if group.is_some() { "is not a classic group" } else { "not found" };
+        let group = match group.and_then(Group::classic) {
             Some(group) => describe(id, group),
             None if call.version >= 6 => {
                 let refused =
-                    Refused::new(ErrorCode::GROUP_ID_NOT_FOUND, format!("Group {id} not found."));
+                    Refused::new(ErrorCode::GROUP_ID_NOT_FOUND, format!("Group {id} {why}."));
                 DescribedGroup {
                     group_state: "Dead".into(),
                     error_message: Some(refused.message.into()),
@@ -56,7 +59,7 @@ pub(super) fn error(request: &DescribeGroupsRequest, code: ErrorCode) -> Respons
     DescribeGroupsResponse { groups, ..Default::default() }.into()
 }
 
-fn describe(id: &ByteString, group: &Group) -> DescribedGroup {
+fn describe(id: &ByteString, group: &ClassicGroup) -> DescribedGroup {
     let is_stable = group.state() == GroupState::Stable;
     // Kafka tells subscriptions once they are settled; the last assignment stays.
     let protocol = group.protocol().filter(|_| is_stable).unwrap_or_default();

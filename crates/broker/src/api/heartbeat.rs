@@ -25,7 +25,7 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &HeartbeatRequ
         generation: Generation::from_wire(request.generation_id),
     };
     let now = call.now;
-    let code = state.with_group(&request.group_id, |group| group.heartbeat(now, &identity));
+    let code = state.with_group(&request.group_id, |group, _| group.heartbeat(now, &identity));
     Outcome::Answer(error(request, code.unwrap_or(ErrorCode::UNKNOWN_MEMBER_ID)))
 }
 

@@ -28,7 +28,7 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &JoinGroupRequ
     let join = read(state, call, request);
     state.ensure_group(&request.group_id);
     let now = call.now;
-    state.with_group(&request.group_id, |group| group.join(now, join));
+    state.with_group(&request.group_id, |group, _| group.join(now, join));
     Outcome::Wait
 }
 

@@ -24,7 +24,7 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &LeaveGroupReq
             member_id: member_id.to_string(),
             instance_id: instance_id.map(ByteString::to_string),
         };
-        let left = state.with_group(&request.group_id, |group| group.leave(call.now, &leave));
+        let left = state.with_group(&request.group_id, |group, _| group.leave(call.now, &leave));
         left.unwrap_or(ErrorCode::UNKNOWN_MEMBER_ID)
     };
     if call.version < 3 {

@@ -1,8 +1,6 @@
 //! ListGroups (key 16), versions 0-5.
 //!
 //! The groups that this node coordinates, filtered by state (KIP-518) and type (KIP-848) if asked for.
-//!
-//! Notes: every group is of the classic type.
 
 use milena_types::ErrorCode;
 use milena_wire::messages::list_groups_request::ListGroupsRequest;
@@ -21,14 +19,14 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &ListGroupsReq
     let coordinated =
         state.groups.iter().filter(|(id, _)| state.check_committer(call.node, id).is_ok());
     let wanted = coordinated.filter(|(_, group)| {
-        is_wanted(&request.states_filter, group.state().name())
-            && is_wanted(&request.types_filter, CLASSIC)
+        is_wanted(&request.states_filter, group.state_name())
+            && is_wanted(&request.types_filter, group.type_name())
     });
     let groups = wanted.map(|(id, group)| ListedGroup {
         group_id: id.as_str().into(),
-        protocol_type: group.protocol_type().unwrap_or_default().into(),
-        group_state: group.state().name().into(),
-        group_type: CLASSIC.into(),
+        protocol_type: group.protocol_type().into(),
+        group_state: group.state_name().into(),
+        group_type: group.type_name().into(),
     });
     Outcome::Answer(ListGroupsResponse { groups: groups.collect(), ..Default::default() }.into())
 }
@@ -36,5 +34,3 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &ListGroupsReq
 pub(super) fn error(_: &ListGroupsRequest, code: ErrorCode) -> Response {
     ListGroupsResponse { error_code: code, ..Default::default() }.into()
 }
-
-const CLASSIC: &str = "classic";

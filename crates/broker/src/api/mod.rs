@@ -3,6 +3,8 @@
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 pub(crate) mod api_versions;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
@@ -154,6 +156,8 @@ apis! {
     DescribeProducers DESCRIBE_PRODUCERS describe_producers;
     DescribeTransactions DESCRIBE_TRANSACTIONS describe_transactions;
     ListTransactions LIST_TRANSACTIONS list_transactions;
+    ConsumerGroupHeartbeat CONSUMER_GROUP_HEARTBEAT consumer_group_heartbeat;
+    ConsumerGroupDescribe CONSUMER_GROUP_DESCRIBE consumer_group_describe;
     + WriteTxnMarkers WRITE_TXN_MARKERS write_txn_markers;
 }
 
@@ -245,6 +249,8 @@ pub(crate) fn groups(request: &Request) -> Vec<String> {
         Request::FindCoordinator(r) => many(&r.coordinator_keys),
         Request::DescribeGroups(r) => many(&r.groups),
         Request::DeleteGroups(r) => many(&r.groups_names),
+        Request::ConsumerGroupHeartbeat(r) => one(&r.group_id),
+        Request::ConsumerGroupDescribe(r) => many(&r.group_ids),
         _ => Vec::new(),
     }
 }

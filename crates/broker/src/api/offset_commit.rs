@@ -1,10 +1,11 @@
 //! OffsetCommit (key 8), versions 2-10.
 //!
-//! Stores offsets for a member of the present generation, or for anyone while the group has no members.
+//! Stores offsets for a member of the present generation or epoch, or for anyone while the group has no members. A member
+//! of the consumer protocol whose epoch is older may still commit what it has had since (KIP-1251).
 //!
 //! Notes: topic ids from version 10 on. Commits do not expire (Kafka: `offsets.retention.minutes`, 7 days).
 
-use milena_types::{ErrorCode, Generation, LeaderEpoch, Offset, TopicPartition};
+use milena_types::{ErrorCode, Generation, LeaderEpoch, Offset, Topic, TopicPartition};
 use milena_wire::messages::offset_commit_request::{
     OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
@@ -15,14 +16,23 @@ use milena_wire::{ByteString, Response};
 
 use super::{Call, Outcome, Versions};
 use crate::fetch::TopicKey;
+use crate::group::consumer::MayCommit;
 use crate::group::{Commit, Committed, Identity};
 use crate::journal::AcceptedCommit;
 use crate::state::State;
 
 pub(super) const VERSIONS: Versions = Versions::new(2, 10);
 
+/// The first version that has member epochs (KIP-848).
+const EPOCHS_SINCE: i16 = 9;
+
+/// The first version that names topics by their ids.
+const IDS_SINCE: i16 = 10;
+
 pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &OffsetCommitRequest) -> Outcome {
-    if let Err(code) = check(state, call, request) {
+    let checked =
+        check(state, call, request).and_then(|may| check_partitions(state, call, request, &may));
+    if let Err(code) = checked {
         return Outcome::Answer(error(request, code));
     }
     let mut topics = Vec::with_capacity(request.topics.len());
@@ -49,7 +59,7 @@ fn check(
     state: &mut State,
     call: &Call<'_>,
     request: &OffsetCommitRequest,
-) -> Result<(), ErrorCode> {
+) -> Result<MayCommit, ErrorCode> {
     state.check_committer(call.node, &request.group_id)?;
     let identity = Identity {
         member_id: request.member_id.to_string(),
@@ -59,7 +69,7 @@ fn check(
     if !state.groups.contains_key(&*request.group_id) {
         if identity.generation.is_some() {
             // KIP-848 gave the group its own code.
-            let is_new = call.version >= 9;
+            let is_new = call.version >= EPOCHS_SINCE;
             return Err(if is_new {
                 ErrorCode::GROUP_ID_NOT_FOUND
             } else {
@@ -70,9 +80,49 @@ fn check(
     }
     // Straight to the group: with_group would forget one that is still empty.
     let group = state.groups.get_mut(&*request.group_id).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
-    let checked = group.check_commit(call.now, &identity);
+    let checked = group.check_commit(call.now, &identity, call.version >= EPOCHS_SINCE);
     state.arm_group(&request.group_id);
     checked
+}
+
+/// A member whose epoch is not the newest may commit what it has had since, and one partition that it has not refuses
+/// the whole commit.
+fn check_partitions(
+    state: &State,
+    call: &Call<'_>,
+    request: &OffsetCommitRequest,
+    may: &MayCommit,
+) -> Result<(), ErrorCode> {
+    let Some(group) = state.groups.get(&*request.group_id) else { return Ok(()) };
+    for topic in &request.topics {
+        let Some(known) = find(state, call, topic).and_then(|name| state.topics.get(&name)) else {
+            continue;
+        };
+        for asked in &topic.partitions {
+            let index = asked.partition_index;
+            let is_stored = known.partition(index).is_some() && !is_too_large(state, asked);
+            if is_stored {
+                group.check_partition(may, known.id, index)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn find(state: &State, call: &Call<'_>, topic: &OffsetCommitRequestTopic) -> Option<Topic> {
+    state.resolve(&key(call, topic)).ok()
+}
+
+fn key(call: &Call<'_>, topic: &OffsetCommitRequestTopic) -> TopicKey {
+    match call.version >= IDS_SINCE {
+        true => TopicKey::Id(topic.topic_id),
+        false => TopicKey::Name((&*topic.name).into()),
+    }
+}
+
+fn is_too_large(state: &State, asked: &OffsetCommitRequestPartition) -> bool {
+    let metadata = asked.committed_metadata.as_ref();
+    metadata.is_some_and(|metadata| metadata.len() > state.settings.offset_metadata_bytes_max)
 }
 
 fn commit(
@@ -82,17 +132,13 @@ fn commit(
     topic: &OffsetCommitRequestTopic,
     asked: &OffsetCommitRequestPartition,
 ) -> Result<(), ErrorCode> {
-    let key = match call.version >= 10 {
-        true => TopicKey::Id(topic.topic_id),
-        false => TopicKey::Name((&*topic.name).into()),
-    };
-    let partition = TopicPartition::new(state.resolve(&key)?, asked.partition_index);
+    let partition = TopicPartition::new(state.resolve(&key(call, topic))?, asked.partition_index);
     let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
     state.partition(partition.topic.as_str(), partition.partition).ok_or(unknown)?;
-    let metadata = asked.committed_metadata.as_ref().map(ByteString::to_string).unwrap_or_default();
-    if metadata.len() > state.settings.offset_metadata_bytes_max {
+    if is_too_large(state, asked) {
         return Err(ErrorCode::OFFSET_METADATA_TOO_LARGE);
     }
+    let metadata = asked.committed_metadata.as_ref().map(ByteString::to_string).unwrap_or_default();
     let committed = Committed {
         offset: Offset::new(asked.committed_offset).ok_or(ErrorCode::INVALID_COMMIT_OFFSET_SIZE)?,
         leader_epoch: LeaderEpoch::from_wire(asked.committed_leader_epoch),
@@ -106,7 +152,7 @@ fn commit(
         committed: committed.clone(),
     });
     if let Some(group) = state.groups.get_mut(&*request.group_id) {
-        group.commit(Commit { partition, committed });
+        group.offsets.commit(Commit { partition, committed });
     }
     Ok(())
 }

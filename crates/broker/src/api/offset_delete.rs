@@ -9,9 +9,7 @@ use std::collections::BTreeSet;
 
 use milena_types::{ErrorCode, TopicPartition};
 use milena_wire::Response;
-use milena_wire::messages::offset_delete_request::{
-    OffsetDeleteRequest, OffsetDeleteRequestPartition,
-};
+use milena_wire::messages::offset_delete_request::OffsetDeleteRequest;
 use milena_wire::messages::offset_delete_response::{
     OffsetDeleteResponse, OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
 };
@@ -28,31 +26,33 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &OffsetDeleteR
     let Some(group) = state.groups.get_mut(&*request.group_id) else {
         return Outcome::Answer(error(request, ErrorCode::GROUP_ID_NOT_FOUND));
     };
-    let is_used = group.members().next().is_some();
-    let code = if is_used { ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC } else { ErrorCode::NONE };
-    if !is_used {
-        let named: BTreeSet<_> = request
-            .topics
-            .iter()
-            .flat_map(|topic| {
-                let name = &*topic.name;
-                topic.partitions.iter().map(move |p| TopicPartition::new(name, p.partition_index))
-            })
-            .collect();
-        group.forget_commits(|partition| named.contains(partition));
+    if let Err(code) = group.check_delete_offsets() {
+        return Outcome::Answer(error(request, code));
     }
-    let topics = request.topics.iter().map(|topic| {
-        let answer = |asked: &OffsetDeleteRequestPartition| {
-            let exists = state.partition(&topic.name, asked.partition_index).is_some();
-            OffsetDeleteResponsePartition {
-                partition_index: asked.partition_index,
-                error_code: if exists { code } else { ErrorCode::UNKNOWN_TOPIC_OR_PARTITION },
+    let mut deleted = BTreeSet::new();
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in &request.topics {
+        let known = state.topics.get(&*topic.name);
+        let is_subscribed = group.is_subscribed(&topic.name);
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for asked in &topic.partitions {
+            let index = asked.partition_index;
+            let is_there = known.is_some_and(|topic| topic.partition(index).is_some());
+            let code = match (is_there, is_subscribed) {
+                (false, _) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+                (true, true) => ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC,
+                (true, false) => ErrorCode::NONE,
+            };
+            if !code.is_error() {
+                deleted.insert(TopicPartition::new(&*topic.name, index));
             }
-        };
-        let partitions = topic.partitions.iter().map(answer).collect();
-        OffsetDeleteResponseTopic { name: topic.name.clone(), partitions }
-    });
-    Outcome::Answer(OffsetDeleteResponse { topics: topics.collect(), ..Default::default() }.into())
+            partitions
+                .push(OffsetDeleteResponsePartition { partition_index: index, error_code: code });
+        }
+        topics.push(OffsetDeleteResponseTopic { name: topic.name.clone(), partitions });
+    }
+    group.offsets.forget_commits(|partition| deleted.contains(partition));
+    Outcome::Answer(OffsetDeleteResponse { topics, ..Default::default() }.into())
 }
 
 pub(super) fn error(_: &OffsetDeleteRequest, code: ErrorCode) -> Response {

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use milena_types::{ErrorCode, LeaderEpoch, Topic, TopicPartition, Uuid};
+use milena_types::{ErrorCode, LeaderEpoch, MemberEpoch, Topic, TopicPartition, Uuid};
 use milena_wire::messages::offset_fetch_request::OffsetFetchRequest;
 use milena_wire::messages::offset_fetch_response::{
     OffsetFetchResponse, OffsetFetchResponseGroup, OffsetFetchResponsePartition,
@@ -143,7 +143,7 @@ fn many_groups(state: &State, call: &Call<'_>, request: &OffsetFetchRequest) -> 
     OffsetFetchResponse { groups: groups.collect(), ..Default::default() }.into()
 }
 
-/// A member that names itself must be one; classic consumers do not.
+/// A member of the consumer protocol that names itself must be one, of the epoch that it says.
 fn check_member(
     state: &State,
     group: &str,
@@ -151,9 +151,7 @@ fn check_member(
     member_epoch: i32,
 ) -> Result<(), ErrorCode> {
     let Some(group) = state.groups.get(group) else { return Ok(()) };
-    let is_plain = member_id.is_none_or(|id| id.is_empty()) && member_epoch < 0;
-    let is_member = || group.members().any(|member| member_id.is_some_and(|id| **id == member.id));
-    if is_plain || is_member() { Ok(()) } else { Err(ErrorCode::UNKNOWN_MEMBER_ID) }
+    group.check_fetch(member_id.map(|id| &**id), MemberEpoch::from_wire(member_epoch))
 }
 
 /// What the group committed, unless that may change at any moment and the consumer wants to know.
@@ -166,16 +164,16 @@ fn stable(
 ) -> OffsetFetchResponsePartitions {
     let partition = TopicPartition::new(topic, index);
     let Some(group) = state.groups.get(group) else { return new(index, None) };
-    if request.require_stable && group.is_unstable(&partition) {
+    if request.require_stable && group.offsets.is_unstable(&partition) {
         let error_code = ErrorCode::UNSTABLE_OFFSET_COMMIT;
         return OffsetFetchResponsePartitions { error_code, ..new(index, None) };
     }
-    new(index, group.committed().get(&partition))
+    new(index, group.offsets.committed().get(&partition))
 }
 
 fn all<'a>(state: &'a State, group: &str) -> BTreeMap<&'a Topic, Vec<i32>> {
     let mut topics = BTreeMap::<_, Vec<_>>::new();
-    let committed = state.groups.get(group).into_iter().flat_map(|group| group.committed());
+    let committed = state.groups.get(group).into_iter().flat_map(|group| group.offsets.committed());
     for (partition, _) in committed {
         topics.entry(&partition.topic).or_default().push(partition.partition);
     }

@@ -30,6 +30,9 @@ const ENROLS_SINCE: i16 = 5;
 /// The first version that names topics by their ids.
 const IDS_SINCE: i16 = 6;
 
+/// The first version that knows the codes of KIP-848.
+const EPOCHS_SINCE: i16 = 6;
+
 /// The first version that knows TRANSACTION_ABORTABLE.
 const ABORTABLE_SINCE: i16 = 4;
 
@@ -38,18 +41,8 @@ pub(super) fn handle(
     call: &Call<'_>,
     request: &TxnOffsetCommitRequest,
 ) -> Outcome {
-    let find = |state: &State, topic: &TxnOffsetCommitRequestTopic, index| {
-        let key = match call.version >= IDS_SINCE {
-            true => TopicKey::Id(topic.topic_id),
-            false => TopicKey::Name((&*topic.name).into()),
-        };
-        let name = state.resolve(&key)?;
-        let found = state.partition(name.as_str(), index).is_some();
-        let partition = found.then(|| TopicPartition::new(name, index));
-        partition.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
-    };
     let is_there = |topic: &TxnOffsetCommitRequestTopic| {
-        topic.partitions.iter().any(|p| find(state, topic, p.partition_index).is_ok())
+        topic.partitions.iter().any(|p| find(state, call, topic, p.partition_index).is_ok())
     };
     let any = request.topics.iter().any(is_there);
     // Where nothing is left to be stored, nothing is asked of group and transaction either.
@@ -58,7 +51,7 @@ pub(super) fn handle(
     for topic in &request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for asked in &topic.partitions {
-            let partition = find(state, topic, asked.partition_index);
+            let partition = find(state, call, topic, asked.partition_index);
             let partition = partition.and_then(|partition| checked.map(|()| partition));
             let committed =
                 partition.and_then(|partition| commit(state, call, request, partition, asked));
@@ -76,6 +69,32 @@ pub(super) fn error(request: &TxnOffsetCommitRequest, code: ErrorCode) -> Respon
     };
     let topics = request.topics.iter().map(topic).collect();
     TxnOffsetCommitResponse { topics, ..Default::default() }.into()
+}
+
+fn find(
+    state: &State,
+    call: &Call<'_>,
+    topic: &TxnOffsetCommitRequestTopic,
+    index: i32,
+) -> Result<TopicPartition, ErrorCode> {
+    let key = match call.version >= IDS_SINCE {
+        true => TopicKey::Id(topic.topic_id),
+        false => TopicKey::Name((&*topic.name).into()),
+    };
+    let name = state.resolve(&key)?;
+    let found = state.partition(name.as_str(), index).is_some();
+    let partition = found.then(|| TopicPartition::new(name, index));
+    partition.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+}
+
+/// STALE_MEMBER_EPOCH for those that know the code; what it was before for older versions.
+fn as_known_stale(call: &Call<'_>, code: ErrorCode) -> ErrorCode {
+    match code {
+        ErrorCode::STALE_MEMBER_EPOCH if call.version < EPOCHS_SINCE => {
+            ErrorCode::ILLEGAL_GENERATION
+        }
+        code => code,
+    }
 }
 
 /// Whether transaction and group let this producer and member commit.
@@ -105,12 +124,24 @@ fn check(
     };
     if !state.groups.contains_key(&*request.group_id) {
         if member.generation.is_some() {
-            return Err(ErrorCode::ILLEGAL_GENERATION);
+            return Err(match call.version >= EPOCHS_SINCE {
+                true => ErrorCode::GROUP_ID_NOT_FOUND,
+                false => ErrorCode::ILLEGAL_GENERATION,
+            });
         }
         state.ensure_group(&request.group_id);
     }
     let group = state.groups.get(&*request.group_id).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
-    group.check_transactional_commit(&member)
+    let stale = |code| as_known_stale(call, code);
+    let may = group.check_transactional_commit(&member).map_err(stale)?;
+    for topic in &request.topics {
+        for asked in &topic.partitions {
+            let Ok(partition) = find(state, call, topic, asked.partition_index) else { continue };
+            let id = state.topics.get(&partition.topic).map(|topic| topic.id).unwrap_or_default();
+            group.check_partition(&may, id, partition.partition).map_err(stale)?;
+        }
+    }
+    Ok(())
 }
 
 fn commit(
@@ -133,7 +164,7 @@ fn commit(
     let producer = Identity::from_wire(request.producer_id, request.producer_epoch)?;
     if let Some(group) = state.groups.get_mut(&*request.group_id) {
         let commit = Commit { partition, committed };
-        group.commit_in_transaction(producer.id, request.member_id.to_string(), commit);
+        group.offsets.commit_in_transaction(producer.id, request.member_id.to_string(), commit);
     }
     Ok(())
 }

@@ -113,10 +113,7 @@ impl Cluster {
         count: i32,
     ) -> Result<(), CommandError> {
         let added = self.state.plan_partitions(topic, count, None)?;
-        if let Some(topic) = self.state.topics.get_mut(topic) {
-            topic.partitions.extend(added);
-        }
-        self.state.settle(now);
+        self.state.add_partitions(now, topic, added);
         self.deliver(now);
         Ok(())
     }

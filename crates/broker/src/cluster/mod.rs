@@ -1,9 +1,11 @@
 //! The cluster as a machine: frames in, frames out, and `now` with each call.
 
 mod commands;
+mod groups;
 mod machine;
 mod query;
 
 pub use commands::CommandError;
+pub use groups::{ConsumerGroupView, ConsumerMemberView, GroupView, MemberView};
 pub use machine::{Cluster, OpenError, Output};
-pub use query::{GroupView, MemberView, PartitionView, StoredBatch, StoredRecord, TransactionView};
+pub use query::{PartitionView, StoredBatch, StoredRecord, TransactionView};

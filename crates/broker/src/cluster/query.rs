@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use milena_records::Decompressor;
 use milena_types::{
-    ApiKey, Generation, LeaderEpoch, NodeId, Offset, ProducerEpoch, ProducerId, Sequence,
-    Timestamp, TopicPartition, Uuid,
+    ApiKey, LeaderEpoch, NodeId, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp,
+    TopicPartition, Uuid,
 };
 
 use super::Cluster;
-use crate::group::{Committed, Group, GroupState, Member};
 use crate::journal::{Journal, SeenRequest};
 use crate::node::NodeStatus;
 use crate::storage::Batch;
@@ -80,34 +79,6 @@ pub struct PartitionView {
     pub last_stable_offset: Offset,
     /// The offset that the next record gets.
     pub log_end_offset: Offset,
-}
-
-/// A group as it is now.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct GroupView {
-    /// What it is at.
-    pub state: GroupState,
-    /// The generation, from the first rebalance on.
-    pub generation: Option<Generation>,
-    /// The assignor of this generation.
-    pub protocol: Option<String>,
-    /// The member that assigns.
-    pub leader: Option<String>,
-    /// The members by id.
-    pub members: BTreeMap<String, MemberView>,
-}
-
-/// A member as it is now.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct MemberView {
-    /// Its `group.instance.id`.
-    pub instance_id: Option<String>,
-    /// What its client calls itself.
-    pub client_id: String,
-    /// What the leader assigned to it, as the leader wrote it.
-    pub assignment: Bytes,
 }
 
 /// A transactional id as it is now.
@@ -187,36 +158,6 @@ impl Cluster {
     /// A topic's id.
     pub fn topic_id(&self, topic: &str) -> Option<Uuid> {
         self.state.topics.get(topic).map(|topic| topic.id)
-    }
-
-    /// What a group committed; empty for a group that is not there.
-    pub fn committed(&self, group: &str) -> BTreeMap<TopicPartition, Committed> {
-        self.state.groups.get(group).map(|group| group.committed().clone()).unwrap_or_default()
-    }
-
-    /// The ids of all groups.
-    pub fn groups(&self) -> Vec<String> {
-        self.state.groups.keys().cloned().collect()
-    }
-
-    /// A group as it is now.
-    pub fn group(&self, group: &str) -> Option<GroupView> {
-        let group: &Group = self.state.groups.get(group)?;
-        let member = |member: &Member| {
-            let view = MemberView {
-                instance_id: member.instance_id.clone(),
-                client_id: member.client_id.clone(),
-                assignment: member.assignment.clone(),
-            };
-            (member.id.clone(), view)
-        };
-        Some(GroupView {
-            state: group.state(),
-            generation: group.generation(),
-            protocol: group.protocol().map(str::to_owned),
-            leader: group.leader().map(str::to_owned),
-            members: group.members().map(member).collect(),
-        })
     }
 
     /// A transactional id as it is now.

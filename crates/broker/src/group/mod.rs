@@ -1,18 +1,18 @@
-//! Consumer groups of the classic protocol, as Kafka's group coordinator keeps them (KIP-62, 345, 394, 814).
+//! Groups as Kafka's group coordinator keeps them: of the classic protocol and of the consumer protocol (KIP-848).
 
-mod classic;
-mod commit;
-mod join;
-mod leave;
-mod member;
-mod rebalance;
-mod sync;
+pub(crate) mod classic;
+pub(crate) mod consumer;
+mod entry;
+mod offsets;
+mod protocol;
+mod settings;
 
 pub use classic::GroupState;
-pub(crate) use classic::{Answer, Group};
-pub use commit::Committed;
-pub(crate) use commit::{Commit, MadeGood};
-pub(crate) use join::{JoinAnswer, JoinRequest};
-pub(crate) use leave::LeaveRequest;
-pub(crate) use member::Member;
-pub(crate) use sync::{Identity, SyncAnswer, SyncRequest};
+pub(crate) use classic::{Answer, ClassicGroup, Identity, JoinAnswer, JoinRequest, LeaveRequest};
+pub(crate) use classic::{SyncAnswer, SyncRequest};
+pub use consumer::ConsumerGroupState;
+pub(crate) use consumer::{Assignor, Beat, ConsumerGroup, Heartbeat, Step};
+pub(crate) use entry::{Group, Surroundings};
+pub use offsets::Committed;
+pub(crate) use offsets::{Commit, MadeGood};
+pub use settings::ConsumerGroupSettings;

@@ -15,7 +15,8 @@ use super::builder::Builder;
 use super::shared::Shared;
 use super::{listen, pump};
 use crate::cluster::{
-    Cluster, CommandError, GroupView, PartitionView, StoredBatch, StoredRecord, TransactionView,
+    Cluster, CommandError, ConsumerGroupView, GroupView, PartitionView, StoredBatch, StoredRecord,
+    TransactionView,
 };
 use crate::fault::{FaultId, FaultRule};
 use crate::group::Committed;
@@ -223,6 +224,11 @@ impl Broker {
     /// A group as it is now.
     pub fn group(&self, group: &str) -> Option<GroupView> {
         self.with(|cluster, _| cluster.group(group))
+    }
+
+    /// A group of the consumer protocol as it is now.
+    pub fn consumer_group(&self, group: &str) -> Option<ConsumerGroupView> {
+        self.with(|cluster, _| cluster.consumer_group(group))
     }
 
     /// A transactional id as it is now.

@@ -6,8 +6,8 @@ use milena_types::{ErrorCode, NodeId, Topic, TopicPartition};
 
 use super::{NewTopic, State, Timer};
 use crate::api;
-use crate::group::{Answer, Group};
-use crate::topic::{Liveness, Partition};
+use crate::group::{Answer, Group, Surroundings};
+use crate::topic::{Liveness, Partition, TopicImage};
 
 /// Kafka's topic of commits; which node leads its partitions decides who coordinates a group.
 pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
@@ -59,12 +59,16 @@ impl State {
     pub(crate) fn with_group<T>(
         &mut self,
         id: &str,
-        work: impl FnOnce(&mut Group) -> T,
+        work: impl FnOnce(&mut Group, &Surroundings<'_>) -> T,
     ) -> Option<T> {
+        let around = Surroundings {
+            image: TopicImage::new(&self.topics, &self.topic_ids, self.topics_version),
+            settings: &self.settings.consumer_groups,
+        };
         let group = self.groups.get_mut(id)?;
-        let result = work(group);
+        let result = work(group, &around);
         let replies = group.take_replies();
-        if group.is_forgettable() && group.generation().is_none() {
+        if group.is_forgettable() {
             self.groups.remove(id);
         }
         for reply in replies {
@@ -81,13 +85,13 @@ impl State {
     /// The group, made if there is none.
     pub(crate) fn ensure_group(&mut self, id: &str) {
         if !self.groups.contains_key(id) {
-            self.groups.insert(id.to_owned(), Group::new());
+            self.groups.insert(id.to_owned(), Group::new(id));
         }
     }
 
     pub(super) fn expire_group(&mut self, now: Instant, id: &str) {
         if self.coordinator_runs(id) {
-            self.with_group(id, |group| group.handle_timeout(now));
+            self.with_group(id, |group, around| group.handle_timeout(now, around));
         }
     }
 
@@ -114,7 +118,9 @@ impl State {
         };
         let ids: Vec<_> = self.groups.keys().filter(moved).cloned().collect();
         for id in ids {
-            self.with_group(&id, |group| group.handle_coordinator_move(now));
+            self.with_group(&id, |group, around| {
+                group.handle_coordinator_move(now, around);
+            });
         }
         self.resume_transactions(now);
     }
@@ -122,7 +128,7 @@ impl State {
     /// Forgets a group that has no members, as DeleteGroups does.
     pub(crate) fn delete_group(&mut self, id: &str) -> ErrorCode {
         let Some(group) = self.groups.get(id) else { return ErrorCode::GROUP_ID_NOT_FOUND };
-        if group.members().next().is_some() {
+        if !group.is_empty() {
             return ErrorCode::NON_EMPTY_GROUP;
         }
         self.groups.remove(id);

@@ -26,7 +26,7 @@ use crate::journal::Journal;
 use crate::settings::Settings;
 use crate::ticket::Ticket;
 use crate::timers::Timers;
-use crate::topic::TopicState;
+use crate::topic::{ImageVersion, TopicImage, TopicState};
 use crate::transaction::Transaction;
 
 /// The cluster's model, without its connections.
@@ -39,6 +39,8 @@ pub(crate) struct State {
     pub(crate) topics: BTreeMap<Topic, TopicState>,
     /// Names of topics by their id.
     pub(crate) topic_ids: BTreeMap<Uuid, Topic>,
+    /// Counts the changes of topics.
+    pub(crate) topics_version: ImageVersion,
     pub(crate) groups: BTreeMap<String, Group>,
     /// Counts the changes of finalized features, by which clients know the newest.
     pub(crate) features_epoch: i64,
@@ -75,6 +77,7 @@ impl State {
             nodes,
             topics: BTreeMap::new(),
             topic_ids: BTreeMap::new(),
+            topics_version: ImageVersion::default(),
             groups: BTreeMap::new(),
             features_epoch: 0,
             producer_ids: ProducerIds::default(),
@@ -85,6 +88,11 @@ impl State {
             answered: Vec::new(),
             settings,
         }
+    }
+
+    /// What group coordinators see of the topics.
+    pub(crate) fn image(&self) -> TopicImage<'_> {
+        TopicImage::new(&self.topics, &self.topic_ids, self.topics_version)
     }
 
     pub(crate) fn wall(&self, now: Instant) -> Timestamp {

@@ -99,6 +99,7 @@ impl State {
         let name = Topic::from(new.name.as_str());
         self.topic_ids.insert(topic.id, name.clone());
         self.topics.insert(name, topic);
+        self.topics_version.note_creation();
         self.settle(now);
         Ok(())
     }
@@ -107,8 +108,9 @@ impl State {
     pub(crate) fn delete_topic(&mut self, now: Instant, name: &Topic) -> bool {
         let Some(topic) = self.topics.remove(name) else { return false };
         self.topic_ids.remove(&topic.id);
+        self.topics_version.note_change();
         for group in self.groups.values_mut() {
-            group.forget_commits(|partition| partition.topic == *name);
+            group.offsets.forget_commits(|partition| partition.topic == *name);
         }
         for (index, _) in topic.indexed() {
             self.wake(now, &TopicPartition::new(name, index));
@@ -154,6 +156,15 @@ impl State {
             }
         };
         Ok(replicas.into_iter().map(Partition::new).collect())
+    }
+
+    /// Gives a topic the partitions that were planned for it.
+    pub(crate) fn add_partitions(&mut self, now: Instant, name: &str, added: Vec<Partition>) {
+        if let Some(topic) = self.topics.get_mut(name) {
+            topic.partitions.extend(added);
+        }
+        self.topics_version.note_change();
+        self.settle(now);
     }
 
     /// The name of a topic that a request named by name or by id.

@@ -288,7 +288,7 @@ impl State {
             if internal_partition(name) != index {
                 continue;
             }
-            for MadeGood { member_id, commit } in group.end_transaction(producer.id, end) {
+            for MadeGood { member_id, commit } in group.offsets.end_transaction(producer.id, end) {
                 let Commit { partition, committed } = commit;
                 let group = name.clone();
                 self.journal.note_commit(AcceptedCommit { group, member_id, partition, committed });

@@ -1,12 +1,14 @@
 //! Topics, their configuration and their replicated partitions.
 
 mod config;
+mod image;
 mod name;
 mod partition;
 mod replication;
 mod state;
 
 pub(crate) use config::{ConfigKind, Definition, TopicConfig};
+pub(crate) use image::{ImageVersion, TopicImage};
 pub(crate) use name::{is_legal_topic_name, why_illegal};
 pub(crate) use partition::{Appended, Origin, Partition};
 pub(crate) use replication::Liveness;

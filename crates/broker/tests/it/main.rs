@@ -1,6 +1,8 @@
 //! The cluster asked by frames, in virtual time.
 #![allow(clippy::indexing_slicing, clippy::expect_used, reason = "a test may fail")]
 
+mod consumer_groups;
+mod consumer_member;
 mod faults;
 mod fetch;
 mod groups;

@@ -384,6 +384,17 @@ fn requests(asker: &Asker) -> Vec<Request> {
         .into(),
         m::OffsetDeleteRequest { group_id: "g".into(), ..Default::default() }.into(),
         m::DescribeClusterRequest::default().into(),
+        m::ConsumerGroupHeartbeatRequest {
+            group_id: "g".into(),
+            member_id: "m".into(),
+            rebalance_timeout_ms: 60_000,
+            subscribed_topic_names: Some(vec!["t".into()]),
+            topic_partitions: Some(Vec::new()),
+            ..Default::default()
+        }
+        .into(),
+        m::ConsumerGroupDescribeRequest { group_ids: coordinator_key(), ..Default::default() }
+            .into(),
     ]);
     requests
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use milena_types::{ErrorCode, Generation};
 
-use super::classic::{Answer, Group, GroupState, Reply};
+use super::group::{Answer, ClassicGroup, GroupState, Reply};
 use crate::ticket::Ticket;
 
 /// Who a member says it is.
@@ -16,6 +16,13 @@ pub(crate) struct Identity {
     pub(crate) instance_id: Option<String>,
     /// `None` for a consumer that is in no group and only commits.
     pub(crate) generation: Option<Generation>,
+}
+
+impl Identity {
+    /// Whether it says of itself that it is no member.
+    pub(crate) fn is_outsider(&self) -> bool {
+        self.generation.is_none() && self.member_id.is_empty() && self.instance_id.is_none()
+    }
 }
 
 /// A SyncGroup as the group sees it.
@@ -44,7 +51,7 @@ impl SyncAnswer {
     }
 }
 
-impl Group {
+impl ClassicGroup {
     /// Takes a SyncGroup; the answer comes through [`Group::take_replies`] once the leader has assigned.
     pub(crate) fn sync(&mut self, now: Instant, request: SyncRequest) {
         let SyncRequest { ticket, identity, .. } = &request;

@@ -1,12 +1,9 @@
 //! Committed offsets.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
-use milena_types::{ErrorCode, LeaderEpoch, Offset, ProducerId, Timestamp, TopicPartition};
+use milena_types::{LeaderEpoch, Offset, ProducerId, Timestamp, TopicPartition};
 
-use super::classic::{Group, GroupState};
-use super::sync::Identity;
 use crate::transaction::End;
 
 /// What a group committed for one partition.
@@ -32,7 +29,7 @@ pub(crate) struct Commit {
 
 /// Commits that wait for the end of a producer's transaction, with the member that made each.
 #[derive(Clone, Debug, Default)]
-pub(super) struct PendingCommits {
+struct PendingCommits {
     /// `None` where the group has since committed the partition otherwise, which then holds.
     by_partition: BTreeMap<TopicPartition, Option<(Committed, String)>>,
 }
@@ -44,45 +41,25 @@ pub(crate) struct MadeGood {
     pub(crate) commit: Commit,
 }
 
-impl Group {
-    /// Whether this identity may commit now; a sign of life of the member if so.
-    pub(crate) fn check_commit(
-        &mut self,
-        now: Instant,
-        identity: &Identity,
-    ) -> Result<(), ErrorCode> {
-        let is_outsider = identity.generation.is_none()
-            && identity.member_id.is_empty()
-            && identity.instance_id.is_none();
-        if self.state == GroupState::Empty && identity.generation.is_none() {
-            return Ok(());
-        }
-        if is_outsider {
-            // The members own the offsets, so that one who only commits must wait until they are gone.
-            return Err(ErrorCode::UNKNOWN_MEMBER_ID);
-        }
-        self.check_identity(identity)?;
-        if self.state == GroupState::CompletingRebalance {
-            return Err(ErrorCode::REBALANCE_IN_PROGRESS);
-        }
-        if let Some(member) = self.members.get_mut(&identity.member_id) {
-            member.touch(now);
-        }
-        Ok(())
+/// All that a group committed; it outlives the group's members and its protocol.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Offsets {
+    committed: BTreeMap<TopicPartition, Committed>,
+    /// What transactions that are open have committed, by their producers.
+    pending: BTreeMap<ProducerId, PendingCommits>,
+}
+
+impl Offsets {
+    pub(crate) fn committed(&self) -> &BTreeMap<TopicPartition, Committed> {
+        &self.committed
     }
 
-    /// The same for a commit within a transaction: who says that it is a member must be of this generation (KIP-447),
-    /// and a rebalance under way is no reason to refuse.
-    pub(crate) fn check_transactional_commit(&self, identity: &Identity) -> Result<(), ErrorCode> {
-        let is_outsider = identity.generation.is_none()
-            && identity.member_id.is_empty()
-            && identity.instance_id.is_none();
-        let is_empty = self.state == GroupState::Empty && identity.generation.is_none();
-        if is_outsider || is_empty { Ok(()) } else { self.check_identity(identity) }
+    pub(crate) fn is_empty(&self) -> bool {
+        self.committed.is_empty() && self.pending.is_empty()
     }
 
     pub(crate) fn commit(&mut self, commit: Commit) {
-        for pending in self.pending_commits.values_mut() {
+        for pending in self.pending.values_mut() {
             if let Some(superseded) = pending.by_partition.get_mut(&commit.partition) {
                 *superseded = None;
             }
@@ -97,13 +74,13 @@ impl Group {
         member_id: String,
         commit: Commit,
     ) {
-        let pending = self.pending_commits.entry(producer_id).or_default();
+        let pending = self.pending.entry(producer_id).or_default();
         pending.by_partition.insert(commit.partition, Some((commit.committed, member_id)));
     }
 
     /// The producer's transaction has ended. What it committed for the group counts from here on, or never.
     pub(crate) fn end_transaction(&mut self, producer_id: ProducerId, end: End) -> Vec<MadeGood> {
-        let Some(pending) = self.pending_commits.remove(&producer_id) else { return Vec::new() };
+        let Some(pending) = self.pending.remove(&producer_id) else { return Vec::new() };
         let mut made_good = Vec::new();
         for (partition, commit) in pending.by_partition {
             let Some((committed, member_id)) = commit.filter(|_| end == End::Commit) else {
@@ -118,14 +95,14 @@ impl Group {
 
     /// Whether a transaction is open that commits for this partition.
     pub(crate) fn is_unstable(&self, partition: &TopicPartition) -> bool {
-        let mut pending = self.pending_commits.values();
+        let mut pending = self.pending.values();
         pending.any(|pending| pending.by_partition.contains_key(partition))
     }
 
     /// Forgets the commits of partitions for which `is_gone` holds.
     pub(crate) fn forget_commits(&mut self, is_gone: impl Fn(&TopicPartition) -> bool) {
         self.committed.retain(|partition, _| !is_gone(partition));
-        for pending in self.pending_commits.values_mut() {
+        for pending in self.pending.values_mut() {
             pending.by_partition.retain(|partition, _| !is_gone(partition));
         }
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use milena_types::{ErrorCode, Generation};
 
-use super::classic::{Answer, Group, GroupState, Reply};
+use super::group::{Answer, ClassicGroup, GroupState, Reply};
 use super::member::Member;
 use crate::ticket::Ticket;
 
@@ -53,7 +53,7 @@ impl JoinAnswer {
     }
 }
 
-impl Group {
+impl ClassicGroup {
     /// Takes a JoinGroup; the answer comes through [`Group::take_replies`], at once or when the rebalance is through.
     pub(crate) fn join(&mut self, now: Instant, request: JoinRequest) {
         let ticket = request.ticket;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use milena_types::ErrorCode;
 
-use super::classic::Group;
+use super::group::ClassicGroup;
 
 /// One member that leaves; a static one may be named by its instance id alone.
 #[derive(Clone, Debug)]
@@ -13,7 +13,7 @@ pub(crate) struct LeaveRequest {
     pub(crate) instance_id: Option<String>,
 }
 
-impl Group {
+impl ClassicGroup {
     /// Takes one member out.
     pub(crate) fn leave(&mut self, now: Instant, request: &LeaveRequest) -> ErrorCode {
         let id = match &request.instance_id {

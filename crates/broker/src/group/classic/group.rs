@@ -1,11 +1,10 @@
-//! One group: its state, its members and what it committed.
+//! One group of the classic protocol: its state and its members.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use milena_types::{ErrorCode, Generation, ProducerId, TopicPartition};
+use milena_types::{ErrorCode, Generation};
 
-use super::commit::{Committed, PendingCommits};
 use super::join::JoinAnswer;
 use super::member::Member;
 use super::sync::SyncAnswer;
@@ -13,7 +12,7 @@ use crate::ticket::Ticket;
 
 /// A group of the classic protocol.
 #[derive(Clone, Debug)]
-pub(crate) struct Group {
+pub(crate) struct ClassicGroup {
     pub(super) state: GroupState,
     pub(super) generation: Option<Generation>,
     /// What the members are, as `consumer` or `connect`.
@@ -26,9 +25,6 @@ pub(crate) struct Group {
     pub(super) statics: BTreeMap<String, String>,
     /// Member ids handed out by MEMBER_ID_REQUIRED, and until when they may be used.
     pub(super) pending: BTreeMap<String, Instant>,
-    pub(super) committed: BTreeMap<TopicPartition, Committed>,
-    /// What transactions that are open have committed, by their producers.
-    pub(super) pending_commits: BTreeMap<ProducerId, PendingCommits>,
     /// When the present phase of a rebalance goes on without those that are missing.
     pub(super) phase_deadline: Option<Instant>,
     /// Whether the rebalance is the first of an empty group, which waits for more members to come.
@@ -88,7 +84,7 @@ impl GroupState {
     }
 }
 
-impl Group {
+impl ClassicGroup {
     /// A group without members.
     pub(crate) fn new() -> Self {
         Self {
@@ -100,8 +96,6 @@ impl Group {
             members: BTreeMap::new(),
             statics: BTreeMap::new(),
             pending: BTreeMap::new(),
-            committed: BTreeMap::new(),
-            pending_commits: BTreeMap::new(),
             phase_deadline: None,
             is_initial: false,
             joins: 0,
@@ -134,16 +128,9 @@ impl Group {
         self.members.values()
     }
 
-    pub(crate) fn committed(&self) -> &BTreeMap<TopicPartition, Committed> {
-        &self.committed
-    }
-
-    /// Whether there is nothing left to remember.
+    /// Whether nothing of it is left to remember.
     pub(crate) fn is_forgettable(&self) -> bool {
-        self.state == GroupState::Empty
-            && self.pending.is_empty()
-            && self.committed.is_empty()
-            && self.pending_commits.is_empty()
+        self.state == GroupState::Empty && self.pending.is_empty() && self.generation.is_none()
     }
 
     /// The answers that became due since the last call.

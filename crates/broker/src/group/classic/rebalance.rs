@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use milena_types::{ErrorCode, Generation};
 
-use super::classic::{Group, GroupState};
+use super::group::{ClassicGroup, GroupState};
 use super::sync::SyncAnswer;
 
-impl Group {
+impl ClassicGroup {
     /// Begins a rebalance, or goes on with the one that is under way.
     pub(super) fn rebalance(&mut self, now: Instant, initial_delay: Duration) {
         if self.state == GroupState::PreparingRebalance {
@@ -70,7 +70,7 @@ impl Group {
         self.is_initial = false;
         self.phase_deadline = None;
         let is_late =
-            |member: &&super::Member| member.join.is_none() && member.instance_id.is_none();
+            |member: &&super::member::Member| member.join.is_none() && member.instance_id.is_none();
         let late: Vec<_> = self.members.values().filter(is_late).map(|m| m.id.clone()).collect();
         for id in late {
             self.members.remove(&id);
@@ -116,8 +116,8 @@ impl Group {
         for member in self.members.values_mut() {
             member.owes_sync = false;
             if let Some(ticket) = member.sync.take() {
-                let answer = super::classic::Answer::Sync(SyncAnswer::error(code));
-                self.replies.push(super::classic::Reply { ticket, answer });
+                let answer = super::group::Answer::Sync(SyncAnswer::error(code));
+                self.replies.push(super::group::Reply { ticket, answer });
             }
         }
     }
@@ -137,7 +137,7 @@ impl Group {
         }
     }
 
-    fn senior(&self, is_eligible: impl Fn(&super::Member) -> bool) -> Option<String> {
+    fn senior(&self, is_eligible: impl Fn(&super::member::Member) -> bool) -> Option<String> {
         let eligible = self.members.values().filter(|member| is_eligible(member));
         eligible.min_by_key(|member| member.seniority).map(|member| member.id.clone())
     }

@@ -1,0 +1,40 @@
+//! Whether a member of a classic group may commit.
+
+use std::time::Instant;
+
+use milena_types::ErrorCode;
+
+use super::group::{ClassicGroup, GroupState};
+use super::sync::Identity;
+
+impl ClassicGroup {
+    /// Whether this identity may commit now; a sign of life of the member if so.
+    pub(crate) fn check_commit(
+        &mut self,
+        now: Instant,
+        identity: &Identity,
+    ) -> Result<(), ErrorCode> {
+        if self.state == GroupState::Empty && identity.generation.is_none() {
+            return Ok(());
+        }
+        if identity.is_outsider() {
+            // The members own the offsets, so that one who only commits must wait until they are gone.
+            return Err(ErrorCode::UNKNOWN_MEMBER_ID);
+        }
+        self.check_identity(identity)?;
+        if self.state == GroupState::CompletingRebalance {
+            return Err(ErrorCode::REBALANCE_IN_PROGRESS);
+        }
+        if let Some(member) = self.members.get_mut(&identity.member_id) {
+            member.touch(now);
+        }
+        Ok(())
+    }
+
+    /// The same for a commit within a transaction: who says that it is a member must be of this generation (KIP-447),
+    /// and a rebalance under way is no reason to refuse.
+    pub(crate) fn check_transactional_commit(&self, identity: &Identity) -> Result<(), ErrorCode> {
+        let is_empty = self.state == GroupState::Empty && identity.generation.is_none();
+        if identity.is_outsider() || is_empty { Ok(()) } else { self.check_identity(identity) }
+    }
+}

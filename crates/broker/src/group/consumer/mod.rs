@@ -1,0 +1,22 @@
+//! Groups of the consumer protocol (KIP-848): the coordinator assigns, members reconcile one by one.
+
+mod assignor;
+mod commit;
+mod fence;
+mod group;
+mod heartbeat;
+mod member;
+mod partitions;
+mod pattern;
+mod reconciliation;
+mod static_member;
+mod tally;
+mod target;
+
+pub(crate) use assignor::Assignor;
+pub(crate) use commit::{Committer, MayCommit};
+pub(crate) use group::ConsumerGroup;
+pub use group::ConsumerGroupState;
+pub(crate) use heartbeat::{AWAY, Beat, Heartbeat, Step};
+pub(crate) use member::Member;
+pub(crate) use partitions::{Assigned, Partitions};

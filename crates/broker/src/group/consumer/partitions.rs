@@ -1,0 +1,32 @@
+//! Sets of partitions, by topic.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use milena_types::{MemberEpoch, Uuid};
+
+/// Partitions by their topics; no topic has an empty set.
+pub(crate) type Partitions = BTreeMap<Uuid, BTreeSet<i32>>;
+
+/// The same, each with the epoch at which its member got it.
+pub(crate) type Assigned = BTreeMap<Uuid, BTreeMap<i32, MemberEpoch>>;
+
+/// Each partition with its topic.
+pub(super) fn each(assigned: &Assigned) -> impl Iterator<Item = (Uuid, i32)> {
+    assigned.iter().flat_map(|(topic, partitions)| partitions.keys().map(|index| (*topic, *index)))
+}
+
+/// Whether `owned` has nothing that is not in `assigned`.
+pub(super) fn is_within(owned: &Partitions, assigned: &Assigned) -> bool {
+    owned.iter().all(|(topic, indexes)| {
+        let known = assigned.get(topic);
+        known.is_some_and(|known| indexes.iter().all(|index| known.contains_key(index)))
+    })
+}
+
+/// Whether `owned` has any of `assigned`.
+pub(super) fn has_any(owned: &Partitions, assigned: &Assigned) -> bool {
+    owned.iter().any(|(topic, indexes)| {
+        let known = assigned.get(topic);
+        known.is_some_and(|known| indexes.iter().any(|index| known.contains_key(index)))
+    })
+}

@@ -1,0 +1,308 @@
+//! What the coordinator keeps under a group's id, whichever protocol its members speak.
+
+use std::time::Instant;
+
+use milena_types::{ErrorCode, Generation, MemberEpoch, Uuid};
+
+use super::classic::{
+    Answer, ClassicGroup, GroupState, Identity, JoinAnswer, JoinRequest, LeaveRequest, Reply,
+    SyncAnswer, SyncRequest,
+};
+use super::consumer::{Beat, Committer, ConsumerGroup, Heartbeat, MayCommit, Step};
+use super::offsets::Offsets;
+use super::settings::ConsumerGroupSettings;
+use crate::state::Refused;
+use crate::topic::TopicImage;
+
+/// A group: its members, and what it committed.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) id: String,
+    pub(crate) kind: Kind,
+    pub(crate) offsets: Offsets,
+    /// Answers that became due; the owner takes them after each call.
+    replies: Vec<Reply>,
+}
+
+/// By which protocol the group's members are kept.
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    Classic(ClassicGroup),
+    Consumer(ConsumerGroup),
+}
+
+/// What a group sees of the cluster around it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Surroundings<'a> {
+    pub(crate) image: TopicImage<'a>,
+    pub(crate) settings: &'a ConsumerGroupSettings,
+}
+
+impl Group {
+    /// A group without members; as long as none has come it is of the classic protocol.
+    pub(crate) fn new(id: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            kind: Kind::Classic(ClassicGroup::new()),
+            offsets: Offsets::default(),
+            replies: Vec::new(),
+        }
+    }
+
+    /// The group if it is of the classic protocol.
+    pub(crate) fn classic(&self) -> Option<&ClassicGroup> {
+        match &self.kind {
+            Kind::Classic(group) => Some(group),
+            Kind::Consumer(_) => None,
+        }
+    }
+
+    /// The group if it is of the consumer protocol.
+    pub(crate) fn consumer(&self) -> Option<&ConsumerGroup> {
+        match &self.kind {
+            Kind::Consumer(group) => Some(group),
+            Kind::Classic(_) => None,
+        }
+    }
+
+    /// The name of its state.
+    pub(crate) fn state_name(&self) -> &'static str {
+        match &self.kind {
+            Kind::Classic(group) => group.state().name(),
+            Kind::Consumer(group) => group.state().name(),
+        }
+    }
+
+    /// The name of its type.
+    pub(crate) const fn type_name(&self) -> &'static str {
+        match &self.kind {
+            Kind::Classic(_) => "classic",
+            Kind::Consumer(_) => "consumer",
+        }
+    }
+
+    /// What its members are, as `consumer` or `connect`.
+    pub(crate) fn protocol_type(&self) -> &str {
+        match &self.kind {
+            Kind::Classic(group) => group.protocol_type().unwrap_or_default(),
+            Kind::Consumer(_) => CONSUMER,
+        }
+    }
+
+    /// Whether it has no members.
+    pub(crate) fn is_empty(&self) -> bool {
+        match &self.kind {
+            Kind::Classic(group) => group.state() == GroupState::Empty,
+            Kind::Consumer(group) => group.members().len() == 0,
+        }
+    }
+
+    /// Whether there is nothing left to remember.
+    pub(crate) fn is_forgettable(&self) -> bool {
+        let has_no_members = match &self.kind {
+            Kind::Classic(group) => group.is_forgettable(),
+            // An empty one stays until it is deleted, as in Kafka.
+            Kind::Consumer(_) => false,
+        };
+        has_no_members && self.offsets.is_empty()
+    }
+
+    /// The answers that became due since the last call.
+    pub(crate) fn take_replies(&mut self) -> Vec<Reply> {
+        let mut replies = std::mem::take(&mut self.replies);
+        if let Kind::Classic(group) = &mut self.kind {
+            replies.extend(group.take_replies());
+        }
+        replies
+    }
+
+    /// When [`Group::handle_timeout`] is due.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        match &self.kind {
+            Kind::Classic(group) => group.poll_timeout(),
+            Kind::Consumer(group) => group.poll_timeout(),
+        }
+    }
+
+    /// Gives up the members whose time is over.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, around: &Surroundings<'_>) {
+        match &mut self.kind {
+            Kind::Classic(group) => group.handle_timeout(now),
+            Kind::Consumer(group) => {
+                for id in group.expired(now) {
+                    group.fence(&[id], &around.image);
+                }
+            }
+        }
+    }
+
+    /// The group has another coordinator: members keep their place, waiting requests are refused.
+    pub(crate) fn handle_coordinator_move(&mut self, now: Instant, around: &Surroundings<'_>) {
+        match &mut self.kind {
+            Kind::Classic(group) => group.handle_coordinator_move(now),
+            Kind::Consumer(group) => {
+                group.handle_coordinator_move(now, around.settings.session_timeout);
+            }
+        }
+    }
+
+    /// Takes a JoinGroup; the answer comes through [`Group::take_replies`].
+    pub(crate) fn join(&mut self, now: Instant, request: JoinRequest) {
+        if self.consumer().is_some() && self.is_empty() {
+            self.kind = Kind::Classic(ClassicGroup::new());
+        }
+        match &mut self.kind {
+            Kind::Classic(group) => group.join(now, request),
+            Kind::Consumer(_) => {
+                let code = ErrorCode::INCONSISTENT_GROUP_PROTOCOL;
+                let answer = JoinAnswer::error(code, &request.member_id);
+                self.replies.push(Reply { ticket: request.ticket, answer: Answer::Join(answer) });
+            }
+        }
+    }
+
+    /// Takes a SyncGroup; the answer comes through [`Group::take_replies`].
+    pub(crate) fn sync(&mut self, now: Instant, request: SyncRequest) {
+        match &mut self.kind {
+            Kind::Classic(group) => group.sync(now, request),
+            Kind::Consumer(_) => {
+                let answer = SyncAnswer::error(ErrorCode::UNKNOWN_MEMBER_ID);
+                self.replies.push(Reply { ticket: request.ticket, answer: Answer::Sync(answer) });
+            }
+        }
+    }
+
+    /// Takes a classic Heartbeat.
+    pub(crate) fn heartbeat(&mut self, now: Instant, identity: &Identity) -> ErrorCode {
+        match &mut self.kind {
+            Kind::Classic(group) => group.heartbeat(now, identity),
+            Kind::Consumer(_) => ErrorCode::UNKNOWN_MEMBER_ID,
+        }
+    }
+
+    /// Takes a member out that says LeaveGroup, or an administrator for it.
+    pub(crate) fn leave(&mut self, now: Instant, request: &LeaveRequest) -> ErrorCode {
+        match &mut self.kind {
+            Kind::Classic(group) => group.leave(now, request),
+            Kind::Consumer(_) => ErrorCode::UNKNOWN_MEMBER_ID,
+        }
+    }
+
+    /// Takes a ConsumerGroupHeartbeat. Where it is refused, nothing has changed.
+    pub(crate) fn consumer_heartbeat(
+        &mut self,
+        now: Instant,
+        request: &Heartbeat,
+        around: &Surroundings<'_>,
+    ) -> Result<Beat, Refused> {
+        match request.step {
+            Step::Leave | Step::LeaveForAWhile => return self.consumer_leave(request, around),
+            Step::Join | Step::Continue(_) => {}
+        }
+        let may_convert = request.step == Step::Join && self.is_empty();
+        match &mut self.kind {
+            Kind::Consumer(group) => group.heartbeat(now, request, around),
+            Kind::Classic(_) if may_convert => {
+                let mut group = ConsumerGroup::new(&self.id);
+                let beat = group.heartbeat(now, request, around)?;
+                self.kind = Kind::Consumer(group);
+                Ok(beat)
+            }
+            Kind::Classic(_) => Err(self.is_no_consumer_group()),
+        }
+    }
+
+    /// Whether this identity may commit now; a sign of life of a classic member if so.
+    pub(crate) fn check_commit(
+        &mut self,
+        now: Instant,
+        identity: &Identity,
+        knows_epochs: bool,
+    ) -> Result<MayCommit, ErrorCode> {
+        match &mut self.kind {
+            Kind::Classic(group) => group.check_commit(now, identity).map(|()| MayCommit::Any),
+            Kind::Consumer(group) => {
+                group.check_commit(&Self::committer(identity, false, knows_epochs))
+            }
+        }
+    }
+
+    /// The same for a commit within a transaction.
+    pub(crate) fn check_transactional_commit(
+        &self,
+        identity: &Identity,
+    ) -> Result<MayCommit, ErrorCode> {
+        match &self.kind {
+            Kind::Classic(group) => {
+                group.check_transactional_commit(identity).map(|()| MayCommit::Any)
+            }
+            Kind::Consumer(group) => group.check_commit(&Self::committer(identity, true, true)),
+        }
+    }
+
+    /// Whether a commit that may name some partitions may name this one.
+    pub(crate) fn check_partition(
+        &self,
+        may: &MayCommit,
+        topic: Uuid,
+        index: i32,
+    ) -> Result<(), ErrorCode> {
+        self.consumer().map_or(Ok(()), |group| group.check_partition(may, topic, index))
+    }
+
+    /// Whether someone who says to be this member may ask for commits; classic groups do not look.
+    pub(crate) fn check_fetch(
+        &self,
+        member_id: Option<&str>,
+        epoch: Option<MemberEpoch>,
+    ) -> Result<(), ErrorCode> {
+        self.consumer().map_or(Ok(()), |group| group.check_fetch(member_id, epoch))
+    }
+
+    /// Whether commits may be deleted at all: those of members that read no topics may not.
+    pub(crate) fn check_delete_offsets(&self) -> Result<(), ErrorCode> {
+        let is_other = self.protocol_type() != CONSUMER;
+        if !self.is_empty() && is_other { Err(ErrorCode::NON_EMPTY_GROUP) } else { Ok(()) }
+    }
+
+    /// Whether any member reads the topic, as far as the group knows.
+    pub(crate) fn is_subscribed(&self, topic: &str) -> bool {
+        match &self.kind {
+            Kind::Classic(group) => group.is_subscribed(topic),
+            Kind::Consumer(group) => group.is_subscribed(topic),
+        }
+    }
+
+    fn committer(identity: &Identity, is_transactional: bool, knows_epochs: bool) -> Committer<'_> {
+        Committer {
+            member_id: &identity.member_id,
+            is_outsider: identity.is_outsider(),
+            epoch: identity.generation.map(Generation::get).and_then(MemberEpoch::from_wire),
+            is_transactional,
+            knows_epochs,
+        }
+    }
+
+    fn consumer_leave(
+        &mut self,
+        request: &Heartbeat,
+        around: &Surroundings<'_>,
+    ) -> Result<Beat, Refused> {
+        let Kind::Consumer(group) = &mut self.kind else { return Err(self.is_no_consumer_group()) };
+        let id = group.leaving(request)?;
+        if request.instance_id.is_some() && request.step == Step::LeaveForAWhile {
+            group.set_away(&id);
+        } else {
+            group.fence(std::slice::from_ref(&id), &around.image);
+        }
+        Ok(Beat { member_id: id, ..Beat::default() })
+    }
+
+    fn is_no_consumer_group(&self) -> Refused {
+        let message = format!("Group {} is not a consumer group.", self.id);
+        Refused::new(ErrorCode::GROUP_ID_NOT_FOUND, message)
+    }
+}
+
+/// The protocol type of all groups of the consumer protocol.
+const CONSUMER: &str = "consumer";

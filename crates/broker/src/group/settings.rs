@@ -1,0 +1,35 @@
+//! How groups of the consumer protocol behave.
+
+use std::time::Duration;
+
+/// The broker's `group.consumer.*` settings; the defaults are Kafka's.
+///
+/// A test in real time that waits for rebalances wants a smaller [`heartbeat_interval`](Self::heartbeat_interval) and
+/// [`assignment_interval`](Self::assignment_interval).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ConsumerGroupSettings {
+    /// `group.consumer.session.timeout.ms`: a member that is not heard of for so long is given up. Default 45 s.
+    pub session_timeout: Duration,
+    /// `group.consumer.heartbeat.interval.ms`: how often members are told to send heartbeats. Default 5 s.
+    pub heartbeat_interval: Duration,
+    /// `group.consumer.assignment.interval.ms`: the least time from one assignment of a group to its next. Default 1 s.
+    pub assignment_interval: Duration,
+    /// `group.consumer.max.size`. Default 10,000 (Kafka: no limit).
+    pub size_max: usize,
+    /// `group.consumer.regex.refresh.interval.ms`: regular expressions are matched against all topics that often, even
+    /// where no topic was created. Default 10 min.
+    pub regex_refresh_interval: Duration,
+}
+
+impl Default for ConsumerGroupSettings {
+    fn default() -> Self {
+        Self {
+            session_timeout: Duration::from_secs(45),
+            heartbeat_interval: Duration::from_secs(5),
+            assignment_interval: Duration::from_secs(1),
+            size_max: 10_000,
+            regex_refresh_interval: Duration::from_secs(10 * 60),
+        }
+    }
+}
