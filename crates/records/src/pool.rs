@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -9,7 +10,8 @@ use bytes::Bytes;
 /// A bounded stock of byte buffers, shared by clones.
 ///
 /// It bounds what lies unused; how much is in use is the business of who takes (the producer's accumulator has the
-/// budget). A pool never blocks: where it is empty, a new buffer is allocated.
+/// budget, the consumer asks for [`frozen_bytes`](Self::frozen_bytes)). A pool never blocks: where it is empty, a new
+/// buffer is allocated.
 #[derive(Clone)]
 pub struct BufferPool {
     stock: Arc<Stock>,
@@ -17,6 +19,8 @@ pub struct BufferPool {
 
 struct Stock {
     free: Mutex<Vec<Vec<u8>>>,
+    /// Capacities of the buffers that were frozen and are referred to still.
+    frozen: AtomicUsize,
     buffers_max: usize,
     capacity_max: usize,
 }
@@ -25,7 +29,8 @@ impl BufferPool {
     /// A pool that keeps at most `buffers_max` unused buffers, none larger than `capacity_max` bytes.
     pub fn new(buffers_max: usize, capacity_max: usize) -> Self {
         let free = Mutex::new(Vec::new());
-        Self { stock: Arc::new(Stock { free, buffers_max, capacity_max }) }
+        let frozen = AtomicUsize::new(0);
+        Self { stock: Arc::new(Stock { free, frozen, buffers_max, capacity_max }) }
     }
 
     /// An empty buffer with room for `capacity` bytes, used before where there is one.
@@ -33,7 +38,12 @@ impl BufferPool {
         let used = self.stock.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut bytes = used.unwrap_or_default();
         bytes.reserve(capacity);
-        Buffer { bytes, pool: Some(self.clone()) }
+        Buffer { bytes, pool: Some(self.clone()), frozen: 0 }
+    }
+
+    /// The memory behind bytes that were [frozen](Buffer::freeze) and that somebody holds still.
+    pub fn frozen_bytes(&self) -> usize {
+        self.stock.frozen.load(Ordering::Relaxed)
     }
 
     /// How many unused buffers lie here.
@@ -72,12 +82,14 @@ impl fmt::Debug for BufferPool {
 pub struct Buffer {
     bytes: Vec<u8>,
     pool: Option<BufferPool>,
+    /// What it was counted with when it was frozen.
+    frozen: usize,
 }
 
 impl Buffer {
     /// An empty buffer of no pool with room for `capacity` bytes.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { bytes: Vec::with_capacity(capacity), pool: None }
+        Self { bytes: Vec::with_capacity(capacity), pool: None, frozen: 0 }
     }
 
     /// Another empty buffer from where this one came.
@@ -91,22 +103,25 @@ impl Buffer {
 
     /// Its contents as shared, immutable bytes, without a copy.
     pub fn freeze(mut self) -> Bytes {
-        if self.pool.is_none() {
+        let Some(pool) = &self.pool else {
             return Bytes::from(std::mem::take(&mut self.bytes));
-        }
+        };
+        self.frozen = self.bytes.capacity();
+        pool.stock.frozen.fetch_add(self.frozen, Ordering::Relaxed);
         Bytes::from_owner(self)
     }
 }
 
 impl From<Vec<u8>> for Buffer {
     fn from(bytes: Vec<u8>) -> Self {
-        Self { bytes, pool: None }
+        Self { bytes, pool: None, frozen: 0 }
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
         if let Some(pool) = self.pool.take() {
+            pool.stock.frozen.fetch_sub(self.frozen, Ordering::Relaxed);
             pool.put_back(std::mem::take(&mut self.bytes));
         }
     }
@@ -160,6 +175,20 @@ mod tests {
         drop(slice);
         assert_eq!(pool.free(), 1);
         assert!(pool.take(10).is_empty());
+    }
+
+    #[test]
+    fn what_is_frozen_counts_until_its_last_reference_is_gone() {
+        let pool = BufferPool::new(4, 1024);
+        let mut buffer = pool.take(100);
+        buffer.extend_from_slice(b"record");
+        assert_eq!(pool.frozen_bytes(), 0);
+        let kept = buffer.freeze().slice(1..);
+        assert!(pool.frozen_bytes() >= 100);
+        drop(kept);
+        assert_eq!(pool.frozen_bytes(), 0);
+        drop(pool.take(100));
+        assert_eq!(pool.frozen_bytes(), 0, "what is dropped unfrozen never counted");
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! One record: as its headers go in, and as it is read, borrowed or shared.
 
-use std::ops::Range;
-
 use bytes::Bytes;
 use milena_types::{Offset, Timestamp};
 
@@ -173,23 +171,42 @@ pub struct SharedRecord {
     buffer: Bytes,
     offset: Offset,
     timestamp: i64,
-    key: Option<Range<usize>>,
-    value: Option<Range<usize>>,
-    headers: Range<usize>,
-    header_count: usize,
+    key: Option<Place>,
+    value: Option<Place>,
+    headers: Place,
+    /// No more than it has bytes.
+    header_count: u32,
+}
+
+/// A slice of a record's buffer. Four bytes each are enough for any: [`Limits`](crate::Limits) sees to it, and records
+/// that are kept in great numbers stay small.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    start: u32,
+    bytes: u32,
+}
+
+impl Place {
+    fn of(bytes: &[u8], buffer: &Bytes) -> Self {
+        // An empty slice may point anywhere; it has no place to keep.
+        let start = match bytes {
+            [] => 0,
+            _ => bytes.as_ptr().addr().wrapping_sub(buffer.as_ptr().addr()),
+        };
+        debug_assert!(u32::try_from(start + bytes.len()).is_ok());
+        Self { start: start as u32, bytes: bytes.len() as u32 }
+    }
+
+    fn range(self) -> std::ops::Range<usize> {
+        self.start as usize..(self.start as usize).saturating_add(self.bytes as usize)
+    }
 }
 
 impl SharedRecord {
     /// Shares a record that was read from `buffer`.
+    #[inline]
     pub(crate) fn new(buffer: &Bytes, record: &Record<'_>) -> Self {
-        let place = |bytes: &[u8]| {
-            // An empty slice may point anywhere; it has no place to keep.
-            let start = match bytes {
-                [] => 0,
-                _ => bytes.as_ptr().addr().wrapping_sub(buffer.as_ptr().addr()),
-            };
-            start..start.saturating_add(bytes.len())
-        };
+        let place = |bytes: &[u8]| Place::of(bytes, buffer);
         Self {
             buffer: buffer.clone(),
             offset: record.offset,
@@ -197,7 +214,7 @@ impl SharedRecord {
             key: record.key.map(place),
             value: record.value.map(place),
             headers: place(record.headers.bytes),
-            header_count: record.headers.count,
+            header_count: record.headers.count as u32,
         }
     }
 
@@ -213,31 +230,31 @@ impl SharedRecord {
 
     /// The key; null and empty differ.
     pub fn key(&self) -> Option<&[u8]> {
-        self.key.clone().map(|place| self.slice(place))
+        self.key.map(|place| self.slice(place))
     }
 
     /// The value; null (a tombstone) and empty differ.
     pub fn value(&self) -> Option<&[u8]> {
-        self.value.clone().map(|place| self.slice(place))
+        self.value.map(|place| self.slice(place))
     }
 
     /// The key as a slice that keeps the batch's buffer alive of its own.
     pub fn key_bytes(&self) -> Option<Bytes> {
-        self.key.clone().map(|place| self.buffer.slice(place))
+        self.key.map(|place| self.buffer.slice(place.range()))
     }
 
     /// The value as a slice that keeps the batch's buffer alive of its own.
     pub fn value_bytes(&self) -> Option<Bytes> {
-        self.value.clone().map(|place| self.buffer.slice(place))
+        self.value.map(|place| self.buffer.slice(place.range()))
     }
 
     /// The headers.
     pub fn headers(&self) -> Headers<'_> {
-        Headers { count: self.header_count, bytes: self.slice(self.headers.clone()) }
+        Headers { count: self.header_count as usize, bytes: self.slice(self.headers) }
     }
 
-    fn slice(&self, place: Range<usize>) -> &[u8] {
-        self.buffer.get(place).unwrap_or_default()
+    fn slice(&self, place: Place) -> &[u8] {
+        self.buffer.get(place.range()).unwrap_or_default()
     }
 }
 

@@ -65,6 +65,82 @@ impl State {
     pub(crate) fn malformed(&self, reason: Malformation) -> Error {
         Error::Malformed { base_offset: self.base_offset, reason }
     }
+
+    /// Takes the next record off the front of `rest`; nothing is left after an error.
+    #[inline]
+    fn next<'a>(&mut self, rest: &mut &'a [u8]) -> Option<Result<Record<'a>, Error>> {
+        let record = match &mut self.layout {
+            Layout::V2 { left, .. } if *left <= 0 => {
+                if rest.is_empty() {
+                    return None;
+                }
+                Err(Malformation::TrailingBytes)
+            }
+            Layout::V2 { base_timestamp, left, previous_delta, last_delta } => {
+                take_record(rest, self.base_offset, *base_timestamp).and_then(|(record, delta)| {
+                    if delta <= *previous_delta || delta > *last_delta {
+                        return Err(Malformation::OffsetOrder);
+                    }
+                    *previous_delta = delta;
+                    *left -= 1;
+                    Ok(record)
+                })
+            }
+            Layout::Legacy { .. } if rest.is_empty() => return None,
+            Layout::Legacy { magic, offset_shift, previous } => {
+                take_message(rest, *magic, *offset_shift, previous)
+            }
+        };
+        match record {
+            Ok(mut record) => {
+                if let Some(appended) = self.append_time {
+                    record.timestamp = appended;
+                }
+                Some(Ok(record))
+            }
+            Err(reason) => Some(Err(self.stop(rest, reason))),
+        }
+    }
+
+    /// Leaves nothing to be walked.
+    #[cold]
+    fn stop(&mut self, rest: &mut &[u8], reason: Malformation) -> Error {
+        *rest = &[];
+        if let Layout::V2 { left, .. } = &mut self.layout {
+            *left = 0;
+        }
+        self.malformed(reason)
+    }
+}
+
+/// Takes a record of format 2 and its offset delta.
+#[inline]
+fn take_record<'a>(
+    rest: &mut &'a [u8],
+    base_offset: i64,
+    base_timestamp: i64,
+) -> Result<(Record<'a>, i32), Malformation> {
+    let length = varint::take_int(rest).ok_or(Malformation::Varint)?;
+    let length = usize::try_from(length).map_err(|_| Malformation::RecordLength)?;
+    let (fields, behind) = rest.split_at_checked(length).ok_or(Malformation::RecordLength)?;
+    *rest = behind;
+    Record::parse(fields, base_offset, base_timestamp)
+}
+
+/// Takes a message of formats 0 and 1; apart from the others, which are all that most walks see.
+#[inline(never)]
+fn take_message<'a>(
+    rest: &mut &'a [u8],
+    magic: i8,
+    offset_shift: i64,
+    previous: &mut i64,
+) -> Result<Record<'a>, Malformation> {
+    let record = legacy::take_record(rest, magic, offset_shift)?;
+    if record.offset.get() <= *previous {
+        return Err(Malformation::OffsetOrder);
+    }
+    *previous = record.offset.get();
+    Ok(record)
 }
 
 /// The records of a batch, borrowed; ends after the first error.
@@ -79,53 +155,6 @@ impl<'a> Iter<'a> {
         Self { rest: records, state }
     }
 
-    #[inline]
-    fn advance(&mut self) -> Result<Option<Record<'a>>, Malformation> {
-        match &mut self.state.layout {
-            Layout::V2 { base_timestamp, left, previous_delta, last_delta } => {
-                if *left <= 0 {
-                    return if self.rest.is_empty() {
-                        Ok(None)
-                    } else {
-                        Err(Malformation::TrailingBytes)
-                    };
-                }
-                let length = varint::take_int(&mut self.rest).ok_or(Malformation::Varint)?;
-                let length = usize::try_from(length).map_err(|_| Malformation::RecordLength)?;
-                let (fields, rest) =
-                    self.rest.split_at_checked(length).ok_or(Malformation::RecordLength)?;
-                self.rest = rest;
-                let (record, delta) =
-                    Record::parse(fields, self.state.base_offset, *base_timestamp)?;
-                if delta <= *previous_delta || delta > *last_delta {
-                    return Err(Malformation::OffsetOrder);
-                }
-                *previous_delta = delta;
-                *left -= 1;
-                Ok(Some(record))
-            }
-            Layout::Legacy { magic, offset_shift, previous } => {
-                if self.rest.is_empty() {
-                    return Ok(None);
-                }
-                let record = legacy::take_record(&mut self.rest, *magic, *offset_shift)?;
-                if record.offset.get() <= *previous {
-                    return Err(Malformation::OffsetOrder);
-                }
-                *previous = record.offset.get();
-                Ok(Some(record))
-            }
-        }
-    }
-
-    /// Leaves nothing to be walked.
-    #[cold]
-    fn stop(&mut self) {
-        self.rest = &[];
-        if let Layout::V2 { left, .. } = &mut self.state.layout {
-            *left = 0;
-        }
-    }
 }
 
 impl<'a> Iterator for Iter<'a> {
@@ -133,19 +162,7 @@ impl<'a> Iterator for Iter<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        match self.advance() {
-            Ok(record) => {
-                let mut record = record?;
-                if let Some(appended) = self.state.append_time {
-                    record.timestamp = appended;
-                }
-                Some(Ok(record))
-            }
-            Err(reason) => {
-                self.stop();
-                Some(Err(self.state.malformed(reason)))
-            }
-        }
+        self.state.next(&mut self.rest)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -173,27 +190,65 @@ impl Records {
         Iter::new(self.records.get(self.position..).unwrap_or_default(), self.state)
     }
 
-    /// The next record, borrowed: costs no reference count.
-    pub fn next_borrowed(&mut self) -> Option<Result<Record<'_>, Error>> {
-        let rest = self.records.get(self.position..).unwrap_or_default();
-        let mut iter = Iter::new(rest, self.state);
-        let record = iter.next();
-        self.position = self.records.len() - iter.rest.len();
-        self.state = iter.state;
-        record
+    /// Walks on over up to `records_max` records at or behind `from`, checking each, and counts them.
+    pub fn walk(&mut self, from: Offset, records_max: usize) -> Walk {
+        let mut rest = self.records.get(self.position..).unwrap_or_default();
+        let mut walk = Walk { count: 0, last: None, end: WalkEnd::Full };
+        while walk.count < records_max {
+            match self.state.next(&mut rest) {
+                Some(Ok(record)) if record.offset() < from => {}
+                Some(Ok(record)) => {
+                    walk.count += 1;
+                    walk.last = Some(record.offset());
+                }
+                Some(Err(error)) => {
+                    walk.end = WalkEnd::Failed(error);
+                    break;
+                }
+                None => {
+                    walk.end = WalkEnd::Finished;
+                    break;
+                }
+            }
+        }
+        self.position = self.records.len() - rest.len();
+        walk
     }
+}
+
+/// How far [`Records::walk`] came.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "what was counted, and why the walk ended")]
+pub struct Walk {
+    /// Records counted.
+    pub count: usize,
+    /// The offset of the last of them.
+    pub last: Option<Offset>,
+    /// Why it ended.
+    pub end: WalkEnd,
+}
+
+/// Why a walk ended.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "a walk that ends otherwise would be another walk")]
+pub enum WalkEnd {
+    /// As many were counted as were wanted.
+    Full,
+    /// Behind the last record.
+    Finished,
+    /// At bytes that are no record; nothing comes after them.
+    Failed(Error),
 }
 
 impl Iterator for Records {
     type Item = Result<SharedRecord, Error>;
 
+    /// The next record, which holds the buffer by a reference count.
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        // The reference count is the price of a record that outlives the walk; the borrow must end before it is taken.
-        let rest = self.records.get(self.position..).unwrap_or_default();
-        let mut iter = Iter::new(rest, self.state);
-        let record = iter.next();
-        self.position = self.records.len() - iter.rest.len();
-        self.state = iter.state;
+        let mut rest = self.records.get(self.position..).unwrap_or_default();
+        let record = self.state.next(&mut rest);
+        self.position = self.records.len() - rest.len();
         Some(record?.map(|record| SharedRecord::new(&self.records, &record)))
     }
 }

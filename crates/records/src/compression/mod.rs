@@ -167,7 +167,8 @@ impl Limits {
     /// How large `compressed` bytes may become.
     pub fn decompressed_max(&self, compressed: usize) -> usize {
         let by_ratio = compressed.saturating_mul(self.ratio_max).max(self.ratio_floor);
-        by_ratio.min(self.bytes_max)
+        // Records keep their places in four bytes.
+        by_ratio.min(self.bytes_max).min(u32::MAX as usize)
     }
 }
 
