@@ -223,10 +223,21 @@ async fn consume(a: &Args) -> milena::Result<()> {
     let topic = a.topic();
     let kafka = milena::connect(&a.bootstrap()).await?;
     let start = Clock::new();
-    let consumer = kafka.consumer_without_group().auto_offset_reset(OffsetReset::Earliest);
+    let mut consumer = kafka.consumer_without_group().auto_offset_reset(OffsetReset::Earliest);
+    for (key, value) in a.properties() {
+        consumer = consumer.set(&key, &value)?;
+    }
     let partitions = (0..a.partitions()).map(|p| TopicPartition::new(topic.as_str(), p));
     let mut consumer = consumer.assign(partitions).build().await?;
     let (mut got, mut bytes, mut idle) = (0, 0, 0);
+    if a.get("form", "batch") == "stream" {
+        while got < records {
+            let Some(message) = consumer.try_next().await? else { break };
+            bytes += message.key().map_or(0, <[u8]>::len) as u64;
+            bytes += message.value().map_or(0, <[u8]>::len) as u64;
+            got += 1;
+        }
+    }
     while got < records && idle < 30 {
         let batch = consumer.poll(Duration::from_secs(1)).await?;
         idle = if batch.is_empty() { idle + 1 } else { 0 };

@@ -146,8 +146,13 @@ impl Consumer {
         let buffer = Arc::clone(&self.handle.buffer);
         let _polling = Polling::enter(&buffer);
         let mut polled = Polled::new();
-        let records_max = self.records_max;
-        let arrival = poll_fn(|cx| self.poll_records(cx, records_max, &mut polled));
+        give_way(&buffer).await;
+        let arrival = poll_fn(|cx| {
+            self.poll_reader(cx, |reader| {
+                reader.poll(&mut polled)?;
+                Ok(Some(()).filter(|()| !polled.is_empty()))
+            })
+        });
         match timeout_at(deadline, arrival).await {
             Ok(arrived) => arrived?,
             Err(_) => polled.clear(),
@@ -162,8 +167,12 @@ impl Consumer {
     /// # Errors
     /// As [`poll`](Self::poll).
     pub async fn try_next(&mut self) -> Result<Option<Message>, Error> {
+        if let Some(next) = self.next_in_run() {
+            return Ok(Some(next));
+        }
         let buffer = Arc::clone(&self.handle.buffer);
         let _polling = Polling::enter(&buffer);
+        give_way(&buffer).await;
         poll_fn(|cx| self.poll_message(cx)).await.transpose()
     }
 
@@ -280,10 +289,18 @@ impl Consumer {
         }
     }
 
+    /// The next record, where nothing has happened since the last one; takes no lock.
+    #[inline]
+    fn next_in_run(&mut self) -> Option<Message> {
+        let (partition, record, stay) = self.reader.next_in_run()?;
+        Some(Message::new(partition, record, stay))
+    }
+
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, Error>>> {
-        let mut polled = Polled::new();
-        match ready!(self.poll_records(cx, 1, &mut polled)) {
-            Ok(()) => Poll::Ready(Message::first(&mut polled).map(Ok)),
+        match ready!(self.poll_reader(cx, Reader::poll_one)) {
+            Ok((partition, record, stay)) => {
+                Poll::Ready(Some(Ok(Message::new(partition, record, stay))))
+            }
             Err(error) if error.kind() == ErrorKind::Closed => Poll::Ready(None),
             Err(error) => Poll::Ready(Some(Err(error))),
         }
@@ -317,22 +334,17 @@ impl Consumer {
         }
     }
 
-    /// Hands out what is there: first what the user must hear of, then records.
-    fn poll_records(
+    /// Hands out what is there: first what the user must hear of, then what `read` takes.
+    fn poll_reader<T>(
         &mut self,
         cx: &mut Context<'_>,
-        records_max: usize,
-        polled: &mut Polled,
-    ) -> Poll<Result<(), Error>> {
+        mut read: impl FnMut(&mut Reader) -> Result<Option<T>, Error>,
+    ) -> Poll<Result<T, Error>> {
         ensure_unclaimed(self.workers.as_ref())?;
         loop {
             ready!(self.poll_events(cx))?;
-            self.reader.set_records_max(records_max);
-            if let Err(error) = self.reader.poll(polled) {
-                return Poll::Ready(Err(error));
-            }
-            if !polled.is_empty() {
-                return Poll::Ready(Ok(()));
+            if let Some(taken) = read(&mut self.reader)? {
+                return Poll::Ready(Ok(taken));
             }
             if self.handle.buffer.is_closed() {
                 return Poll::Ready(Err(Error::closed().during(Operation::Poll)));
@@ -381,6 +393,13 @@ impl Stream for Consumer {
         if this.is_over {
             return Poll::Ready(None);
         }
+        if let Some(next) = this.next_in_run() {
+            return Poll::Ready(Some(Ok(next)));
+        }
+        if this.handle.buffer.take_woken() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let now = || Instant::now().into_std();
         this.handle.buffer.enter_poll(now());
         let polled = this.poll_message(cx);
@@ -407,6 +426,13 @@ impl fmt::Debug for Consumer {
             .field("kafka", &self.kafka)
             .field("positions", &self.handle.positions())
             .finish_non_exhaustive()
+    }
+}
+
+/// Lets the driver run that the user's task has woken: a runtime may have it wait for this very thread.
+async fn give_way(buffer: &FetchBuffer) {
+    if buffer.take_woken() {
+        tokio::task::yield_now().await;
     }
 }
 

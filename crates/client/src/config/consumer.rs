@@ -58,8 +58,9 @@ keys! {
     /// How many bytes a broker gathers before it answers a fetch, unless `fetch.max.wait.ms` is over.
     fetch_min_bytes: u32 = "fetch.min.bytes", "1";
 
-    /// How many bytes a fetch may return, and how many fetched bytes the consumer holds; a larger first batch is
-    /// returned whole.
+    /// How many bytes a fetch may return; a larger first batch is returned whole. All that is fetched and not let go of
+    /// takes 16 MiB at most, or this if it is less, whatever the number of brokers and partitions, and counted as it lies
+    /// in memory: one answer is asked to hold a quarter of a broker's share of that.
     fetch_max_bytes: u32 = "fetch.max.bytes", "52428800";
 
     /// How many bytes of one partition a fetch may return; a larger first batch is returned whole.

@@ -209,7 +209,8 @@ fn machine_settings(config: &ConsumerConfig) -> MachineSettings {
     settings.fetch_max_bytes = bounded(config.fetch_max_bytes());
     settings.max_partition_fetch_bytes = bounded(config.max_partition_fetch_bytes());
     settings.fetch_max_wait = config.fetch_max_wait();
-    settings.buffer_bytes = usize::try_from(config.fetch_max_bytes()).unwrap_or(usize::MAX);
+    let fetch_bytes = usize::try_from(config.fetch_max_bytes()).unwrap_or(usize::MAX);
+    settings.buffer_bytes = settings.buffer_bytes.min(fetch_bytes);
     settings.max_poll_records = usize::try_from(config.max_poll_records()).unwrap_or(usize::MAX);
     settings.check_crcs = config.check_crcs();
     settings.auto_commit_interval =

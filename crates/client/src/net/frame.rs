@@ -3,28 +3,47 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use milena_records::{Buffer, BufferPool};
 use milena_wire::{Frame, FrameReader};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Cuts a stream into frames.
 ///
-/// A frame is a slice of the buffer that the kernel copied it to; the buffer is used again once its frames are gone.
+/// A small frame is a slice of the buffer that the kernel copied it to. A large one gets a buffer of its own, of a pool
+/// to which it returns once nobody holds a slice of it: fresh memory costs about as much as the copy into it.
 #[derive(Debug)]
 pub(super) struct Frames {
     buffer: BytesMut,
     reader: FrameReader,
+    frame_bytes_max: usize,
+    large: Option<Large>,
+    pool: BufferPool,
+}
+
+/// A large frame as far as it has come.
+#[derive(Debug)]
+struct Large {
+    bytes: Buffer,
+    missing: usize,
 }
 
 impl Frames {
     /// Refuses frames of more than `frame_bytes_max` bytes.
     pub(super) fn new(frame_bytes_max: usize) -> Self {
-        Self { buffer: BytesMut::new(), reader: FrameReader::new(frame_bytes_max) }
+        Self {
+            buffer: BytesMut::new(),
+            reader: FrameReader::new(frame_bytes_max),
+            frame_bytes_max,
+            large: None,
+            pool: BufferPool::new(LARGE_KEPT, LARGE_BYTES_KEPT),
+        }
     }
 
     /// From here on, frames may have this many bytes.
     pub(super) fn allow(&mut self, frame_bytes_max: usize) {
         self.reader = FrameReader::new(frame_bytes_max);
+        self.frame_bytes_max = frame_bytes_max;
     }
 
     /// The next frame, without its length prefix. Dropping the future loses nothing.
@@ -35,38 +54,63 @@ impl Frames {
     where
         S: AsyncRead + Unpin + ?Sized,
     {
-        loop {
+        while self.large.is_none() {
             let frame = self.reader.read(&mut self.buffer);
             if let Some(frame) = frame.map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))? {
                 return Ok(frame);
             }
-            self.buffer.reserve(self.believed());
+            if self.begin_large() {
+                break;
+            }
+            self.buffer.reserve(READ_BYTES_MIN);
             if stream.read_buf(&mut self.buffer).await? == 0 {
-                return Err(self.end());
+                let is_between = self.buffer.is_empty();
+                return Err(end(is_between));
             }
         }
+        while let Some(large) = self.large.as_mut().filter(|large| large.missing > 0) {
+            // The stated length is not believed until bytes come, so that the buffer at most doubles.
+            let believed = large.bytes.len().max(BELIEVED_BYTES).min(large.missing);
+            if large.bytes.capacity() - large.bytes.len() < believed {
+                large.bytes.reserve_exact(believed);
+            }
+            let read = stream.read_buf(&mut (&mut *large.bytes).limit(large.missing)).await?;
+            if read == 0 {
+                return Err(end(false));
+            }
+            large.missing -= read;
+        }
+        Ok(self.large.take().map(|large| large.bytes.freeze()).unwrap_or_default())
     }
 
-    /// How much room to make: for the rest of the frame, but its stated length is not believed until bytes come, so
-    /// that the buffer at most doubles.
-    fn believed(&self) -> usize {
-        let stated = self.buffer.first_chunk().map_or(0, |prefix| i32::from_be_bytes(*prefix));
-        let whole = LENGTH_BYTES + usize::try_from(stated).unwrap_or_default();
-        let missing = whole.saturating_sub(self.buffer.len());
-        missing.min(self.buffer.len().max(BELIEVED_BYTES)).max(READ_BYTES_MIN)
+    /// Gives the frame that has begun a buffer of its own, if it is large.
+    fn begin_large(&mut self) -> bool {
+        let Some((prefix, begun)) = self.buffer.split_first_chunk() else { return false };
+        let stated = usize::try_from(i32::from_be_bytes(*prefix)).unwrap_or_default();
+        let missing = stated.saturating_sub(begun.len());
+        if missing < LARGE_BYTES || stated > self.frame_bytes_max {
+            return false;
+        }
+        let mut bytes = self.pool.take(0);
+        if bytes.capacity() < begun.len() {
+            bytes.reserve_exact(stated.min(BELIEVED_BYTES.max(begun.len())));
+        }
+        bytes.extend_from_slice(begun);
+        self.buffer.clear();
+        self.large = Some(Large { bytes, missing });
+        true
     }
 
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
-        self.buffer.capacity()
+        let large = self.large.as_ref().map_or(0, |large| large.bytes.capacity());
+        self.buffer.capacity() + large
     }
+}
 
-    fn end(&self) -> io::Error {
-        let is_between = self.buffer.is_empty();
-        let what =
-            if is_between { "closed by the peer" } else { "closed by the peer within a frame" };
-        io::Error::new(io::ErrorKind::UnexpectedEof, what)
-    }
+fn end(is_between: bool) -> io::Error {
+    let what = if is_between { "closed by the peer" } else { "closed by the peer within a frame" };
+    io::Error::new(io::ErrorKind::UnexpectedEof, what)
 }
 
 /// Puts frames onto a stream, several in one write.
@@ -161,13 +205,20 @@ impl FrameWriter {
     }
 }
 
-const LENGTH_BYTES: usize = 4;
-
 /// Enough for most answers; a frame up to this size is never moved while it grows.
 const BELIEVED_BYTES: usize = 1024 * 1024;
 
 /// One read takes at least this much if it is there.
 const READ_BYTES_MIN: usize = 16 * 1024;
+
+/// A frame of which this much is still to come is read to where it stays.
+const LARGE_BYTES: usize = 64 * 1024;
+
+/// Buffers of large frames that lie unused: as many as are in hand at once while others are on their way.
+const LARGE_KEPT: usize = 4;
+
+/// The largest of them: half of what a consumer holds by default.
+const LARGE_BYTES_KEPT: usize = 9 << 20;
 
 /// A write of this size is as good as a larger one.
 const WRITE_BYTES: usize = 256 * 1024;

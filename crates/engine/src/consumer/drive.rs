@@ -20,6 +20,7 @@ impl Consumer {
         if matches!(self.phase, Phase::Closed) {
             return;
         }
+        self.buffer.look(now);
         // The member first: a commit is judged by what is assigned, which an answer may just have changed.
         self.drive_member(now);
         self.drive_commits(now);

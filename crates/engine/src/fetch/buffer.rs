@@ -5,6 +5,8 @@
 //! out: a seek or a rebalance takes effect between two lock acquisitions, however far the user's task has read.
 
 mod claim;
+mod driver;
+mod run;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,18 +14,32 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use bytes::Bytes;
+use milena_records::BufferPool;
 use milena_types::{NodeId, Offset, ProducerId, TopicPartition};
 
 use self::claim::Claim;
 pub use self::claim::Claimed;
+pub(crate) use self::run::Taken;
+use self::run::{Cursor, Run};
+use super::budget::{Held, Room};
 use super::reader::Progress;
-use crate::error::Error;
-use crate::subscription::{Event, Position, RebalanceId, Revision};
+use crate::subscription::{Event, Position, Revision};
 
 /// Fetched records, positions and events on their way to the user.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FetchBuffer {
     state: Mutex<State>,
+    /// How far a run came.
+    cursor: Cursor,
+    /// Where batches are decompressed to.
+    decompressed: BufferPool,
+}
+
+impl Default for FetchBuffer {
+    fn default() -> Self {
+        let (state, cursor) = (Mutex::default(), Cursor::default());
+        Self { state, cursor, decompressed: BufferPool::new(BUFFERS_MAX, BUFFER_BYTES_MAX) }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -32,8 +48,12 @@ struct State {
     /// In order of arrival.
     fetches: VecDeque<CompletedFetch>,
     events: VecDeque<Event>,
-    /// Bytes taken in and not yet read to their end, by broker.
-    bytes: BTreeMap<NodeId, usize>,
+    /// The bytes that came from each broker and that somebody holds.
+    held: BTreeMap<NodeId, Held>,
+    /// The batch that the user's task reads without the lock.
+    run: Option<Run>,
+    /// A run went on since the driver last looked: the user polls.
+    moved: bool,
     /// Partitions from which something was handed out since the user's last poll.
     in_hand: Vec<TopicPartition>,
     /// Partitions whose bytes could not be read.
@@ -42,8 +62,10 @@ struct State {
     driver: Option<Waker>,
     /// The driver has something to look at.
     stirred: bool,
-    /// The driver wants to hear when bytes are released.
-    hungry: bool,
+    /// The driver wants to hear when there is room for another answer of these brokers.
+    hungry: BTreeMap<NodeId, Room>,
+    /// The user's task has woken the driver and gone on.
+    woken: bool,
     polling: bool,
     last_poll: Option<Instant>,
     /// The user takes partitions one by one: none of their records is handed out in any other way.
@@ -106,12 +128,10 @@ pub(crate) struct CompletedFetch {
     pub(crate) partition: TopicPartition,
     pub(crate) revision: Revision,
     pub(crate) broker: NodeId,
-    /// Whole batches; a slice of the frame.
+    /// Whole batches; a slice of the frame, which counts for as long as it is held.
     pub(crate) records: Bytes,
     /// `None` with `read_uncommitted`.
     pub(crate) aborted: Option<Vec<AbortedTransaction>>,
-    /// What it counts in the budget.
-    pub(crate) weight: usize,
     /// How far the user's task has read it.
     pub(crate) progress: Option<Box<Progress>>,
 }
@@ -139,11 +159,14 @@ impl FetchBuffer {
         }
         state.polling = true;
         state.last_poll = Some(now);
+        // He may have let go of what he was given, and of its memory with it.
+        self.feed(state);
     }
 
     /// Says that the user got what he asked for, or gave up waiting: the clock of `max.poll.interval.ms` runs.
     pub fn leave_poll(&self, now: Instant) {
-        let mut state = self.lock();
+        // What this poll began goes on.
+        let mut state = self.lock_beside_run();
         state.polling = false;
         state.last_poll = Some(now);
     }
@@ -158,6 +181,7 @@ impl FetchBuffer {
             Some(waker) => waker.clone_from(cx.waker()),
             None => state.user = Some(cx.waker().clone()),
         }
+        self.feed(&mut state);
         Poll::Pending
     }
 
@@ -227,7 +251,7 @@ impl FetchBuffer {
         let mut state = self.lock();
         state.fetches.push_front(fetch);
         // Here the driver can drop it for the sake of partitions that are not paused; in the reader it could not.
-        if std::mem::take(&mut state.hungry) {
+        if !std::mem::take(&mut state.hungry).is_empty() {
             state.stir();
         }
     }
@@ -251,14 +275,14 @@ impl FetchBuffer {
         Some(stay)
     }
 
-    /// The fetch is read to its end, or void: its bytes no longer count.
-    pub(crate) fn release(&self, fetch: &CompletedFetch) {
-        let mut state = self.lock();
-        state.uncount(fetch.broker, fetch.weight);
+    /// The fetch is read to its end, or void.
+    pub(crate) fn release(&self, fetch: CompletedFetch) {
+        drop(fetch);
+        self.feed(&mut self.lock());
     }
 
     /// The fetch holds bytes that cannot be read: the driver is to fetch them again.
-    pub(crate) fn reject(&self, fetch: &CompletedFetch) {
+    pub(crate) fn reject(&self, fetch: CompletedFetch) {
         let mut state = self.lock();
         let state = &mut *state;
         if let Some(lane) = state.lanes.get_mut(&fetch.partition)
@@ -266,14 +290,54 @@ impl FetchBuffer {
         {
             lane.broken = true;
         }
-        state.rejected.push((fetch.partition.clone(), fetch.revision));
-        state.uncount(fetch.broker, fetch.weight);
+        state.rejected.push((fetch.partition, fetch.revision));
         state.stir();
     }
 
+    /// Whether the user's task has woken the driver since this was last asked. A runtime may have a woken task run next
+    /// on the thread that woke it, and on no other: then the user's task has to give way.
+    pub fn take_woken(&self) -> bool {
+        std::mem::take(&mut self.lock().woken)
+    }
+
+    /// Where readers decompress to; what is made of it counts for as long as it is held.
+    pub(crate) fn decompressed(&self) -> &BufferPool {
+        &self.decompressed
+    }
+
+    /// Everything but the records of a run comes by here, and ends the run: until then positions are not what they are.
     fn lock(&self) -> MutexGuard<'_, State> {
+        let mut state = self.lock_beside_run();
+        if let Some(run) = state.run.take() {
+            state.settle(run, self.cursor.close());
+        }
+        state
+    }
+
+    fn lock_beside_run(&self) -> MutexGuard<'_, State> {
         // Every critical section leaves the state whole, so a panic elsewhere in a holder's task spoils nothing.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether another answer of `broker` may come.
+    fn is_room(&self, state: &State, broker: NodeId, room: Room) -> bool {
+        let Some(held) = state.held.get(&broker) else { return true };
+        let decompressed = self.decompressed.frozen_bytes() / room.brokers.max(1);
+        // Whatever the user keeps, he gets more when he waits for it: what he keeps for good must not stop him for good.
+        held.bytes() + decompressed <= room.held_max || state.is_waited_for()
+    }
+
+    /// Stirs the driver if there is room that it waits for.
+    fn feed(&self, state: &mut State) {
+        if state.hungry.is_empty() {
+            return;
+        }
+        let waits = std::mem::take(&mut state.hungry);
+        if waits.iter().any(|(broker, room)| self.is_room(state, *broker, *room)) {
+            state.stir();
+        } else {
+            state.hungry = waits;
+        }
     }
 }
 
@@ -286,230 +350,6 @@ pub(crate) enum Resume {
     Later,
     /// Revoked, or its position was decided anew.
     Never,
-}
-
-/// For the driver.
-impl FetchBuffer {
-    /// Whether the consumer has to look at the buffer, by
-    /// [`Consumer::handle_buffer`](crate::consumer::Consumer::handle_buffer); wakes the driver's task when it has to.
-    pub fn poll_stirred(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.lock();
-        if std::mem::take(&mut state.stirred) {
-            return Poll::Ready(());
-        }
-        match &mut state.driver {
-            Some(waker) => waker.clone_from(cx.waker()),
-            None => state.driver = Some(cx.waker().clone()),
-        }
-        Poll::Pending
-    }
-
-    pub(crate) fn assign(&self, tp: TopicPartition, revision: Revision) {
-        let lane = Lane {
-            revision,
-            stay: Stay(revision),
-            position: None,
-            returned: None,
-            paused: false,
-            held: false,
-            broken: false,
-            ends: Ends::default(),
-            event: None,
-            claim: None,
-        };
-        let mut state = self.lock();
-        state.lanes.insert(tp, lane);
-        state.unclaimed = true;
-        state.wake_user();
-    }
-
-    /// Decides a partition's position anew, or that it has none for now. What waits of older revisions is dropped.
-    pub(crate) fn place(
-        &self,
-        tp: &TopicPartition,
-        revision: Revision,
-        position: Option<Position>,
-    ) {
-        let mut state = self.lock();
-        let state = &mut *state;
-        if let Some(lane) = state.lanes.get_mut(tp) {
-            lane.revision = revision;
-            lane.position = position;
-            lane.returned = position;
-            lane.broken = false;
-        }
-        state.sweep();
-    }
-
-    /// Starts over at the position of a partition whose bytes could not be read.
-    pub(crate) fn restart(&self, tp: &TopicPartition, revision: Revision) {
-        let mut state = self.lock();
-        if let Some(lane) = state.lanes.get_mut(tp) {
-            lane.revision = revision;
-            lane.broken = false;
-        }
-        state.sweep();
-    }
-
-    /// Takes back an event that the user has not seen; false if he has.
-    pub(crate) fn retract(&self, rebalance: RebalanceId) -> bool {
-        let mut state = self.lock();
-        let before = state.events.len();
-        state
-            .events
-            .retain(|event| !matches!(event, Event::Rebalance(waiting) if waiting.id == rebalance));
-        state.events.len() < before
-    }
-
-    /// Hands out nothing more of these partitions.
-    pub(crate) fn hold(&self, partitions: &[TopicPartition]) {
-        let mut state = self.lock();
-        for tp in partitions {
-            if let Some(lane) = state.lanes.get_mut(tp) {
-                lane.held = true;
-                lane.wake();
-            }
-        }
-    }
-
-    pub(crate) fn remove(&self, partitions: &[TopicPartition]) {
-        let mut state = self.lock();
-        let state = &mut *state;
-        for tp in partitions {
-            if let Some(mut lane) = state.lanes.remove(tp) {
-                lane.wake();
-            }
-        }
-        state.in_hand.retain(|tp| state.lanes.contains_key(tp));
-        state.sweep();
-    }
-
-    pub(crate) fn pause(&self, tp: &TopicPartition, paused: bool) {
-        let mut state = self.lock();
-        if let Some(lane) = state.lanes.get_mut(tp) {
-            lane.paused = paused;
-            lane.wake();
-        }
-        state.wake_user();
-    }
-
-    pub(crate) fn push(&self, fetches: Vec<CompletedFetch>) {
-        let mut state = self.lock();
-        let state = &mut *state;
-        for fetch in fetches {
-            *state.bytes.entry(fetch.broker).or_default() += fetch.weight;
-            if let Some(lane) = state.lanes.get_mut(&fetch.partition) {
-                lane.wake();
-            }
-            state.fetches.push_back(fetch);
-        }
-        state.wake_user();
-    }
-
-    pub(crate) fn learn(&self, tp: &TopicPartition, ends: Ends) {
-        if let Some(lane) = self.lock().lanes.get_mut(tp) {
-            lane.ends = ends;
-        }
-    }
-
-    /// Says something to the user: to the task that reads the partition alone, where it is about one and there is one.
-    pub(crate) fn tell(&self, event: Event) {
-        let mut state = self.lock();
-        let Some(event) = state.tell_claimed(event) else { return };
-        // A user who does not poll must not make errors pile up: the newest of each partition is enough.
-        if let Event::Error(new) = &event {
-            let place = |error: &Error| (error.topic().cloned(), error.topic_partition());
-            let same = |event: &Event| match event {
-                Event::Error(old) => place(old) == place(new) && old.kind() == new.kind(),
-                Event::Rebalance(_)
-                | Event::Truncated { .. }
-                | Event::PollIntervalExceeded { .. } => false,
-            };
-            state.events.retain(|event| !same(event));
-        }
-        state.events.push_back(event);
-        state.wake_user();
-    }
-
-    pub(crate) fn offsets(&self, which: Which) -> BTreeMap<TopicPartition, Position> {
-        let state = self.lock();
-        let lanes = state.lanes.iter().filter_map(|(tp, lane)| {
-            let position = match which {
-                Which::HandedOut => lane.position,
-                Which::Returned => lane.returned,
-            };
-            Some((tp.clone(), position?))
-        });
-        lanes.collect()
-    }
-
-    /// Bytes taken in from `broker` and not yet read.
-    pub(crate) fn bytes(&self, broker: NodeId) -> usize {
-        self.lock().bytes.get(&broker).copied().unwrap_or(0)
-    }
-
-    /// Asks for a stir once bytes are released.
-    pub(crate) fn hunger(&self) {
-        self.lock().hungry = true;
-    }
-
-    /// Drops what waits of paused partitions of `broker`, and of claimed ones with more than `claimed_max` bytes, which
-    /// would otherwise keep the others from being fetched for as long as nobody takes it. Gives the partitions, whose
-    /// fetching starts at their position again.
-    pub(crate) fn evict(&self, broker: NodeId, claimed_max: usize) -> Vec<TopicPartition> {
-        let mut state = self.lock();
-        let state = &mut *state;
-        let mut evicted = Vec::new();
-        for (tp, lane) in &state.lanes {
-            if !lane.paused && lane.claim.is_none() {
-                continue;
-            }
-            let waits = |fetch: &&CompletedFetch| fetch.partition == *tp && fetch.broker == broker;
-            let waiting: usize = state.fetches.iter().filter(waits).map(|one| one.weight).sum();
-            if waiting > if lane.paused { 0 } else { claimed_max } {
-                evicted.push(tp.clone());
-            }
-        }
-        let (bytes, fetches) = (&mut state.bytes, &mut state.fetches);
-        fetches.retain(|fetch| {
-            let goes = evicted.contains(&fetch.partition);
-            if goes {
-                subtract(bytes, fetch.broker, fetch.weight);
-            }
-            !goes
-        });
-        evicted
-    }
-
-    /// Partitions whose bytes the user's task could not read.
-    pub(crate) fn take_rejected(&self) -> Vec<(TopicPartition, Revision)> {
-        std::mem::take(&mut self.lock().rejected)
-    }
-
-    /// Since when the user does not poll; `None` while he does.
-    pub(crate) fn idle_since(&self) -> Option<Instant> {
-        let state = self.lock();
-        if state.polling { None } else { state.last_poll }
-    }
-
-    /// The clock of `max.poll.interval.ms` starts here, as if the user had just polled.
-    pub(crate) fn start_clock(&self, now: Instant) {
-        let mut state = self.lock();
-        if state.last_poll.is_none() {
-            state.last_poll = Some(now);
-        }
-    }
-
-    pub(crate) fn close(&self) {
-        let mut state = self.lock();
-        state.closed = true;
-        for lane in state.lanes.values_mut() {
-            lane.wake();
-        }
-        state.lanes.clear();
-        state.sweep();
-        state.wake_user();
-    }
 }
 
 impl State {
@@ -530,35 +370,23 @@ impl State {
 
     fn stir(&mut self) {
         self.stirred = true;
+        self.woken = true;
         if let Some(waker) = self.driver.take() {
             waker.wake();
         }
     }
 
+    /// Whether a task waits for records, and there are none for it.
+    fn is_waited_for(&self) -> bool {
+        self.user.is_some() || self.lanes.values().any(Lane::is_waited_for)
+    }
+
     /// Drops what can never be handed out.
     fn sweep(&mut self) {
-        let (lanes, bytes) = (&self.lanes, &mut self.bytes);
+        let lanes = &self.lanes;
         self.fetches.retain(|fetch| {
-            let lives =
-                lanes.get(&fetch.partition).is_some_and(|lane| lane.revision == fetch.revision);
-            if !lives {
-                subtract(bytes, fetch.broker, fetch.weight);
-            }
-            lives
+            lanes.get(&fetch.partition).is_some_and(|lane| lane.revision == fetch.revision)
         });
-    }
-
-    fn uncount(&mut self, broker: NodeId, weight: usize) {
-        subtract(&mut self.bytes, broker, weight);
-        if std::mem::take(&mut self.hungry) {
-            self.stir();
-        }
-    }
-}
-
-fn subtract(bytes: &mut BTreeMap<NodeId, usize>, broker: NodeId, weight: usize) {
-    if let Some(held) = bytes.get_mut(&broker) {
-        *held = held.saturating_sub(weight);
     }
 }
 
@@ -577,3 +405,9 @@ impl Lanes for BTreeMap<TopicPartition, Lane> {
         })
     }
 }
+
+/// Decompressed batches whose memory is kept to be used again.
+const BUFFERS_MAX: usize = 4;
+
+/// Buffers above this size are not kept.
+const BUFFER_BYTES_MAX: usize = 4 << 20;

@@ -1,6 +1,7 @@
 //! Which broker is asked for what, and what its answers mean.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -11,6 +12,7 @@ use milena_wire::messages::FetchResponse;
 use milena_wire::messages::fetch_response::PartitionData;
 use milena_wire::{Records, Response};
 
+use super::budget::Lease;
 use super::buffer::{AbortedTransaction, CompletedFetch, Ends, FetchBuffer};
 use super::extent::Extent;
 use super::limits::{IsolationLevel, Limits};
@@ -100,10 +102,8 @@ impl Fetcher {
             let bytes_max = self.limits.answer_bytes(brokers);
             let mut claimed = buffer.claimed_bytes(node);
             let part = part_of_claimed(self.limits.share(brokers), &claimed);
-            let room = |held: usize| {
-                held + usize::try_from(bytes_max).unwrap_or(0) <= self.limits.share(brokers)
-            };
-            if !room(buffer.bytes(node)) {
+            let room = self.limits.room(brokers);
+            if !buffer.has_room(node, room) {
                 for tp in buffer.evict(node, part) {
                     let position = buffer.position(&tp);
                     if let (Some(assigned), Some(position)) = (subscription.get_mut(&tp), position)
@@ -116,8 +116,7 @@ impl Fetcher {
                     }
                 }
                 claimed = buffer.claimed_bytes(node);
-                if !room(buffer.bytes(node)) {
-                    buffer.hunger();
+                if !buffer.has_room(node, room) {
                     continue;
                 }
             }
@@ -125,7 +124,7 @@ impl Fetcher {
             cut_claimed(part, &claimed, &mut asks);
             let is_cut = asks.len() < wanted;
             if is_cut && asks.is_empty() {
-                buffer.hunger();
+                buffer.hunger(node);
                 continue;
             }
             let asked = asks.iter().filter_map(|(tp, ask)| {
@@ -328,6 +327,9 @@ impl Fetcher {
             })
             .collect();
         let mut fetches = Vec::new();
+        let partitions = response.responses.iter().flat_map(|topic| &topic.partitions);
+        let bytes = partitions.filter_map(|data| Some(data.records.as_ref()?.len())).sum();
+        let lease = buffer.held(node).lease(bytes);
         for topic in response.responses {
             let name = match flight.topics.get(&topic.topic_id) {
                 Some(name) => name.clone(),
@@ -350,7 +352,7 @@ impl Fetcher {
                     continue;
                 }
                 if data.error_code == ErrorCode::NONE {
-                    let fetch = self.take_in(now, node, &tp, assigned, position, data, buffer, rng);
+                    let fetch = self.take_in(now, node, &lease, &tp, assigned, position, data, buffer, rng);
                     fetches.extend(fetch);
                 } else {
                     let hint = hint(&tp, &data, &endpoints);
@@ -382,6 +384,7 @@ impl Fetcher {
         &self,
         now: Instant,
         node: NodeId,
+        lease: &Arc<Lease>,
         tp: &TopicPartition,
         assigned: &mut Assigned,
         position: Position,
@@ -433,9 +436,8 @@ impl Fetcher {
             partition: tp.clone(),
             revision: assigned.revision(),
             broker: node,
-            records: records.slice(..extent.bytes),
+            records: lease.part(records.slice(..extent.bytes)),
             aborted,
-            weight: extent.bytes,
             progress: None,
         })
     }

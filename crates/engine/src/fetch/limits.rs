@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::budget::Room;
+
 /// Which records of transactions are handed out.
 ///
 /// Java name `isolation.level`; default `read_uncommitted`.
@@ -43,16 +45,25 @@ impl Limits {
     ///
     /// Each broker has its own share, so that one whose partitions are not read never holds up the others.
     pub(crate) fn share(&self, brokers: usize) -> usize {
-        (self.buffer_bytes / brokers.max(1)).max(2 * ANSWER_BYTES_MIN)
+        (self.buffer_bytes / brokers.max(1)).max(ANSWERS_PER_SHARE * ANSWER_BYTES_MIN)
     }
 
-    /// The most that one answer of one of `brokers` may hold: half a share, so that one answer can be on its way
-    /// while the other is read.
+    /// What one of `brokers` may have held when it is asked again.
+    pub(crate) fn room(&self, brokers: usize) -> Room {
+        let answer = usize::try_from(self.answer_bytes(brokers)).unwrap_or(0);
+        Room { held_max: self.share(brokers).saturating_sub(answer), brokers }
+    }
+
+    /// The most that one answer of one of `brokers` may hold: a part of its share, so that answers can be on their way
+    /// while another is read.
     pub(crate) fn answer_bytes(&self, brokers: usize) -> i32 {
-        let half = i32::try_from(self.share(brokers) / 2).unwrap_or(i32::MAX);
-        self.max_bytes.min(half)
+        let part = self.share(brokers) / ANSWERS_PER_SHARE;
+        self.max_bytes.min(i32::try_from(part).unwrap_or(i32::MAX))
     }
 }
+
+/// An answer in hand, one that waits, one on its way, and room for the one that is larger than it should be.
+const ANSWERS_PER_SHARE: usize = 4;
 
 /// Below this an answer holds hardly a batch of default size, and requests would outweigh records.
 const ANSWER_BYTES_MIN: usize = 32 << 10;

@@ -1,5 +1,6 @@
 //! Records from brokers to the user's task: sessions, plans, answers, the shared buffer and its reader.
 
+mod budget;
 mod buffer;
 mod extent;
 mod fetcher;
@@ -8,6 +9,7 @@ mod offsets;
 mod reader;
 mod request;
 mod session;
+mod single;
 mod validate;
 
 pub(crate) use buffer::Which;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use milena_records::{
-    AbortedTransactions, Batch, BufferPool, Decompressor, Limits, Record, RecordSet, SharedRecord,
-    batch::Records,
+    AbortedTransactions, Batch, Decompressor, Limits, Record, RecordSet, SharedRecord,
+    batch::{Records, Walk, WalkEnd},
 };
 use milena_types::{ApiKey, ErrorCode, Offset, TopicPartition};
 
 use super::buffer::{CompletedFetch, FetchBuffer, Resume, Stay};
+use super::single::Single;
 use crate::error::{Error, Operation};
 use crate::subscription::Position;
 
@@ -18,11 +19,13 @@ use crate::subscription::Position;
 /// holds no errors, and positions never pass a record that was not.
 #[derive(Debug)]
 pub struct Reader {
-    buffer: Arc<FetchBuffer>,
+    pub(super) buffer: Arc<FetchBuffer>,
     records_max: usize,
     check_crcs: bool,
     decompressor: Decompressor,
-    current: Option<CompletedFetch>,
+    pub(super) current: Option<CompletedFetch>,
+    /// The batch that is read one by one.
+    pub(super) single: Option<Single>,
     /// The one partition that it reads, in this stay; `None` reads whatever nobody else does.
     claim: Option<(TopicPartition, Stay)>,
 }
@@ -61,16 +64,26 @@ pub(crate) struct Progress {
     set: RecordSet,
     /// `None` with `read_uncommitted`.
     aborted: Option<AbortedTransactions>,
-    open: Option<OpenBatch>,
+    pub(super) open: Option<OpenBatch>,
     /// Told with the next poll: what was good before it was handed out first.
-    error: Option<milena_records::Error>,
+    pub(super) error: Option<milena_records::Error>,
 }
 
 /// The batch that the last poll stopped in.
 #[derive(Debug)]
-struct OpenBatch {
-    records: Records,
-    end: Position,
+pub(super) struct OpenBatch {
+    pub(super) records: Records,
+    pub(super) end: Position,
+}
+
+/// What comes next in a fetch.
+pub(super) enum Step {
+    /// Nothing: it is read to its end.
+    End,
+    /// A batch of which nothing may be handed out.
+    Passed(Box<Progress>),
+    /// A batch of records.
+    Open(Box<Progress>, OpenBatch),
 }
 
 impl Reader {
@@ -81,11 +94,10 @@ impl Reader {
         check_crcs: bool,
         limits: Limits,
     ) -> Self {
-        let decompressor =
-            Decompressor::new(limits, BufferPool::new(BUFFERS_MAX, BUFFER_BYTES_MAX));
-        let (current, claim) = (None, None);
+        let decompressor = Decompressor::new(limits, buffer.decompressed().clone());
+        let (current, single, claim) = (None, None, None);
         let records_max = records_max.max(1);
-        Self { buffer, records_max, check_crcs, decompressor, current, claim }
+        Self { buffer, records_max, check_crcs, decompressor, current, single, claim }
     }
 
     /// Reads `partition` alone, for as long as it is in this stay; see [`FetchBuffer::claim`].
@@ -96,19 +108,18 @@ impl Reader {
         check_crcs: bool,
         limits: Limits,
     ) -> Self {
-        let pool = BufferPool::new(CLAIMED_BUFFERS_MAX, BUFFER_BYTES_MAX);
         let mut reader = Self::new(buffer, records_max, check_crcs, limits);
-        reader.decompressor = Decompressor::new(limits, pool);
         reader.claim = Some((partition, stay));
         reader
     }
 
     /// Gives back what was taken and not read to its end.
     pub fn put_back(&mut self) {
+        self.end_run();
         if let Some(fetch) = self.current.take() {
             match self.buffer.resume(&fetch) {
                 Resume::Now(_) | Resume::Later => self.buffer.put_back(fetch),
-                Resume::Never => self.buffer.release(&fetch),
+                Resume::Never => self.buffer.release(fetch),
             }
         }
     }
@@ -127,13 +138,14 @@ impl Reader {
     /// offset is fetched again, so the error returns if the log itself is damaged: seek behind it to go on.
     pub fn poll(&mut self, polled: &mut Polled) -> Result<(), Error> {
         polled.clear();
-        while polled.count < self.records_max {
+        self.end_run();
+        while polled.count < self.records_max && self.may_open(polled) {
             let Some((mut fetch, position)) = self.next_fetch() else { break };
             match self.read(&mut fetch, position, polled) {
                 Ok(true) => self.current = Some(fetch),
-                Ok(false) => self.buffer.release(&fetch),
+                Ok(false) => self.buffer.release(fetch),
                 Err(error) => {
-                    self.buffer.reject(&fetch);
+                    self.buffer.reject(fetch);
                     if polled.count == 0 {
                         return Err(error);
                     }
@@ -145,13 +157,18 @@ impl Reader {
         Ok(())
     }
 
+    /// Small compressed batches may be large records: what one poll decompresses is bounded by its bytes too.
+    fn may_open(&self, polled: &Polled) -> bool {
+        polled.count == 0 || self.buffer.decompressed().frozen_bytes() < DECOMPRESSED_MAX
+    }
+
     /// The fetch to read on in.
-    fn next_fetch(&mut self) -> Option<(CompletedFetch, Position)> {
+    pub(super) fn next_fetch(&mut self) -> Option<(CompletedFetch, Position)> {
         if let Some(fetch) = self.current.take() {
             match self.buffer.resume(&fetch) {
                 Resume::Now(position) => return Some((fetch, position)),
                 Resume::Later => self.buffer.put_back(fetch),
-                Resume::Never => self.buffer.release(&fetch),
+                Resume::Never => self.buffer.release(fetch),
             }
         }
         match &self.claim {
@@ -167,6 +184,51 @@ impl Reader {
         position: Position,
         polled: &mut Polled,
     ) -> Result<bool, Error> {
+        let (mut progress, mut open) = match self.step(fetch, position)? {
+            Step::End => return Ok(false),
+            Step::Passed(progress) => {
+                // A marker behind the records is done with when they are.
+                let last = polled.chunks.last_mut();
+                if let Some(end) = self.pass(fetch, progress, position)
+                    && let Some(last) = last.filter(|last| last.partition == fetch.partition)
+                {
+                    last.end = end;
+                }
+                return Ok(true);
+            }
+            Step::Open(progress, open) => (progress, open),
+        };
+        let start = open.records.clone();
+        let Walk { count, last, end } =
+            open.records.walk(position.offset, self.records_max - polled.count);
+        let is_finished = matches!(end, WalkEnd::Finished);
+        if let WalkEnd::Failed(error) = end {
+            progress.error = Some(error);
+        }
+        let end = match (is_finished, last) {
+            (true, last) => open.end_behind(last.map_or(position.offset, Offset::next)),
+            (false, Some(last)) => Position::new(last.next(), open.end.leader_epoch),
+            (false, None) => position,
+        };
+        let Some(stay) = self.buffer.hand_out(fetch, end) else { return Ok(false) };
+        if count > 0 {
+            let (partition, from) = (fetch.partition.clone(), position.offset);
+            polled.chunks.push(Chunk { partition, records: start, from, count, end, stay });
+            polled.count += count;
+        }
+        if !is_finished && progress.error.is_none() {
+            progress.open = Some(open);
+        }
+        fetch.progress = Some(progress);
+        Ok(true)
+    }
+
+    /// Goes to the next batch of a fetch, or on in the one that is open.
+    pub(super) fn step(
+        &mut self,
+        fetch: &mut CompletedFetch,
+        position: Position,
+    ) -> Result<Step, Error> {
         let failed = |error: milena_records::Error, partition: &TopicPartition| {
             Error::from_code(ApiKey::FETCH, ErrorCode::CORRUPT_MESSAGE)
                 .during(Operation::Fetch)
@@ -189,71 +251,34 @@ impl Reader {
         if let Some(error) = progress.error.take() {
             return Err(failed(error, &fetch.partition));
         }
-        let open = match progress.open.take() {
-            Some(open) => Some(open),
-            None => match progress.set.next() {
-                None => return Ok(false),
-                Some(batch) => batch
-                    .and_then(|batch| self.open(&mut progress, &batch, position))
-                    .map_err(|error| failed(error, &fetch.partition))?,
-            },
-        };
-        // Passed over: control, aborted, or handed out before. The position moves with the next records.
-        let Some(mut open) = open else {
-            let passed = progress.set.clone().next().is_none();
-            if passed && let Some(end) = progress_end(&fetch.records) {
-                let epoch = end.leader_epoch.or(position.leader_epoch);
-                let end = Position::new(end.offset.max(position.offset), epoch);
-                let is_out = self.buffer.hand_out(fetch, end).is_some();
-                // A marker behind the records is done with when they are.
-                let last = polled.chunks.last_mut().filter(|_| is_out);
-                if let Some(last) = last.filter(|last| last.partition == fetch.partition) {
-                    last.end = end;
-                }
-            }
-            fetch.progress = Some(progress);
-            return Ok(true);
-        };
-        let start = open.records.clone();
-        let (mut count, mut last) = (0, None);
-        let finished = loop {
-            if polled.count + count == self.records_max {
-                break false;
-            }
-            match open.records.next_borrowed() {
-                None => break true,
-                Some(Ok(record)) if record.offset() < position.offset => {}
-                Some(Ok(record)) => {
-                    count += 1;
-                    last = Some(record.offset());
-                }
-                Some(Err(error)) => {
-                    progress.error = Some(error);
-                    break false;
-                }
-            }
-        };
-        let end = match (finished, last) {
-            // Behind what the batch spans, whatever compaction left of it (trap 25).
-            (true, last) => {
-                // A wrapper of the oldest format says less than what its inner messages say for themselves.
-                let behind = last.map_or(position.offset, Offset::next);
-                Position::new(open.end.offset.max(behind), open.end.leader_epoch)
-            }
-            (false, Some(last)) => Position::new(last.next(), open.end.leader_epoch),
-            (false, None) => position,
-        };
-        let Some(stay) = self.buffer.hand_out(fetch, end) else { return Ok(false) };
-        if count > 0 {
-            let (partition, from) = (fetch.partition.clone(), position.offset);
-            polled.chunks.push(Chunk { partition, records: start, from, count, end, stay });
-            polled.count += count;
+        if let Some(open) = progress.open.take() {
+            return Ok(Step::Open(progress, open));
         }
-        if !finished && progress.error.is_none() {
-            progress.open = Some(open);
-        }
+        let Some(batch) = progress.set.next() else { return Ok(Step::End) };
+        let open = batch
+            .and_then(|batch| self.open(&mut progress, &batch, position))
+            .map_err(|error| failed(error, &fetch.partition))?;
+        Ok(match open {
+            Some(open) => Step::Open(progress, open),
+            None => Step::Passed(progress),
+        })
+    }
+
+    /// Goes past a batch that is control, aborted, or was handed out before: the position moves with the next records,
+    /// or where this is the last, to its end, which is then given.
+    pub(super) fn pass(
+        &self,
+        fetch: &mut CompletedFetch,
+        progress: Box<Progress>,
+        position: Position,
+    ) -> Option<Position> {
+        let is_last = progress.set.clone().next().is_none();
+        let end = Some(&fetch.records).filter(|_| is_last).and_then(progress_end);
         fetch.progress = Some(progress);
-        Ok(true)
+        let end = end?;
+        let epoch = end.leader_epoch.or(position.leader_epoch);
+        let end = Position::new(end.offset.max(position.offset), epoch);
+        self.buffer.hand_out(fetch, end).map(|_| end)
     }
 
     /// Opens a batch, unless nothing of it may be handed out.
@@ -298,9 +323,19 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
+        self.end_run();
         if let Some(fetch) = self.current.take() {
-            self.buffer.release(&fetch);
+            self.buffer.release(fetch);
         }
+    }
+}
+
+impl OpenBatch {
+    /// Behind what the batch spans, whatever compaction left of it (trap 25).
+    ///
+    /// A wrapper of the oldest format says less than what its inner messages say for themselves, which is `behind`.
+    pub(super) fn end_behind(&self, behind: Offset) -> Position {
+        Position::new(self.end.offset.max(behind), self.end.leader_epoch)
     }
 }
 
@@ -414,14 +449,8 @@ fn progress_end(records: &bytes::Bytes) -> Option<Position> {
     Some(Position::new(extent.next?, extent.leader_epoch))
 }
 
-/// Decompressed batches that may be in the user's hand at once without a fresh allocation each.
-const BUFFERS_MAX: usize = 16;
-
-/// The same for the reader of one partition, of which there may be hundreds.
-const CLAIMED_BUFFERS_MAX: usize = 2;
-
-/// Buffers above this size are not kept.
-const BUFFER_BYTES_MAX: usize = 1 << 20;
+/// A poll that holds this much of decompressed batches opens no more of them.
+const DECOMPRESSED_MAX: usize = 8 << 20;
 
 #[cfg(test)]
 mod tests;

@@ -190,6 +190,17 @@ impl Records {
         Iter::new(self.records.get(self.position..).unwrap_or_default(), self.state)
     }
 
+    /// Where the walk stands.
+    #[inline]
+    pub fn mark(&self) -> Mark {
+        Mark { position: self.position, state: self.state }
+    }
+
+    /// Goes back to where `mark` was made, in the same records.
+    pub fn rewind(&mut self, mark: Mark) {
+        Mark { position: self.position, state: self.state } = mark;
+    }
+
     /// Walks on over up to `records_max` records at or behind `from`, checking each, and counts them.
     pub fn walk(&mut self, from: Offset, records_max: usize) -> Walk {
         let mut rest = self.records.get(self.position..).unwrap_or_default();
@@ -214,6 +225,13 @@ impl Records {
         self.position = self.records.len() - rest.len();
         walk
     }
+}
+
+/// A place in [`Records`], to go back to.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    position: usize,
+    state: State,
 }
 
 /// How far [`Records::walk`] came.

@@ -11,7 +11,7 @@ mod sealed;
 pub use builder::{BatchBuilder, size_upper_bound};
 pub use header::{BatchHeader, HEADER_BYTES, ProducerStamp, TimestampType};
 pub(crate) use iter::State;
-pub use iter::{Iter, Records, Walk, WalkEnd};
+pub use iter::{Iter, Mark, Records, Walk, WalkEnd};
 pub use reader::{Batch, DecodedBatch};
 pub use sealed::{BatchParts, SealedBatch};
 

@@ -436,7 +436,7 @@ fn a_slow_user_is_not_flooded() {
         world.run_for(Duration::from_millis(20));
         let buffer = world.clients[client].consumer.buffer();
         let waiting: usize =
-            [1, 2].map(|node| buffer.bytes(milena_types::NodeId::new(node))).into_iter().sum();
+            [1, 2].map(|node| buffer.held(milena_types::NodeId::new(node)).bytes()).into_iter().sum();
         assert!(waiting <= 256 << 10, "{waiting}");
     }
     let settings = world.clients[client].consumer.settings();

@@ -79,6 +79,7 @@ impl FetchBuffer {
             Some(waker) => waker.clone_from(cx.waker()),
             None => claim.waker = Some(cx.waker().clone()),
         }
+        self.feed(state);
         Poll::Pending
     }
 
@@ -149,7 +150,7 @@ impl FetchBuffer {
         if !bytes.is_empty() {
             for fetch in state.fetches.iter().filter(|fetch| fetch.broker == broker) {
                 if let Some(held) = bytes.get_mut(&fetch.partition) {
-                    *held += fetch.weight;
+                    *held += fetch.records.len();
                 }
             }
         }
@@ -181,6 +182,11 @@ impl State {
 }
 
 impl Lane {
+    /// Whether the task that reads this partition alone waits for records.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.claim.as_ref().is_some_and(|claim| claim.waker.is_some())
+    }
+
     /// Wakes the task that reads this partition alone, if one does.
     pub(super) fn wake(&mut self) {
         if let Some(claim) = &mut self.claim {

@@ -7,6 +7,7 @@ use milena_types::{NodeId, Timestamp};
 
 use super::*;
 use crate::fetch::Which;
+use crate::fetch::budget::Room;
 use crate::subscription::Revision;
 
 fn tp() -> TopicPartition {
@@ -51,13 +52,12 @@ impl Fixture {
     }
 
     fn push(&self, bytes: Vec<u8>) {
-        let weight = bytes.len();
-        let records = Bytes::from(bytes);
+        let lease = self.buffer.held(NodeId::new(1)).lease(bytes.len());
+        let records = lease.part(Bytes::from(bytes));
         let (partition, revision, broker) = (tp(), self.revision, NodeId::new(1));
         let aborted = None;
         let progress = None;
-        let fetch =
-            CompletedFetch { partition, revision, broker, records, aborted, weight, progress };
+        let fetch = CompletedFetch { partition, revision, broker, records, aborted, progress };
         self.buffer.push(vec![fetch]);
     }
 
@@ -69,6 +69,14 @@ impl Fixture {
             .iter()
             .flat_map(|chunk| chunk.iter().map(|one| one.offset().get()))
             .collect()
+    }
+
+    fn one(&mut self) -> Option<i64> {
+        self.reader.poll_one().unwrap().map(|(_, record, _)| record.offset().get())
+    }
+
+    fn held(&self) -> usize {
+        self.buffer.held(NodeId::new(1)).bytes()
     }
 
     fn position(&self) -> i64 {
@@ -126,7 +134,7 @@ fn a_limit_inside_a_batch_is_kept_and_gone_on_from() {
     assert_eq!(fixture.position(), 4);
     assert_eq!(fixture.poll(), [4, 5, 6, 7]);
     assert_eq!(fixture.poll(), [8]);
-    assert_eq!(fixture.buffer.bytes(NodeId::new(1)), 0, "read bytes no longer count");
+    assert_eq!(fixture.held(), 0, "read bytes no longer count");
 }
 
 /// R22: the revocation comes between two polls, while the reader holds half a batch.
@@ -137,7 +145,7 @@ fn what_the_reader_holds_of_a_revoked_partition_is_dropped() {
     assert_eq!(fixture.poll(), [0, 1]);
     fixture.buffer.hold(&[tp()]);
     assert_eq!(fixture.poll(), [0_i64; 0]);
-    assert_eq!(fixture.buffer.bytes(NodeId::new(1)), 0);
+    assert_eq!(fixture.held(), 0);
 }
 
 /// The driver waits for room that only a paused partition holds: it must hear when it can take that room back.
@@ -148,7 +156,8 @@ fn a_paused_fetch_that_the_reader_puts_back_stirs_a_hungry_driver() {
     assert_eq!(fixture.poll(), [0, 1]);
     fixture.buffer.pause(&tp(), true);
     assert!(fixture.buffer.evict(NodeId::new(1), 0).is_empty(), "the reader has it");
-    fixture.buffer.hunger();
+    let full = Room { held_max: 0, brokers: 1 };
+    assert!(!fixture.buffer.has_room(NodeId::new(1), full));
     let mut cx = Context::from_waker(Waker::noop());
     assert!(fixture.buffer.poll_stirred(&mut cx).is_pending());
     assert!(fixture.poll().is_empty());
@@ -181,7 +190,7 @@ fn nothing_behind_damaged_bytes_is_handed_out() {
     assert_eq!(fixture.buffer.take_rejected(), [(tp(), fixture.revision)]);
     let next = fixture.revision.next();
     fixture.buffer.restart(&tp(), next);
-    assert_eq!((fixture.position(), fixture.buffer.bytes(NodeId::new(1))), (3, 0));
+    assert_eq!((fixture.position(), fixture.held()), (3, 0));
 }
 
 /// Row 35, at its root: two positions, one behind what is in hand and one before it.
@@ -202,6 +211,7 @@ fn what_is_in_hand_is_not_returned() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "any instant will do")]
 fn a_waiting_user_is_woken_by_records_and_events_only() {
     struct Count(std::sync::atomic::AtomicUsize);
     impl std::task::Wake for Count {
@@ -221,10 +231,72 @@ fn a_waiting_user_is_woken_by_records_and_events_only() {
     fixture.buffer.pause(&tp(), false);
     assert_eq!(woken(), 1);
     assert_eq!(fixture.buffer.poll_ready(&mut cx), Poll::Ready(()));
-    fixture.buffer.hunger();
+    assert!(!fixture.buffer.has_room(NodeId::new(1), Room { held_max: 0, brokers: 1 }));
     assert_eq!(fixture.buffer.poll_stirred(&mut cx), Poll::Pending);
     assert_eq!(fixture.poll(), [0]);
+    assert_eq!(woken(), 1, "what the user has in hand takes room");
+    fixture.buffer.enter_poll(Instant::now());
     assert_eq!(woken(), 2, "room was made for the driver that asked for it");
+}
+
+/// A commit in between must cover what was handed out before the record in hand, and nothing else.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "any instant will do")]
+fn records_taken_one_by_one_are_counted_each() {
+    let mut fixture = Fixture::new(100);
+    fixture.push([batch(0, 3, 10), batch(10, 2, 2)].concat());
+    let now = Instant::now();
+    fixture.buffer.enter_poll(now);
+    assert_eq!(fixture.one(), Some(0));
+    fixture.buffer.leave_poll(now);
+    let later = now + std::time::Duration::from_secs(9);
+    let offsets = |fixture: &Fixture| {
+        let at = |which| fixture.buffer.offsets(which)[&tp()].offset.get();
+        (at(Which::Returned), at(Which::HandedOut))
+    };
+    assert_eq!(offsets(&fixture), (0, 1));
+    assert!(fixture.reader.next_in_run().is_none(), "who looks ends the run");
+    assert_eq!(fixture.one(), Some(1));
+    assert_eq!(fixture.reader.next_in_run().map(|next| next.1.offset().get()), Some(2));
+    assert_eq!(offsets(&fixture), (2, 3));
+    fixture.buffer.look(later);
+    assert_eq!(fixture.buffer.idle_since(), Some(later), "to take records is to poll");
+    assert_eq!(fixture.one(), Some(10), "compaction left nothing between");
+    assert_eq!(offsets(&fixture), (10, 11));
+    assert_eq!([fixture.one(), fixture.one()], [Some(11), None]);
+    assert_eq!(fixture.position(), 12);
+    assert_eq!(fixture.held(), 0);
+}
+
+/// R22 and R10, without a lock for each record: the next one is refused, and comes from where the seek says.
+#[test]
+fn a_seek_or_a_revocation_takes_effect_between_two_records_of_a_run() {
+    let mut fixture = Fixture::new(100);
+    fixture.push(batch(0, 9, 9));
+    assert_eq!(fixture.one(), Some(0));
+    let sought = fixture.revision.next();
+    fixture.buffer.place(&tp(), sought, Some(at(5)));
+    assert!(fixture.reader.next_in_run().is_none());
+    assert_eq!((fixture.one(), fixture.position()), (None, 5), "its bytes are of before");
+    fixture.revision = sought;
+    fixture.push(batch(0, 9, 9));
+    assert_eq!([fixture.one(), fixture.one()], [Some(5), Some(6)]);
+    fixture.buffer.pause(&tp(), true);
+    assert_eq!(fixture.one(), None);
+    fixture.buffer.pause(&tp(), false);
+    assert_eq!(fixture.one(), Some(7));
+    fixture.buffer.hold(&[tp()]);
+    assert_eq!((fixture.one(), fixture.position()), (None, 8));
+}
+
+#[test]
+fn a_batch_poll_goes_on_where_single_records_ended() {
+    let mut fixture = Fixture::new(3);
+    fixture.push([batch(0, 4, 4), batch(4, 4, 4)].concat());
+    assert_eq!([fixture.one(), fixture.one()], [Some(0), Some(1)]);
+    assert_eq!(fixture.poll(), [2, 3, 4]);
+    assert_eq!([fixture.one(), fixture.one(), fixture.one()], [Some(5), Some(6), Some(7)]);
+    assert_eq!(fixture.one(), None);
 }
 
 /// One reference count a batch: the records of a batch point into one buffer.
