@@ -352,7 +352,8 @@ impl Fetcher {
                     continue;
                 }
                 if data.error_code == ErrorCode::NONE {
-                    let fetch = self.take_in(now, node, &lease, &tp, assigned, position, data, buffer, rng);
+                    let fetch =
+                        self.take_in(now, node, &lease, &tp, assigned, position, data, buffer, rng);
                     fetches.extend(fetch);
                 } else {
                     let hint = hint(&tp, &data, &endpoints);

@@ -154,7 +154,6 @@ impl<'a> Iter<'a> {
     pub(crate) fn new(records: &'a [u8], state: State) -> Self {
         Self { rest: records, state }
     }
-
 }
 
 impl<'a> Iterator for Iter<'a> {

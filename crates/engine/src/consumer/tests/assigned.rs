@@ -435,8 +435,10 @@ fn a_slow_user_is_not_flooded() {
     for _ in 0..50 {
         world.run_for(Duration::from_millis(20));
         let buffer = world.clients[client].consumer.buffer();
-        let waiting: usize =
-            [1, 2].map(|node| buffer.held(milena_types::NodeId::new(node)).bytes()).into_iter().sum();
+        let waiting: usize = [1, 2]
+            .map(|node| buffer.held(milena_types::NodeId::new(node)).bytes())
+            .into_iter()
+            .sum();
         assert!(waiting <= 256 << 10, "{waiting}");
     }
     let settings = world.clients[client].consumer.settings();

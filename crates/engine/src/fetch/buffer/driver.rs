@@ -185,11 +185,6 @@ impl FetchBuffer {
         self.lock().hungry.insert(broker, Room { held_max: usize::MAX, brokers: 1 });
     }
 
-    /// Whether fetched bytes of `tp` wait to be read.
-    pub(crate) fn has_unread(&self, tp: &TopicPartition) -> bool {
-        self.lock().fetches.iter().any(|fetch| fetch.partition == *tp)
-    }
-
     /// Drops what waits of paused partitions of `broker`, and of claimed ones with more than `claimed_max` bytes, which
     /// would otherwise keep the others from being fetched for as long as nobody takes it. Gives the partitions, whose
     /// fetching starts at their position again.
@@ -202,7 +197,8 @@ impl FetchBuffer {
                 continue;
             }
             let waits = |fetch: &&CompletedFetch| fetch.partition == *tp && fetch.broker == broker;
-            let waiting: usize = state.fetches.iter().filter(waits).map(|one| one.records.len()).sum();
+            let waiting: usize =
+                state.fetches.iter().filter(waits).map(|one| one.records.len()).sum();
             if waiting > if lane.paused { 0 } else { claimed_max } {
                 evicted.push(tp.clone());
             }
