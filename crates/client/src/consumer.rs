@@ -9,6 +9,7 @@ mod message;
 mod partition;
 mod pattern;
 mod poison;
+mod subscription;
 mod typed;
 
 use std::collections::BTreeSet;
@@ -21,11 +22,11 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use milena_engine::consumer::{
-    Change, Consumer as Machine, Event, FetchBuffer, Polled, Reader, Rebalance,
+    Change, CommittedOffset, Consumer as Machine, Event, FetchBuffer, Polled, Reader, Rebalance,
 };
 use milena_engine::{Error, ErrorKind, Operation};
 use milena_records::Limits;
-use milena_types::{Offset, TopicPartition};
+use milena_types::TopicPartition;
 use tokio::time::{Instant, timeout_at};
 
 pub use batch::{Batch, Messages};
@@ -206,9 +207,9 @@ impl Consumer {
     ///
     /// # Errors
     /// As [`ConsumerHandle::commit`].
-    pub async fn commit_offsets<P: Into<TopicPartition>>(
+    pub async fn commit_offsets<P: Into<TopicPartition>, O: Into<CommittedOffset>>(
         &self,
-        offsets: impl IntoIterator<Item = (P, Offset)>,
+        offsets: impl IntoIterator<Item = (P, O)>,
     ) -> Result<(), Error> {
         self.handle.commit_offsets(offsets).await
     }
@@ -220,7 +221,7 @@ impl Consumer {
     pub async fn seek(
         &self,
         partition: impl Into<TopicPartition>,
-        offset: Offset,
+        offset: impl Into<CommittedOffset>,
     ) -> Result<(), Error> {
         self.handle.seek(partition, offset).await
     }
@@ -318,6 +319,10 @@ impl Consumer {
                 let Some(event) = self.handle.buffer.pass_on(event) else { continue };
                 match event {
                     Event::Rebalance(rebalance) => self.hearing = Some(self.hear(rebalance)),
+                    Event::PollIntervalExceeded { limit, .. } => {
+                        tracing::warn!(?limit, "left the group: no poll for max.poll.interval.ms");
+                        self.hearing = self.listener.clone().map(|listener| listener.late(limit));
+                    }
                     event => match error_of(event) {
                         // Told below, once the listener has heard what came with it. The first one is the cause.
                         Some(error) if error.is_fatal() => drop(self.failed.get_or_insert(error)),
@@ -466,10 +471,6 @@ fn error_of(event: Event) -> Option<Error> {
             };
             let error = Error::new(ErrorKind::LogTruncated).with_detail(detail);
             Some(error.during(Operation::Fetch).with_partition(&partition))
-        }
-        Event::PollIntervalExceeded { limit, .. } => {
-            tracing::warn!(?limit, "left the group: no poll for max.poll.interval.ms");
-            None
         }
         _ => None,
     }

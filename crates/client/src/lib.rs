@@ -90,7 +90,7 @@ pub use consumer::{
     TypedConsumer, TypedMessage,
 };
 pub use interceptor::ProducerInterceptor;
-pub use milena_engine::consumer::{CommittedOffset, MemberState};
+pub use milena_engine::consumer::{CommittedOffset, FoundOffset, MemberState};
 pub use producer::{
     Deliveries, Delivery, Enqueue, EnqueueAll, EnqueueWithCallback, Outcomes, Payload, Producer,
     ProducerBuilder, ProducerMetrics, ProducerTopic, Record, RecordMetadata, Send,

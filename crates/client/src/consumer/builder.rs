@@ -136,7 +136,7 @@ impl ConsumerBuilder {
         settings.retry_backoff = common.retry_backoff();
         settings.retry_backoff_max = common.retry_backoff_max();
         settings.metadata_max_age = common.metadata_max_age();
-        let subscribes = !self.topics.is_empty();
+        let subscribes = !self.topics.is_empty() || self.pattern.is_some();
         let reads = subscribes || !self.partitions.is_empty();
         let now = Instant::now();
         let mut machine = Machine::new(settings, now.into_std(), clock.wall(now), rng);
@@ -176,8 +176,7 @@ impl ConsumerBuilder {
         };
         let mut consumer = Consumer::new(handle, config, subscribes, self.listener, self.kafka);
         if !reads {
-            let rule = "the consumer reads nothing: subscribe to topics, or assign partitions";
-            consumer.failed = Some(Error::misuse(rule).during(Operation::Poll).fatal());
+            consumer.failed = Some(Consumer::reads_nothing());
         }
         Ok(consumer)
     }

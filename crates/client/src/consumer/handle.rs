@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use milena_engine::consumer::{
-    CommittedOffset, Consumer as Machine, FetchBuffer, IsolationLevel, MemberState, OffsetReset,
-    OffsetSpec, Position, Query, Reply,
+    CommittedOffset, Consumer as Machine, FetchBuffer, FoundOffset, IsolationLevel, MemberState,
+    OffsetReset, OffsetSpec, Position, Query, Reply,
 };
 use milena_engine::transaction::GroupMetadata;
 use milena_engine::{Error, Operation};
-use milena_types::{Offset, Timestamp, TopicPartition};
+use milena_types::{Offset, Timestamp, Topic, TopicPartition};
 use tokio::sync::{mpsc, oneshot};
 
 use super::mark::{Mark, Marks};
-use crate::driver::consumer::{Command, Offsets, ReadAtLast, Signals};
+use crate::driver::consumer::{Command, Offsets, Read, ReadAtLast, Signals};
 
 /// Steers a consumer from any task; a clone steers the same one.
 ///
@@ -40,7 +40,8 @@ impl ConsumerHandle {
         self.commit_some(None).await
     }
 
-    /// Commits these offsets: of each partition the next one to read.
+    /// Commits these offsets: of each partition the next one to read, as an [`Offset`], or as a [`CommittedOffset`] with
+    /// the leader epoch of the record before it and a text.
     ///
     /// They are committed as what this consumer has read: offsets of records that a task has had in hand for long are
     /// better committed by [`Batch::commit`](crate::Batch::commit) or [`mark`](Self::mark), which know whether the
@@ -53,17 +54,20 @@ impl ConsumerHandle {
     /// ```no_run
     /// # async fn example(handle: milena::ConsumerHandle) -> milena::Result<()> {
     /// # let offset = milena::Offset::ZERO;
+    /// use milena::CommittedOffset;
+    ///
     /// handle.commit_offsets([(("orders", 0), offset.next())]).await?;
+    /// let noted = CommittedOffset::new(offset.next()).with_metadata("run 7");
+    /// handle.commit_offsets([(("orders", 0), noted)]).await?;
     /// # Ok(()) }
     /// ```
-    pub async fn commit_offsets<P: Into<TopicPartition>>(
+    pub async fn commit_offsets<P: Into<TopicPartition>, O: Into<CommittedOffset>>(
         &self,
-        offsets: impl IntoIterator<Item = (P, Offset)>,
+        offsets: impl IntoIterator<Item = (P, O)>,
     ) -> Result<(), Error> {
         let offsets = offsets.into_iter();
-        let offsets: Offsets = offsets
-            .map(|(partition, offset)| (partition.into(), CommittedOffset::new(offset)))
-            .collect();
+        let offsets: Offsets =
+            offsets.map(|(partition, offset)| (partition.into(), offset.into())).collect();
         if offsets.is_empty() { Ok(()) } else { self.commit_some(Some(offsets)).await }
     }
 
@@ -115,10 +119,19 @@ impl ConsumerHandle {
         Ok(())
     }
 
-    /// Commits the positions behind everything that was handed out, once, and does not wait. An older commit never
-    /// replaces a newer one; a failure is logged.
+    /// Commits the positions behind everything that was handed out before this call, once, and does not wait. An older
+    /// commit never replaces a newer one; a failure is logged, and told to interceptors.
     pub fn commit_async(&self) {
-        self.signals.commit();
+        self.signals.commit(|| {
+            let mut read = Read::default();
+            for (tp, position) in self.buffer.positions() {
+                if let (Some(position), Some(stay)) = (position, self.buffer.stay(&tp)) {
+                    let end = CommittedOffset::new(position.offset);
+                    read.put(tp, end.with_leader_epoch(position.leader_epoch), stay);
+                }
+            }
+            read
+        });
     }
 
     /// Hands out nothing of these partitions until they are resumed.
@@ -145,16 +158,18 @@ impl ConsumerHandle {
         self.call(Operation::Poll, move |machine, now| machine.resume(now, &partitions)).await?
     }
 
-    /// Reads on from `offset`; nothing fetched before is handed out any more.
+    /// Reads on from `offset`; nothing fetched before is handed out any more. With a leader epoch, as of a
+    /// [`CommittedOffset`], it is checked first that the log still has the record before it (KIP-320).
     ///
     /// # Errors
     /// `Misuse` if the partition is not assigned; `Closed`.
     pub async fn seek(
         &self,
         partition: impl Into<TopicPartition>,
-        offset: Offset,
+        offset: impl Into<CommittedOffset>,
     ) -> Result<(), Error> {
-        let (partition, position) = (partition.into(), Position::new(offset, None));
+        let (partition, offset) = (partition.into(), offset.into());
+        let position = Position::new(offset.offset, offset.leader_epoch);
         let seek = move |machine: &mut Machine, now| machine.seek(now, &partition, position);
         self.call(Operation::Seek, seek).await?
     }
@@ -181,6 +196,15 @@ impl ConsumerHandle {
     ) -> Result<(), Error> {
         let partitions = collect(partitions);
         self.seek_by(partitions, OffsetReset::Latest).await
+    }
+
+    /// The topics that are subscribed to, by name or as a pattern matched them so far. None for assigned partitions, and
+    /// where the coordinator matches the pattern.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub async fn subscription(&self) -> Result<BTreeSet<Topic>, Error> {
+        self.call(Operation::Subscribe, |machine, _| machine.topics()).await
     }
 
     /// The assigned partitions.
@@ -286,17 +310,25 @@ impl ConsumerHandle {
         self.offsets(partitions, OffsetSpec::Latest).await
     }
 
-    /// Of each partition the first offset whose record is at or after `timestamp`; one without such a record is left
-    /// out (KIP-79).
+    /// Of each partition the first record at or after its timestamp; one without such a record is left out (KIP-79).
     ///
     /// # Errors
     /// As [`beginning_offsets`](Self::beginning_offsets).
-    pub async fn offsets_for_time<P: Into<TopicPartition>>(
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(handle: milena::ConsumerHandle, noon: milena::Timestamp) -> milena::Result<()> {
+    /// for (partition, found) in handle.offsets_for_times([(("orders", 0), noon)]).await? {
+    ///     handle.seek(partition, found.offset).await?;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub async fn offsets_for_times<P: Into<TopicPartition>>(
         &self,
-        partitions: impl IntoIterator<Item = P>,
-        timestamp: Timestamp,
-    ) -> Result<BTreeMap<TopicPartition, Offset>, Error> {
-        self.offsets(partitions, OffsetSpec::At(timestamp)).await
+        times: impl IntoIterator<Item = (P, Timestamp)>,
+    ) -> Result<BTreeMap<TopicPartition, FoundOffset>, Error> {
+        let times = times.into_iter();
+        self.find(times.map(|(partition, time)| (partition, OffsetSpec::At(time)))).await
     }
 
     /// Closes the consumer: commits where it commits by itself, leaves the group, and ends its task. A `poll` that
@@ -317,11 +349,18 @@ impl ConsumerHandle {
         partitions: impl IntoIterator<Item = P>,
         spec: OffsetSpec,
     ) -> Result<BTreeMap<TopicPartition, Offset>, Error> {
-        let asked = partitions.into_iter().map(|partition| (partition.into(), spec)).collect();
+        let asked = partitions.into_iter().map(|partition| (partition, spec));
+        let found = self.find(asked).await?;
+        Ok(found.into_iter().map(|(tp, found)| (tp, found.offset)).collect())
+    }
+
+    async fn find<P: Into<TopicPartition>>(
+        &self,
+        asked: impl Iterator<Item = (P, OffsetSpec)>,
+    ) -> Result<BTreeMap<TopicPartition, FoundOffset>, Error> {
+        let asked = asked.map(|(partition, spec)| (partition.into(), spec)).collect();
         match self.query(Query::Offsets(asked)).await? {
-            Reply::Offsets(found) => {
-                Ok(found.into_iter().map(|(tp, found)| (tp, found.offset)).collect())
-            }
+            Reply::Offsets(found) => Ok(found),
             _ => Err(mismatched()),
         }
     }

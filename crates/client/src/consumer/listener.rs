@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::time::Duration;
 
 use milena_engine::consumer::Change;
 use milena_types::TopicPartition;
@@ -45,6 +46,14 @@ pub trait RebalanceListener: Send + Sync + 'static {
         let _ = (handle, partitions);
         async {}
     }
+
+    /// The consumer did not ask for records for `limit` (`max.poll.interval.ms`), and was taken out of its group for
+    /// that: [`lost`](Self::lost) follows, and the group gives it partitions again. Poll more often, take fewer records
+    /// at once, or allow for more time.
+    fn poll_interval_exceeded(&self, limit: Duration) -> impl Future<Output = ()> + Send {
+        let _ = limit;
+        async {}
+    }
 }
 
 pub(super) type Hearing = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -58,6 +67,8 @@ pub(super) trait Listener: Send + Sync {
         handle: ConsumerHandle,
         partitions: Vec<TopicPartition>,
     ) -> Hearing;
+
+    fn late(self: std::sync::Arc<Self>, limit: Duration) -> Hearing;
 }
 
 impl<L: RebalanceListener> Listener for L {
@@ -74,6 +85,10 @@ impl<L: RebalanceListener> Listener for L {
                 Change::Lost => self.lost(&handle, &partitions).await,
             }
         })
+    }
+
+    fn late(self: std::sync::Arc<Self>, limit: Duration) -> Hearing {
+        Box::pin(async move { self.poll_interval_exceeded(limit).await })
     }
 }
 

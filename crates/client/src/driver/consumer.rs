@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use milena_engine::consumer::{
@@ -63,16 +63,22 @@ impl Read {
 #[derive(Debug, Default)]
 pub(crate) struct Signals {
     wake: Notify,
-    commit: AtomicBool,
+    commit: Mutex<Option<Read>>,
     abandon: AtomicBool,
     closed: AtomicBool,
 }
 
 impl Signals {
-    /// Asks for a commit of what was handed out; those that come before the driver looks are one.
-    pub(crate) fn commit(&self) {
-        self.commit.store(true, Ordering::Release);
+    /// Asks for a commit of what `read` tells, without waiting for it; of those that come before the driver looks the
+    /// last one counts, which is why it is told under the lock.
+    pub(crate) fn commit(&self, read: impl FnOnce() -> Read) {
+        *self.wanted() = Some(read());
         self.wake.notify_one();
+    }
+
+    fn wanted(&self) -> MutexGuard<'_, Option<Read>> {
+        // What is put there is whole or not there at all.
+        self.commit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the driver has come to its end, rather than panicked.
@@ -143,9 +149,12 @@ impl Driver {
                     }
                 },
                 () = signals.wake.notified() => {
-                    if signals.commit.swap(false, Ordering::Acquire) {
-                        // Nobody waits for it: what went wrong is in the machine's own log.
-                        let _ = machine.commit(now(), None, CommitMode::Once);
+                    let wanted = signals.wanted().take();
+                    if let Some(Read { mut ends, stays }) = wanted {
+                        // What was taken away since is another member's to commit.
+                        ends.retain(|tp, _| buffer.stay(tp) == stays.get(tp).copied());
+                        // Nobody waits for it: what went wrong is in the log.
+                        let _ = machine.commit(now(), Some(ends), CommitMode::Once);
                     }
                     if signals.abandon.swap(false, Ordering::Acquire) {
                         machine.close(now(), ABANDONED_TIMEOUT);

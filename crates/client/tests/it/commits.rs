@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use milena::{Batch, Consumer, ErrorKind, Mark, Offset, Record};
-use milena_broker::on;
+use milena::{Batch, CommittedOffset, Consumer, ErrorKind, Mark, Offset, Record};
+use milena_broker::{FaultRule, on};
 use milena_types::{ApiKey, ErrorCode};
 
 use crate::world::{GRACE, LONG, World, numbers, read};
@@ -195,4 +195,81 @@ async fn the_furthest_mark_counts_whoever_sets_it() {
         Some(4),
         "going back is a user's right, once the further ones are stored"
     );
+}
+
+/// Commits 2 and then 5 without waiting, the first of which meets `fault`.
+async fn two_then_five(fault: FaultRule) -> World {
+    let world = World::with_partitions(1).await;
+    world.fill(0..5).await;
+    let mut consumer = world.member().max_poll_records(2).build().await.unwrap();
+    assert_eq!(consumer.poll(LONG).await.unwrap().len(), 2);
+    world.broker.add_fault(fault);
+    consumer.handle().commit_async();
+    assert_eq!(read(&mut consumer, 3).await.len(), 3);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    consumer.handle().commit_async();
+    // Any second try would have been made by then.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(world.committed(0), Some(5));
+    world
+}
+
+/// The first commit fails, the second is stored; a second try of the first would take the group back from 5 to 2.
+#[tokio::test(start_paused = true)]
+async fn an_async_commit_that_fails_is_not_tried_again() {
+    let refused = on(ApiKey::OFFSET_COMMIT).nth(1).error(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
+    let world = two_then_five(refused).await;
+    assert_eq!(taken(&world), [5]);
+    assert_eq!(world.broker.requests(ApiKey::OFFSET_COMMIT).len(), 2);
+}
+
+/// The first commit takes its time on the way; it must not arrive behind the second.
+#[tokio::test(start_paused = true)]
+async fn an_async_commit_that_is_late_does_not_overwrite_a_newer_one() {
+    let late = on(ApiKey::OFFSET_COMMIT).nth(1).delay_request(Duration::from_secs(3));
+    let world = two_then_five(late).await;
+    assert_eq!(taken(&world), [2, 5]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_that_is_waited_for_is_tried_again() {
+    let world = World::with_partitions(1).await;
+    world.fill(0..3).await;
+    let mut consumer = world.member().build().await.unwrap();
+    let batch = consumer.poll(LONG).await.unwrap();
+    let refused = on(ApiKey::OFFSET_COMMIT).first(3).error(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
+    world.broker.add_fault(refused);
+    batch.commit().await.unwrap();
+    assert_eq!(taken(&world), [3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_offset_is_stored_with_epoch_and_text_and_sought_by_them() {
+    let world = World::with_partitions(1).await;
+    world.fill(0..5).await;
+    let mut consumer = world.member().build().await.unwrap();
+    assert_eq!(read(&mut consumer, 5).await.len(), 5);
+    let epoch = milena::LeaderEpoch::from_wire(0).unwrap();
+    let wanted = CommittedOffset::new(offset(3)).with_leader_epoch(epoch).with_metadata("run 7");
+    consumer.commit_offsets([(("t", 0), wanted.clone())]).await.unwrap();
+    let committed = consumer.handle().committed([("t", 0)]).await.unwrap();
+    assert_eq!(committed.into_values().collect::<Vec<_>>(), [wanted.clone()]);
+    consumer.seek(("t", 0), wanted).await.unwrap();
+    assert_eq!(read(&mut consumer, 2).await, numbers(3..5));
+}
+
+/// The tutorials' consumer: brokers, a group, a topic.
+#[tokio::test(start_paused = true)]
+async fn a_consumer_without_a_setting_reads_and_commits_what_is_new() {
+    let world = World::with_partitions(3).await;
+    world.fill(0..5).await;
+    let mut consumer = world.kafka.consumer("g").subscribe(["t"]).build().await.unwrap();
+    while consumer.handle().positions().values().flatten().count() < 3 {
+        assert!(consumer.poll(Duration::from_millis(100)).await.unwrap().is_empty(), "latest");
+    }
+    world.fill(5..10).await;
+    assert_eq!(read(&mut consumer, 5).await, numbers(5..10));
+    consumer.close(GRACE).await.unwrap();
+    assert_eq!(world.committed(0), Some(10));
+    assert_eq!(world.members(), 0);
 }

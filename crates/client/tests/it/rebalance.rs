@@ -48,6 +48,10 @@ impl RebalanceListener for Listener {
     async fn lost(&self, _: &ConsumerHandle, partitions: &[TopicPartition]) {
         self.note("lost", partitions);
     }
+
+    async fn poll_interval_exceeded(&self, limit: Duration) {
+        self.heard.lock().unwrap().push(("late", vec![i32::try_from(limit.as_secs()).unwrap()]));
+    }
 }
 
 async fn member(world: &World, listener: &Listener) -> Consumer {
@@ -141,4 +145,57 @@ async fn a_consumer_of_nothing_answers_questions_and_refuses_to_wait() {
     assert_eq!(ends.into_values().map(milena::Offset::get).collect::<Vec<_>>(), [3]);
     assert_eq!(consumer.poll(LONG).await.unwrap_err().kind(), ErrorKind::Misuse);
     consumer.close(GRACE).await.unwrap();
+}
+
+/// A line in a log is read by nobody who looks for lost partitions in his program.
+#[tokio::test(start_paused = true)]
+async fn who_polls_too_late_hears_why_he_lost_his_partitions() {
+    let world = World::with_partitions(1).await;
+    let listener = Listener::default();
+    world.fill(0..10).await;
+    let member = world.member().max_poll_interval(Duration::from_secs(60));
+    let mut member = member.on_rebalance(listener.clone()).build().await.unwrap();
+    assert_eq!(member.poll(LONG).await.unwrap().len(), 10);
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    assert_eq!(member.poll(LONG).await.unwrap().len(), 10, "nothing was committed");
+    let heard =
+        [("assigned", vec![0]), ("late", vec![60]), ("lost", vec![0]), ("assigned", vec![0])];
+    assert_eq!(listener.heard(), heard);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_read_can_be_changed() {
+    let cluster = milena_broker::Broker::builder().topic("t", 2).topic("u", 1);
+    let world = World::start(cluster).await;
+    let producer = world.producer().await;
+    for (topic, value) in [("t", "1"), ("u", "2")] {
+        producer.send(milena::Record::to(topic).partition(0).value(value)).await.unwrap();
+    }
+    let listener = Listener::default();
+    let mut member = world.member().on_rebalance(listener.clone()).build().await.unwrap();
+    assert_eq!(crate::world::read(&mut member, 1).await, ["1"]);
+    member.subscribe(["u"]).await.unwrap();
+    assert_eq!(member.handle().subscription().await.unwrap().len(), 1);
+    assert_eq!(crate::world::read(&mut member, 1).await, ["2"]);
+    let misuse = member.assign([("t", 0)]).await.unwrap_err();
+    assert_eq!(misuse.kind(), ErrorKind::Misuse);
+    member.unsubscribe().await.unwrap();
+    assert_eq!(listener.heard().last(), Some(&("revoked", vec![0])));
+    assert_eq!(member.poll(LONG).await.unwrap_err().kind(), ErrorKind::Misuse);
+    eventually("it leaves", || world.members() == 0).await;
+    member.assign([("t", 0)]).await.unwrap();
+    assert_eq!(crate::world::read(&mut member, 1).await, ["1"]);
+    assert!(member.handle().subscription().await.unwrap().is_empty());
+    member.close(GRACE).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pattern_is_something_to_read() {
+    let world = World::with_partitions(1).await;
+    world.fill(0..3).await;
+    let member = world.kafka.consumer("g").auto_offset_reset(milena::config::OffsetReset::Earliest);
+    let mut member = member.subscribe_pattern("t|nothing").unwrap().build().await.unwrap();
+    assert_eq!(member.poll(LONG).await.unwrap().len(), 3);
+    let topics = member.handle().subscription().await.unwrap();
+    assert_eq!(topics.iter().map(|topic| topic.as_str()).collect::<Vec<_>>(), ["t"]);
 }

@@ -25,6 +25,24 @@ impl CommittedOffset {
     pub fn new(offset: Offset) -> Self {
         Self { offset, leader_epoch: None, metadata: Arc::from("") }
     }
+
+    /// With the leader epoch of the record before it.
+    #[must_use]
+    pub fn with_leader_epoch(self, epoch: impl Into<Option<LeaderEpoch>>) -> Self {
+        Self { leader_epoch: epoch.into(), ..self }
+    }
+
+    /// With a text of the user's, which brokers store up to `offset.metadata.max.bytes` of.
+    #[must_use]
+    pub fn with_metadata(self, metadata: impl Into<Arc<str>>) -> Self {
+        Self { metadata: metadata.into(), ..self }
+    }
+}
+
+impl From<Offset> for CommittedOffset {
+    fn from(offset: Offset) -> Self {
+        Self::new(offset)
+    }
 }
 
 /// How hard a commit is tried.

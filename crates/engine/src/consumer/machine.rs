@@ -129,6 +129,15 @@ impl Consumer {
         paused.map(|(tp, _)| tp.clone()).collect()
     }
 
+    /// The topics that are subscribed to by name, or that a filter has taken so far; none otherwise.
+    pub fn topics(&self) -> BTreeSet<Topic> {
+        match &self.subscription.source {
+            Source::Topics(topics) => topics.clone(),
+            Source::Filter(_, taken) => taken.clone().unwrap_or_default(),
+            Source::None | Source::Manual | Source::Coordinator => BTreeSet::new(),
+        }
+    }
+
     /// The assigned partitions.
     pub fn assignment(&self) -> BTreeSet<TopicPartition> {
         self.subscription.partitions().into_iter().collect()
