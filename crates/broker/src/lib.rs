@@ -29,7 +29,9 @@ pub use cluster::{
 };
 pub use connection::ConnectionId;
 pub use fault::{Condition, Fault, FaultId, FaultRule, on, on_any};
-pub use group::{Committed, ConsumerGroupSettings, ConsumerGroupState, GroupState};
+pub use group::{
+    Committed, ConsumerGroupSettings, ConsumerGroupState, GroupState, MigrationPolicy,
+};
 pub use journal::{AcceptedBatch, AcceptedCommit, EndedTransaction, Journal, SeenRequest};
 pub use node::NodeStatus;
 pub use settings::{NodeSettings, Settings, TopicSettings};

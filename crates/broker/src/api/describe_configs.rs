@@ -17,6 +17,7 @@ use milena_wire::messages::describe_configs_response::{
 
 use super::find_coordinator::MALFORMED;
 use super::{Call, Outcome, Versions};
+use crate::group::Assignor;
 use crate::state::{Refused, State};
 use crate::topic::{ConfigKind, Definition, TopicConfig, is_legal_topic_name, why_illegal};
 
@@ -121,6 +122,8 @@ fn broker_entries(state: &State, call: &Call<'_>, name: &str) -> Result<Vec<Entr
     };
     let settings = &state.settings;
     let listener = format!("PLAINTEXT://{}:{}", node.host, node.port);
+    let consumer = &settings.consumer_groups;
+    let assignors = Assignor::ALL.map(Assignor::name).join(",");
     let milliseconds = |duration: std::time::Duration| duration.as_millis().to_string();
     let values = [
         ("advertised.listeners", ConfigKind::List, listener),
@@ -133,6 +136,33 @@ fn broker_entries(state: &State, call: &Call<'_>, name: &str) -> Result<Vec<Entr
             settings.replication_factor_default.to_string(),
         ),
         ("fetch.max.bytes", ConfigKind::Int, settings.fetch_bytes_max.to_string()),
+        (
+            "group.consumer.assignment.interval.ms",
+            ConfigKind::Int,
+            milliseconds(consumer.assignment_interval),
+        ),
+        ("group.consumer.assignors", ConfigKind::List, assignors),
+        (
+            "group.consumer.heartbeat.interval.ms",
+            ConfigKind::Int,
+            milliseconds(consumer.heartbeat_interval),
+        ),
+        ("group.consumer.max.size", ConfigKind::Int, consumer.size_max.to_string()),
+        (
+            "group.consumer.migration.policy",
+            ConfigKind::String,
+            consumer.migration_policy.name().to_owned(),
+        ),
+        (
+            "group.consumer.regex.refresh.interval.ms",
+            ConfigKind::Int,
+            milliseconds(consumer.regex_refresh_interval),
+        ),
+        (
+            "group.consumer.session.timeout.ms",
+            ConfigKind::Int,
+            milliseconds(consumer.session_timeout),
+        ),
         (
             "group.initial.rebalance.delay.ms",
             ConfigKind::Int,

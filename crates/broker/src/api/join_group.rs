@@ -28,7 +28,7 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &JoinGroupRequ
     let join = read(state, call, request);
     state.ensure_group(&request.group_id);
     let now = call.now;
-    state.with_group(&request.group_id, |group, _| group.join(now, join));
+    state.with_group(&request.group_id, |group, around| group.join(now, join, around));
     Outcome::Wait
 }
 
@@ -78,7 +78,8 @@ fn check(state: &State, call: &Call<'_>, request: &JoinGroupRequest) -> Result<(
 }
 
 fn read(state: &mut State, call: &Call<'_>, request: &JoinGroupRequest) -> JoinRequest {
-    let uuid = state.draw_uuid().as_bytes().map(|byte| format!("{byte:02x}")).concat();
+    let fresh = state.draw_uuid();
+    let uuid = fresh.as_bytes().map(|byte| format!("{byte:02x}")).concat();
     let instance_id = request.group_instance_id.as_ref().map(ByteString::to_string);
     let prefix = cut(instance_id.as_deref().unwrap_or(call.client_id), ID_PREFIX_BYTES_MAX);
     // The metadata is copied, so that a small subscription does not keep a large frame alive.
@@ -92,6 +93,7 @@ fn read(state: &mut State, call: &Call<'_>, request: &JoinGroupRequest) -> JoinR
         ticket: call.ticket,
         member_id: request.member_id.to_string(),
         fresh_member_id: format!("{prefix}-{}", dashed(&uuid)),
+        fresh_uuid: fresh.to_string(),
         instance_id,
         client_id: call.client_id.to_owned(),
         client_host: "/127.0.0.1".to_owned(),

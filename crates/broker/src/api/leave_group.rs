@@ -19,21 +19,30 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &LeaveGroupReq
     if let Err(code) = state.check_coordinator(call.node, &request.group_id) {
         return Outcome::Answer(error(request, code));
     }
-    let mut leave = |member_id: &ByteString, instance_id: Option<&ByteString>| {
-        let leave = LeaveRequest {
-            member_id: member_id.to_string(),
-            instance_id: instance_id.map(ByteString::to_string),
-        };
-        let left = state.with_group(&request.group_id, |group, _| group.leave(call.now, &leave));
-        left.unwrap_or(ErrorCode::UNKNOWN_MEMBER_ID)
+    let identity = |member_id: &ByteString, instance_id: Option<&ByteString>| LeaveRequest {
+        member_id: member_id.to_string(),
+        instance_id: instance_id.map(ByteString::to_string),
     };
-    if call.version < 3 {
-        return Outcome::Answer(error(request, leave(&request.member_id, None)));
+    let is_single = call.version < 3;
+    let leaving = match is_single {
+        true => vec![identity(&request.member_id, None)],
+        false => {
+            let members = request.members.iter();
+            members.map(|m| identity(&m.member_id, m.group_instance_id.as_ref())).collect()
+        }
+    };
+    let left = state
+        .with_group(&request.group_id, |group, around| group.leave(call.now, &leaving, around));
+    let unknown = ErrorCode::UNKNOWN_MEMBER_ID;
+    let mut codes = left.unwrap_or_else(|| vec![unknown; leaving.len()]).into_iter();
+    let mut next = || codes.next().unwrap_or(unknown);
+    if is_single {
+        return Outcome::Answer(error(request, next()));
     }
     let members = request.members.iter().map(|member| MemberResponse {
         member_id: member.member_id.clone(),
         group_instance_id: member.group_instance_id.clone(),
-        error_code: leave(&member.member_id, member.group_instance_id.as_ref()),
+        error_code: next(),
     });
     Outcome::Answer(LeaveGroupResponse { members: members.collect(), ..Default::default() }.into())
 }

@@ -37,7 +37,7 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &SyncGroupRequ
         assignments: assignments.collect(),
     };
     let now = call.now;
-    match state.with_group(&request.group_id, |group, _| group.sync(now, sync)) {
+    match state.with_group(&request.group_id, |group, around| group.sync(now, sync, around)) {
         Some(()) => Outcome::Wait,
         None => Outcome::Answer(error(request, ErrorCode::UNKNOWN_MEMBER_ID)),
     }

@@ -1,5 +1,6 @@
 //! What the coordinator keeps under a group's id, whichever protocol its members speak.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use milena_types::{ErrorCode, Generation, MemberEpoch, Uuid};
@@ -8,9 +9,10 @@ use super::classic::{
     Answer, ClassicGroup, GroupState, Identity, JoinAnswer, JoinRequest, LeaveRequest, Reply,
     SyncAnswer, SyncRequest,
 };
-use super::consumer::{Beat, Committer, ConsumerGroup, Heartbeat, MayCommit, Step};
+use super::consumer::{Beat, Committer, ConsumerGroup, Downgrade, Heartbeat, MayCommit, Step};
 use super::offsets::Offsets;
 use super::settings::ConsumerGroupSettings;
+use super::{CONSUMER, migration};
 use crate::state::Refused;
 use crate::topic::TopicImage;
 
@@ -36,6 +38,8 @@ pub(crate) enum Kind {
 pub(crate) struct Surroundings<'a> {
     pub(crate) image: TopicImage<'a>,
     pub(crate) settings: &'a ConsumerGroupSettings,
+    /// How many members a group of the classic protocol may have.
+    pub(crate) classic_size_max: usize,
 }
 
 impl Group {
@@ -130,7 +134,7 @@ impl Group {
             Kind::Classic(group) => group.handle_timeout(now),
             Kind::Consumer(group) => {
                 for id in group.expired(now) {
-                    group.fence(&[id], &around.image);
+                    self.fence(now, &[id], around);
                 }
             }
         }
@@ -147,27 +151,35 @@ impl Group {
     }
 
     /// Takes a JoinGroup; the answer comes through [`Group::take_replies`].
-    pub(crate) fn join(&mut self, now: Instant, request: JoinRequest) {
+    pub(crate) fn join(&mut self, now: Instant, request: JoinRequest, around: &Surroundings<'_>) {
         if self.consumer().is_some() && self.is_empty() {
             self.kind = Kind::Classic(ClassicGroup::new());
         }
-        match &mut self.kind {
-            Kind::Classic(group) => group.join(now, request),
-            Kind::Consumer(_) => {
-                let code = ErrorCode::INCONSISTENT_GROUP_PROTOCOL;
-                let answer = JoinAnswer::error(code, &request.member_id);
-                self.replies.push(Reply { ticket: request.ticket, answer: Answer::Join(answer) });
+        let group = match &mut self.kind {
+            Kind::Classic(group) => return group.join(now, request),
+            Kind::Consumer(group) => group,
+        };
+        let joined = group.join_classic(now, &request, around);
+        let answer = match joined {
+            Ok(joined) => {
+                if let Some(how) = joined.downgrade {
+                    self.downgrade(now, &[], how, around);
+                }
+                joined.answer
             }
-        }
+            Err(code) => JoinAnswer::error(code, &request.member_id),
+        };
+        self.replies.push(Reply { ticket: request.ticket, answer: Answer::Join(answer) });
     }
 
     /// Takes a SyncGroup; the answer comes through [`Group::take_replies`].
-    pub(crate) fn sync(&mut self, now: Instant, request: SyncRequest) {
+    pub(crate) fn sync(&mut self, now: Instant, request: SyncRequest, around: &Surroundings<'_>) {
         match &mut self.kind {
             Kind::Classic(group) => group.sync(now, request),
-            Kind::Consumer(_) => {
-                let answer = SyncAnswer::error(ErrorCode::UNKNOWN_MEMBER_ID);
-                self.replies.push(Reply { ticket: request.ticket, answer: Answer::Sync(answer) });
+            Kind::Consumer(group) => {
+                let synced = group.sync_classic(now, &request, &around.image);
+                let answer = Answer::Sync(synced.unwrap_or_else(SyncAnswer::error));
+                self.replies.push(Reply { ticket: request.ticket, answer });
             }
         }
     }
@@ -176,16 +188,27 @@ impl Group {
     pub(crate) fn heartbeat(&mut self, now: Instant, identity: &Identity) -> ErrorCode {
         match &mut self.kind {
             Kind::Classic(group) => group.heartbeat(now, identity),
-            Kind::Consumer(_) => ErrorCode::UNKNOWN_MEMBER_ID,
+            Kind::Consumer(group) => group.heartbeat_classic(now, identity),
         }
     }
 
-    /// Takes a member out that says LeaveGroup, or an administrator for it.
-    pub(crate) fn leave(&mut self, now: Instant, request: &LeaveRequest) -> ErrorCode {
-        match &mut self.kind {
-            Kind::Classic(group) => group.leave(now, request),
-            Kind::Consumer(_) => ErrorCode::UNKNOWN_MEMBER_ID,
-        }
+    /// Takes members out that say LeaveGroup, or an administrator for them; a code for each.
+    pub(crate) fn leave(
+        &mut self,
+        now: Instant,
+        requests: &[LeaveRequest],
+        around: &Surroundings<'_>,
+    ) -> Vec<ErrorCode> {
+        let group = match &mut self.kind {
+            Kind::Classic(group) => {
+                return requests.iter().map(|request| group.leave(now, request)).collect();
+            }
+            Kind::Consumer(group) => group,
+        };
+        let found: Vec<_> = requests.iter().map(|one| group.leaving_classic(one)).collect();
+        let ids: BTreeSet<_> = found.iter().filter_map(|found| found.clone().ok()).collect();
+        self.fence(now, &Vec::from_iter(ids), around);
+        found.into_iter().map(|found| found.err().unwrap_or(ErrorCode::NONE)).collect()
     }
 
     /// Takes a ConsumerGroupHeartbeat. Where it is refused, nothing has changed.
@@ -196,20 +219,26 @@ impl Group {
         around: &Surroundings<'_>,
     ) -> Result<Beat, Refused> {
         match request.step {
-            Step::Leave | Step::LeaveForAWhile => return self.consumer_leave(request, around),
+            Step::Leave | Step::LeaveForAWhile => return self.consumer_leave(now, request, around),
             Step::Join | Step::Continue(_) => {}
         }
-        let may_convert = request.step == Step::Join && self.is_empty();
-        match &mut self.kind {
-            Kind::Consumer(group) => group.heartbeat(now, request, around),
-            Kind::Classic(_) if may_convert => {
-                let mut group = ConsumerGroup::new(&self.id);
-                let beat = group.heartbeat(now, request, around)?;
-                self.kind = Kind::Consumer(group);
-                Ok(beat)
+        let is_empty = self.is_empty();
+        let classic = match &mut self.kind {
+            Kind::Consumer(group) => return group.heartbeat(now, request, around),
+            Kind::Classic(_) if request.step != Step::Join => {
+                return Err(self.is_no_consumer_group());
             }
-            Kind::Classic(_) => Err(self.is_no_consumer_group()),
-        }
+            Kind::Classic(group) => group,
+        };
+        let mut group = match is_empty {
+            true => ConsumerGroup::new(&self.id),
+            false => migration::upgrade(&self.id, classic, now, around)?,
+        };
+        let beat = group.heartbeat(now, request, around)?;
+        classic.refuse_all_waiting();
+        self.replies.extend(classic.take_replies());
+        self.kind = Kind::Consumer(group);
+        Ok(beat)
     }
 
     /// Whether this identity may commit now; a sign of life of a classic member if so.
@@ -285,6 +314,7 @@ impl Group {
 
     fn consumer_leave(
         &mut self,
+        now: Instant,
         request: &Heartbeat,
         around: &Surroundings<'_>,
     ) -> Result<Beat, Refused> {
@@ -293,9 +323,39 @@ impl Group {
         if request.instance_id.is_some() && request.step == Step::LeaveForAWhile {
             group.set_away(&id);
         } else {
-            group.fence(std::slice::from_ref(&id), &around.image);
+            self.fence(now, std::slice::from_ref(&id), around);
         }
         Ok(Beat { member_id: id, ..Beat::default() })
+    }
+
+    /// Takes members out; if all others speak the classic protocol, the group goes back to it.
+    fn fence(&mut self, now: Instant, ids: &[String], around: &Surroundings<'_>) {
+        let Kind::Consumer(group) = &mut self.kind else { return };
+        if ids.is_empty() {
+            return;
+        }
+        let how = Downgrade { needs_rebalance: true };
+        let may_downgrade = group.may_downgrade_without(ids, around);
+        if may_downgrade && self.downgrade(now, ids, how, around) {
+            return;
+        }
+        if let Kind::Consumer(group) = &mut self.kind {
+            group.fence(ids, &around.image);
+        }
+    }
+
+    fn downgrade(
+        &mut self,
+        now: Instant,
+        leaving: &[String],
+        how: Downgrade,
+        around: &Surroundings<'_>,
+    ) -> bool {
+        let Kind::Consumer(group) = &self.kind else { return false };
+        let downgraded = migration::downgrade(group, leaving, how, now, &around.image);
+        let Some(downgraded) = downgraded else { return false };
+        self.kind = Kind::Classic(downgraded);
+        true
     }
 
     fn is_no_consumer_group(&self) -> Refused {
@@ -303,6 +363,3 @@ impl Group {
         Refused::new(ErrorCode::GROUP_ID_NOT_FOUND, message)
     }
 }
-
-/// The protocol type of all groups of the consumer protocol.
-const CONSUMER: &str = "consumer";

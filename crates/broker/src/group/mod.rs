@@ -3,6 +3,7 @@
 pub(crate) mod classic;
 pub(crate) mod consumer;
 mod entry;
+mod migration;
 mod offsets;
 mod protocol;
 mod settings;
@@ -15,4 +16,7 @@ pub(crate) use consumer::{Assignor, Beat, ConsumerGroup, Heartbeat, Step};
 pub(crate) use entry::{Group, Surroundings};
 pub use offsets::Committed;
 pub(crate) use offsets::{Commit, MadeGood};
-pub use settings::ConsumerGroupSettings;
+pub use settings::{ConsumerGroupSettings, MigrationPolicy};
+
+/// The protocol type of consumers, in groups of either protocol.
+const CONSUMER: &str = "consumer";

@@ -20,6 +20,42 @@ pub struct ConsumerGroupSettings {
     /// `group.consumer.regex.refresh.interval.ms`: regular expressions are matched against all topics that often, even
     /// where no topic was created. Default 10 min.
     pub regex_refresh_interval: Duration,
+    /// `group.consumer.migration.policy`. Default both ways.
+    pub migration_policy: MigrationPolicy,
+}
+
+/// Which groups with members may change their protocol.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "Kafka's four; there is nothing between them")]
+pub enum MigrationPolicy {
+    /// None; a classic member cannot join a group of the consumer protocol either.
+    Disabled,
+    /// From the classic to the consumer protocol.
+    Upgrade,
+    /// From the consumer to the classic protocol.
+    Downgrade,
+    /// Both ways.
+    Bidirectional,
+}
+
+impl MigrationPolicy {
+    /// As Kafka writes it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::Upgrade => "upgrade",
+            Self::Downgrade => "downgrade",
+            Self::Bidirectional => "bidirectional",
+        }
+    }
+
+    pub(super) const fn may_upgrade(self) -> bool {
+        matches!(self, Self::Upgrade | Self::Bidirectional)
+    }
+
+    pub(super) const fn may_downgrade(self) -> bool {
+        matches!(self, Self::Downgrade | Self::Bidirectional)
+    }
 }
 
 impl Default for ConsumerGroupSettings {
@@ -30,6 +66,7 @@ impl Default for ConsumerGroupSettings {
             assignment_interval: Duration::from_secs(1),
             size_max: 10_000,
             regex_refresh_interval: Duration::from_secs(10 * 60),
+            migration_policy: MigrationPolicy::Bidirectional,
         }
     }
 }

@@ -64,6 +64,7 @@ impl State {
         let around = Surroundings {
             image: TopicImage::new(&self.topics, &self.topic_ids, self.topics_version),
             settings: &self.settings.consumer_groups,
+            classic_size_max: self.settings.group_size_max,
         };
         let group = self.groups.get_mut(id)?;
         let result = work(group, &around);

@@ -7,6 +7,7 @@ mod faults;
 mod fetch;
 mod groups;
 mod hostile;
+mod migration;
 mod nodes;
 mod produce;
 mod producer;

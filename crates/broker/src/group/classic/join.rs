@@ -18,6 +18,8 @@ pub(crate) struct JoinRequest {
     pub(crate) member_id: String,
     /// What a member without an id is called if it is let in.
     pub(crate) fresh_member_id: String,
+    /// The same in a group of the consumer protocol.
+    pub(crate) fresh_uuid: String,
     pub(crate) instance_id: Option<String>,
     pub(crate) client_id: String,
     pub(crate) client_host: String,

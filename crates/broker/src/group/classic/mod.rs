@@ -5,6 +5,7 @@ mod group;
 mod join;
 mod leave;
 mod member;
+mod migrated;
 mod rebalance;
 mod subscription;
 mod sync;

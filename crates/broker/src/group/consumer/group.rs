@@ -7,7 +7,7 @@ use milena_types::{ErrorCode, MemberEpoch, Topic, Uuid};
 
 use super::assignor::Assignor;
 use super::member::Member;
-use super::partitions::Partitions;
+use super::partitions::{Partitions, at_epoch};
 use super::pattern::Patterns;
 use super::tally::Tally;
 use crate::state::Refused;
@@ -78,6 +78,29 @@ impl ConsumerGroup {
             metadata: BTreeMap::new(),
             metadata_version: None,
         }
+    }
+
+    /// A group that was one of the classic protocol, still without members.
+    pub(crate) fn at_epoch(id: &str, epoch: MemberEpoch) -> Self {
+        Self { epoch, assignment_epoch: epoch, ..Self::new(id) }
+    }
+
+    /// Takes a classic member in with what it has; false if another has any of that.
+    pub(crate) fn adopt(&mut self, now: Instant, member: Member, target: Partitions) -> bool {
+        let mut partitions = target.iter().flat_map(|(t, all)| all.iter().map(|i| (*t, *i)));
+        if !partitions.all(|(topic, index)| self.tally.is_free(topic, index)) {
+            return false;
+        }
+        let session = member.classic.as_ref().map(|classic| classic.session_timeout);
+        self.targets.insert(member.id.clone(), target.clone());
+        self.put(Member {
+            epoch: Some(self.epoch),
+            previous_epoch: Some(self.epoch),
+            assigned: at_epoch(&target, self.epoch),
+            session_deadline: session.map(|session| now + session),
+            ..member
+        });
+        true
     }
 
     pub(crate) fn state(&self) -> ConsumerGroupState {
@@ -178,7 +201,7 @@ impl ConsumerGroup {
     }
 
     /// Looks at the topics that are subscribed; true where they are not as they were.
-    pub(super) fn refresh_metadata(&mut self, image: &TopicImage<'_>) -> bool {
+    pub(crate) fn refresh_metadata(&mut self, image: &TopicImage<'_>) -> bool {
         let known = |name: &Topic| {
             image.id(name.as_str()).map(|id| (name.clone(), (id, image.partitions(id))))
         };

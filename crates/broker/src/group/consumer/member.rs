@@ -65,7 +65,7 @@ pub(crate) struct ClassicSide {
 
 impl Member {
     /// One of whom nothing is known yet.
-    pub(super) fn new(id: &str) -> Self {
+    pub(crate) fn new(id: &str) -> Self {
         Self {
             id: id.to_owned(),
             instance_id: None,

@@ -1,6 +1,7 @@
 //! Groups of the consumer protocol (KIP-848): the coordinator assigns, members reconcile one by one.
 
 mod assignor;
+mod classic_member;
 mod commit;
 mod fence;
 mod group;
@@ -14,9 +15,10 @@ mod tally;
 mod target;
 
 pub(crate) use assignor::Assignor;
+pub(crate) use classic_member::Downgrade;
 pub(crate) use commit::{Committer, MayCommit};
 pub(crate) use group::ConsumerGroup;
 pub use group::ConsumerGroupState;
 pub(crate) use heartbeat::{AWAY, Beat, Heartbeat, Step};
-pub(crate) use member::Member;
+pub(crate) use member::{ClassicSide, Member};
 pub(crate) use partitions::{Assigned, Partitions};

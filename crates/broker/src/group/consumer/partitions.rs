@@ -15,6 +15,12 @@ pub(super) fn each(assigned: &Assigned) -> impl Iterator<Item = (Uuid, i32)> {
     assigned.iter().flat_map(|(topic, partitions)| partitions.keys().map(|index| (*topic, *index)))
 }
 
+/// The partitions, all got at one epoch.
+pub(super) fn at_epoch(partitions: &Partitions, epoch: MemberEpoch) -> Assigned {
+    let dated = |indexes: &BTreeSet<i32>| indexes.iter().map(|index| (*index, epoch)).collect();
+    partitions.iter().map(|(topic, indexes)| (*topic, dated(indexes))).collect()
+}
+
 /// Whether `owned` has nothing that is not in `assigned`.
 pub(super) fn is_within(owned: &Partitions, assigned: &Assigned) -> bool {
     owned.iter().all(|(topic, indexes)| {

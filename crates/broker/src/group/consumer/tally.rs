@@ -15,6 +15,8 @@ pub(super) struct Tally {
     topics: BTreeMap<Topic, Subscribers>,
     patterns: BTreeMap<String, usize>,
     assignors: BTreeMap<Assignor, usize>,
+    classic_members: usize,
+    classic_protocols: BTreeMap<String, usize>,
     /// Who holds a partition, or still gives it up.
     owners: BTreeMap<Uuid, BTreeMap<i32, String>>,
 }
@@ -37,6 +39,12 @@ impl Tally {
         if let Some(assignor) = member.assignor {
             *self.assignors.entry(assignor).or_default() += 1;
         }
+        if let Some(classic) = &member.classic {
+            self.classic_members += 1;
+            for (name, _) in &classic.protocols {
+                *self.classic_protocols.entry(name.clone()).or_default() += 1;
+            }
+        }
         for (topic, index) in each(&member.assigned).chain(each(&member.revoking)) {
             self.owners.entry(topic).or_default().insert(index, member.id.clone());
         }
@@ -53,6 +61,12 @@ impl Tally {
         take_one(&mut self.patterns, member.pattern.as_str());
         if let Some(assignor) = member.assignor {
             take_one(&mut self.assignors, &assignor);
+        }
+        if let Some(classic) = &member.classic {
+            self.classic_members = self.classic_members.saturating_sub(1);
+            for (name, _) in &classic.protocols {
+                take_one(&mut self.classic_protocols, name.as_str());
+            }
         }
         for (topic, index) in each(&member.assigned).chain(each(&member.revoking)) {
             let Some(owners) = self.owners.get_mut(&topic) else { continue };
@@ -101,6 +115,15 @@ impl Tally {
         // The first of the greatest wins, where max_by_key would take the last.
         let voted = self.assignors.iter().rev().max_by_key(|(_, count)| **count);
         voted.map_or(Assignor::default(), |(assignor, _)| *assignor)
+    }
+
+    pub(super) fn classic_members(&self) -> usize {
+        self.classic_members
+    }
+
+    /// Whether every classic member speaks this assignor.
+    pub(super) fn is_common_protocol(&self, name: &str) -> bool {
+        self.classic_protocols.get(name).copied().unwrap_or(0) == self.classic_members
     }
 
     /// Whether nobody holds the partition.
