@@ -13,6 +13,7 @@
 
 mod compare;
 mod kafka;
+mod member;
 mod raw;
 mod scenarios;
 mod suite;
@@ -105,8 +106,10 @@ async fn suite(on: &[Choice], only: &str, scenarios: &[Scenario]) -> Tally {
 }
 
 async fn compare(ours: &Choice, theirs: &Choice) -> Tally {
-    let both =
-        async { compare::run(&Target::start(ours).await?, &Target::start(theirs).await?).await };
+    let both = async {
+        let ours = Target::start_as_it_is(ours).await?;
+        compare::run(&ours, &Target::start_as_it_is(theirs).await?).await
+    };
     match both.await {
         Ok(exchanges) => {
             println!("{exchanges} answers of {ours} are those of {theirs}");
@@ -130,7 +133,7 @@ async fn write(plan: &writer::Plan) -> ExitCode {
 }
 
 async fn transcript(of: &Choice) -> ExitCode {
-    match async { compare::transcript(&Target::start(of).await?).await }.await {
+    match async { compare::transcript(&Target::start_as_it_is(of).await?).await }.await {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             println!("{of}: {e}");

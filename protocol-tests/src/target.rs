@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use milena_broker::{Broker, Settings};
-use milena_types::{ErrorCode, NodeId, Uuid};
+use milena_types::{ApiKey, ErrorCode, NodeId, Uuid};
 use milena_wire::Response;
 use milena_wire::messages::metadata_request::MetadataRequestTopic;
-use milena_wire::messages::{FindCoordinatorRequest, MetadataRequest, MetadataResponse};
+use milena_wire::messages::{
+    ApiVersionsRequest, FindCoordinatorRequest, MetadataRequest, MetadataResponse,
+};
 use tokio::time::sleep;
 
 use crate::Result;
@@ -24,6 +26,7 @@ pub(crate) struct Target {
     bootstrap_servers: String,
     cluster: Cluster,
     names: AtomicU32,
+    apis: BTreeSet<ApiKey>,
 }
 
 #[derive(Debug)]
@@ -53,11 +56,28 @@ pub(crate) struct Version {
 pub(crate) const NEWEST: Version = Version::of(4, 4, 0);
 
 impl Target {
-    /// Starts the chosen cluster.
+    /// Starts the chosen cluster, for scenarios: an embedded one has members of the consumer protocol show themselves
+    /// as often as a real one is told to, group by group.
     ///
     /// # Errors
     /// Why it did not start.
     pub(crate) async fn start(choice: &Choice) -> Result<Self> {
+        Self::start_with(choice, |settings| {
+            settings.consumer_groups.heartbeat_interval = Duration::from_millis(200);
+            settings.consumer_groups.session_timeout = Duration::from_secs(6);
+        })
+        .await
+    }
+
+    /// Starts the chosen cluster, an embedded one with Kafka's defaults.
+    ///
+    /// # Errors
+    /// Why it did not start.
+    pub(crate) async fn start_as_it_is(choice: &Choice) -> Result<Self> {
+        Self::start_with(choice, |_| {}).await
+    }
+
+    async fn start_with(choice: &Choice, adapt: impl FnOnce(&mut Settings)) -> Result<Self> {
         let (cluster, bootstrap_servers) = match &choice.version {
             Some(version) => {
                 let level = choice.transaction_version;
@@ -74,12 +94,15 @@ impl Target {
                     Some(level) => broker.transaction_version(level),
                     None => broker,
                 };
-                let broker = broker.configure(as_a_real_one).start().await?;
+                let broker = broker.configure(as_a_real_one).configure(adapt).start().await?;
                 let servers = broker.bootstrap_servers();
                 (Cluster::Embedded(broker), servers)
             }
         };
-        Ok(Self { choice: choice.clone(), bootstrap_servers, cluster, names: AtomicU32::new(0) })
+        let names = AtomicU32::new(0);
+        let first = bootstrap_servers.split(',').next().unwrap_or_default();
+        let apis = apis_of(first).await?;
+        Ok(Self { choice: choice.clone(), bootstrap_servers, cluster, names, apis })
     }
 
     /// Addresses of all brokers, with commas.
@@ -95,6 +118,11 @@ impl Target {
     /// What was chosen.
     pub(crate) fn choice(&self) -> &Choice {
         &self.choice
+    }
+
+    /// Whether the first broker has this API, in whatever versions.
+    pub(crate) fn speaks(&self, api: ApiKey) -> bool {
+        self.apis.contains(&api)
     }
 
     /// The embedded broker, if it is one.
@@ -221,6 +249,14 @@ impl Target {
 fn as_a_real_one(settings: &mut Settings) {
     // A real coordinator writes markers after its answer.
     settings.transaction_marker_delay = Duration::from_millis(5);
+}
+
+async fn apis_of(address: &str) -> Result<BTreeSet<ApiKey>> {
+    let told = Connection::open(address).await?.call(ApiVersionsRequest::default(), 0).await?;
+    let Response::ApiVersions(told) = told else {
+        return Err("another answer than ApiVersions'".into());
+    };
+    Ok(told.api_keys.iter().map(|api| ApiKey::from_wire(api.api_key)).collect())
 }
 
 fn address_of(told: &MetadataResponse, broker: i32) -> Result<String> {

@@ -230,6 +230,8 @@ class Cluster:
             "inter.broker.listener.name": INTERNAL.upper(),
         }
         if v >= (4, 0):
+            c.update({"group.consumer.min.session.timeout.ms": 1000,
+                      "group.consumer.min.heartbeat.interval.ms": 100})
             c.update({"share.coordinator.state.topic.num.partitions": 4,
                       "share.coordinator.state.topic.replication.factor": factor,
                       "share.coordinator.state.topic.min.isr": isr})

@@ -2,6 +2,7 @@
 
 mod clients;
 mod connections;
+mod consumer_groups;
 mod epochs;
 mod faults;
 mod java;
@@ -67,6 +68,25 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         fits: |on| *on.version() >= transactions::TIMED_OUT_SOON_SINCE, limit: transactions::LIMIT),
     scenario!(transactions::a_copy_with_failures_is_exact,
         fits: |on| *on.version() >= transactions::MEMBERS_SINCE),
+    scenario!(consumer_groups::members_share_the_partitions_as_they_come_and_go,
+        fits: consumer_groups::is_spoken, limit: consumer_groups::LIMIT),
+    scenario!(consumer_groups::rebalances_lose_and_double_nothing,
+        fits: consumer_groups::is_spoken, limit: consumer_groups::LIMIT),
+    scenario!(consumer_groups::a_killed_member_is_replaced_after_its_session,
+        fits: consumer_groups::is_spoken, limit: consumer_groups::LIMIT),
+    scenario!(consumer_groups::a_static_member_comes_back_to_its_partitions,
+        fits: consumer_groups::is_spoken, limit: consumer_groups::LIMIT),
+    scenario!(consumer_groups::who_does_not_poll_is_out_until_he_does,
+        fits: consumer_groups::is_spoken, limit: consumer_groups::LIMIT),
+    scenario!(consumer_groups::a_pattern_takes_topics_that_are_and_will_be,
+        fits: consumer_groups::is_spoken, limit: consumer_groups::LIMIT),
+    scenario!(consumer_groups::what_the_coordinator_refuses_is_told,
+        fits: consumer_groups::is_spoken, limit: consumer_groups::LIMIT),
+    scenario!(consumer_groups::a_group_changes_its_protocol_as_it_runs,
+        fits: consumer_groups::is_spoken, limit: consumer_groups::LIMIT),
+    scenario!(consumer_groups::auto_takes_the_protocol_that_is_there, limit: consumer_groups::LIMIT),
+    scenario!(consumer_groups::a_coordinator_that_dies_takes_nothing_away, alone: true,
+        fits: |on| consumer_groups::is_spoken(on) && on.choice().brokers >= 3, limit: consumer_groups::LIMIT),
     scenario!(java::what_java_writes_we_read, alone: true),
     scenario!(java::what_we_write_java_reads, alone: true),
     scenario!(java::our_group_is_described_by_java, alone: true),
