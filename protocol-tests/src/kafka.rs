@@ -26,13 +26,19 @@ struct Description {
 }
 
 impl RealCluster {
-    /// Starts `brokers` brokers of `version`, as `4.4.0`, with one feature at another level, as `name=level`.
+    /// Starts `brokers` brokers of `version`, as `4.4.0`, with one feature at another level, as `name=level`, and with
+    /// these settings, as `name=value`.
     ///
     /// The first start of a version downloads it, which takes up to a minute.
     ///
     /// # Errors
     /// What the script said, as that there is no Java.
-    pub(crate) async fn start(version: &str, brokers: u32, feature: Option<&str>) -> Result<Self> {
+    pub(crate) async fn start(
+        version: &str,
+        brokers: u32,
+        feature: Option<&str>,
+        configs: &[&str],
+    ) -> Result<Self> {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let nth = STARTED.fetch_add(1, Ordering::Relaxed);
         let pid = std::process::id();
@@ -42,6 +48,9 @@ impl RealCluster {
         start.args(["--brokers", &brokers.to_string(), "--owner-pid", &pid.to_string()]);
         if let Some(feature) = feature {
             start.args(["--feature", feature]);
+        }
+        for config in configs {
+            start.args(["--config", config]);
         }
         let description = serde_json::from_str(&said(start).await?)?;
         Ok(Self { dir, description })

@@ -42,6 +42,8 @@ pub(crate) struct Choice {
     pub(crate) version: Option<Version>,
     /// The level of the feature `transaction.version`, where it is not the version's own.
     pub(crate) transaction_version: Option<i16>,
+    /// What the version calls unstable is switched on: two-phase commit (KIP-939).
+    pub(crate) unstable: bool,
     /// How many brokers.
     pub(crate) brokers: u32,
 }
@@ -54,6 +56,10 @@ pub(crate) struct Version {
 
 /// The version whose tools judge the embedded broker.
 pub(crate) const NEWEST: Version = Version::of(4, 4, 0);
+
+/// Broker settings that switch on what Kafka calls unstable.
+const UNSTABLE: &[&str] =
+    &["unstable.api.versions.enable=true", "transaction.two.phase.commit.enable=true"];
 
 impl Target {
     /// Starts the chosen cluster, for scenarios: an embedded one has members of the consumer protocol show themselves
@@ -83,8 +89,10 @@ impl Target {
                 let level = choice.transaction_version;
                 let feature = level.map(|level| format!("transaction.version={level}"));
                 let version = version.to_string();
+                let configs = if choice.unstable { UNSTABLE } else { &[] };
                 let cluster =
-                    RealCluster::start(&version, choice.brokers, feature.as_deref()).await?;
+                    RealCluster::start(&version, choice.brokers, feature.as_deref(), configs)
+                        .await?;
                 let servers = cluster.bootstrap_servers().to_owned();
                 (Cluster::Real(cluster), servers)
             }
@@ -297,6 +305,9 @@ impl fmt::Display for Choice {
         if let Some(level) = self.transaction_version {
             write!(f, "-tv{level}")?;
         }
+        if self.unstable {
+            f.write_str("-unstable")?;
+        }
         if self.brokers > 1 { write!(f, "-x{}", self.brokers) } else { Ok(()) }
     }
 }
@@ -313,8 +324,12 @@ impl FromStr for Choice {
             Some((name, n)) => (name, Some(n.parse().map_err(|_| format!("{n} is no number"))?)),
             None => (name, None),
         };
+        let (name, unstable) = match name.strip_suffix("-unstable") {
+            Some(name) => (name, true),
+            None => (name, false),
+        };
         let version = if name == "embedded" { None } else { Some(name.parse()?) };
-        Ok(Self { version, transaction_version, brokers })
+        Ok(Self { version, transaction_version, unstable, brokers })
     }
 }
 
@@ -338,8 +353,15 @@ mod tests {
 
     #[test]
     fn a_choice_is_read_as_it_is_printed() {
-        for text in ["embedded", "embedded-x3", "4.4.0", "2.8.2-x3", "4.4.0-tv1", "embedded-tv1-x3"]
-        {
+        for text in [
+            "embedded",
+            "embedded-x3",
+            "4.4.0",
+            "2.8.2-x3",
+            "4.4.0-tv1",
+            "embedded-tv1-x3",
+            "4.4.0-unstable",
+        ] {
             assert_eq!(text.parse::<Choice>().unwrap().to_string(), text);
         }
         assert!("4.4".parse::<Choice>().is_err());

@@ -179,6 +179,8 @@ fn suites(required: bool) -> Vec<Step> {
         let only = run(&["suite", cluster, "--only", "transactions"]);
         with(&KAFKA, required, Step::command(format!("transactions on {cluster}"), only))
     });
+    let only = run(&["suite", "4.4.0-unstable", "--only", "two_phase"]);
+    let two_phase = Step::command("two-phase commit on Kafka 4.4.0", only);
     let compare = [
         Step::command("embedded answers as Kafka 4.4.0", run(&["compare"])),
         Step::command("older transactions are answered as by Kafka 4.4.0", {
@@ -187,6 +189,7 @@ fn suites(required: bool) -> Vec<Step> {
     ];
     let compare = compare.into_iter().map(|step| with(&KAFKA, required, step));
     let real = REAL_CLUSTERS.iter().map(on);
+    let real = real.chain([with(&KAFKA, required, two_phase)]);
     embedded.chain(older_suites).chain(compare).chain(real).collect()
 }
 

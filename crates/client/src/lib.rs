@@ -97,6 +97,8 @@ pub use producer::{
     SendInTransaction, SendWithCallback, Sending, TopicName, Transaction, TransactionalProducer,
     TryEnqueueError, TypedProducer,
 };
+#[cfg(feature = "unstable-two-phase-commit")]
+pub use producer::{PreparedState, PreparedTransaction};
 
 /// What every call of the client returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

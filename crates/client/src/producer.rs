@@ -5,6 +5,8 @@ mod callback;
 mod detached;
 mod many;
 mod outgoing;
+#[cfg(feature = "unstable-two-phase-commit")]
+mod prepared;
 mod record;
 mod refused;
 mod send;
@@ -30,6 +32,8 @@ use milena_engine::producer::Watch;
 pub use milena_engine::producer::{
     Deliveries, Delivery, Outcomes, ProducerMetrics, RecordMetadata,
 };
+#[cfg(feature = "unstable-two-phase-commit")]
+pub use prepared::{PreparedState, PreparedTransaction};
 pub use record::{Payload, Record, TopicName};
 pub use refused::TryEnqueueError;
 pub use send::{Enqueue, Send, Sending};

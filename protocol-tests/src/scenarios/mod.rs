@@ -15,6 +15,7 @@ mod records;
 mod tools;
 mod transactions;
 mod transactions_refused;
+mod two_phase;
 
 use crate::suite::{LIMIT, Scenario};
 
@@ -110,6 +111,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!(tools::a_topic_that_exists_is_not_made_again, alone: true),
     scenario!(tools::what_the_console_producer_writes_the_console_consumer_reads, alone: true),
     scenario!(tools::a_group_is_listed_and_described_with_its_lag, alone: true),
+    scenario!(two_phase::a_prepared_transaction_has_no_time_out, fits: |on| on.choice().unstable),
+    scenario!(two_phase::a_prepared_transaction_is_not_handed_over, fits: |on| on.choice().unstable),
     // Last: the cluster is another after it.
     scenario!(transactions::a_producer_follows_the_upgrade_of_the_protocol, alone: true,
         fits: |on| on.choice().transaction_version == Some(1) && on.choice().brokers == 1,

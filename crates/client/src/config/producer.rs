@@ -110,7 +110,7 @@ keys! {
     transaction_timeout: Duration = "transaction.timeout.ms", "60000", 0..=2147483647;
 
     /// Whether transactions have no time-out and are ended by another system's commit (KIP-939).
-    /// So far only `false` is taken.
+    /// `true` takes milena's feature `unstable-two-phase-commit`.
     transaction_two_phase_commit_enable: bool = "transaction.two.phase.commit.enable", "false";
 
     /// How long a topic's metadata is kept after the last record to it (KIP-526).
@@ -219,9 +219,9 @@ impl ProducerConfig {
             let rule = "transactions do not expire under two-phase commit";
             return Err(ConfigError::conflict("transaction.timeout.ms", two_phase, rule));
         }
-        if self.transaction_two_phase_commit_enable {
-            let reason =
-                "a producer cannot prepare a transaction yet, and would leave it open for ever";
+        if self.transaction_two_phase_commit_enable && !cfg!(feature = "unstable-two-phase-commit")
+        {
+            let reason = "it takes milena's feature unstable-two-phase-commit";
             return Err(ConfigError::unsupported(two_phase, reason));
         }
         Ok(())

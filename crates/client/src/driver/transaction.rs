@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use milena_engine::Error;
 use milena_engine::producer::Producer as Machine;
 use milena_engine::transaction::{GroupMetadata, TransactionCall, TransactionOutcome};
+#[cfg(feature = "unstable-two-phase-commit")]
+use milena_types::{ProducerEpoch, ProducerId};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
@@ -34,6 +36,11 @@ pub(crate) enum Ask {
     Fail {
         error: Error,
         done: Done,
+    },
+    /// Say by what the open transaction is known, if it can be committed.
+    #[cfg(feature = "unstable-two-phase-commit")]
+    Prepare {
+        done: oneshot::Sender<Result<(ProducerId, ProducerEpoch), Error>>,
     },
     Commit {
         deadline: Instant,
@@ -121,6 +128,11 @@ impl Transacting {
                 machine.fail_transaction(&error);
                 // Who dropped the future does not want to know.
                 let _ = done.send(Ok(()));
+                return;
+            }
+            #[cfg(feature = "unstable-two-phase-commit")]
+            Ask::Prepare { done } => {
+                let _ = done.send(machine.prepare_transaction());
                 return;
             }
             Ask::Commit { deadline, done } => {

@@ -8,6 +8,8 @@ use milena_engine::consumer::CommittedOffset;
 use milena_engine::transaction::GroupMetadata;
 use milena_types::{Offset, TopicPartition};
 
+#[cfg(feature = "unstable-two-phase-commit")]
+use super::prepared::{PreparedState, PreparedTransaction};
 use super::{Producer, Record, RecordMetadata, Send, Sending};
 use crate::Batch;
 use crate::driver::consumer::Offsets;
@@ -125,6 +127,24 @@ impl<'a> Transaction<'a> {
             self.open.ended();
         }
         committed
+    }
+
+    /// Waits for every record to be stored, so that the transaction can be committed whatever happens to this process:
+    /// the first half of a commit in two phases (KIP-939). Nothing can be sent in it any more.
+    ///
+    /// Takes `transaction.two.phase.commit.enable=true` and a cluster that has unstable API versions and two-phase commit
+    /// switched on. Unstable: it may change in any release.
+    ///
+    /// Dropping the future aborts the transaction.
+    ///
+    /// # Errors
+    /// That of a lost record, and the transaction is aborted; `Misuse` where two-phase commit is off; `Closed`.
+    #[cfg(feature = "unstable-two-phase-commit")]
+    pub async fn prepare(self) -> Result<PreparedTransaction<'a>, Error> {
+        self.flush().await?;
+        let prepare = |_, done| Ask::Prepare { done };
+        let (producer_id, epoch) = self.producer.0.control.transact(self.limit(), prepare).await?;
+        Ok(PreparedTransaction::new(self, PreparedState::new(producer_id, epoch)))
     }
 
     /// Aborts: records that no broker has are dropped, and fail with `TransactionAborted`; the others are never read by

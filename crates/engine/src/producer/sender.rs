@@ -86,6 +86,7 @@ impl Producer {
             Transactions::new(transaction::Settings {
                 transactional_id: transactional_id.into(),
                 timeout: settings.transaction_timeout,
+                is_two_phase: settings.is_two_phase,
                 request_timeout: settings.request_timeout,
                 retry_backoff: settings.retry_backoff,
                 retry_backoff_max: settings.retry_backoff_max,

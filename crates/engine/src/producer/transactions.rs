@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use milena_types::TopicPartition;
+use milena_types::{ProducerEpoch, ProducerId, TopicPartition};
 
 use super::batch::Batch;
 use super::sender::{Output, Producer};
@@ -60,6 +60,20 @@ impl Producer {
         self.take_news(now);
         self.take_everything(now);
         Ok(self.transactions()?.commit(deadline))
+    }
+
+    /// Says under which producer id and epoch the open transaction can be committed from now on, once everything of it is
+    /// flushed (KIP-939).
+    ///
+    /// # Errors
+    /// Why it can only be aborted; `Misuse` where two-phase commit is off, or no transaction is open.
+    pub fn prepare_transaction(&mut self) -> Result<(ProducerId, ProducerEpoch), Error> {
+        let failure = self.unsettled.take_failure();
+        let transactions = self.transactions()?;
+        if let Some(failure) = failure {
+            transactions.fail(&failure);
+        }
+        transactions.prepare().map(|identity| (identity.producer_id, identity.epoch))
     }
 
     /// Aborts the open transaction: what is not on its way to a broker is dropped.

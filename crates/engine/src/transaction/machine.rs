@@ -28,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) transactional_id: Arc<str>,
     /// When the coordinator aborts a transaction by itself (`transaction.timeout.ms`).
     pub(crate) timeout: Duration,
+    /// A transaction stays open until it is ended by hand (`transaction.two.phase.commit.enable`, KIP-939).
+    pub(crate) is_two_phase: bool,
     pub(crate) request_timeout: Duration,
     pub(crate) retry_backoff: Duration,
     pub(crate) retry_backoff_max: Duration,
@@ -203,6 +205,20 @@ impl Transactions {
             State::Broken => self.refuse_if_broken(call),
         }
         call
+    }
+
+    /// Under which identity the open transaction can be committed whatever happens to this producer, where nothing of it
+    /// is lost.
+    pub(crate) fn prepare(&self) -> Result<Identity, Error> {
+        let misuse = |rule| Err(Error::misuse(rule).during(Operation::Transaction));
+        if !self.settings.is_two_phase {
+            return misuse("to prepare takes transaction.two.phase.commit.enable=true");
+        }
+        match (self.state, self.identity) {
+            (State::Open, Some(identity)) => Ok(identity),
+            (State::Failed | State::Broken, _) => Err(self.failure()),
+            _ => misuse("no transaction is open"),
+        }
     }
 
     /// Aborts; where no transaction is open, there is nothing to do.

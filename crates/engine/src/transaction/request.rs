@@ -38,7 +38,8 @@ impl Transactions {
         let mut request: Outbound =
             Outbound::new(id, Target::Broker(node), Lane::Control, timeout, body);
         match what {
-            // Version 6 is not stable (KIP-939).
+            // No other version asks for it, and brokers speak that one only where unstable ones are switched on.
+            What::Init if self.settings.is_two_phase => request.version_min = 6,
             What::Init => request.version_max = 5,
             // From version 4 on it is the brokers' own.
             What::Partitions => request.version_max = 3,
@@ -71,6 +72,7 @@ impl Transactions {
         let request = InitProducerIdRequest {
             transactional_id: Some(self.id.clone()),
             transaction_timeout_ms: i32::try_from(timeout).unwrap_or(i32::MAX),
+            enable2_pc: self.settings.is_two_phase,
             ..InitProducerIdRequest::default()
         };
         match self.identity {

@@ -23,6 +23,33 @@ fn the_first_thing_is_an_identity_from_the_coordinator() {
     assert_eq!(world.epochs, [0]);
 }
 
+/// KIP-939: a broker that does not know of two-phase commit would abort what was prepared after a minute.
+#[test]
+fn two_phase_commit_is_asked_for_in_the_one_version_that_has_it() {
+    let mut world = World::new();
+    world.machine.settings.is_two_phase = true;
+    world.machine.settle(world.deadline());
+    world.find_coordinator();
+    let request = world.next();
+    assert_eq!(request.version_min, 6);
+    let Request::InitProducerId(body) = &request.body else { panic!("{request:?}") };
+    assert!(body.enable2_pc && !body.keep_prepared_txn);
+}
+
+#[test]
+fn only_an_open_transaction_of_which_nothing_is_lost_is_prepared() {
+    let mut world = World::begun(Two);
+    let kind = |world: &World| world.machine.prepare().map_err(|error| error.kind());
+    assert_eq!(kind(&world), Err(ErrorKind::Misuse), "two-phase commit is off");
+    world.machine.settings.is_two_phase = true;
+    let prepared = kind(&world).unwrap();
+    assert_eq!((prepared.producer_id.get(), prepared.epoch.get()), (7, 0));
+    world.machine.fail(&Error::new(ErrorKind::Timeout));
+    assert_eq!(kind(&world), Err(ErrorKind::Timeout));
+    let world = World::ready(Two);
+    assert_eq!(kind(&world), Err(ErrorKind::Misuse), "no transaction is open");
+}
+
 /// Under the first protocol the coordinator writes its markers to what it was told of, and to nothing else.
 #[test]
 fn nothing_is_sent_to_a_partition_that_is_not_enrolled() {

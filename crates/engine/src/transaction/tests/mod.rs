@@ -56,6 +56,7 @@ impl World {
         let settings = Settings {
             transactional_id: "x".into(),
             timeout: Duration::from_secs(60),
+            is_two_phase: false,
             request_timeout: Duration::from_secs(30),
             retry_backoff: 100 * MS,
             retry_backoff_max: Duration::from_secs(1),
