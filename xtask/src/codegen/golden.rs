@@ -1,7 +1,9 @@
-//! Has Kafka's own classes write samples of every message, for the tests of `milena-wire`.
+//! Has Kafka's own classes write samples of every message, for the tests of `milena-wire`, and share out partitions
+//! among random groups, for those of `milena-engine`.
 //!
 //! Run once a Kafka version; the samples are committed, so that the tests need neither Java nor the jars.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -10,6 +12,9 @@ use crate::Result;
 
 /// Where the samples stand.
 const FOLDER: &str = "crates/wire/tests/golden";
+
+/// Where the assignments of random groups stand.
+const GROUPS: &str = "crates/engine/tests/golden";
 
 /// What `cargo xtask golden` takes.
 #[derive(clap::Args)]
@@ -31,16 +36,20 @@ pub(crate) fn run(args: &Args) -> Result {
     for coordinates in [jar::SLF4J, jar::JACKSON, jar::JACKSON_CORE, jar::JACKSON_ANNOTATIONS] {
         class_path.push(jar::fetch(coordinates)?);
     }
-    let status = Command::new("java")
-        .arg("-cp")
-        .arg(std::env::join_paths(class_path)?)
-        .args(["xtask/java/Golden.java", FOLDER])
-        .args(&names)
-        .status()
-        .map_err(|e| format!("java does not start: {e}"))?;
-    if !status.success() {
-        return Err("the samples could not be written".into());
-    }
+    let class_path = std::env::join_paths(class_path)?;
+    java(&class_path, &["xtask/java/Assignors.java", GROUPS], &[])?;
+    java(&class_path, &["xtask/java/Golden.java", FOLDER], &names)?;
     println!("samples of {} messages in {FOLDER}", names.len());
     Ok(())
+}
+
+fn java(class_path: &OsStr, program: &[&str], names: &[String]) -> Result {
+    let status = Command::new("java")
+        .arg("-cp")
+        .arg(class_path)
+        .args(program)
+        .args(names)
+        .status()
+        .map_err(|e| format!("java does not start: {e}"))?;
+    if status.success() { Ok(()) } else { Err("the samples could not be written".into()) }
 }

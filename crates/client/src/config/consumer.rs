@@ -1,10 +1,11 @@
 //! The keys of a consumer.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use milena_engine::consumer::{GroupProtocol, IsolationLevel, OffsetReset};
+use milena_engine::consumer::{AssignmentStrategy, GroupProtocol, IsolationLevel, OffsetReset};
 
-use super::value::{Strings, Text, Value, words};
+use super::value::{Text, Value, list, words};
 use super::{ConfigError, Key, Scope, key::keys};
 use crate::consumer::ConsumerBuilder;
 
@@ -87,16 +88,19 @@ keys! {
     /// protocol.
     group_remote_assignor: Text = "group.remote.assignor", "";
 
-    /// Makes the consumer a static member: one of this name that comes back within `session.timeout.ms` gets its
-    /// partitions back, without a rebalance (KIP-345).
-    group_instance_id: Text = "group.instance.id", "";
-
     /// Whether a subscription by pattern passes over Kafka's own topics, as that of committed offsets.
     exclude_internal_topics: bool = "exclude.internal.topics", "true";
 
-    /// How partitions are shared among members; `range` is what there is. Java's own default lists the cooperative
-    /// assignor too, which takes part only when every member has it.
-    partition_assignment_strategy: Strings as list = "partition.assignment.strategy", "range";
+    /// How partitions may be shared among the members of a classic group, the most wanted first; the group takes one
+    /// that all of its members have. By name, or by Java's class. If all are cooperative, partitions that stay are read
+    /// on while the group rebalances; with the default they are given up, until no member needs `range` any more and
+    /// it is taken off the list (KIP-429).
+    partition_assignment_strategy: Strategies = "partition.assignment.strategy", "range,cooperative-sticky";
+
+    /// Makes the consumer a static member (KIP-345): it keeps its partitions while it restarts, if that takes less than
+    /// `session.timeout.ms`, and does not leave its group on closing unless told to. No two members of a group may have
+    /// the same.
+    group_instance_id: Text as text = "group.instance.id", "";
 }
 
 const SHARE: &str = "it belongs to a share consumer";
@@ -154,9 +158,10 @@ impl ConsumerConfig {
         if self.heartbeat_interval * 3 > self.session_timeout {
             tracing::warn!("heartbeat.interval.ms is more than a third of session.timeout.ms");
         }
-        if !self.partition_assignment_strategy.iter().any(|name| is_range(name)) {
-            let reason = "`range` must be among the assignors: the others are not there yet";
-            return Err(ConfigError::unsupported("partition.assignment.strategy", reason));
+        let strategies = &self.partition_assignment_strategy;
+        if !is_choice(strategies) {
+            let (key, expected) = ("partition.assignment.strategy", Strategies::EXPECTED);
+            return Err(ConfigError::malformed(key, &strategies.show(), expected));
         }
         Ok(self)
     }
@@ -183,8 +188,35 @@ impl ConsumerConfig {
     }
 }
 
-fn is_range(assignor: &str) -> bool {
-    assignor == "range" || assignor.rsplit('.').next() == Some("RangeAssignor")
+/// The strategies of `partition.assignment.strategy`.
+type Strategies = Vec<AssignmentStrategy>;
+
+impl Value for Strategies {
+    const TYPE: &'static str = "list";
+    const EXPECTED: &'static str =
+        "each at most once and at least one: range, roundrobin, sticky, cooperative-sticky";
+
+    fn parse(text: &str) -> Option<Self> {
+        let class = |name: &str| match name.rsplit('.').next()? {
+            "RangeAssignor" => Some(AssignmentStrategy::Range),
+            "RoundRobinAssignor" => Some(AssignmentStrategy::RoundRobin),
+            "StickyAssignor" => Some(AssignmentStrategy::Sticky),
+            "CooperativeStickyAssignor" => Some(AssignmentStrategy::CooperativeSticky),
+            _ => None,
+        };
+        let strategy = |name: &String| AssignmentStrategy::named(name).or_else(|| class(name));
+        let strategies: Option<Self> = list(text).iter().map(strategy).collect();
+        strategies.filter(|strategies| is_choice(strategies))
+    }
+
+    fn show(&self) -> String {
+        self.iter().map(|strategy| strategy.name()).collect::<Vec<_>>().join(",")
+    }
+}
+
+fn is_choice(strategies: &[AssignmentStrategy]) -> bool {
+    let distinct: BTreeSet<_> = strategies.iter().collect();
+    !strategies.is_empty() && distinct.len() == strategies.len()
 }
 
 impl Value for OffsetReset {

@@ -295,11 +295,13 @@ macro_rules! keys {
     (@convert $field:ident, list) => { $crate::config::value::list($field) };
     (@get String) => { &str };
     (@get Strings) => { &[String] };
+    (@get Strategies) => { &[milena_engine::consumer::AssignmentStrategy] };
     (@get Text) => { Option<&str> };
     (@get Partitioning) => { &Partitioning };
     (@get $ty:ident) => { $ty };
     (@read $self:ident.$field:ident, String) => { &$self.$field };
     (@read $self:ident.$field:ident, Strings) => { &$self.$field };
+    (@read $self:ident.$field:ident, Strategies) => { &$self.$field };
     (@read $self:ident.$field:ident, Text) => { $self.$field.as_deref() };
     (@read $self:ident.$field:ident, Partitioning) => { &$self.$field };
     (@read $self:ident.$field:ident, $ty:ident) => { $self.$field };

@@ -24,7 +24,7 @@ pub use common::{CommonConfig, RecoveryStrategy};
 pub use consumer::ConsumerConfig;
 pub use key::{Key, Support};
 pub use lookup::keys;
-pub use milena_engine::consumer::{IsolationLevel, OffsetReset};
+pub use milena_engine::consumer::{AssignmentStrategy, IsolationLevel, OffsetReset};
 pub use milena_engine::producer::Acks;
 pub use milena_records::CompressionType;
 pub use preset::{Preset, PresetSetting};

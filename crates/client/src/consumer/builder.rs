@@ -199,6 +199,7 @@ fn machine_settings(config: &ConsumerConfig) -> MachineSettings {
         group.protocol = config.group_protocol();
         group.remote_assignor = config.group_remote_assignor().map(Arc::from);
         group.rack = rack.clone();
+        group.assignment_strategies = config.partition_assignment_strategy().to_vec();
         group
     });
     settings.auto_offset_reset = config.auto_offset_reset();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use milena_engine::consumer::{
-    CommittedOffset, Consumer as Machine, FetchBuffer, FoundOffset, IsolationLevel, MemberState,
-    OffsetReset, OffsetSpec, Position, Query, Reply,
+    CommittedOffset, Consumer as Machine, FetchBuffer, FoundOffset, GroupMembershipOperation,
+    IsolationLevel, MemberState, OffsetReset, OffsetSpec, Position, Query, Reply,
 };
 use milena_engine::transaction::GroupMetadata;
 use milena_engine::{Error, Operation};
@@ -341,7 +341,8 @@ impl ConsumerHandle {
     /// The last commit's, where it failed. `Closed` if it was closed before.
     pub async fn close(&self, timeout: Duration) -> Result<(), Error> {
         let (done, reply) = oneshot::channel();
-        self.ask(Command::Close { timeout, done }, reply, Operation::Close).await?
+        let operation = GroupMembershipOperation::Default;
+        self.ask(Command::Close { timeout, operation, done }, reply, Operation::Close).await?
     }
 
     async fn offsets<P: Into<TopicPartition>>(

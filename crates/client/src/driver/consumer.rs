@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use milena_engine::consumer::{
-    CommitId, CommitMode, CommittedOffset, Consumer as Machine, Output, Query, QueryId, Reply, Stay,
+    CommitId, CommitMode, CommittedOffset, Consumer as Machine, GroupMembershipOperation, Output,
+    Query, QueryId, Reply, Stay,
 };
 use milena_engine::metadata::Interest;
 use milena_engine::request::Answer;
@@ -35,7 +36,11 @@ pub(crate) enum Command {
     /// Ask the brokers.
     Query { query: Query, done: oneshot::Sender<Result<Reply, Error>> },
     /// Commit, leave, end.
-    Close { timeout: Duration, done: oneshot::Sender<Result<(), Error>> },
+    Close {
+        timeout: Duration,
+        operation: GroupMembershipOperation,
+        done: oneshot::Sender<Result<(), Error>>,
+    },
 }
 
 /// Offsets to commit.
@@ -145,7 +150,7 @@ impl Driver {
                     Some(command) => waiting.command(&mut machine, command),
                     None => {
                         is_abandoned = true;
-                        machine.close(now(), ABANDONED_TIMEOUT);
+                        machine.close(now(), ABANDONED_TIMEOUT, GroupMembershipOperation::Default);
                     }
                 },
                 () = signals.wake.notified() => {
@@ -157,7 +162,7 @@ impl Driver {
                         let _ = machine.commit(now(), Some(ends), CommitMode::Once);
                     }
                     if signals.abandon.swap(false, Ordering::Acquire) {
-                        machine.close(now(), ABANDONED_TIMEOUT);
+                        machine.close(now(), ABANDONED_TIMEOUT, GroupMembershipOperation::Default);
                     }
                 }
                 Some(answer) = answers.recv() => machine.handle_answer(now(), answer),
@@ -203,9 +208,9 @@ impl Waiting {
                 let id = machine.query(now(), query);
                 self.queries.insert(id, done);
             }
-            Command::Close { timeout, done } => {
+            Command::Close { timeout, operation, done } => {
                 self.closes.push(done);
-                machine.close(now(), timeout);
+                machine.close(now(), timeout, operation);
             }
         }
     }

@@ -7,6 +7,7 @@ use super::output::Output;
 use crate::commit::{CommitId, CommitMode};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::fetch::Which;
+use crate::group::GroupMembershipOperation;
 
 /// How far a consumer has gone to its end.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(super) struct Closing {
     /// The commit of closing, and what became of it.
     commit: Option<CommitId>,
     result: Result<(), Error>,
+    /// What becomes of the membership.
+    operation: GroupMembershipOperation,
     /// LeaveGroup was asked for.
     leaving: bool,
 }
@@ -31,7 +34,12 @@ impl Consumer {
         matches!(self.phase, Phase::Open)
     }
 
-    pub(super) fn begin_close(&mut self, now: Instant, timeout: Duration) {
+    pub(super) fn begin_close(
+        &mut self,
+        now: Instant,
+        timeout: Duration,
+        operation: GroupMembershipOperation,
+    ) {
         if !self.is_open() {
             return;
         }
@@ -45,7 +53,7 @@ impl Consumer {
             id
         });
         let (result, leaving) = (Ok(()), false);
-        self.phase = Phase::Closing(Closing { deadline, commit, result, leaving });
+        self.phase = Phase::Closing(Closing { deadline, commit, result, operation, leaving });
         self.expire_queries(now, Some(&Error::closed()));
     }
 
@@ -73,9 +81,10 @@ impl Consumer {
         if !committed && !late {
             return;
         }
+        let operation = closing.operation;
         if !std::mem::replace(&mut closing.leaving, true) {
             if self.subscription.source.is_shared() {
-                self.leave_group(now, "the consumer is being closed");
+                self.leave_group(now, operation, "the consumer is being closed");
             } else if let Some(membership) = &mut self.membership {
                 membership.left = true;
             }

@@ -16,7 +16,7 @@ use crate::backoff::Backoff;
 use crate::commit::{CommitId, CommitMode, CommittedOffset, Sender};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::fetch::{FetchBuffer, Fetcher, Limits, OffsetLookup, Validator, Which};
-use crate::group::MemberState;
+use crate::group::{GroupMembershipOperation, MemberState};
 use crate::metadata::Cluster;
 use crate::request::{Answer, RequestIds};
 use crate::subscription::{
@@ -187,7 +187,8 @@ impl Consumer {
         // Sent before LeaveGroup, on the same connection.
         self.drive_commits(now);
         if self.subscription.source.is_shared() {
-            self.leave_group(now, "the consumer unsubscribed from all topics");
+            let operation = GroupMembershipOperation::Default;
+            self.leave_group(now, operation, "the consumer unsubscribed from all topics");
         }
         self.subscription.source = Source::None;
         let partitions = self.subscription.partitions();
@@ -295,6 +296,15 @@ impl Consumer {
         id
     }
 
+    /// Has the group share its partitions out anew (KIP-568); the coordinator logs `reason` (KIP-800). Does nothing
+    /// where the group rebalances already or nothing is subscribed to.
+    pub fn enforce_rebalance(&mut self, now: Instant, reason: &str) {
+        if let Some(membership) = &mut self.membership {
+            membership.member.enforce_rebalance(reason);
+        }
+        self.drive(now);
+    }
+
     /// The user's callback for this rebalance has returned, and what he had in hand before is done with.
     pub fn acknowledge(&mut self, now: Instant, rebalance: RebalanceId) {
         self.handle_acknowledgement(now, rebalance);
@@ -303,9 +313,9 @@ impl Consumer {
 
     /// Commits if it commits by itself, leaves the group, and ends as [`Output::Closed`] within `timeout`. What is in
     /// the user's hand is not committed, unless he is done with it and [`FetchBuffer::enter_poll`] said so; the
-    /// listener's `revoked` is the caller's to run before this.
-    pub fn close(&mut self, now: Instant, timeout: Duration) {
-        self.begin_close(now, timeout);
+    /// listener's `revoked` is the caller's to run before this. `operation` may have the member stay in its group.
+    pub fn close(&mut self, now: Instant, timeout: Duration, operation: GroupMembershipOperation) {
+        self.begin_close(now, timeout, operation);
         self.drive(now);
     }
 }

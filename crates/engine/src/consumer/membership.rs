@@ -18,7 +18,9 @@ use crate::commit::{Commits, Sender};
 use crate::coordinator::{CoordinatorKind, Lookup, Settings as LookupSettings};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::fetch::{Stay, Which};
-use crate::group::{Action, GroupSettings, MemberState, Protocol, Surroundings};
+use crate::group::{
+    Action, GroupMembershipOperation, GroupSettings, MemberState, Protocol, Surroundings,
+};
 use crate::subscription::{Change, Event, Rebalance, RebalanceId};
 use crate::transaction::GroupMetadata;
 
@@ -43,6 +45,8 @@ pub(super) struct Pending {
     id: RebalanceId,
     change: Change,
     partitions: Vec<TopicPartition>,
+    /// Those of them that the user hears of.
+    told: Vec<TopicPartition>,
     /// The user acknowledged; commits may take until then.
     commits_until: Option<Instant>,
 }
@@ -179,7 +183,12 @@ impl Consumer {
     }
 
     /// Leaves the group; what was pending in a rebalance is void.
-    pub(super) fn leave_group(&mut self, now: Instant, reason: &'static str) {
+    pub(super) fn leave_group(
+        &mut self,
+        now: Instant,
+        operation: GroupMembershipOperation,
+        reason: &'static str,
+    ) {
         let Some(membership) = &mut self.membership else { return };
         if let Some(pending) = membership.rebalance.take() {
             self.buffer.retract(pending.id);
@@ -192,7 +201,7 @@ impl Consumer {
             idle_since: None,
             ids: &mut self.ids,
         };
-        membership.member.leave(now, reason, &mut around);
+        membership.member.leave(now, operation, reason, &mut around);
         self.drive_member(now);
     }
 
@@ -201,41 +210,57 @@ impl Consumer {
         let Some(membership) = &mut self.membership else { return };
         let before = membership.rebalance.take();
         let unseen = before.as_ref().is_some_and(|pending| self.buffer.retract(pending.id));
-        let mut going = partitions;
-        let mut told: Vec<_> = going.iter().cloned().collect();
-        match &before {
-            // Nobody waits for it any more, so its partitions go with these.
-            Some(Pending { change: Change::Revoked, partitions, .. }) => {
-                going.extend(partitions.iter().cloned());
-                told = going.iter().cloned().collect();
+        let (mut going, mut told) = (partitions.clone(), partitions);
+        if let Some(before) = &before {
+            let heard = before.told.iter().cloned();
+            match (before.change, unseen) {
+                // What the user never heard of is not taken from him.
+                (Change::Assigned, true) => told.retain(|tp| !before.told.contains(tp)),
+                (Change::Lost, true) => told.extend(heard),
+                (Change::Assigned | Change::Lost, false) => {}
+                // Nobody waits for it any more, so its partitions go with these.
+                (Change::Revoked, true) => {
+                    going.extend(before.partitions.iter().cloned());
+                    told.extend(heard);
+                }
+                (Change::Revoked, false) => {
+                    going.extend(before.partitions.iter().cloned());
+                    told.retain(|tp| !before.told.contains(tp));
+                }
             }
-            // What the user never heard of is not taken from him.
-            Some(Pending { change: Change::Assigned, partitions, .. }) if unseen => {
-                told.retain(|tp| !partitions.contains(tp));
-            }
-            Some(Pending { change: Change::Assigned | Change::Lost, .. }) | None => {}
         }
-        let expelled = membership.member.state() == MemberState::Expelled;
         let going: Vec<_> = going.into_iter().collect();
+        let told: Vec<_> = told.into_iter().collect();
         if change == Change::Revoked {
             self.buffer.hold(&going);
         } else {
             // Another member may own them by now: not one more record, not one more commit.
             self.let_go(&going);
         }
+        // The user is in the middle of what he heard before, and this tells him nothing new.
+        let busy = before.filter(|pending| !unseen && pending.commits_until.is_none());
+        let Some(membership) = &mut self.membership else { return };
         // Whoever was expelled joins again when the user polls: an event, be it about nothing, waits for that poll.
-        if told.is_empty() && !expelled && (before.is_none() || unseen) {
+        let expelled = membership.member.state() == MemberState::Expelled;
+        if told.is_empty() && !expelled && busy.is_none() {
             self.let_go(&going);
             if let Some(membership) = &mut self.membership {
                 membership.member.prepared();
             }
             return;
         }
-        let Some(membership) = &mut self.membership else { return };
-        let id = membership.next_rebalance();
-        membership.rebalance = Some(Pending { id, change, partitions: going, commits_until: None });
+        let tells = !told.is_empty() || expelled;
+        let id = match busy {
+            Some(busy) if !tells => busy.id,
+            Some(_) | None => membership.next_rebalance(),
+        };
         tracing::info!(?change, partitions = ?told, "rebalance");
-        self.buffer.tell(Event::Rebalance(Rebalance { id, change, partitions: told }));
+        if tells {
+            let partitions = told.clone();
+            self.buffer.tell(Event::Rebalance(Rebalance { id, change, partitions }));
+        }
+        membership.rebalance =
+            Some(Pending { id, change, partitions: going, told, commits_until: None });
         self.proceed_rebalance(now);
     }
 
@@ -249,8 +274,9 @@ impl Consumer {
         let Some(membership) = &mut self.membership else { return };
         let id = membership.next_rebalance();
         let change = Change::Assigned;
+        let told = partitions.clone();
         membership.rebalance =
-            Some(Pending { id, change, partitions: partitions.clone(), commits_until: None });
+            Some(Pending { id, change, partitions: told.clone(), told, commits_until: None });
         tracing::info!(?partitions, "assigned");
         self.buffer.tell(Event::Rebalance(Rebalance { id, change, partitions }));
     }

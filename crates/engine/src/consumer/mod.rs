@@ -20,7 +20,9 @@ pub use crate::commit::{CommitId, CommitMode, CommittedOffset};
 pub use crate::fetch::{
     Chunk, ChunkIter, Claimed, Ends, FetchBuffer, FoundOffset, IsolationLevel, Polled, Reader, Stay,
 };
-pub use crate::group::{GroupProtocol, GroupSettings, MemberState};
+pub use crate::group::{
+    AssignmentStrategy, GroupMembershipOperation, GroupProtocol, GroupSettings, MemberState,
+};
 pub use crate::subscription::{
     Change, Event, OffsetReset, OffsetSpec, Position, Rebalance, RebalanceId, TopicFilter,
 };

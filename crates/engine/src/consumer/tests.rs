@@ -3,6 +3,7 @@
 
 mod assigned;
 mod commits;
+mod cooperative;
 mod groups;
 mod refusals;
 mod scripts;

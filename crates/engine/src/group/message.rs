@@ -7,11 +7,13 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use milena_types::{Topic, TopicPartition};
+use milena_types::{Generation, Topic, TopicPartition};
 use milena_wire::messages::consumer_protocol_assignment::{
     self as protocol, ConsumerProtocolAssignment,
 };
-use milena_wire::messages::consumer_protocol_subscription::ConsumerProtocolSubscription;
+use milena_wire::messages::consumer_protocol_subscription::{
+    self as subscription, ConsumerProtocolSubscription,
+};
 use milena_wire::{ByteString, DecodeError, Reader, Writer};
 
 /// The name that members of consumer groups give as their protocol type.
@@ -21,6 +23,14 @@ pub(crate) const PROTOCOL_TYPE: &str = "consumer";
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct MemberSubscription {
     pub(crate) topics: BTreeSet<Topic>,
+    /// What the member keeps while it joins; an eager one gives all up before (KIP-429).
+    pub(crate) owned: BTreeSet<TopicPartition>,
+    /// The generation in which it got what it has, or had last (KIP-792).
+    pub(crate) generation: Option<Generation>,
+    /// Where it is (KIP-881).
+    pub(crate) rack: Option<String>,
+    /// What its strategy says to itself.
+    pub(crate) user_data: Option<Bytes>,
 }
 
 /// What a member gets, as `ConsumerProtocolAssignment` 0 to 3.
@@ -41,10 +51,24 @@ impl From<DecodeError> for Malformed {
 
 impl MemberSubscription {
     pub(crate) fn encode(&self) -> Bytes {
+        let mut owned: Vec<subscription::TopicPartition> = Vec::new();
+        for tp in &self.owned {
+            match owned.last_mut() {
+                Some(topic) if *topic.topic == *tp.topic.as_str() => {
+                    topic.partitions.push(tp.partition);
+                }
+                Some(_) | None => owned.push(subscription::TopicPartition {
+                    topic: ByteString::from(tp.topic.as_str()),
+                    partitions: vec![tp.partition],
+                }),
+            }
+        }
         let message = ConsumerProtocolSubscription {
             topics: self.topics.iter().map(|topic| ByteString::from(topic.as_str())).collect(),
-            // Owned partitions and generation stay empty: an eager member gives all up before it joins.
-            ..Default::default()
+            user_data: self.user_data.clone(),
+            owned_partitions: owned,
+            generation_id: self.generation.map_or(-1, Generation::get),
+            rack_id: self.rack.as_deref().map(ByteString::from),
         };
         let mut writer = Writer::new();
         writer.i16(VERSION);
@@ -56,7 +80,18 @@ impl MemberSubscription {
         let mut reader = Reader::new(bytes.clone());
         let version = version(&mut reader)?;
         let message = ConsumerProtocolSubscription::decode(&mut reader, version)?;
-        Ok(Self { topics: message.topics.iter().map(|topic| Topic::from(&**topic)).collect() })
+        let owned = message.owned_partitions.iter().flat_map(|owned| {
+            let topic = Topic::from(&*owned.topic);
+            owned.partitions.iter().map(move |number| TopicPartition::new(&topic, *number))
+        });
+        let rack = message.rack_id.as_deref().filter(|rack| !rack.is_empty());
+        Ok(Self {
+            topics: message.topics.iter().map(|topic| Topic::from(&**topic)).collect(),
+            owned: owned.collect(),
+            generation: Generation::from_wire(message.generation_id),
+            rack: rack.map(str::to_owned),
+            user_data: message.user_data,
+        })
     }
 }
 
@@ -117,9 +152,11 @@ const VERSION: i16 = 3;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::group::assignor::{AssignmentStrategy, UserData};
 
     fn subscription(topics: &[&str]) -> MemberSubscription {
-        MemberSubscription { topics: topics.iter().map(|topic| Topic::from(*topic)).collect() }
+        let topics = topics.iter().map(|topic| Topic::from(*topic)).collect();
+        MemberSubscription { topics, ..Default::default() }
     }
 
     fn assignment(partitions: &[(&str, i32)]) -> MemberAssignment {
@@ -146,6 +183,48 @@ mod tests {
         let expected =
             [&[0, 3, 0, 0, 0, 1, 0, 1, b't', 0, 0, 0, 1, 0, 0, 0, 5][..], &[0xff; 4]].concat();
         assert_eq!(assignment(&[("t", 5)]).encode(), expected);
+    }
+
+    /// Samples of every version and strategy, written by Java's own classes.
+    #[test]
+    fn subscriptions_are_those_of_java() {
+        let lines = include_str!("../../tests/golden/subscriptions.txt").lines();
+        for line in lines {
+            let fields: Vec<&str> = line.split(' ').collect();
+            let [version, strategy, rack, generation, topics, owned, hex] = fields[..] else {
+                panic!("{line}");
+            };
+            let (version, strategy): (i16, _) =
+                (version.parse().unwrap(), AssignmentStrategy::named(strategy).unwrap());
+            let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+            let bytes: Bytes = (0..hex.len()).step_by(2).map(byte).collect();
+            let generation = Generation::from_wire(generation.parse().unwrap());
+            let had: BTreeSet<TopicPartition> = owned
+                .split(';')
+                .filter_map(|topic| topic.split_once(':'))
+                .flat_map(|(topic, numbers)| {
+                    let numbers = numbers.split(',').map(|number| number.parse().unwrap());
+                    numbers.map(move |number| TopicPartition::new(topic, number))
+                })
+                .collect();
+            let told: Vec<_> = had.iter().cloned().collect();
+            let expected = MemberSubscription {
+                topics: topics.split(',').map(Topic::from).collect(),
+                owned: if version >= 1 && strategy.is_cooperative() {
+                    had
+                } else {
+                    BTreeSet::new()
+                },
+                generation: generation.filter(|_| version >= 2),
+                rack: (version >= 3 && rack != "-").then(|| rack.to_owned()),
+                user_data: UserData::encode(strategy, &told, generation),
+            };
+            let read = MemberSubscription::decode(&bytes);
+            assert_eq!(read, Ok(expected.clone()), "{line}");
+            if version == VERSION {
+                assert_eq!(expected.encode(), bytes, "{line}");
+            }
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use milena_types::{ErrorCode, Topic};
 use super::action::{Action, Identity, Surroundings};
 use super::consumer::{self, Wanted};
 use super::member::Member;
-use super::settings::{GroupProtocol, GroupSettings};
+use super::settings::{GroupMembershipOperation, GroupProtocol, GroupSettings};
 use super::state::MemberState;
 use crate::backoff::Backoff;
 use crate::disposition::Reaction;
@@ -111,6 +111,15 @@ impl Protocol {
         }
     }
 
+    /// Has the group share its partitions out anew, for this reason (KIP-568, KIP-800).
+    pub(crate) fn enforce_rebalance(&mut self, reason: &str) {
+        match self {
+            Self::Classic(member) => member.enforce_rebalance(reason),
+            // The coordinator decides when to share out, as in Java.
+            Self::Consumer(..) => {}
+        }
+    }
+
     /// What was to be given up is given up.
     pub(crate) fn prepared(&mut self) {
         match self {
@@ -127,16 +136,23 @@ impl Protocol {
         }
     }
 
-    /// Leaves; ends in [`Action::Left`].
+    /// Leaves, or stays as `operation` says; ends in [`Action::Left`].
     pub(crate) fn leave(
         &mut self,
         now: Instant,
+        operation: GroupMembershipOperation,
         reason: &'static str,
         around: &mut Surroundings<'_>,
     ) {
         match self {
-            Self::Classic(member) => member.leave(now, reason, around),
-            Self::Consumer(member, _) => member.leave(now, around),
+            Self::Classic(member) => member.leave(now, operation, reason, around),
+            Self::Consumer(member, _) => {
+                if operation == GroupMembershipOperation::RemainInGroup {
+                    // Whom nobody is told to leave, the coordinator keeps until the session ends.
+                    around.coordinator = None;
+                }
+                member.leave(now, around);
+            }
         }
     }
 

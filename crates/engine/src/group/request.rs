@@ -15,7 +15,7 @@ use milena_wire::messages::{
 };
 
 use super::action::Identity;
-use super::assignor::range;
+use super::assignor::AssignmentStrategy;
 use super::message::{MemberAssignment, MemberSubscription, PROTOCOL_TYPE};
 use super::settings::GroupSettings;
 use crate::request::{Lane, Outbound, RequestId, Target};
@@ -50,13 +50,13 @@ impl Requests {
         id: RequestId,
         coordinator: NodeId,
         sender: &Identity,
-        subscription: &MemberSubscription,
+        subscriptions: &[(AssignmentStrategy, MemberSubscription)],
         reason: &str,
     ) -> Outbound {
-        let protocol = JoinGroupRequestProtocol {
-            name: ByteString::from_static(range::NAME),
-            metadata: subscription.encode(),
-        };
+        let protocols = subscriptions.iter().map(|(strategy, subscription)| {
+            let name = ByteString::from_static(strategy.name());
+            JoinGroupRequestProtocol { name, metadata: subscription.encode() }
+        });
         let request = JoinGroupRequest {
             group_id: self.group_id.clone(),
             session_timeout_ms: self.session_timeout_ms,
@@ -64,7 +64,7 @@ impl Requests {
             member_id: sender.member_id.clone(),
             group_instance_id: self.instance_id.clone(),
             protocol_type: ByteString::from_static(PROTOCOL_TYPE),
-            protocols: vec![protocol],
+            protocols: protocols.collect(),
             reason: (!reason.is_empty()).then(|| ByteString::from(reason)),
         };
         self.outbound(id, coordinator, self.join_timeout, request)
@@ -75,6 +75,7 @@ impl Requests {
         id: RequestId,
         coordinator: NodeId,
         sender: &Identity,
+        strategy: AssignmentStrategy,
         shares: &BTreeMap<String, MemberAssignment>,
     ) -> Outbound {
         let assignments = shares.iter().map(|(member, assignment)| SyncGroupRequestAssignment {
@@ -87,7 +88,7 @@ impl Requests {
             member_id: sender.member_id.clone(),
             group_instance_id: self.instance_id.clone(),
             protocol_type: Some(ByteString::from_static(PROTOCOL_TYPE)),
-            protocol_name: Some(ByteString::from_static(range::NAME)),
+            protocol_name: Some(ByteString::from_static(strategy.name())),
             assignments: assignments.collect(),
         };
         self.outbound(id, coordinator, self.timeout, request)
@@ -117,7 +118,7 @@ impl Requests {
     ) -> Outbound {
         let member = MemberIdentity {
             member_id: sender.member_id.clone(),
-            group_instance_id: None,
+            group_instance_id: self.instance_id.clone(),
             reason: Some(ByteString::from_static(reason)),
         };
         let request = LeaveGroupRequest {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::assignor::AssignmentStrategy;
+
 /// The settings of a member of a group.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -23,7 +25,11 @@ pub struct GroupSettings {
     /// Which assignor the coordinator is to use; `None` leaves it to the coordinator. Only in the consumer protocol.
     /// Java name `group.remote.assignor`.
     pub remote_assignor: Option<Arc<str>>,
-    /// Where this member is, so that it may be given partitions that are near. Java name `client.rack`.
+    /// How the leader may share partitions out, the most wanted first; the group takes one that all its members have.
+    /// Not empty. If all are cooperative, the member keeps what stays its while the group rebalances (KIP-429).
+    /// Java name `partition.assignment.strategy`.
+    pub assignment_strategies: Vec<AssignmentStrategy>,
+    /// Where the member is: leaders give it near partitions (KIP-881). Java name `client.rack`.
     pub rack: Option<Arc<str>>,
 }
 
@@ -51,7 +57,24 @@ impl GroupSettings {
             max_poll_interval: Duration::from_secs(300),
             protocol: GroupProtocol::default(),
             remote_assignor: None,
+            assignment_strategies: vec![
+                AssignmentStrategy::Range,
+                AssignmentStrategy::CooperativeSticky,
+            ],
             rack: None,
         }
     }
+}
+
+/// What a member does about its group when its consumer closes (KIP-1092).
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "Java's three choices")]
+pub enum GroupMembershipOperation {
+    /// Leaves, unless it is a static member, which is expected back under its name.
+    #[default]
+    Default,
+    /// Leaves, whatever it is: others get its partitions at once.
+    LeaveGroup,
+    /// Stays until its session ends: if it is back before, nobody rebalances.
+    RemainInGroup,
 }

@@ -3,14 +3,15 @@
 /// Where a member stands.
 ///
 /// ```text
-///            ┌────────────────────────────── rejoin ───────────────────────────────┐
-///            v                                                                     │
-/// Unjoined → Preparing → Joining → Syncing → Settling → Stable ────────────────────┤
-///   ^ ^          │          │         │          │         │ poll interval over    │
-///   │ └──────────┴──────────┴─────────┴──────────┴─────────┤                       │
-///   │                 unsubscribed                          v                      │
-///   │                                                    Expelled ── polled again ─┘
-///   └── Left <── Leaving <── any, on close or unsubscribe
+///    ┌──────────────── joins again; a cooperative member without Preparing ───────────────┐
+///    v                                                                                    │
+/// Preparing → Joining → Syncing ──────────────> Settling → Stable ────────────────────────┤
+///    ^           ^         └──── Revoking ─────────^          │ not polled for too long   │
+///    │           │            (cooperative only)              v                           │
+///    │           └─────────── polled again ─────────────── Expelled                       │
+///    └──── session over, fenced, forgotten: from any state in which partitions are held ──┘
+///
+/// Unjoined → Joining on subscribing; any → Leaving → Unjoined on close or unsubscribing
 /// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
@@ -23,6 +24,8 @@ pub enum MemberState {
     Joining,
     /// The assignment is on its way.
     Syncing,
+    /// The assignment is here and takes something away, which is being given up while the rest is read on.
+    Revoking,
     /// The assignment is here; the user's callback runs.
     Settling,
     /// A member with an assignment.
@@ -38,11 +41,12 @@ pub enum MemberState {
 impl MemberState {
     /// Every state.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Unjoined,
         Self::Preparing,
         Self::Joining,
         Self::Syncing,
+        Self::Revoking,
         Self::Settling,
         Self::Stable,
         Self::Expelled,
@@ -58,11 +62,27 @@ impl MemberState {
             Self::Preparing => {
                 &[Self::Preparing, Self::Joining, Self::Expelled, Self::Leaving, Self::Failed]
             }
-            // An unknown member id while joining: nothing is owned, so there is nothing to prepare.
-            Self::Joining => &[Self::Joining, Self::Syncing, Self::Leaving, Self::Failed],
-            Self::Syncing => &[Self::Joining, Self::Settling, Self::Leaving, Self::Failed],
-            Self::Settling | Self::Stable => {
+            // A cooperative member holds partitions while it joins, and may have to give them up as lost.
+            Self::Joining => {
+                &[Self::Joining, Self::Syncing, Self::Preparing, Self::Leaving, Self::Failed]
+            }
+            Self::Syncing => &[
+                Self::Joining,
+                Self::Revoking,
+                Self::Settling,
+                Self::Preparing,
+                Self::Leaving,
+                Self::Failed,
+            ],
+            Self::Revoking => {
+                &[Self::Settling, Self::Preparing, Self::Expelled, Self::Leaving, Self::Failed]
+            }
+            Self::Settling => {
                 &[Self::Stable, Self::Preparing, Self::Expelled, Self::Leaving, Self::Failed]
+            }
+            // Straight to joining goes who keeps what it has.
+            Self::Stable => {
+                &[Self::Joining, Self::Preparing, Self::Expelled, Self::Leaving, Self::Failed]
             }
             Self::Expelled => &[Self::Preparing, Self::Joining, Self::Leaving],
             Self::Leaving => &[Self::Unjoined],
@@ -73,7 +93,9 @@ impl MemberState {
     /// Whether the coordinator counts on heartbeats now.
     pub(crate) const fn beats(self) -> bool {
         match self {
-            Self::Preparing | Self::Syncing | Self::Settling | Self::Stable => true,
+            Self::Preparing | Self::Syncing | Self::Revoking | Self::Settling | Self::Stable => {
+                true
+            }
             // While JoinGroup waits at the coordinator, it keeps the member itself.
             Self::Unjoined | Self::Joining | Self::Expelled | Self::Leaving | Self::Failed => false,
         }
@@ -82,7 +104,7 @@ impl MemberState {
     /// Whether a commit carries a generation that the coordinator takes.
     pub(crate) const fn may_commit(self) -> bool {
         match self {
-            Self::Preparing | Self::Settling | Self::Stable => true,
+            Self::Preparing | Self::Revoking | Self::Settling | Self::Stable => true,
             Self::Unjoined
             | Self::Joining
             | Self::Syncing

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{Acks, OffsetReset};
+use crate::config::{Acks, AssignmentStrategy, OffsetReset};
 
 fn settings(scope: Scope, pairs: &[(&str, &str)]) -> Result<Settings, ConfigError> {
     let mut settings = Settings::default();
@@ -314,9 +314,21 @@ fn the_other_rules_of_a_consumer_name_both_settings() {
     let error = consumer(&[("heartbeat.interval.ms", "45000")]).unwrap_err().to_string();
     assert!(error.contains("heartbeat.interval.ms") && error.contains("session.timeout.ms"));
     let cooperative = "org.apache.kafka.clients.consumer.CooperativeStickyAssignor";
-    assert!(consumer(&[("partition.assignment.strategy", cooperative)]).is_err());
-    let both = "org.apache.kafka.clients.consumer.RangeAssignor, cooperative-sticky";
-    assert!(consumer(&[("partition.assignment.strategy", both)]).is_ok());
+    let strategies = |text: &str| {
+        let config = consumer(&[("partition.assignment.strategy", text)]).ok()?;
+        Some(config.partition_assignment_strategy().to_vec())
+    };
+    use AssignmentStrategy::{CooperativeSticky, Range, RoundRobin, Sticky};
+    assert_eq!(strategies(cooperative), Some(vec![CooperativeSticky]));
+    let all = "org.apache.kafka.clients.consumer.RoundRobinAssignor, sticky,RangeAssignor";
+    assert_eq!(strategies(all), Some(vec![RoundRobin, Sticky, Range]));
+    for wrong in ["", "range,range", "com.example.OwnAssignor", "range,StickyAssignor,sticky"] {
+        assert_eq!(strategies(wrong), None, "{wrong}");
+    }
+    let default = consumer(&[]).unwrap().partition_assignment_strategy().to_vec();
+    assert_eq!(default, [Range, CooperativeSticky]);
+    let named = consumer(&[("group.id", "g"), ("group.instance.id", "one")]).unwrap();
+    assert_eq!(named.group_instance_id(), Some("one"));
     let reset = consumer(&[("auto.offset.reset", "earliest")]).unwrap().auto_offset_reset();
     assert_eq!(reset, OffsetReset::Earliest);
 }

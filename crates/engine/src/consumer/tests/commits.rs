@@ -6,7 +6,7 @@ use std::time::Duration;
 use milena_types::ErrorCode;
 use milena_wire::Request;
 
-use crate::consumer::tests::world::{Fault, SECOND, World, offset, tp};
+use crate::consumer::tests::world::{Fault, LEAVE, SECOND, World, offset, tp};
 use crate::consumer::{CommitMode, CommittedOffset, Settings};
 use crate::error::{ErrorKind, Fate};
 
@@ -42,7 +42,7 @@ fn only_what_was_handed_out_and_returned_from_is_committed_by_itself() {
     assert_eq!(world.stub.committed[&tp(0)].0, 7);
     let now = world.now;
     world.clients[client].consumer.buffer().enter_poll(now);
-    world.clients[client].consumer.close(now, SECOND);
+    world.clients[client].consumer.close(now, SECOND, LEAVE);
     world.run_for(SECOND);
     assert_eq!(world.stub.committed[&tp(0)].0, 14, "the user said that he is done with it");
     assert!(world.clients[client].closed);
@@ -62,7 +62,7 @@ fn closing_does_not_commit_what_is_in_hand() {
         world.clients[client].poll(now);
     }
     let now = world.now;
-    world.clients[client].consumer.close(now, SECOND);
+    world.clients[client].consumer.close(now, SECOND, LEAVE);
     world.run_for(SECOND);
     assert!(world.clients[client].closed);
     assert_eq!(world.stub.committed.get(&tp(0)).map_or(0, |at| at.0), 0);
@@ -241,7 +241,7 @@ fn a_standalone_consumer_commits_and_starts_there() {
     world.run_for(5 * SECOND);
     assert_eq!(world.stub.committed[&tp(0)].0, 10);
     let now = world.now;
-    world.clients[client].consumer.close(now, SECOND);
+    world.clients[client].consumer.close(now, SECOND, LEAVE);
     world.run_for(SECOND);
     world.produce(0, 2);
     let next = world.assigned(automatic(), &[0]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use milena_types::{ApiKey, Topic};
 use milena_wire::Request;
 
-use crate::consumer::tests::world::{Fault, SECOND, World, log_of, tp};
+use crate::consumer::tests::world::{Fault, LEAVE, SECOND, World, log_of, tp};
 use crate::consumer::{Change, Event, MemberState};
 use crate::error::ErrorKind;
 
@@ -42,7 +42,7 @@ fn members_share_the_partitions_as_they_come_and_go() {
     let shares = [first, second, third].map(|client| owned(&world, client));
     assert_eq!(shares, [vec![0], vec![1], vec![2]]);
     let now = world.now;
-    world.clients[first].consumer.close(now, 5 * SECOND);
+    world.clients[first].consumer.close(now, 5 * SECOND, LEAVE);
     world.run_for(5 * SECOND);
     assert!(world.clients[first].closed);
     assert_eq!((owned(&world, second), owned(&world, third)), (vec![0, 1], vec![2]));
@@ -93,7 +93,7 @@ fn a_pause_ends_with_the_assignment() {
     let second = world.member(World::settings());
     world.run_for(5 * SECOND);
     let now = world.now;
-    world.clients[second].consumer.close(now, SECOND);
+    world.clients[second].consumer.close(now, SECOND, LEAVE);
     world.run_for(5 * SECOND);
     world.produce(0, 5);
     world.produce(1, 5);
@@ -248,7 +248,7 @@ fn closing_leaves_at_once() {
     world.run_for(10 * SECOND);
     assert_eq!(world.clients[first].owned.len(), 1);
     let now = world.now;
-    world.clients[second].consumer.close(now, 5 * SECOND);
+    world.clients[second].consumer.close(now, 5 * SECOND, LEAVE);
     world.run_for(Duration::from_millis(200));
     assert!(world.clients[second].closed);
     world.run_for(Duration::from_millis(1_500));
@@ -267,7 +267,7 @@ fn closing_ends_by_its_deadline_whatever_happens() {
         world.run_for(Duration::from_millis(wait));
         world.fault = Some(Box::new(|_, _, _| Some(Fault::LoseAnswer)));
         let now = world.now;
-        world.clients[client].consumer.close(now, 3 * SECOND);
+        world.clients[client].consumer.close(now, 3 * SECOND, LEAVE);
         world.run_for(Duration::from_millis(3_100));
         assert!(world.clients[client].closed, "after {wait} ms");
         assert!(world.clients[client].consumer.buffer().is_closed());
@@ -285,7 +285,7 @@ fn closing_does_not_wait_behind_a_join() {
     world.run_for(2 * SECOND);
     assert_eq!(world.clients[second].consumer.member_state(), Some(MemberState::Joining));
     let now = world.now;
-    world.clients[second].consumer.close(now, 5 * SECOND);
+    world.clients[second].consumer.close(now, 5 * SECOND, LEAVE);
     world.run_for(Duration::from_millis(100));
     assert!(world.clients[second].closed);
     assert_eq!(world.stub.group.members.len(), 1);

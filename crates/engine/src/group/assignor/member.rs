@@ -3,14 +3,23 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
-use milena_types::Topic;
+use bytes::Bytes;
+use milena_types::{Generation, Topic, TopicPartition};
 
-/// Who takes part, and in which topics.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// Who takes part, in which topics, and what it had before.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Member {
     pub(crate) id: String,
     pub(crate) instance_id: Option<String>,
     pub(crate) topics: BTreeSet<Topic>,
+    /// What it holds while it joins (KIP-429).
+    pub(crate) owned: Vec<TopicPartition>,
+    /// The generation in which it got that (KIP-792).
+    pub(crate) generation: Option<Generation>,
+    /// Where it is (KIP-881).
+    pub(crate) rack: Option<String>,
+    /// What its strategy says to itself.
+    pub(crate) user_data: Option<Bytes>,
 }
 
 impl Member {
@@ -27,7 +36,7 @@ impl Member {
 
 /// Java compares strings by UTF-16 units, which differs from code points beyond the basic plane; two leaders of
 /// different make must agree on the order.
-fn java_order(a: &str, b: &str) -> Ordering {
+pub(super) fn java_order(a: &str, b: &str) -> Ordering {
     a.encode_utf16().cmp(b.encode_utf16())
 }
 

@@ -4,159 +4,171 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use milena_types::{Topic, TopicPartition};
 
-use super::Member;
+use super::layout::{Racks, is_rack_aware};
+use super::{Layout, Member};
 
-/// The name under which members agree on it.
-pub(crate) const NAME: &str = "range";
-
-/// Gives each member, topic by topic, a run of neighbouring partitions, as Java's `RangeAssignor` without racks does.
+/// Gives each member, topic by topic, a run of neighbouring partitions, as Java's `RangeAssignor` does.
 ///
-/// With n partitions and m members that subscribe to the topic, the first n mod m members take one more. Members are
-/// ordered by [`Member::rank`]. Every member is in the answer, be it with nothing. `partitions` holds the number of
-/// partitions of each known topic; a topic that is not in it is left out.
-pub(crate) fn assign(
+/// With n partitions and m members that subscribe to the topic, n mod m members take one more: the first ones by
+/// [`Member::rank`], unless racks decide otherwise. Where members have racks, partitions go first to members on a rack
+/// with a replica (KIP-881); topics with the same members and number of partitions are then shared out alike, so that
+/// partitions of one number stay with one member.
+pub(super) fn assign(
     members: &[Member],
-    partitions: &BTreeMap<Topic, i32>,
-) -> BTreeMap<String, Vec<TopicPartition>> {
+    layout: &Layout,
+) -> BTreeMap<String, BTreeSet<TopicPartition>> {
     let mut ordered: Vec<&Member> = members.iter().collect();
     ordered.sort_by(|a, b| a.rank(b));
-    let mut shares: BTreeMap<String, Vec<TopicPartition>> =
-        members.iter().map(|member| (member.id.clone(), Vec::new())).collect();
-    let topics: BTreeSet<&Topic> = members.iter().flat_map(|member| &member.topics).collect();
+    let mut topics: Vec<TopicShares<'_>> = layout
+        .topics
+        .iter()
+        .map(|(topic, racks)| TopicShares::new(topic, racks, &ordered))
+        .collect();
+    if topics.iter().any(|topic| topic.is_rack_aware) {
+        assign_near(&mut topics);
+    }
+    for topic in &mut topics {
+        topic.assign_runs(|_, _| true);
+    }
+    let mut shares: BTreeMap<String, BTreeSet<TopicPartition>> =
+        members.iter().map(|member| (member.id.clone(), BTreeSet::new())).collect();
     for topic in topics {
-        let Some(&count) = partitions.get(topic) else { continue };
-        let takers: Vec<&&Member> =
-            ordered.iter().filter(|member| member.topics.contains(topic)).collect();
-        let (mut first, mut left) = (0, count.max(0));
-        for (index, taker) in takers.iter().enumerate() {
-            let behind = i32::try_from(takers.len() - index).unwrap_or(i32::MAX);
-            // The larger shares come first: what is left, divided by who is left, rounded up.
-            let share = left / behind + i32::from(left % behind != 0);
-            if let Some(given) = shares.get_mut(&taker.id) {
-                given.extend((first..first + share).map(|index| TopicPartition::new(topic, index)));
+        for taker in topic.takers {
+            if let Some(given) = shares.get_mut(&taker.member.id) {
+                let partitions = taker.given.into_iter();
+                given.extend(partitions.map(|index| TopicPartition::new(topic.topic, index)));
             }
-            first += share;
-            left -= share;
         }
     }
     shares
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn member(id: &str, topics: &[&str]) -> Member {
-        Member {
-            id: id.to_owned(),
-            instance_id: None,
-            topics: topics.iter().map(|topic| Topic::from(*topic)).collect(),
+/// Partitions that have a replica near a member go to such a member.
+fn assign_near(topics: &mut [TopicShares<'_>]) {
+    let mut alike: BTreeMap<(Vec<String>, usize), Vec<usize>> = BTreeMap::new();
+    for (place, topic) in topics.iter().enumerate() {
+        let takers = topic.takers.iter().map(|taker| taker.member.id.clone()).collect();
+        // Java counts partitions whose racks it looked up: none where no member of the topic has a rack.
+        let count = if topic.has_member_racks { topic.racks.len() } else { 0 };
+        alike.entry((takers, count)).or_default().push(place);
+    }
+    for ((takers, count), places) in alike {
+        if let [place] = places[..] {
+            if let Some(topic) = topics.get_mut(place).filter(|topic| topic.is_rack_aware) {
+                let racks = topic.racks;
+                topic.assign_runs(|member, index| is_near(member, racks, index));
+            }
+            continue;
         }
-    }
-
-    fn counts(topics: &[(&str, i32)]) -> BTreeMap<Topic, i32> {
-        topics.iter().map(|(topic, count)| (Topic::from(*topic), *count)).collect()
-    }
-
-    fn shown(shares: &BTreeMap<String, Vec<TopicPartition>>) -> Vec<(String, Vec<String>)> {
-        shares
-            .iter()
-            .map(|(id, tps)| (id.clone(), tps.iter().map(ToString::to_string).collect()))
-            .collect()
-    }
-
-    fn row(id: &str, tps: &[&str]) -> (String, Vec<String>) {
-        (id.to_owned(), tps.iter().map(|tp| (*tp).to_owned()).collect())
-    }
-
-    /// The cases of Java's `RangeAssignorTest`.
-    #[test]
-    fn shares_are_those_of_java() {
-        let three = counts(&[("topic", 3)]);
-        let one = assign(&[member("c", &["topic"])], &three);
-        assert_eq!(shown(&one), [row("c", &["topic-0", "topic-1", "topic-2"])]);
-
-        let members = [member("consumer1", &["topic"]), member("consumer2", &["topic"])];
-        let two = assign(&members, &counts(&[("topic", 1)]));
-        assert_eq!(shown(&two), [row("consumer1", &["topic-0"]), row("consumer2", &[])]);
-
-        let mixed = [
-            member("consumer1", &["topic1"]),
-            member("consumer2", &["topic1", "topic2"]),
-            member("consumer3", &["topic1"]),
-        ];
-        let shares = assign(&mixed, &counts(&[("topic1", 3), ("topic2", 2)]));
-        assert_eq!(
-            shown(&shares),
-            [
-                row("consumer1", &["topic1-0"]),
-                row("consumer2", &["topic1-1", "topic2-0", "topic2-1"]),
-                row("consumer3", &["topic1-2"]),
-            ]
-        );
-
-        let both = [
-            member("consumer1", &["topic1", "topic2"]),
-            member("consumer2", &["topic1", "topic2"]),
-        ];
-        let shares = assign(&both, &counts(&[("topic1", 3), ("topic2", 3)]));
-        assert_eq!(
-            shown(&shares),
-            [
-                row("consumer1", &["topic1-0", "topic1-1", "topic2-0", "topic2-1"]),
-                row("consumer2", &["topic1-2", "topic2-2"]),
-            ]
-        );
-    }
-
-    #[test]
-    fn a_topic_without_partitions_leaves_everybody_empty() {
-        let shares = assign(&[member("c", &["nowhere"])], &counts(&[]));
-        assert_eq!(shown(&shares), [row("c", &[])]);
-    }
-
-    #[test]
-    fn static_members_come_first_and_keep_their_order_when_ids_change() {
-        let named = |id: &str, instance: &str| Member {
-            instance_id: Some(instance.to_owned()),
-            ..member(id, &["topic"])
-        };
-        let partitions = counts(&[("topic", 3)]);
-        for ids in [["a", "b"], ["b", "a"]] {
-            let members =
-                [named(ids[0], "first"), named(ids[1], "second"), member("0", &["topic"])];
-            let shares = assign(&members, &partitions);
-            assert_eq!(shares[ids[0]], [TopicPartition::new("topic", 0)]);
-            assert_eq!(shares[ids[1]], [TopicPartition::new("topic", 1)]);
-            assert_eq!(shares["0"], [TopicPartition::new("topic", 2)]);
-        }
-    }
-
-    /// P15: no partition is forgotten and none has two owners, whatever the members.
-    #[test]
-    fn every_partition_has_one_owner() {
-        let mut rng = fastrand::Rng::with_seed(15);
-        for _ in 0..300 {
-            let topics = ["a", "b", "c"];
-            let members: Vec<Member> = (0..rng.usize(1..9))
-                .map(|index| {
-                    let wanted: Vec<&str> = topics.iter().copied().filter(|_| rng.bool()).collect();
-                    member(&format!("m{index}"), &wanted)
+        let mut open: BTreeSet<usize> = (0..takers.len()).collect();
+        for index in (0..).take(count) {
+            let suits = |taker: usize| {
+                let mut those = places.iter().filter_map(|place| topics.get(*place));
+                those.all(|topic| {
+                    let near = topic.takers.get(taker);
+                    near.is_some_and(|taker| is_near(taker.member, topic.racks, index))
+                        && topic.room(taker) > 0
                 })
-                .collect();
-            let partitions: BTreeMap<Topic, i32> =
-                topics.iter().map(|topic| (Topic::from(*topic), rng.i32(0..9))).collect();
-            let shares = assign(&members, &partitions);
-            for (topic, &count) in &partitions {
-                let wanted = members.iter().any(|member| member.topics.contains(topic));
-                for index in 0..count {
-                    let tp = TopicPartition::new(topic, index);
-                    let owners = shares.values().flatten().filter(|given| **given == tp).count();
-                    assert_eq!(owners, usize::from(wanted), "{tp}");
+            };
+            let Some(taker) = open.iter().copied().find(|taker| suits(*taker)) else { continue };
+            let mut has_room = false;
+            for place in &places {
+                if let Some(topic) = topics.get_mut(*place) {
+                    topic.give(taker, &[index]);
+                    has_room |= topic.room(taker) > 0;
                 }
             }
-            for member in &members {
-                assert!(shares[&member.id].iter().all(|tp| member.topics.contains(&tp.topic)));
+            if !has_room {
+                open.remove(&taker);
+            }
+        }
+    }
+}
+
+/// A member without a rack is near to everything.
+fn is_near(member: &Member, racks: &[Racks], index: i32) -> bool {
+    let Some(rack) = &member.rack else { return true };
+    let racks = usize::try_from(index).ok().and_then(|index| racks.get(index));
+    racks.is_some_and(|racks| racks.contains(rack.as_str()))
+}
+
+/// One topic on its way to its members.
+#[derive(Debug)]
+struct TopicShares<'a> {
+    topic: &'a Topic,
+    racks: &'a [Racks],
+    /// In the members' order.
+    takers: Vec<Taker<'a>>,
+    unassigned: BTreeSet<i32>,
+    /// What each member takes at least, and how many may still take one more.
+    share: usize,
+    larger_left: usize,
+    has_member_racks: bool,
+    is_rack_aware: bool,
+}
+
+#[derive(Debug)]
+struct Taker<'a> {
+    member: &'a Member,
+    given: Vec<i32>,
+}
+
+impl<'a> TopicShares<'a> {
+    fn new(topic: &'a Topic, racks: &'a [Racks], ordered: &[&'a Member]) -> Self {
+        let wants = |member: &&&'a Member| member.topics.contains(topic);
+        let takers: Vec<_> = ordered
+            .iter()
+            .filter(wants)
+            .map(|&member| Taker { member, given: Vec::new() })
+            .collect();
+        let near: BTreeSet<&str> =
+            takers.iter().filter_map(|taker| taker.member.rack.as_deref()).collect();
+        Self {
+            topic,
+            racks,
+            unassigned: (0..).take(racks.len()).collect(),
+            share: racks.len().checked_div(takers.len()).unwrap_or(0),
+            larger_left: racks.len().checked_rem(takers.len()).unwrap_or(0),
+            has_member_racks: !near.is_empty(),
+            is_rack_aware: is_rack_aware(&near, racks.iter()),
+            takers,
+        }
+    }
+
+    /// How many more partitions a taker may have.
+    fn room(&self, taker: usize) -> usize {
+        let given = self.takers.get(taker).map_or(usize::MAX, |taker| taker.given.len());
+        (self.share + usize::from(self.larger_left > 0)).saturating_sub(given)
+    }
+
+    fn give(&mut self, taker: usize, partitions: &[i32]) {
+        let share = self.share;
+        if let Some(taker) = self.takers.get_mut(taker) {
+            taker.given.extend(partitions);
+            if taker.given.len() > share {
+                self.larger_left = self.larger_left.saturating_sub(1);
+            }
+        }
+        for index in partitions {
+            self.unassigned.remove(index);
+        }
+    }
+
+    /// Gives each taker as much as it may have of what is left and `may` be its.
+    fn assign_runs(&mut self, may: impl Fn(&Member, i32) -> bool) {
+        for taker in 0..self.takers.len() {
+            let room = self.room(taker);
+            let Some(member) = self.takers.get(taker).map(|taker| taker.member) else { continue };
+            let run: Vec<i32> = self
+                .unassigned
+                .iter()
+                .copied()
+                .filter(|index| may(member, *index))
+                .take(room)
+                .collect();
+            // A run of none must not count as a larger share.
+            if !run.is_empty() {
+                self.give(taker, &run);
             }
         }
     }

@@ -10,8 +10,8 @@ use milena_wire::messages::{JoinGroupResponse, SyncGroupResponse};
 use super::{Action, Call, Identity, Leading, METADATA_WAIT, Member};
 use crate::disposition::{self, Reaction};
 use crate::error::{Error, ErrorKind, Operation};
-use crate::group::assignor::{self, range};
-use crate::group::message::{MemberAssignment, MemberSubscription};
+use crate::group::assignor::{self, AssignmentStrategy};
+use crate::group::message::{MemberAssignment, MemberSubscription, PROTOCOL_TYPE};
 use crate::group::state::MemberState;
 use crate::request::Answer;
 use crate::subscription::Event;
@@ -41,6 +41,10 @@ impl Member {
                 tracing::debug!(group = %self.settings.group_id, api = %call.api, ?failure, "no answer");
                 self.actions.push_back(Action::LoseCoordinator);
                 self.pause(now, rng);
+                if !self.owned.is_empty() {
+                    // Nobody keeps our place any more, unless the coordinator hears of us within a session.
+                    self.doubt_ends.get_or_insert(now + self.settings.session_timeout);
+                }
                 if call.api == ApiKey::SYNC_GROUP && self.state == MemberState::Syncing {
                     // What the group has become meanwhile is best asked by joining.
                     self.enter(MemberState::Joining);
@@ -75,14 +79,17 @@ impl Member {
             self.refused(now, ApiKey::JOIN_GROUP, code, call, rng);
             return;
         }
-        let protocol = response.protocol_name.as_deref().unwrap_or_default();
-        if protocol != range::NAME {
-            let error = self
-                .error(ErrorKind::Protocol, Operation::JoinGroup)
-                .with_detail(format!("the coordinator chose the strategy {protocol:?}"));
-            self.fail(error);
+        let name = response.protocol_name.as_deref().unwrap_or_default();
+        let strategy = AssignmentStrategy::named(name)
+            .filter(|strategy| self.settings.assignment_strategies.contains(strategy));
+        let Some(strategy) = strategy.filter(|_| is_ours(response.protocol_type.as_deref())) else {
+            let detail =
+                format!("the coordinator chose the strategy {name:?}, which was not offered");
+            self.fail(self.inconsistent(detail));
             return;
-        }
+        };
+        self.strategy = strategy;
+        self.doubt_ends = None;
         self.backoff.reset();
         self.retry_at = None;
         self.identity = Identity {
@@ -95,18 +102,23 @@ impl Member {
         if response.leader == response.member_id {
             let members = response.members.iter().map(|member| {
                 // A member whose bytes make no sense gets nothing; the others must not suffer (R16, trap 37).
-                let topics = MemberSubscription::decode(&member.metadata).unwrap_or_else(|_| {
+                let said = MemberSubscription::decode(&member.metadata).unwrap_or_else(|_| {
                     tracing::warn!(group = %self.settings.group_id, member = %member.member_id, "unreadable subscription");
                     MemberSubscription::default()
                 });
                 assignor::Member {
                     id: member.member_id.to_string(),
                     instance_id: member.group_instance_id.as_deref().map(str::to_owned),
-                    topics: topics.topics,
+                    topics: said.topics,
+                    owned: said.owned.into_iter().collect(),
+                    generation: said.generation,
+                    rack: said.rack,
+                    user_data: said.user_data,
                 }
             });
             let deadline = now + METADATA_WAIT.min(self.settings.session_timeout / 3);
-            self.leading = Some(Leading { members: members.collect(), deadline });
+            let is_skipped = response.skip_assignment;
+            self.leading = Some(Leading { members: members.collect(), is_skipped, deadline });
         }
     }
 
@@ -124,6 +136,14 @@ impl Member {
             self.refused(now, ApiKey::SYNC_GROUP, response.error_code, call, rng);
             return;
         }
+        let name = response.protocol_name.as_deref();
+        if !is_ours(response.protocol_type.as_deref())
+            || name.is_some_and(|name| name != self.strategy.name())
+        {
+            let detail = format!("the assignment is by {name:?}, not by {}", self.strategy);
+            self.fail(self.inconsistent(detail));
+            return;
+        }
         let Ok(assignment) = MemberAssignment::decode(&response.assignment) else {
             // Taken as empty, these partitions would have an owner who does not read them (R16).
             let error = self
@@ -136,14 +156,13 @@ impl Member {
         };
         if !assignment.partitions.iter().all(|tp| self.topics.contains(&tp.topic)) {
             // The subscription changed after JoinGroup was sent: ours is not what the leader saw.
-            self.rejoin = Some("the assignment does not match the subscription");
+            self.rejoin = Some("the assignment does not match the subscription".into());
             self.enter(MemberState::Joining);
             return;
         }
         self.backoff.reset();
         self.heartbeat.start(call.sent);
-        self.enter(MemberState::Settling);
-        self.actions.push_back(Action::Take(assignment.partitions));
+        self.assigned(assignment.partitions);
     }
 
     fn handle_heartbeat(
@@ -217,8 +236,13 @@ impl Member {
             Reaction::Accept | Reaction::Retry => {}
             Reaction::FindCoordinator => self.actions.push_back(Action::LoseCoordinator),
             Reaction::Rejoin => {
-                if matches!(self.state, MemberState::Settling | MemberState::Stable) {
-                    self.rejoin = Some("the group is rebalancing");
+                if matches!(
+                    self.state,
+                    MemberState::Revoking | MemberState::Settling | MemberState::Stable
+                ) && self.rejoin.is_none()
+                {
+                    // Java's word for it, which operators may know.
+                    self.rejoin = Some("group is already rebalancing".into());
                 }
             }
             // What was sent as somebody else says nothing of who we are today.
@@ -244,7 +268,20 @@ impl Member {
         self.retry_at = Some(now + self.backoff.next_wait(rng));
     }
 
+    /// The group speaks of something else than we do (KIP-559).
+    fn inconsistent(&self, detail: String) -> Error {
+        Error::from_code(ApiKey::JOIN_GROUP, ErrorCode::INCONSISTENT_GROUP_PROTOCOL)
+            .during(Operation::JoinGroup)
+            .with_group(self.settings.group_id.clone())
+            .with_detail(detail)
+    }
+
     fn error(&self, kind: ErrorKind, operation: Operation) -> Error {
         Error::new(kind).during(operation).with_group(self.settings.group_id.clone())
     }
+}
+
+/// Whether a protocol type is that of consumers; older coordinators tell none.
+fn is_ours(protocol_type: Option<&str>) -> bool {
+    protocol_type.is_none_or(|name| name == PROTOCOL_TYPE)
 }

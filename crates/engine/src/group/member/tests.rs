@@ -10,7 +10,7 @@ use super::*;
 use crate::group::message::{MemberAssignment, MemberSubscription};
 use crate::metadata::{PartitionMetadata, TopicMetadata};
 use crate::request::{Answer, Failure, Outbound, RequestIds};
-use crate::subscription::{Stage, Subscription};
+use crate::subscription::{Change, Event, Stage, Subscription};
 
 struct Fixture {
     member: Member,
@@ -90,6 +90,11 @@ impl Fixture {
     }
 }
 
+fn subscription() -> MemberSubscription {
+    let topics = BTreeSet::from([Topic::from("t")]);
+    MemberSubscription { topics, ..Default::default() }
+}
+
 fn described(id: &str, metadata: bytes::Bytes) -> JoinGroupResponseMember {
     JoinGroupResponseMember { member_id: id.into(), group_instance_id: None, metadata }
 }
@@ -98,7 +103,7 @@ fn described(id: &str, metadata: bytes::Bytes) -> JoinGroupResponseMember {
 #[test]
 fn a_leader_survives_hostile_metadata() {
     let mut fixture = Fixture::new();
-    let good = MemberSubscription { topics: BTreeSet::from([Topic::from("t")]) }.encode();
+    let good = subscription().encode();
     let hostile = [&[0xff; 40][..], &[], &[0, 3, 0x7f, 0xff, 0xff, 0xff], &good[..5]];
     let mut members = vec![described("me", good.clone())];
     for (index, bytes) in hostile.iter().enumerate() {

@@ -35,7 +35,8 @@ pub(crate) struct Group {
 
 #[derive(Debug)]
 pub(crate) struct Member {
-    metadata: Bytes,
+    /// By strategy, the most wanted first.
+    protocols: Vec<(String, Bytes)>,
     session: Duration,
     rebalance: Duration,
     seen: Instant,
@@ -73,7 +74,7 @@ impl Group {
         }
         let millis = |ms: i32| Duration::from_millis(u64::try_from(ms).unwrap());
         let member = self.members.entry(id).or_insert_with(|| Member {
-            metadata: Bytes::new(),
+            protocols: Vec::new(),
             session: Duration::ZERO,
             rebalance: Duration::ZERO,
             seen: now,
@@ -81,7 +82,9 @@ impl Group {
             sync: None,
             assignment: Bytes::new(),
         });
-        member.metadata = request.protocols[0].metadata.clone();
+        let protocols = request.protocols.iter();
+        member.protocols =
+            protocols.map(|one| (one.name.to_string(), one.metadata.clone())).collect();
         member.session = millis(request.session_timeout_ms);
         member.rebalance = millis(request.rebalance_timeout_ms);
         member.seen = now;
@@ -219,13 +222,17 @@ impl Group {
         self.generation += 1;
         self.state = State::Completing;
         let leader = self.members.keys().next().unwrap().clone();
+        let has = |member: &Member, name: &str| member.protocols.iter().any(|one| one.0 == name);
+        let mut names = self.members[&leader].protocols.iter().map(|one| one.0.clone());
+        let chosen = names.find(|name| self.members.values().all(|member| has(member, name)));
+        let chosen = chosen.expect("the members have a strategy in common");
         let all: Vec<_> = self
             .members
             .iter()
             .map(|(id, member)| JoinGroupResponseMember {
                 member_id: id.as_str().into(),
                 group_instance_id: None,
-                metadata: member.metadata.clone(),
+                metadata: member.protocols.iter().find(|one| one.0 == chosen).unwrap().1.clone(),
             })
             .collect();
         for (id, member) in &mut self.members {
@@ -233,7 +240,7 @@ impl Group {
             let response = JoinGroupResponse {
                 generation_id: self.generation,
                 protocol_type: Some("consumer".into()),
-                protocol_name: Some("range".into()),
+                protocol_name: Some(chosen.as_str().into()),
                 leader: leader.as_str().into(),
                 member_id: id.as_str().into(),
                 members: if *id == leader { all.clone() } else { Vec::new() },

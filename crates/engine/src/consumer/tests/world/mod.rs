@@ -17,6 +17,7 @@ use milena_wire::{Request, Response};
 
 use self::broker::Stub;
 use self::log::Log;
+use crate::consumer::GroupMembershipOperation;
 use crate::consumer::{
     Change, CommitId, Consumer, Event, GroupSettings, OffsetReset, Output, Polled, QueryId, Reader,
     RebalanceId, Reply, Settings,
@@ -366,7 +367,7 @@ impl Client {
                                 self.expected.remove(tp);
                             }
                             Change::Revoked | Change::Lost => {
-                                self.owned.remove(tp);
+                                assert!(self.owned.remove(tp), "{tp} was taken and never given");
                                 self.expected.remove(tp);
                             }
                         }
@@ -440,3 +441,6 @@ pub(crate) fn log_of(leader: i32) -> Log {
 pub(crate) fn empty_group() -> group::State {
     group::State::Empty
 }
+
+/// As a consumer goes by itself.
+pub(crate) const LEAVE: GroupMembershipOperation = GroupMembershipOperation::Default;
