@@ -6,6 +6,7 @@ mod consumer_groups;
 mod epochs;
 mod faults;
 mod java;
+mod java_groups;
 mod java_transactions;
 mod kills;
 mod producers;
@@ -91,6 +92,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!(java::what_java_writes_we_read, alone: true),
     scenario!(java::what_we_write_java_reads, alone: true),
     scenario!(java::our_group_is_described_by_java, alone: true),
+    scenario!(java_groups::our_members_are_described_by_java, alone: true,
+        fits: consumer_groups::is_spoken, limit: java_groups::LIMIT),
+    scenario!(java_groups::a_member_of_java_shares_with_ours, alone: true,
+        fits: consumer_groups::is_spoken, limit: java_groups::LIMIT),
+    scenario!(java_groups::a_classic_member_of_java_is_taken_over, alone: true,
+        fits: consumer_groups::is_spoken, limit: java_groups::LIMIT),
     scenario!(transactions_refused::each_refusal_takes_its_course, alone: true,
         fits: |on| on.embedded().is_some(), limit: transactions_refused::LIMIT),
     scenario!(transactions_refused::each_lost_request_or_answer_is_made_good, alone: true,
