@@ -15,6 +15,7 @@ mod group;
 mod journal;
 mod node;
 mod settings;
+mod share;
 mod shell;
 mod state;
 mod storage;
@@ -35,5 +36,6 @@ pub use group::{
 pub use journal::{AcceptedBatch, AcceptedCommit, EndedTransaction, Journal, SeenRequest};
 pub use node::NodeStatus;
 pub use settings::{NodeSettings, Settings, TopicSettings};
+pub use share::ShareGroupSettings;
 pub use shell::{Broker, Builder};
 pub use transaction::TransactionState;

@@ -3,6 +3,7 @@
 use milena_types::NodeId;
 
 use crate::fetch::Sessions;
+use crate::share::ShareSessions;
 
 /// A node: where it is reached and how it is.
 #[derive(Debug)]
@@ -15,6 +16,7 @@ pub(crate) struct Node {
     /// Whether the controller counts it in; a node that stops is counted in a little longer.
     pub(crate) is_registered: bool,
     pub(crate) sessions: Sessions,
+    pub(crate) share_sessions: ShareSessions,
 }
 
 /// How a node is; there is nothing between.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use milena_types::{NodeId, Timestamp};
 
 use crate::group::ConsumerGroupSettings;
+use crate::share::ShareGroupSettings;
 use crate::transaction::TransactionVersion;
 
 /// Everything that is decided before a [`Cluster`](crate::Cluster) starts.
@@ -67,6 +68,11 @@ pub struct Settings {
     pub frame_bytes_max: usize,
     /// How many connections the cluster takes; a further one is refused. Default 10,000 (Kafka: no limit).
     pub connections_max: usize,
+    /// The finalized level of the feature `share.version`: 0 is a cluster without share groups. Default 1, as Kafka since
+    /// 4.2.
+    pub share_version: i16,
+    /// How share groups behave: `group.share.*`.
+    pub share_groups: ShareGroupSettings,
     /// `fetch.max.bytes` of the broker: the most that one Fetch returns. Default 55 MiB.
     pub fetch_bytes_max: usize,
     /// `max.incremental.fetch.session.cache.slots`, of each node. Default 1000.
@@ -148,6 +154,8 @@ impl Default for Settings {
             offset_metadata_bytes_max: 4096,
             frame_bytes_max: 100 << 20,
             connections_max: 10_000,
+            share_version: 1,
+            share_groups: ShareGroupSettings::default(),
             fetch_bytes_max: 55 << 20,
             fetch_sessions_max: 1000,
             partitions_max: 100_000,

@@ -45,6 +45,16 @@ pub(super) fn in_order(mut response: Response) -> Response {
                 }
             }
         }
+        Response::ShareFetch(told) => {
+            for topic in &mut told.responses {
+                topic.partitions.sort_by_key(|partition| partition.partition_index);
+            }
+        }
+        Response::DescribeShareGroupOffsets(told) => {
+            for topic in told.groups.iter_mut().flat_map(|group| &mut group.topics) {
+                topic.partitions.sort_by_key(|partition| partition.partition_index);
+            }
+        }
         Response::ListTransactions(told) => {
             told.transaction_states.sort_by(|a, b| a.transactional_id.cmp(&b.transactional_id));
             told.unknown_state_filters.sort();

@@ -4,7 +4,8 @@
 //! range of this API, so that the client can ask again. Version 5 checks cluster and node id (KIP-1242).
 //!
 //! Notes: Produce is listed from version 0 on although 0-2 are refused (KAFKA-18659). Features are those that change
-//! what is answered: `metadata.version`, and `group.version` and `transaction.version` at the levels of the settings.
+//! what is answered: `metadata.version`, and `group.version`, `share.version` and `transaction.version` at the levels of
+//! the settings.
 
 use milena_types::{ApiKey, ErrorCode};
 use milena_wire::Response;
@@ -40,6 +41,7 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &ApiVersionsRe
         (METADATA_VERSION, METADATA_LEVEL),
         (TRANSACTION_VERSION, settings.transaction_version),
         (GROUP_VERSION, settings.group_version),
+        (SHARE_VERSION, settings.share_version),
     ];
     // A feature at level 0 is not there.
     let finalized = finalized.iter().filter(|(_, level)| *level > 0);
@@ -95,12 +97,14 @@ fn is_legal_software(request: &ApiVersionsRequest) -> bool {
 const METADATA_VERSION: &str = "metadata.version";
 const TRANSACTION_VERSION: &str = "transaction.version";
 const GROUP_VERSION: &str = "group.version";
+const SHARE_VERSION: &str = "share.version";
 
 /// Features and the levels that they may be at. 3.3-IV3 is the oldest metadata that Kafka 4 knows.
 const FEATURES: &[(&str, [i16; 2])] = &[
     (METADATA_VERSION, [7, METADATA_LEVEL]),
     (TRANSACTION_VERSION, [0, 2]),
     (GROUP_VERSION, [0, 1]),
+    (SHARE_VERSION, [0, 1]),
 ];
 
 /// That of Kafka 4.4.

@@ -1,9 +1,9 @@
 //! DescribeConfigs (key 32), versions 1-4.
 //!
-//! The configuration of topics and brokers, with where each value comes from.
+//! The configuration of topics, groups and brokers, with where each value comes from.
 //!
-//! Notes: a broker's list is short: what this cluster has a counterpart for. Loggers, groups and client metrics are
-//! answered by INVALID_REQUEST. There is no documentation in the answer.
+//! Notes: a broker's list is short: what this cluster has a counterpart for; so is a group's, which holds `share.*`.
+//! Loggers and client metrics are answered by INVALID_REQUEST. There is no documentation in the answer.
 
 use milena_types::ErrorCode;
 use milena_wire::Response;
@@ -18,6 +18,7 @@ use milena_wire::messages::describe_configs_response::{
 use super::find_coordinator::MALFORMED;
 use super::{Call, Outcome, Versions};
 use crate::group::Assignor;
+use crate::share::{ShareConfig, ShareDefinition};
 use crate::state::{Refused, State};
 use crate::topic::{ConfigKind, Definition, TopicConfig, is_legal_topic_name, why_illegal};
 
@@ -27,12 +28,15 @@ pub(super) const VERSIONS: Versions = Versions::new(1, 4);
 pub(super) const DYNAMIC_TOPIC_CONFIG: i8 = 1;
 /// Set when the broker was started.
 const STATIC_BROKER_CONFIG: i8 = 4;
+/// Set for the group.
+const DYNAMIC_GROUP_CONFIG: i8 = 8;
 /// By default.
 pub(super) const DEFAULT_CONFIG: i8 = 5;
 
 /// The kinds of resources.
 pub(super) const TOPIC: i8 = 2;
 pub(super) const BROKER: i8 = 4;
+pub(super) const GROUP: i8 = 32;
 
 pub(super) fn handle(
     state: &mut State,
@@ -78,6 +82,7 @@ fn describe(
     };
     let entries = match resource.resource_type {
         TOPIC => topic_entries(state, &resource.resource_name)?,
+        GROUP => group_entries(state, &resource.resource_name)?,
         BROKER => broker_entries(state, call, &resource.resource_name)?,
         _ => return Err(Refused::new(ErrorCode::INVALID_REQUEST, MALFORMED)),
     };
@@ -105,6 +110,31 @@ fn topic_entries(state: &State, name: &str) -> Result<Vec<Entry>, Refused> {
         }
     };
     Ok(TopicConfig::DEFINITIONS.iter().map(entry).collect())
+}
+
+fn group_entries(state: &State, name: &str) -> Result<Vec<Entry>, Refused> {
+    if name.is_empty() {
+        let why = "Group name must not be empty";
+        return Err(Refused::new(ErrorCode::INVALID_REQUEST, why));
+    }
+    let set = state.group_configs.get(name);
+    let (config, default) =
+        (state.share_config(name), ShareConfig::new(&state.settings.share_groups, None));
+    let entry = |definition: &ShareDefinition| {
+        let is_set = set.is_some_and(|set| set.contains_key(definition.name));
+        let value = config.value(definition.name);
+        let own = is_set.then(|| (definition.name, value.clone(), DYNAMIC_GROUP_CONFIG));
+        let default = (definition.synonym, default.value(definition.name), DEFAULT_CONFIG);
+        Entry {
+            name: definition.name,
+            kind: definition.kind,
+            value,
+            source: if is_set { DYNAMIC_GROUP_CONFIG } else { DEFAULT_CONFIG },
+            read_only: false,
+            synonyms: own.into_iter().chain([default]).collect(),
+        }
+    };
+    Ok(ShareConfig::DEFINITIONS.iter().map(entry).collect())
 }
 
 fn broker_entries(state: &State, call: &Call<'_>, name: &str) -> Result<Vec<Entry>, Refused> {

@@ -29,7 +29,8 @@ pub(super) fn handle(
             return failure(id, code);
         }
         let group = state.groups.get(&**id);
-        let why = if group.is_some() { "is not a classic group" } else { "not found" };
+        let is_other = group.is_some() || state.share_groups.contains_key(&**id);
+        let why = if is_other { "is not a classic group" } else { "not found" };
         let group = match group.and_then(Group::classic) {
             Some(group) => describe(id, group),
             None if call.version >= 6 => {

@@ -373,7 +373,7 @@ fn forgotten(request: &FetchRequest, by_id: bool) -> Vec<(TopicKey, i32)> {
 }
 
 /// One batch as it is, several copied together, with the beginning of a last one.
-fn join(batches: &[&Batch], cut: Option<(&Batch, usize)>) -> Records {
+pub(super) fn join(batches: &[&Batch], cut: Option<(&Batch, usize)>) -> Records {
     let cut = cut.filter(|(_, room)| *room > 0);
     match batches {
         [] => Records { head: Bytes::new(), body: Bytes::new() },

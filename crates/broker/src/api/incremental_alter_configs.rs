@@ -1,8 +1,8 @@
 //! IncrementalAlterConfigs (key 44), versions 0-1.
 //!
-//! Sets, deletes, appends to or subtracts from single values of a topic's configuration (KIP-339).
+//! Sets, deletes, appends to or subtracts from single values of a topic's or a group's configuration (KIP-339).
 //!
-//! Notes: brokers' configuration cannot be changed and is answered by INVALID_REQUEST.
+//! Notes: brokers' configuration cannot be changed and is answered by INVALID_REQUEST. Of groups only `share.*` is known.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +15,9 @@ use milena_wire::messages::incremental_alter_configs_response::{
     AlterConfigsResourceResponse, IncrementalAlterConfigsResponse,
 };
 
-use super::describe_configs::{BROKER, TOPIC};
+use super::describe_configs::{BROKER, GROUP, TOPIC};
 use super::{Call, Outcome, Versions};
+use crate::share::ShareDefinition;
 use crate::state::{Refused, State};
 use crate::topic::{ConfigKind, Definition, TopicConfig};
 
@@ -47,6 +48,9 @@ fn alter(
     resource: &AlterConfigsResource,
     validate_only: bool,
 ) -> Result<(), Refused> {
+    if resource.resource_type == GROUP {
+        return alter_group(state, resource, validate_only);
+    }
     if resource.resource_type != TOPIC {
         let message = match resource.resource_type {
             BROKER => "only topics' configuration can be altered here".to_owned(),
@@ -68,6 +72,40 @@ fn alter(
     if !validate_only {
         topic.config = altered;
         state.settle(call.now);
+    }
+    Ok(())
+}
+
+fn alter_group(
+    state: &mut State,
+    resource: &AlterConfigsResource,
+    validate_only: bool,
+) -> Result<(), Refused> {
+    let group = &*resource.resource_name;
+    if group.is_empty() {
+        let why = "Default group resources are not allowed.";
+        return Err(Refused::new(ErrorCode::INVALID_REQUEST, why));
+    }
+    let invalid = |message: String| Refused::new(ErrorCode::INVALID_CONFIG, message);
+    let mut set = state.group_configs.get(group).cloned().unwrap_or_default();
+    for config in &resource.configs {
+        let name = &*config.name;
+        let definition = ShareDefinition::of(name)
+            .ok_or_else(|| invalid(format!("Unknown group config name: {name}")))?;
+        match (config.config_operation, config.value.as_deref()) {
+            (SET, Some(value)) => {
+                definition.check(value).map_err(invalid)?;
+                set.insert(name.to_owned(), value.to_owned());
+            }
+            (DELETE, _) => {
+                set.remove(name);
+            }
+            (SET | APPEND | SUBTRACT, None) => return Err(null_value(name)),
+            (operation, _) => return Err(not_a_list(operation, name)),
+        }
+    }
+    if !validate_only {
+        state.group_configs.insert(group.to_owned(), set);
     }
     Ok(())
 }
@@ -104,18 +142,25 @@ fn apply(set: &mut BTreeMap<String, String>, config: &AlterableConfig) -> Result
             }
             set.insert(name.to_owned(), list.join(","));
         }
-        (APPEND | SUBTRACT, Some(_)) => {
-            let verb = if config.config_operation == APPEND { "APPEND" } else { "SUBTRACT" };
-            let why = format!("Can't {verb} to key {name} because its type is not LIST.");
-            return Err(invalid(why));
-        }
-        (SET | APPEND | SUBTRACT, None) => {
-            let why = format!("Null value not supported for : {name}");
-            return Err(Refused::new(ErrorCode::INVALID_REQUEST, why));
-        }
-        _ => return Err(Refused::without_reason(ErrorCode::UNKNOWN_SERVER_ERROR)),
+        (SET | APPEND | SUBTRACT, None) => return Err(null_value(name)),
+        (operation, _) => return Err(not_a_list(operation, name)),
     }
     Ok(())
+}
+
+fn null_value(name: &str) -> Refused {
+    Refused::new(ErrorCode::INVALID_REQUEST, format!("Null value not supported for : {name}"))
+}
+
+/// Of operations that there are, those on lists are left over.
+fn not_a_list(operation: i8, name: &str) -> Refused {
+    let verb = match operation {
+        APPEND => "APPEND",
+        SUBTRACT => "SUBTRACT",
+        _ => return Refused::without_reason(ErrorCode::UNKNOWN_SERVER_ERROR),
+    };
+    let why = format!("Can't {verb} to key {name} because its type is not LIST.");
+    Refused::new(ErrorCode::INVALID_CONFIG, why)
 }
 
 fn answer(

@@ -71,6 +71,9 @@ fn check(state: &State, call: &Call<'_>, request: &JoinGroupRequest) -> Result<(
     if !(settings.session_timeout_min..=settings.session_timeout_max).contains(&session_timeout) {
         return Err(ErrorCode::INVALID_SESSION_TIMEOUT);
     }
+    if state.share_groups.contains_key(&*request.group_id) {
+        return Err(ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
+    }
     if !request.member_id.is_empty() && !state.groups.contains_key(&*request.group_id) {
         return Err(ErrorCode::UNKNOWN_MEMBER_ID);
     }

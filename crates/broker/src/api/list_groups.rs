@@ -1,6 +1,8 @@
 //! ListGroups (key 16), versions 0-5.
 //!
 //! The groups that this node coordinates, filtered by state (KIP-518) and type (KIP-848) if asked for.
+//!
+//! Notes: share groups come after the others.
 
 use milena_types::ErrorCode;
 use milena_wire::messages::list_groups_request::ListGroupsRequest;
@@ -28,9 +30,23 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &ListGroupsReq
         group_state: group.state_name().into(),
         group_type: group.type_name().into(),
     });
-    Outcome::Answer(ListGroupsResponse { groups: groups.collect(), ..Default::default() }.into())
+    let shared =
+        state.share_groups.iter().filter(|(id, _)| state.check_committer(call.node, id).is_ok());
+    let shared = shared.filter(|(_, group)| {
+        is_wanted(&request.states_filter, group.state()) && is_wanted(&request.types_filter, SHARE)
+    });
+    let shared = shared.map(|(id, group)| ListedGroup {
+        group_id: id.as_str().into(),
+        protocol_type: SHARE.into(),
+        group_state: group.state().into(),
+        group_type: SHARE.into(),
+    });
+    let groups = groups.chain(shared).collect();
+    Outcome::Answer(ListGroupsResponse { groups, ..Default::default() }.into())
 }
 
 pub(super) fn error(_: &ListGroupsRequest, code: ErrorCode) -> Response {
     ListGroupsResponse { error_code: code, ..Default::default() }.into()
 }
+
+const SHARE: &str = "share";

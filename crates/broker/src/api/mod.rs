@@ -2,6 +2,7 @@
 
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
+mod alter_share_group_offsets;
 pub(crate) mod api_versions;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
@@ -9,11 +10,13 @@ mod create_partitions;
 mod create_topics;
 mod delete_groups;
 mod delete_records;
+mod delete_share_group_offsets;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
 mod describe_producers;
+mod describe_share_group_offsets;
 mod describe_transactions;
 mod end_txn;
 pub(crate) mod fetch;
@@ -32,6 +35,10 @@ mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 pub(crate) mod produce;
+mod share_acknowledge;
+pub(crate) mod share_fetch;
+mod share_group_describe;
+mod share_group_heartbeat;
 pub(crate) mod sync_group;
 mod txn_offset_commit;
 mod write_txn_markers;
@@ -41,6 +48,7 @@ use std::time::Instant;
 use milena_types::{ApiKey, ErrorCode, NodeId, Topic};
 use milena_wire::{ByteString, Request, Response};
 
+use crate::connection::ConnectionId;
 use crate::state::State;
 use crate::ticket::Ticket;
 
@@ -49,6 +57,7 @@ use crate::ticket::Ticket;
 pub(crate) struct Call<'a> {
     pub(crate) now: Instant,
     pub(crate) node: NodeId,
+    pub(crate) connection: ConnectionId,
     pub(crate) ticket: Ticket,
     pub(crate) version: i16,
     pub(crate) client_id: &'a str,
@@ -158,6 +167,13 @@ apis! {
     ListTransactions LIST_TRANSACTIONS list_transactions;
     ConsumerGroupHeartbeat CONSUMER_GROUP_HEARTBEAT consumer_group_heartbeat;
     ConsumerGroupDescribe CONSUMER_GROUP_DESCRIBE consumer_group_describe;
+    ShareGroupHeartbeat SHARE_GROUP_HEARTBEAT share_group_heartbeat;
+    ShareGroupDescribe SHARE_GROUP_DESCRIBE share_group_describe;
+    ShareFetch SHARE_FETCH share_fetch;
+    ShareAcknowledge SHARE_ACKNOWLEDGE share_acknowledge;
+    DescribeShareGroupOffsets DESCRIBE_SHARE_GROUP_OFFSETS describe_share_group_offsets;
+    AlterShareGroupOffsets ALTER_SHARE_GROUP_OFFSETS alter_share_group_offsets;
+    DeleteShareGroupOffsets DELETE_SHARE_GROUP_OFFSETS delete_share_group_offsets;
     + WriteTxnMarkers WRITE_TXN_MARKERS write_txn_markers;
 }
 
@@ -218,6 +234,10 @@ pub(crate) fn topics(state: &State, request: &Request) -> Vec<Topic> {
         Request::WriteTxnMarkers(r) => {
             r.markers.iter().flat_map(|marker| &marker.topics).map(|t| by_name(&t.name)).collect()
         }
+        Request::ShareFetch(r) => r.topics.iter().filter_map(|t| by_id(&t.topic_id)).collect(),
+        Request::ShareAcknowledge(r) => {
+            r.topics.iter().filter_map(|t| by_id(&t.topic_id)).collect()
+        }
         Request::DescribeProducers(r) => r.topics.iter().map(|t| by_name(&t.name)).collect(),
         Request::AddPartitionsToTxn(r) => {
             let batched = r.transactions.iter().flat_map(|transaction| &transaction.topics);
@@ -251,6 +271,15 @@ pub(crate) fn groups(request: &Request) -> Vec<String> {
         Request::DeleteGroups(r) => many(&r.groups_names),
         Request::ConsumerGroupHeartbeat(r) => one(&r.group_id),
         Request::ConsumerGroupDescribe(r) => many(&r.group_ids),
+        Request::ShareGroupHeartbeat(r) => one(&r.group_id),
+        Request::ShareGroupDescribe(r) => many(&r.group_ids),
+        Request::ShareFetch(r) => r.group_id.iter().map(ToString::to_string).collect(),
+        Request::ShareAcknowledge(r) => r.group_id.iter().map(ToString::to_string).collect(),
+        Request::DescribeShareGroupOffsets(r) => {
+            r.groups.iter().map(|group| group.group_id.to_string()).collect()
+        }
+        Request::AlterShareGroupOffsets(r) => one(&r.group_id),
+        Request::DeleteShareGroupOffsets(r) => one(&r.group_id),
         _ => Vec::new(),
     }
 }

@@ -186,7 +186,11 @@ impl Cluster {
 
     /// Sends the answers that became due, and goes on with the connections that waited for them.
     pub(super) fn deliver(&mut self, now: Instant) {
-        while !self.state.answered.is_empty() {
+        loop {
+            self.state.end_disconnected(now);
+            if self.state.answered.is_empty() {
+                return;
+            }
             for (ticket, response) in std::mem::take(&mut self.state.answered) {
                 let Some(connection) = self.asking.remove(&ticket) else { continue };
                 let Some(open) = self.connections.get_mut(&connection) else { continue };
@@ -305,7 +309,8 @@ impl Cluster {
             }
             _ => {
                 let client_id = header.client_id.as_deref().unwrap_or_default();
-                let call = Call { now, node, ticket: asked.ticket, version, client_id };
+                let ticket = asked.ticket;
+                let call = Call { now, node, connection: id, ticket, version, client_id };
                 let outcome = api::handle(&mut self.state, &call, &request);
                 self.conclude(now, id, asked, outcome);
             }
@@ -428,6 +433,7 @@ impl Cluster {
     fn forget(&mut self, id: ConnectionId) -> bool {
         let Some(connection) = self.connections.remove(&id) else { return false };
         self.waking.set(id, None);
+        self.state.disconnected.push((connection.node, id));
         if let ConnectionState::Waiting(asked) = connection.state {
             self.asking.remove(&asked.ticket);
             self.state.forget_wait(asked.ticket);

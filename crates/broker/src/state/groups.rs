@@ -83,9 +83,9 @@ impl State {
         Some(result)
     }
 
-    /// The group, made if there is none.
+    /// The group, made if there is none; a share group has the name for itself.
     pub(crate) fn ensure_group(&mut self, id: &str) {
-        if !self.groups.contains_key(id) {
+        if !self.groups.contains_key(id) && !self.share_groups.contains_key(id) {
             self.groups.insert(id.to_owned(), Group::new(id));
         }
     }
@@ -123,11 +123,15 @@ impl State {
                 group.handle_coordinator_move(now, around);
             });
         }
+        self.handle_new_share_leaders(now, partitions);
         self.resume_transactions(now);
     }
 
     /// Forgets a group that has no members, as DeleteGroups does.
     pub(crate) fn delete_group(&mut self, id: &str) -> ErrorCode {
+        if self.share_groups.contains_key(id) {
+            return self.delete_share_group(id);
+        }
         let Some(group) = self.groups.get(id) else { return ErrorCode::GROUP_ID_NOT_FOUND };
         if !group.is_empty() {
             return ErrorCode::NON_EMPTY_GROUP;
@@ -137,7 +141,7 @@ impl State {
         ErrorCode::NONE
     }
 
-    fn coordinator_runs(&self, id: &str) -> bool {
+    pub(super) fn coordinator_runs(&self, id: &str) -> bool {
         let partition = self.partition(OFFSETS_TOPIC, internal_partition(id));
         partition.and_then(Partition::leader).is_some_and(|node| self.nodes.is_running(node))
     }

@@ -3,6 +3,7 @@
 mod groups;
 mod nodes;
 mod producer_ids;
+mod shares;
 mod topics;
 mod transactions;
 mod waits;
@@ -16,14 +17,17 @@ use milena_wire::Response;
 pub(crate) use groups::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, is_internal};
 pub(crate) use nodes::Nodes;
 pub(crate) use producer_ids::{Identity, ProducerIds};
+pub(crate) use shares::Said;
 pub(crate) use topics::{NewTopic, Refused, cut};
 pub(crate) use transactions::offsets_partition;
 pub(crate) use waits::{Wait, Waits};
 
 use crate::clock::Clock;
+use crate::connection::ConnectionId;
 use crate::group::Group;
 use crate::journal::Journal;
 use crate::settings::Settings;
+use crate::share::{ShareGroup, ShareKey, SharePartitions};
 use crate::ticket::Ticket;
 use crate::timers::Timers;
 use crate::topic::{ImageVersion, TopicImage, TopicState};
@@ -42,6 +46,10 @@ pub(crate) struct State {
     /// Counts the changes of topics.
     pub(crate) topics_version: ImageVersion,
     pub(crate) groups: BTreeMap<String, Group>,
+    pub(crate) share_groups: BTreeMap<String, ShareGroup>,
+    pub(crate) share_partitions: SharePartitions,
+    /// What is set for single groups, by their ids.
+    pub(crate) group_configs: BTreeMap<String, BTreeMap<String, String>>,
     /// Counts the changes of finalized features, by which clients know the newest.
     pub(crate) features_epoch: i64,
     pub(crate) producer_ids: ProducerIds,
@@ -50,6 +58,8 @@ pub(crate) struct State {
     pub(crate) waits: Waits,
     pub(crate) timers: Timers<Timer>,
     pub(crate) journal: Journal,
+    /// Connections that are gone, and what hung on them is not gone yet.
+    pub(crate) disconnected: Vec<(NodeId, ConnectionId)>,
     /// Answers that became due and are not sent yet.
     pub(crate) answered: Vec<(Ticket, Response)>,
 }
@@ -61,6 +71,10 @@ pub(crate) enum Timer {
     Fence(NodeId),
     /// A member's session, a rebalance, a member id handed out.
     Group(String),
+    /// A session of a share group's member.
+    ShareGroup(String),
+    /// A lock on records.
+    SharePartition(ShareKey),
     /// A transaction took too long, its markers are due, or its id was unused for long.
     Transaction(String),
     /// A request that waits for data or for replicas.
@@ -79,12 +93,16 @@ impl State {
             topic_ids: BTreeMap::new(),
             topics_version: ImageVersion::default(),
             groups: BTreeMap::new(),
+            share_groups: BTreeMap::new(),
+            share_partitions: SharePartitions::default(),
+            group_configs: BTreeMap::new(),
             features_epoch: 0,
             producer_ids: ProducerIds::default(),
             transactions: BTreeMap::new(),
             waits: Waits::default(),
             timers: Timers::default(),
             journal: Journal::new(settings.journal_max),
+            disconnected: Vec::new(),
             answered: Vec::new(),
             settings,
         }
@@ -117,6 +135,8 @@ impl State {
             match timer {
                 Timer::Fence(node) => self.fence(now, node),
                 Timer::Group(group) => self.expire_group(now, &group),
+                Timer::ShareGroup(group) => self.expire_share_group(now, &group),
+                Timer::SharePartition(key) => self.expire_share_partition(now, &key),
                 Timer::Transaction(id) => self.expire_transaction(now, &id),
                 Timer::Wait(ticket) => self.expire_wait(now, ticket),
             }

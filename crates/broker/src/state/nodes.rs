@@ -9,6 +9,7 @@ use super::{State, Timer};
 use crate::fetch::Sessions;
 use crate::node::{Node, NodeStatus};
 use crate::settings::Settings;
+use crate::share::ShareSessions;
 use crate::topic::Liveness;
 
 /// The nodes by id.
@@ -27,6 +28,7 @@ impl Nodes {
                 status: NodeStatus::Running,
                 is_registered: true,
                 sessions: Sessions::new(settings.fetch_sessions_max),
+                share_sessions: ShareSessions::new(settings.share_groups.sessions_max),
             })
         };
         let nodes = (0..settings.nodes.len()).filter_map(|index| node(settings, index));
@@ -74,6 +76,7 @@ impl State {
         node.status = status;
         if status == NodeStatus::Crashed {
             node.sessions.clear();
+            node.share_sessions.clear();
         }
         if !node.is_registered {
             return;
@@ -101,6 +104,7 @@ impl State {
         for group in self.groups_of(id) {
             self.arm_group(&group);
         }
+        self.arm_shares();
     }
 
     /// No longer counts a node in: what it led gets another leader.

@@ -112,6 +112,7 @@ impl State {
         for group in self.groups.values_mut() {
             group.offsets.forget_commits(|partition| partition.topic == *name);
         }
+        self.forget_shares_of(topic.id);
         for (index, _) in topic.indexed() {
             self.wake(now, &TopicPartition::new(name, index));
         }

@@ -1,4 +1,4 @@
-//! Requests that wait: a Fetch for data, a Produce for its replicas (Kafka's purgatory).
+//! Requests that wait: a Fetch or ShareFetch for data, a Produce for its replicas (Kafka's purgatory).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -8,6 +8,7 @@ use milena_types::TopicPartition;
 use super::{State, Timer};
 use crate::api::fetch::FetchPlan;
 use crate::api::produce::ProducePlan;
+use crate::api::share_fetch::SharePlan;
 use crate::ticket::Ticket;
 
 /// What waits, and for which partitions.
@@ -22,6 +23,7 @@ pub(crate) struct Waits {
 pub(crate) enum Wait {
     Fetch(FetchPlan),
     Produce(ProducePlan),
+    ShareFetch(SharePlan),
 }
 
 impl Wait {
@@ -29,6 +31,7 @@ impl Wait {
         match self {
             Self::Fetch(plan) => plan.partitions(),
             Self::Produce(plan) => plan.partitions(),
+            Self::ShareFetch(plan) => plan.partitions(),
         }
     }
 }
@@ -51,6 +54,7 @@ impl State {
             let ready = match self.waits.by_ticket.get(&ticket) {
                 Some(Wait::Fetch(plan)) => plan.is_ready(self),
                 Some(Wait::Produce(plan)) => plan.is_ready(self),
+                Some(Wait::ShareFetch(plan)) => plan.is_ready(self),
                 None => false,
             };
             if ready {
@@ -72,6 +76,7 @@ impl State {
         let response = match self.take_wait(ticket) {
             Some(Wait::Fetch(plan)) => plan.answer(self, now),
             Some(Wait::Produce(plan)) => plan.answer(self),
+            Some(Wait::ShareFetch(plan)) => plan.answer(self, now),
             None => return,
         };
         self.answered.push((ticket, response));

@@ -14,8 +14,8 @@ use crate::world::{World, batch, fetch, node, produce};
 #[test]
 fn an_answer_and_an_error_can_be_written_in_every_version() {
     let mut left: BTreeSet<_> = listed().into_iter().collect();
-    let requests = requests(&Asker::new(&mut one_node()));
-    for request in requests {
+    let asker = Asker::new(&mut one_node());
+    for request in requests(&asker).into_iter().chain(share_requests(asker.topic_id)) {
         for (key, version) in listed().into_iter().filter(|(key, _)| *key == request.api_key()) {
             if !encodes(&request, version) {
                 continue;
@@ -397,4 +397,69 @@ fn requests(asker: &Asker) -> Vec<Request> {
             .into(),
     ]);
     requests
+}
+
+/// A share group's, and what it is refused for wants.
+fn share_requests(topic_id: Uuid) -> Vec<Request> {
+    let group = || Some(ByteString::from_static("s"));
+    let member = || Some(ByteString::from_static("member"));
+    let offsets =
+        |topics| m::describe_share_group_offsets_request::DescribeShareGroupOffsetsRequestGroup {
+            group_id: "s".into(),
+            topics,
+        };
+    vec![
+        m::ShareGroupHeartbeatRequest {
+            group_id: "s".into(),
+            member_id: "member".into(),
+            subscribed_topic_names: Some(vec!["t".into()]),
+            ..Default::default()
+        }
+        .into(),
+        m::ShareGroupHeartbeatRequest {
+            group_id: "s".into(),
+            member_id: "member".into(),
+            member_epoch: 7,
+            ..Default::default()
+        }
+        .into(),
+        m::ShareGroupDescribeRequest {
+            group_ids: vec!["s".into(), "g".into()],
+            ..Default::default()
+        }
+        .into(),
+        m::ShareFetchRequest {
+            group_id: group(),
+            member_id: member(),
+            max_bytes: 1 << 20,
+            max_records: 1,
+            topics: vec![m::share_fetch_request::FetchTopic {
+                topic_id,
+                partitions: vec![Default::default()],
+            }],
+            ..Default::default()
+        }
+        .into(),
+        m::ShareAcknowledgeRequest { group_id: group(), member_id: member(), ..Default::default() }
+            .into(),
+        m::DescribeShareGroupOffsetsRequest {
+            groups: vec![offsets(None), offsets(Some(vec![Default::default()]))],
+        }
+        .into(),
+        m::AlterShareGroupOffsetsRequest {
+            group_id: "s".into(),
+            topics: vec![
+                m::alter_share_group_offsets_request::AlterShareGroupOffsetsRequestTopic {
+                    topic_name: "t".into(),
+                    partitions: vec![Default::default()],
+                },
+            ],
+        }
+        .into(),
+        m::DeleteShareGroupOffsetsRequest {
+            group_id: "s".into(),
+            topics: vec![Default::default()],
+        }
+        .into(),
+    ]
 }

@@ -19,19 +19,22 @@ pub(super) async fn run(on: &mut Recorder) -> Result {
 }
 
 /// What the embedded broker answers; a real one's further APIs are not compared.
-const PLAYED: [&str; 33] = [
+const PLAYED: [&str; 40] = [
     "AddOffsetsToTxn",
     "AddPartitionsToTxn",
+    "AlterShareGroupOffsets",
     "ApiVersions",
     "CreatePartitions",
     "CreateTopics",
     "DeleteGroups",
     "DeleteRecords",
+    "DeleteShareGroupOffsets",
     "DeleteTopics",
     "DescribeCluster",
     "DescribeConfigs",
     "DescribeGroups",
     "DescribeProducers",
+    "DescribeShareGroupOffsets",
     "DescribeTransactions",
     "EndTxn",
     "Fetch",
@@ -50,6 +53,10 @@ const PLAYED: [&str; 33] = [
     "OffsetFetch",
     "OffsetForLeaderEpoch",
     "Produce",
+    "ShareAcknowledge",
+    "ShareFetch",
+    "ShareGroupDescribe",
+    "ShareGroupHeartbeat",
     "SyncGroup",
     "TxnOffsetCommit",
     "WriteTxnMarkers",

@@ -7,6 +7,9 @@ mod groups;
 mod markers;
 mod offsets;
 mod produce;
+mod share;
+mod share_groups;
+mod share_reader;
 mod topics;
 mod transactional_offsets;
 mod transactional_producer;
@@ -23,6 +26,7 @@ pub(crate) async fn run(on: &mut Recorder) -> Result {
     fetch::run(on).await?;
     offsets::run(on).await?;
     groups::run(on).await?;
+    share_groups::run(on).await?;
     transactions::run(on).await?;
     transactional_offsets::run(on).await?;
     markers::run(on).await?;

@@ -1,0 +1,94 @@
+//! DeleteShareGroupOffsets (key 92), version 0.
+//!
+//! Forgets what an empty share group has got of topics.
+
+use milena_types::ErrorCode;
+use milena_wire::Response;
+use milena_wire::messages::delete_share_group_offsets_request::{
+    DeleteShareGroupOffsetsRequest, DeleteShareGroupOffsetsRequestTopic,
+};
+use milena_wire::messages::delete_share_group_offsets_response::{
+    DeleteShareGroupOffsetsResponse, DeleteShareGroupOffsetsResponseTopic,
+};
+
+use super::alter_share_group_offsets::{INVALID_GROUP, NOT_EMPTY, UNKNOWN_PARTITION};
+use super::{Call, Outcome, Versions};
+use crate::state::State;
+
+pub(super) const VERSIONS: Versions = Versions::new(0, 0);
+
+pub(super) fn handle(
+    state: &mut State,
+    call: &Call<'_>,
+    request: &DeleteShareGroupOffsetsRequest,
+) -> Outcome {
+    if let Err((code, message)) = check(state, call, request) {
+        return Outcome::Answer(failure(code, Some(message)));
+    }
+    let group = &*request.group_id;
+    let told = request.topics.iter().map(|topic| delete(state, group, topic));
+    // What went well comes first.
+    let (done, refused): (Vec<_>, Vec<_>) = told.partition(|topic| !topic.error_code.is_error());
+    let responses = done.into_iter().chain(refused).collect();
+    Outcome::Answer(DeleteShareGroupOffsetsResponse { responses, ..Default::default() }.into())
+}
+
+pub(super) fn error(_: &DeleteShareGroupOffsetsRequest, code: ErrorCode) -> Response {
+    failure(code, None)
+}
+
+fn check(
+    state: &State,
+    call: &Call<'_>,
+    request: &DeleteShareGroupOffsetsRequest,
+) -> Result<(), (ErrorCode, String)> {
+    let group = &*request.group_id;
+    if !state.has_share_groups() {
+        return Err((ErrorCode::UNSUPPORTED_VERSION, String::new()));
+    }
+    if group.is_empty() {
+        return Err((ErrorCode::INVALID_GROUP_ID, INVALID_GROUP.to_owned()));
+    }
+    state.check_committer(call.node, group).map_err(|code| (code, String::new()))?;
+    match state.share_groups.get(group) {
+        Some(found) if !found.members().is_empty() => {
+            Err((ErrorCode::NON_EMPTY_GROUP, NOT_EMPTY.to_owned()))
+        }
+        Some(_) => Ok(()),
+        None if state.groups.contains_key(group) => {
+            let message = format!("Group {group} is not a share group.");
+            Err((ErrorCode::GROUP_ID_NOT_FOUND, message))
+        }
+        None => Err((ErrorCode::GROUP_ID_NOT_FOUND, format!("Group {group} not found."))),
+    }
+}
+
+fn delete(
+    state: &mut State,
+    group: &str,
+    topic: &DeleteShareGroupOffsetsRequestTopic,
+) -> DeleteShareGroupOffsetsResponseTopic {
+    let topic_id = state.topics.get(&*topic.topic_name).map(|topic| topic.id);
+    let refused = |why: &'static str| DeleteShareGroupOffsetsResponseTopic {
+        topic_name: topic.topic_name.clone(),
+        error_code: ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        error_message: Some(why.into()),
+        ..Default::default()
+    };
+    match topic_id {
+        None => refused(UNKNOWN_PARTITION),
+        Some(topic_id) if state.forget_share_offsets(group, topic_id) => {
+            DeleteShareGroupOffsetsResponseTopic {
+                topic_name: topic.topic_name.clone(),
+                topic_id,
+                ..Default::default()
+            }
+        }
+        Some(_) => refused("There is no offset information to delete."),
+    }
+}
+
+fn failure(error_code: ErrorCode, message: Option<String>) -> Response {
+    let error_message = message.map(milena_wire::ByteString::from);
+    DeleteShareGroupOffsetsResponse { error_code, error_message, ..Default::default() }.into()
+}

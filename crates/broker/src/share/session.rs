@@ -1,0 +1,262 @@
+//! Share sessions: a node remembers which partitions a member reads, and holds it to one request after another.
+
+use std::collections::BTreeMap;
+
+use milena_types::{ErrorCode, Topic, Uuid};
+
+use crate::connection::ConnectionId;
+
+/// The share sessions of one node, one a member.
+#[derive(Debug)]
+pub(crate) struct ShareSessions {
+    by_member: BTreeMap<SessionKey, ShareSession>,
+    /// The member whose session was begun last over each connection; its session ends with the connection.
+    by_connection: BTreeMap<ConnectionId, (SessionKey, u64)>,
+    sessions_max: usize,
+    begun: u64,
+}
+
+/// The group and the member.
+pub(crate) type SessionKey = (String, String);
+
+/// One partition of a session.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct SharedPartition {
+    pub(crate) topic_id: Uuid,
+    /// The name, if there was such a topic when the partition came in.
+    pub(crate) topic: Option<Topic>,
+    pub(crate) partition: i32,
+    /// Whether the next answer has to name it though there is no news.
+    must_tell: bool,
+}
+
+#[derive(Debug)]
+struct ShareSession {
+    /// What the next request must carry.
+    epoch: i32,
+    /// In the order in which they came in; one that had data goes to the end.
+    partitions: Vec<SharedPartition>,
+    /// Tells it from an older session of the same member.
+    number: u64,
+}
+
+/// What a connection leaves behind.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Disconnected {
+    /// The session that ended with it.
+    pub(crate) ended: Option<(SessionKey, Vec<SharedPartition>)>,
+    /// The group that has no session left on this node.
+    pub(crate) empty_group: Option<String>,
+}
+
+impl SharedPartition {
+    pub(crate) fn new(topic_id: Uuid, topic: Option<Topic>, partition: i32) -> Self {
+        Self { topic_id, topic, partition, must_tell: false }
+    }
+
+    /// Whether both name the same partition.
+    pub(crate) fn is(&self, topic_id: Uuid, partition: i32) -> bool {
+        self.topic_id == topic_id && self.partition == partition
+    }
+}
+
+impl ShareSessions {
+    pub(crate) fn new(sessions_max: usize) -> Self {
+        Self { by_member: BTreeMap::new(), by_connection: BTreeMap::new(), sessions_max, begun: 0 }
+    }
+
+    /// Begins a session, in place of one that the member may have.
+    pub(crate) fn begin(
+        &mut self,
+        key: &SessionKey,
+        connection: ConnectionId,
+        partitions: Vec<SharedPartition>,
+    ) -> Result<(), ErrorCode> {
+        self.by_member.remove(key);
+        if self.by_member.len() >= self.sessions_max {
+            return Err(ErrorCode::SHARE_SESSION_LIMIT_REACHED);
+        }
+        self.begun += 1;
+        let number = self.begun;
+        self.by_connection.insert(connection, (key.clone(), number));
+        let session = ShareSession { epoch: next_epoch(INITIAL_EPOCH), partitions, number };
+        self.by_member.insert(key.clone(), session);
+        Ok(())
+    }
+
+    /// Goes on with a session, and returns all its partitions.
+    pub(crate) fn go_on(
+        &mut self,
+        key: &SessionKey,
+        epoch: i32,
+        added: Vec<SharedPartition>,
+        forgotten: &[(Uuid, i32)],
+    ) -> Result<Vec<SharedPartition>, ErrorCode> {
+        let session = self.advance(key, epoch)?;
+        for one in added {
+            let is_known = session.partitions.iter().any(|p| p.is(one.topic_id, one.partition));
+            if !is_known {
+                session.partitions.push(SharedPartition { must_tell: true, ..one });
+            }
+        }
+        let is_forgotten = |p: &SharedPartition| {
+            forgotten.iter().any(|(topic_id, partition)| p.is(*topic_id, *partition))
+        };
+        session.partitions.retain(|partition| !is_forgotten(partition));
+        Ok(session.partitions.clone())
+    }
+
+    /// A request that does not fetch is the session's next.
+    pub(crate) fn acknowledge(&mut self, key: &SessionKey, epoch: i32) -> Result<(), ErrorCode> {
+        match epoch {
+            INITIAL_EPOCH => Err(ErrorCode::INVALID_SHARE_SESSION_EPOCH),
+            FINAL_EPOCH => self.check(key),
+            _ => self.advance(key, epoch).map(drop),
+        }
+    }
+
+    /// Whether the member has a session.
+    pub(crate) fn check(&self, key: &SessionKey) -> Result<(), ErrorCode> {
+        if self.by_member.contains_key(key) {
+            Ok(())
+        } else {
+            Err(ErrorCode::SHARE_SESSION_NOT_FOUND)
+        }
+    }
+
+    /// Whether no request came after that with `epoch`; a session that is gone does not contradict.
+    pub(crate) fn is_answer_due(&self, key: &SessionKey, epoch: i32) -> bool {
+        self.by_member.get(key).is_none_or(|session| session.epoch == next_epoch(epoch))
+    }
+
+    /// Whether the answer to a request that goes on with a session has to name this partition, and notes that it does.
+    pub(crate) fn must_tell(
+        &mut self,
+        key: &SessionKey,
+        (topic_id, partition): (Uuid, i32),
+        has_records: bool,
+        is_error: bool,
+    ) -> bool {
+        let Some(session) = self.by_member.get_mut(key) else { return true };
+        let Some(at) = session.partitions.iter().position(|p| p.is(topic_id, partition)) else {
+            return true;
+        };
+        let mut one = session.partitions.remove(at);
+        let must_tell = one.must_tell || has_records || is_error;
+        one.must_tell = is_error;
+        let to = if has_records { session.partitions.len() } else { at };
+        session.partitions.insert(to, one);
+        must_tell
+    }
+
+    /// Ends a session and returns its partitions.
+    pub(crate) fn end(&mut self, key: &SessionKey) -> Option<Vec<SharedPartition>> {
+        self.by_member.remove(key).map(|session| session.partitions)
+    }
+
+    /// A connection is gone, and with it the session that was begun over it.
+    pub(crate) fn handle_disconnect(&mut self, connection: ConnectionId) -> Disconnected {
+        let Some((key, number)) = self.by_connection.remove(&connection) else {
+            return Disconnected::default();
+        };
+        let is_its = self.by_member.get(&key).is_some_and(|session| session.number == number);
+        let ended = is_its.then(|| self.end(&key)).flatten();
+        let (group, _) = &key;
+        let has_session = self.by_member.keys().any(|(other, _)| other == group);
+        Disconnected {
+            empty_group: (!has_session).then(|| group.clone()),
+            ended: ended.map(|partitions| (key, partitions)),
+        }
+    }
+
+    /// Forgets all, as a restart does.
+    pub(crate) fn clear(&mut self) {
+        self.by_member.clear();
+        self.by_connection.clear();
+    }
+
+    fn advance(&mut self, key: &SessionKey, epoch: i32) -> Result<&mut ShareSession, ErrorCode> {
+        let session = self.by_member.get_mut(key).ok_or(ErrorCode::SHARE_SESSION_NOT_FOUND)?;
+        if session.epoch != epoch {
+            return Err(ErrorCode::INVALID_SHARE_SESSION_EPOCH);
+        }
+        session.epoch = next_epoch(epoch);
+        Ok(session)
+    }
+}
+
+/// After the largest epoch comes 1: 0 would ask for a new session.
+fn next_epoch(epoch: i32) -> i32 {
+    if epoch == i32::MAX { 1 } else { epoch.saturating_add(1) }
+}
+
+/// Asks for a new session.
+pub(crate) const INITIAL_EPOCH: i32 = 0;
+
+/// Ends a session.
+pub(crate) const FINAL_EPOCH: i32 = -1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(member: &str) -> SessionKey {
+        ("g".to_owned(), member.to_owned())
+    }
+
+    fn partition(index: i32) -> SharedPartition {
+        SharedPartition::new(Uuid::ZERO, None, index)
+    }
+
+    fn indexes(partitions: &[SharedPartition]) -> Vec<i32> {
+        partitions.iter().map(|partition| partition.partition).collect()
+    }
+
+    #[test]
+    fn a_session_adds_forgets_and_ends() {
+        let mut sessions = ShareSessions::new(1);
+        let (a, b) = (key("a"), key("b"));
+        sessions.begin(&a, ConnectionId(1), vec![partition(0), partition(1)]).expect("has room");
+        let full = sessions.begin(&b, ConnectionId(2), vec![]);
+        assert_eq!(full, Err(ErrorCode::SHARE_SESSION_LIMIT_REACHED));
+        let all = sessions.go_on(&a, 1, vec![partition(2)], &[(Uuid::ZERO, 0)]).expect("goes on");
+        assert_eq!(indexes(&all), [1, 2]);
+        let again = sessions.go_on(&a, 1, vec![], &[]);
+        assert_eq!(again, Err(ErrorCode::INVALID_SHARE_SESSION_EPOCH));
+        assert_eq!(sessions.acknowledge(&a, 0), Err(ErrorCode::INVALID_SHARE_SESSION_EPOCH));
+        assert_eq!(sessions.acknowledge(&a, 2), Ok(()));
+        assert_eq!(sessions.acknowledge(&a, FINAL_EPOCH), Ok(()));
+        assert_eq!(sessions.end(&a).map(|all| indexes(&all)), Some(vec![1, 2]));
+        assert_eq!(sessions.acknowledge(&a, 3), Err(ErrorCode::SHARE_SESSION_NOT_FOUND));
+    }
+
+    #[test]
+    fn only_news_is_told_and_data_goes_to_the_end_of_the_line() {
+        let mut sessions = ShareSessions::new(1);
+        let a = key("a");
+        sessions.begin(&a, ConnectionId(1), vec![partition(0)]).expect("has room");
+        sessions.go_on(&a, 1, vec![partition(1)], &[]).expect("goes on");
+        let zero = (Uuid::ZERO, 0);
+        let one = (Uuid::ZERO, 1);
+        assert!(!sessions.must_tell(&a, zero, false, false));
+        assert!(sessions.must_tell(&a, one, false, false), "it is new");
+        assert!(!sessions.must_tell(&a, one, false, false));
+        assert!(sessions.must_tell(&a, one, false, true), "an error");
+        assert!(sessions.must_tell(&a, one, false, false), "the error is gone");
+        assert!(sessions.must_tell(&a, zero, true, false));
+        let all = sessions.go_on(&a, 2, vec![], &[]).expect("goes on");
+        assert_eq!(indexes(&all), [1, 0]);
+    }
+
+    #[test]
+    fn a_connection_takes_only_its_own_session_along() {
+        let mut sessions = ShareSessions::new(2);
+        let a = key("a");
+        sessions.begin(&a, ConnectionId(1), vec![partition(0)]).expect("has room");
+        sessions.begin(&a, ConnectionId(2), vec![partition(1)]).expect("has room");
+        assert_eq!(sessions.handle_disconnect(ConnectionId(1)), Disconnected::default());
+        let gone = sessions.handle_disconnect(ConnectionId(2));
+        assert_eq!(gone.ended, Some((a, vec![partition(1)])));
+        assert_eq!(gone.empty_group.as_deref(), Some("g"));
+    }
+}
