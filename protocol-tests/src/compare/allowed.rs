@@ -80,6 +80,11 @@ pub(super) const ALLOWED: &[Allowed] = &[
         reason: "version 2 filters by a regular expression, which the embedded broker does not read",
     },
     Allowed {
+        request: "ConsumerGroupHeartbeat v1: no regular expression",
+        path: "error_message",
+        reason: "what is wrong with an expression is told in other words",
+    },
+    Allowed {
         request: "ListGroups",
         path: "groups[script-wrong]*",
         reason: "a real coordinator keeps the empty group that a refused join made",

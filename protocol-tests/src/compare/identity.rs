@@ -44,6 +44,9 @@ impl Identities {
 
     /// Only what is random in a text.
     fn rename_uuids(&mut self, kind: &'static str, value: &str) -> String {
+        if is_plain_uuid(value) {
+            return self.name(kind, value);
+        }
         let mut renamed = String::new();
         let mut rest = value;
         while let Some(at) = (0..rest.len()).find(|at| is_uuid_at(rest, *at)) {
@@ -59,6 +62,13 @@ impl Identities {
         let nth = self.seen.entry((kind, id.to_owned())).or_insert(next);
         format!("{kind}#{nth}")
     }
+}
+
+/// Whether a text is an id as a coordinator of the consumer protocol deals them: 22 digits of base 64.
+fn is_plain_uuid(value: &str) -> bool {
+    let text = value.trim_matches('"');
+    let is_digit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    text.len() == 22 && text.chars().all(is_digit)
 }
 
 fn is_uuid_at(text: &str, at: usize) -> bool {

@@ -25,6 +25,36 @@ pub(super) fn in_order(mut response: Response) -> Response {
                 topic.partitions.sort_by_key(|partition| partition.partition_index);
             }
         }
+        Response::ConsumerGroupHeartbeat(told) => {
+            for topic in told.assignment.iter_mut().flat_map(|a| &mut a.topic_partitions) {
+                topic.partitions.sort_unstable();
+            }
+        }
+        Response::OffsetDelete(told) => {
+            for topic in &mut told.topics {
+                topic.partitions.sort_by_key(|partition| partition.partition_index);
+            }
+        }
+        Response::JoinGroup(told) => told.members.sort_by(|a, b| a.member_id.cmp(&b.member_id)),
+        Response::DescribeGroups(told) => {
+            for group in &mut told.groups {
+                group.members.sort_by(|a, b| a.member_id.cmp(&b.member_id));
+            }
+        }
+        Response::ConsumerGroupDescribe(told) => {
+            for group in &mut told.groups {
+                group.members.sort_by(|a, b| a.member_id.cmp(&b.member_id));
+            }
+            for member in told.groups.iter_mut().flat_map(|group| &mut group.members) {
+                member.subscribed_topic_names.sort();
+                for assignment in [&mut member.assignment, &mut member.target_assignment] {
+                    assignment.topic_partitions.sort_by(|a, b| a.topic_name.cmp(&b.topic_name));
+                    for topic in &mut assignment.topic_partitions {
+                        topic.partitions.sort_unstable();
+                    }
+                }
+            }
+        }
         Response::DescribeTransactions(told) => {
             for transaction in &mut told.transaction_states {
                 transaction.topics.sort_by(|a, b| a.topic.cmp(&b.topic));

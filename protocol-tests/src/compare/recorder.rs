@@ -100,6 +100,25 @@ impl Recorder {
         self.connection.call(request, version).await
     }
 
+    /// A connection besides, for a request that waits for another.
+    pub(crate) async fn beside(&self) -> Result<Connection> {
+        Connection::open(&self.address).await
+    }
+
+    /// Takes the answer to a request that waited, and writes it down.
+    pub(crate) async fn take(
+        &mut self,
+        what: &str,
+        version: i16,
+        key: ApiKey,
+        from: &mut Connection,
+    ) -> Result<Response> {
+        let response = from.receive(key, version).await?;
+        let name = key.name().unwrap_or("unknown");
+        self.note(&format!("{name} v{version}: {what}"), fields(&in_order(response.clone())));
+        Ok(response)
+    }
+
     /// Writes down something that is no plain answer.
     pub(crate) fn note(&mut self, what: &str, mut fields: Vec<Field>) {
         name_items(&mut fields);

@@ -16,9 +16,16 @@ use crate::state::State;
 
 pub(super) const VERSIONS: Versions = Versions::new(0, 5);
 
+/// The first version in which a member must say which protocol it syncs (KIP-559).
+const NAMES_PROTOCOL_SINCE: i16 = 5;
+
 pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &SyncGroupRequest) -> Outcome {
     if let Err(code) = state.check_coordinator(call.node, &request.group_id) {
         return Outcome::Answer(error(request, code));
+    }
+    let names_protocol = request.protocol_type.is_some() && request.protocol_name.is_some();
+    if call.version >= NAMES_PROTOCOL_SINCE && !names_protocol {
+        return Outcome::Answer(error(request, ErrorCode::INCONSISTENT_GROUP_PROTOCOL));
     }
     let text = |text: &Option<ByteString>| text.as_ref().map(ByteString::to_string);
     let assignments = request

@@ -167,7 +167,7 @@ impl Group {
                 }
                 joined.answer
             }
-            Err(code) => JoinAnswer::error(code, &request.member_id),
+            Err(code) => JoinAnswer::error(code, ""),
         };
         self.replies.push(Reply { ticket: request.ticket, answer: Answer::Join(answer) });
     }

@@ -149,10 +149,13 @@ impl State {
 
 /// The partition of an internal topic that a group or transactional id belongs to: Java's string hash.
 pub(super) fn internal_partition(key: &str) -> i32 {
-    let hash = key
-        .encode_utf16()
-        .fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
-    (hash & i32::MAX) % INTERNAL_PARTITIONS
+    (java_hash(key) & i32::MAX) % INTERNAL_PARTITIONS
+}
+
+/// Java's hash of a string.
+pub(crate) fn java_hash(text: &str) -> i32 {
+    let units = text.encode_utf16();
+    units.fold(0, |hash: i32, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
 }
 
 /// Whether clients are to be told that the topic belongs to the cluster itself.

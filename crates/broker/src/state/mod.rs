@@ -14,7 +14,7 @@ use std::time::Instant;
 use milena_types::{NodeId, Timestamp, Topic, Uuid};
 use milena_wire::Response;
 
-pub(crate) use groups::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, is_internal};
+pub(crate) use groups::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, is_internal, java_hash};
 pub(crate) use nodes::Nodes;
 pub(crate) use producer_ids::{Identity, ProducerIds};
 pub(crate) use shares::Said;

@@ -2,11 +2,14 @@
 
 mod administration;
 mod cluster;
+mod consumer_groups;
 mod fetch;
 mod groups;
 mod markers;
+mod migration;
 mod offsets;
 mod produce;
+mod rebalances;
 mod share;
 mod share_groups;
 mod share_reader;
@@ -26,6 +29,9 @@ pub(crate) async fn run(on: &mut Recorder) -> Result {
     fetch::run(on).await?;
     offsets::run(on).await?;
     groups::run(on).await?;
+    rebalances::run(on).await?;
+    consumer_groups::run(on).await?;
+    migration::run(on).await?;
     share_groups::run(on).await?;
     transactions::run(on).await?;
     transactional_offsets::run(on).await?;

@@ -1,5 +1,6 @@
 //! One group of the classic protocol: its state and its members.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use milena_types::{ErrorCode, Generation};
 use super::join::JoinAnswer;
 use super::member::Member;
 use super::sync::SyncAnswer;
+use crate::state::java_hash;
 use crate::ticket::Ticket;
 
 /// A group of the classic protocol.
@@ -234,13 +236,31 @@ impl ClassicGroup {
                 *votes.entry(favourite).or_default() += 1;
             }
         }
-        votes.into_iter().max_by_key(|(_, count)| *count).map(|(name, _)| name.to_owned())
+        let rank = |(name, count): &(&str, usize)| (*count, Reverse(bucket(name)));
+        votes.into_iter().max_by_key(rank).map(|(name, _)| name.to_owned())
     }
 }
 
+/// Where Java's hash map of votes has a name: where votes are equal, Kafka takes the first one in it.
+fn bucket(name: &str) -> u32 {
+    let hash = java_hash(name).cast_unsigned();
+    (hash ^ (hash >> 16)) % BUCKETS
+}
+
+/// Of a hash map with up to twelve entries.
+const BUCKETS: u32 = 16;
+
 #[cfg(test)]
 mod tests {
-    use super::GroupState as S;
+    use super::{GroupState as S, bucket};
+
+    /// The order in which a Java program lists the keys of a hash map with these four.
+    #[test]
+    fn assignors_are_ranked_as_javas_hash_map_lists_them() {
+        let mut names = ["cooperative-sticky", "range", "roundrobin", "sticky"];
+        names.sort_by_key(|name| bucket(name));
+        assert_eq!(names, ["sticky", "range", "roundrobin", "cooperative-sticky"]);
+    }
 
     /// Every pair, written out: rows are from, columns to. Kafka has the state Dead besides, of a group that is being
     /// forgotten; here it is gone at once.
