@@ -64,7 +64,9 @@ pub fn reaction(api: ApiKey, code: ErrorCode) -> Reaction {
         A::METADATA => metadata(code),
         A::FIND_COORDINATOR => find_coordinator(code),
         A::JOIN_GROUP | A::SYNC_GROUP | A::HEARTBEAT => member(code),
-        A::CONSUMER_GROUP_HEARTBEAT => consumer_group_heartbeat(code),
+        A::CONSUMER_GROUP_HEARTBEAT | A::SHARE_GROUP_HEARTBEAT => consumer_group_heartbeat(code),
+        A::SHARE_FETCH => share_fetch(code),
+        A::SHARE_ACKNOWLEDGE => share_acknowledge(code),
         A::LEAVE_GROUP => leave_group(code),
         A::OFFSET_COMMIT => offset_commit(code),
         A::OFFSET_FETCH => offset_fetch(code),
@@ -225,6 +227,36 @@ fn consumer_group_heartbeat(code: ErrorCode) -> Option<Reaction> {
         // A right that is missing may be given; the member keeps its place and its partitions.
         E::TOPIC_AUTHORIZATION_FAILED => Reaction::Fail,
         _ => return member(code),
+    })
+}
+
+fn share_fetch(code: ErrorCode) -> Option<Reaction> {
+    Some(match code {
+        E::SHARE_SESSION_NOT_FOUND
+        | E::INVALID_SHARE_SESSION_EPOCH
+        | E::SHARE_SESSION_LIMIT_REACHED => Reaction::ResetSession,
+        E::UNKNOWN_SERVER_ERROR => Reaction::Retry,
+        // The state of the partition is being loaded, or its coordinator has moved: the leader finds it.
+        E::COORDINATOR_LOAD_IN_PROGRESS | E::COORDINATOR_NOT_AVAILABLE | E::NOT_COORDINATOR => {
+            Reaction::Retry
+        }
+        // Reading on does not heal it.
+        E::CORRUPT_MESSAGE => Reaction::Fail,
+        E::GROUP_AUTHORIZATION_FAILED | E::UNSUPPORTED_VERSION | E::INVALID_GROUP_ID => {
+            Reaction::Fatal
+        }
+        _ => return None,
+    })
+}
+
+fn share_acknowledge(code: ErrorCode) -> Option<Reaction> {
+    Some(match code {
+        // The locks went with the leader, or with the topic.
+        _ if class(code) == Some(Class::Metadata) && code != E::KAFKA_STORAGE_ERROR => {
+            Reaction::Fail
+        }
+        E::KAFKA_STORAGE_ERROR => Reaction::Retry,
+        _ => return share_fetch(code),
     })
 }
 

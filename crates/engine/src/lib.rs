@@ -18,6 +18,7 @@ mod idempotence;
 pub mod metadata;
 pub mod producer;
 pub mod request;
+pub mod share;
 mod subscription;
 pub mod transaction;
 

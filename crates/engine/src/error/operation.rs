@@ -34,6 +34,8 @@ pub enum Operation {
     Seek,
     /// Storing offsets of a group.
     Commit,
+    /// Telling a share group what became of records.
+    Acknowledge,
     /// Reading offsets of a group.
     FetchOffsets,
     /// Finding the coordinator of a group or transaction.
@@ -74,6 +76,7 @@ impl Operation {
             Self::ListOffsets => ("list offsets", " of"),
             Self::Seek => ("seek", " in"),
             Self::Commit => ("commit", " for"),
+            Self::Acknowledge => ("acknowledge", " in"),
             Self::FetchOffsets => ("fetch offsets", " of"),
             Self::FindCoordinator => ("find the coordinator", " of"),
             Self::JoinGroup => ("join", ""),

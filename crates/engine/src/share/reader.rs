@@ -1,0 +1,239 @@
+//! The user's half: acquired bytes become records in his task, when he asks for them.
+
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Instant;
+
+use milena_records::batch::Records;
+use milena_records::{Batch, BufferPool, Decompressor, Limits, RecordSet, SharedRecord};
+use milena_types::{ApiKey, ErrorCode, TopicPartition};
+
+use super::acknowledge::Acknowledge;
+use super::buffer::{Acquired, AcquiredRange, ShareBuffer};
+use super::ledger::AcquisitionId;
+use crate::error::{Error, Operation};
+
+/// Takes what was acquired from a [`ShareBuffer`] and decodes it; the user's task owns it.
+#[derive(Debug)]
+pub struct ShareReader {
+    buffer: Arc<ShareBuffer>,
+    check_crcs: bool,
+    decompressor: Decompressor,
+    open: Option<Open>,
+}
+
+/// A record in the user's hand.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Delivered {
+    /// Where it is from.
+    pub partition: TopicPartition,
+    /// The record.
+    pub record: SharedRecord,
+    /// How often it has been delivered, this time included.
+    pub delivery_count: u16,
+    /// By what it is acknowledged, with its partition and offset.
+    pub acquisition: AcquisitionId,
+    /// When its lock runs out, by this client's clock.
+    pub locked_until: Instant,
+}
+
+/// What is being read.
+#[derive(Debug)]
+struct Open {
+    id: AcquisitionId,
+    partition: TopicPartition,
+    set: RecordSet,
+    ranges: VecDeque<AcquiredRange>,
+    /// The batch that was read last, up to its last offset.
+    batch: Option<(Records, i64)>,
+}
+
+/// What the next step of reading came to.
+enum Step {
+    Record(SharedRecord, u16),
+    /// Nothing to hand out, but there may be more.
+    Passed,
+    End,
+}
+
+impl ShareReader {
+    /// Reads from `buffer`.
+    pub fn new(buffer: Arc<ShareBuffer>, check_crcs: bool, limits: Limits) -> Self {
+        let pool = BufferPool::new(BUFFERS_MAX, BUFFER_BYTES_MAX);
+        Self { buffer, check_crcs, decompressor: Decompressor::new(limits, pool), open: None }
+    }
+
+    /// The next record, which is in the user's hand from here on; `None` if there is none now.
+    ///
+    /// Offsets without a record are acknowledged as gaps on the way. Records whose lock ran out while they waited are
+    /// left out: they go to someone else.
+    ///
+    /// # Errors
+    /// Bytes that are no records, with partition and cause. The records of that batch are rejected, so that they come
+    /// to nobody again; the next call goes on behind it.
+    pub fn poll(&mut self) -> Result<Option<Delivered>, Error> {
+        loop {
+            let Some(open) = &mut self.open else {
+                let Some(acquired) = self.buffer.take() else { return Ok(None) };
+                self.open = Some(Open::new(acquired));
+                continue;
+            };
+            match open.step(&self.buffer, &mut self.decompressor, self.check_crcs)? {
+                Step::Passed => {}
+                Step::End => self.open = None,
+                Step::Record(record, delivery_count) => {
+                    let acquisition = open.id;
+                    match self.buffer.hand_out(acquisition, record.offset().get()) {
+                        None => self.open = None,
+                        Some(locked_until) => {
+                            let partition = open.partition.clone();
+                            return Ok(Some(Delivered {
+                                partition,
+                                record,
+                                delivery_count,
+                                acquisition,
+                                locked_until,
+                            }));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Open {
+    fn new(acquired: Acquired) -> Self {
+        let Acquired { id, partition, records, ranges } = acquired;
+        Self { id, partition, set: RecordSet::new(records), ranges, batch: None }
+    }
+
+    fn step(
+        &mut self,
+        buffer: &ShareBuffer,
+        decompressor: &mut Decompressor,
+        check_crcs: bool,
+    ) -> Result<Step, Error> {
+        let Some((records, last)) = &mut self.batch else {
+            return self.next_batch(buffer, decompressor, check_crcs);
+        };
+        let last = *last;
+        match records.next() {
+            None => {
+                self.batch = None;
+                Ok(Step::Passed)
+            }
+            Some(Ok(record)) => {
+                let offset = record.offset().get();
+                match self.pass(buffer, offset) {
+                    Some(delivery_count) => Ok(Step::Record(record, delivery_count)),
+                    None => Ok(Step::Passed),
+                }
+            }
+            Some(Err(error)) => {
+                self.batch = None;
+                Err(self.reject(buffer, last, error))
+            }
+        }
+    }
+
+    fn next_batch(
+        &mut self,
+        buffer: &ShareBuffer,
+        decompressor: &mut Decompressor,
+        check_crcs: bool,
+    ) -> Result<Step, Error> {
+        let Some(first) = self.ranges.front().map(|range| *range.offsets.start()) else {
+            return Ok(Step::End);
+        };
+        let Some(batch) = self.set.next() else {
+            // A batch that the answer cut off may hold what is missing: then it is no gap.
+            let whole = self.set.trailing_bytes() == 0;
+            let what = if whole { Acknowledge::Gap } else { Acknowledge::Release };
+            self.settle(buffer, first..=i64::MAX, what);
+            return Ok(Step::End);
+        };
+        let batch = batch.map_err(|error| self.reject(buffer, i64::MAX, error))?;
+        let last = batch.last_offset().get();
+        // Control records are not handed out: their offsets are gaps.
+        if batch.is_control() || last < first {
+            return Ok(Step::Passed);
+        }
+        match decode(&batch, decompressor, check_crcs) {
+            Ok(records) => {
+                self.batch = Some((records, last));
+                Ok(Step::Passed)
+            }
+            Err(error) => Err(self.reject(buffer, last, error)),
+        }
+    }
+
+    /// Goes on to `offset`: what was acquired before it holds no record. Gives how often it has been delivered, if it is
+    /// acquired itself.
+    fn pass(&mut self, buffer: &ShareBuffer, offset: i64) -> Option<u16> {
+        let first = *self.ranges.front()?.offsets.start();
+        if first < offset {
+            self.settle(buffer, first..=offset - 1, Acknowledge::Gap);
+        }
+        let range = self.ranges.front_mut()?;
+        let delivery_count = range.delivery_count;
+        if *range.offsets.start() != offset {
+            return None;
+        }
+        if *range.offsets.end() == offset {
+            self.ranges.pop_front();
+        } else {
+            range.offsets = offset + 1..=*range.offsets.end();
+        }
+        Some(delivery_count)
+    }
+
+    /// Rejects what is acquired up to `last`.
+    fn reject(&mut self, buffer: &ShareBuffer, last: i64, error: milena_records::Error) -> Error {
+        if let Some(range) = self.ranges.front() {
+            self.settle(buffer, *range.offsets.start()..=last, Acknowledge::Reject);
+        }
+        Error::from_code(ApiKey::SHARE_FETCH, ErrorCode::CORRUPT_MESSAGE)
+            .during(Operation::Fetch)
+            .with_partition(&self.partition)
+            .with_detail(format!("{error}; the records of this batch are rejected"))
+            .because(error)
+    }
+
+    /// Says `what` of everything acquired in `span`, and goes on behind it.
+    fn settle(&mut self, buffer: &ShareBuffer, span: RangeInclusive<i64>, what: Acknowledge) {
+        let last = *span.end();
+        buffer.settle(self.id, span, what);
+        while let Some(range) = self.ranges.front_mut() {
+            if *range.offsets.start() > last {
+                break;
+            }
+            if *range.offsets.end() > last {
+                range.offsets = last + 1..=*range.offsets.end();
+                break;
+            }
+            self.ranges.pop_front();
+        }
+    }
+}
+
+fn decode(
+    batch: &Batch,
+    decompressor: &mut Decompressor,
+    check_crcs: bool,
+) -> Result<Records, milena_records::Error> {
+    let decoded = if check_crcs {
+        batch.decode(decompressor)?
+    } else {
+        batch.decode_unverified(decompressor)?
+    };
+    Ok(decoded.into_records())
+}
+
+/// Decompressed batches that may be in the user's hand at once without a fresh allocation each.
+const BUFFERS_MAX: usize = 16;
+
+/// Buffers above this size are not kept.
+const BUFFER_BYTES_MAX: usize = 1 << 20;

@@ -1,0 +1,127 @@
+//! Locks that run out, renewals, gaps and damage.
+
+use std::time::Duration;
+
+use milena_types::ErrorCode;
+use milena_wire::Request;
+
+use super::script::{Script, said};
+use crate::share::{Acknowledge as A, AcknowledgementMode, Delivered};
+
+const MS: Duration = Duration::from_millis(1);
+const LOCK: Duration = Duration::from_secs(30);
+
+fn offsets(records: &[Delivered]) -> Vec<i64> {
+    records.iter().map(|one| one.record.offset().get()).collect()
+}
+
+#[test]
+fn a_lock_that_runs_out_takes_the_record_with_it() {
+    let mut script = Script::joined(&[0]);
+    let records = script.records(2);
+    script.say(&records[..1], A::Renew);
+    assert!(script.acknowledge(1).is_renew_ack);
+    script.pass(LOCK - MS);
+    script.answer_acknowledge(&[(0, ErrorCode::NONE)]);
+    script.pass(MS);
+    // The second's lock is gone, the first's began anew.
+    script.say(&records[1..], A::Accept);
+    let told = script.acknowledged();
+    assert_eq!(told.iter().filter(|told| told.result.is_err()).count(), 1, "{told:?}");
+    script.say(&records[..1], A::Accept);
+    let _ = script.machine.commit(script.now);
+    assert_eq!(said(&Request::from(script.acknowledge(1))), [(0, 0, 0, 1)]);
+}
+
+#[test]
+fn what_waits_longer_than_its_lock_is_not_handed_out() {
+    let mut script = Script::joined(&[0]);
+    script.want();
+    let _ = script.fetch(1);
+    script.acquire(0, &[(0, 9, 1)]);
+    assert_eq!(script.read(4).len(), 4);
+    script.pass(LOCK);
+    assert_eq!(script.read(100).len(), 0);
+}
+
+#[test]
+fn what_was_said_and_not_sent_before_the_lock_ran_out_fails_the_commit() {
+    let mut script = Script::joined(&[0]);
+    let records = script.records(1);
+    script.say(&records, A::Accept);
+    let commit = script.machine.commit(script.now);
+    let _ = script.acknowledge(1);
+    script.pass(LOCK);
+    script.answer_acknowledge(&[(0, ErrorCode::COORDINATOR_NOT_AVAILABLE)]);
+    script.pass(MS);
+    assert_eq!(script.committed(commit), Some(false));
+}
+
+#[test]
+fn what_is_said_while_a_renewal_travels_is_sent_behind_it() {
+    let mut script = Script::joined(&[0]);
+    let records = script.records(1);
+    script.say(&records, A::Renew);
+    let _ = script.acknowledge(1);
+    script.say(&records, A::Accept);
+    script.answer_acknowledge(&[(0, ErrorCode::NONE)]);
+    script.pass(500 * MS);
+    assert_eq!(said(&Request::from(script.acknowledge(1))), [(0, 0, 0, 1)]);
+}
+
+#[test]
+fn implicit_acknowledgement_accepts_with_the_next_poll_what_nothing_else_was_said_of() {
+    let mut script = Script::new(|settings| {
+        settings.acknowledgement_mode = AcknowledgementMode::Implicit;
+    });
+    script.settle(&[0]);
+    let records = script.records(4);
+    script.say(&records[1..2], A::Release);
+    script.say(&records[2..3], A::Renew);
+    assert_eq!(said(&Request::from(script.acknowledge(1))), [(0, 1, 1, 2), (0, 2, 2, 4)]);
+    script.answer_acknowledge(&[(0, ErrorCode::NONE)]);
+    script.buffer.enter_poll(script.now);
+    script.want();
+    assert_eq!(said(&Request::from(script.fetch(1))), [(0, 0, 0, 1), (0, 3, 3, 1)]);
+}
+
+#[test]
+fn damaged_batches_are_rejected_and_the_rest_is_handed_out() {
+    let mut script = Script::joined(&[0]);
+    script.want();
+    let _ = script.fetch(1);
+    // Records 0 to 2 and 5 to 7, of which the second batch is damaged.
+    script.acquire_damaged(&[(0, 7, 1)]);
+    let (records, error) = script.read_to_error();
+    assert_eq!(records.len(), 3);
+    assert_eq!(error.code(), Some(ErrorCode::CORRUPT_MESSAGE));
+    assert_eq!(script.read(10).len(), 0);
+    let _ = script.machine.commit(script.now);
+    // All of the damaged batch that is acquired, which begins where the one before ends.
+    assert_eq!(said(&Request::from(script.acknowledge(1))), [(0, 3, 7, 3)]);
+}
+
+#[test]
+fn offsets_without_records_are_acknowledged_as_gaps() {
+    let mut script = Script::joined(&[0]);
+    script.want();
+    let _ = script.fetch(1);
+    script.acquire_sparse(&[(0, 9, 2)]);
+    let records = script.read(100);
+    assert_eq!(offsets(&records), [0, 1, 2, 5, 6, 7]);
+    assert!(records.iter().all(|one| one.delivery_count == 2));
+    let _ = script.machine.commit(script.now);
+    assert_eq!(said(&Request::from(script.acknowledge(1))), [(0, 3, 4, 0), (0, 8, 9, 0)]);
+    script.answer_acknowledge(&[(0, ErrorCode::NONE)]);
+    assert!(script.acknowledged().is_empty(), "gaps are nobody's business");
+}
+
+/// A wire that says nonsense: ranges that overlap, run backwards or reach to the end of time.
+#[test]
+fn ranges_that_make_no_sense_are_left_out() {
+    let mut script = Script::joined(&[0]);
+    script.want();
+    let _ = script.fetch(1);
+    script.acquire(0, &[(3, 1, 1), (-5, 2, 1), (0, 1, 1), (1, 4, 9), (2, i64::MAX, 1)]);
+    assert_eq!(offsets(&script.read(100)), [0, 1]);
+}

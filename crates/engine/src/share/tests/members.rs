@@ -1,0 +1,87 @@
+//! Joining, beating, being fenced, leaving.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use milena_types::ErrorCode;
+
+use super::script::Script;
+use crate::share::MemberState;
+
+#[test]
+fn a_member_joins_by_a_name_of_its_own_and_beats_without_repeating_itself() {
+    let mut script = Script::new(|_| {});
+    let join = script.heartbeat();
+    assert_eq!((join.member_epoch, &*join.member_id), (0, script.machine.member_id()));
+    assert_eq!(join.subscribed_topic_names.as_ref().map(Vec::len), Some(1));
+    script.assign(&[0, 1]);
+    assert_eq!(script.machine.member_state(), MemberState::Stable);
+    assert_eq!(script.machine.assignment().len(), 2);
+    script.pass(Duration::from_secs(5));
+    let beat = script.heartbeat();
+    assert_eq!((beat.member_epoch, beat.subscribed_topic_names), (1, None));
+}
+
+/// A coordinator assigns a moment after it took a member in; with its own interval, that would be heard 5 s later.
+#[test]
+fn a_member_without_an_assignment_asks_again_soon_but_not_for_ever() {
+    let mut script = Script::new(|_| {});
+    let (mut soon, mut in_all) = (0, 0);
+    for tenth in 0..1000 {
+        if script.beats() {
+            let _ = script.heartbeat();
+            script.answer_heartbeat(ErrorCode::NONE, None);
+            soon += u32::from(tenth < 10);
+            in_all += 1;
+        }
+        script.pass(Duration::from_millis(100));
+    }
+    assert!(soon >= 3, "{soon} in the first second");
+    assert!((20..30).contains(&in_all), "{in_all} in 100 s");
+}
+
+#[test]
+fn a_fenced_member_joins_again_under_the_same_name_with_everything() {
+    let mut script = Script::joined(&[0]);
+    let name = script.machine.member_id().to_owned();
+    script.pass(Duration::from_secs(5));
+    let _ = script.heartbeat();
+    script.answer_heartbeat(ErrorCode::FENCED_MEMBER_EPOCH, None);
+    assert_eq!(script.machine.member_state(), MemberState::Joining);
+    assert_eq!(script.machine.assignment(), BTreeSet::new());
+    script.pass(Duration::from_secs(2));
+    let join = script.heartbeat();
+    assert_eq!((join.member_epoch, &*join.member_id), (0, &*name));
+    assert!(join.subscribed_topic_names.is_some());
+}
+
+#[test]
+fn who_does_not_poll_leaves_and_comes_back_with_the_next_poll() {
+    let mut script = Script::joined(&[0]);
+    script.buffer.enter_poll(script.now);
+    script.buffer.leave_poll(script.now);
+    for _ in 0..59 {
+        script.pass(Duration::from_secs(5));
+        assert_eq!(script.heartbeat().member_epoch, 1);
+        script.answer_heartbeat(ErrorCode::NONE, None);
+    }
+    script.pass(Duration::from_secs(5));
+    assert_eq!(script.heartbeat().member_epoch, -1);
+    script.answer_heartbeat(ErrorCode::NONE, None);
+    assert_eq!(script.machine.member_state(), MemberState::Expelled);
+    script.buffer.enter_poll(script.now);
+    script.stir();
+    assert_eq!(script.heartbeat().member_epoch, 0);
+}
+
+#[test]
+fn a_group_that_may_not_be_read_fails_the_consumer() {
+    let mut script = Script::new(|_| {});
+    let _ = script.heartbeat();
+    script.answer_heartbeat(ErrorCode::GROUP_AUTHORIZATION_FAILED, None);
+    for _ in 0..2 {
+        let error = script.buffer.take_error().unwrap();
+        assert!(error.is_fatal(), "{error}");
+    }
+    assert_eq!(script.machine.member_state(), MemberState::Failed);
+}
