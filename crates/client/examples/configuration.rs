@@ -91,7 +91,7 @@ its default gives way instead.
 than the buffer, and a record larger than the buffer or a request is refused when it is sent.
 ";
 
-const SECTIONS: [(Scope, &str, &str); 3] = [
+const SECTIONS: [(Scope, &str, &str); 4] = [
     (
         Scope::Client,
         "Common keys",
@@ -106,6 +106,11 @@ const SECTIONS: [(Scope, &str, &str); 3] = [
         Scope::Consumer,
         "Consumer keys",
         "Set on `kafka.consumer(group)`, or on `Kafka::builder()` for every consumer of the handle.",
+    ),
+    (
+        Scope::ShareConsumer,
+        "Share consumer keys",
+        "Set on `kafka.share_consumer(group)`, or on `Kafka::builder()` for every share consumer of the handle.",
     ),
 ];
 

@@ -25,6 +25,7 @@ use crate::consumer::ConsumerBuilder;
 use crate::driver::metadata::MetadataHandle;
 use crate::net::{self, Memory, Pool, Tcp, Transport, WeakPool};
 use crate::producer::ProducerBuilder;
+use crate::share::ShareConsumerBuilder;
 
 /// Connects to a cluster with the default configuration; `servers` are `host:port` pairs separated by commas.
 ///
@@ -82,6 +83,11 @@ impl Kafka {
     /// [`set`](KafkaBuilder::set) named one.
     pub fn consumer_without_group(&self) -> ConsumerBuilder {
         ConsumerBuilder::new(self.clone(), self.0.settings.clone())
+    }
+
+    /// Sets up a share consumer that is a member of the share group `group`.
+    pub fn share_consumer(&self, group: impl Into<String>) -> ShareConsumerBuilder {
+        ShareConsumerBuilder::new(self.clone(), self.0.settings.clone(), group.into())
     }
 
     /// An admin client.

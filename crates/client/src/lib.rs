@@ -50,7 +50,8 @@
 //! The public interface is: [`connect`], [`Kafka`], [`KafkaBuilder`]; [`Producer`], [`ProducerBuilder`], [`Record`],
 //! [`Send`], [`Delivery`], [`Deliveries`], [`Outcomes`], [`RecordMetadata`], [`TypedProducer`], [`Partitioner`],
 //! [`ProducerInterceptor`]; [`Consumer`], [`ConsumerBuilder`], [`ConsumerHandle`], [`Batch`], [`Message`],
-//! [`MessageRef`], [`RebalanceListener`]; [`Admin`] with its descriptions; [`Error`] and [`ErrorKind`]; the modules
+//! [`MessageRef`], [`RebalanceListener`]; [`ShareConsumer`],
+//! [`ShareConsumerBuilder`], [`ShareConsumerHandle`], [`ShareMessage`], [`Acknowledgement`]; [`Admin`] with its descriptions; [`Error`] and [`ErrorKind`]; the modules
 //! [`blocking`], [`config`] and [`format`](mod@format); and the vocabulary of `milena-types`.
 #![forbid(unsafe_code)]
 #![allow(
@@ -69,6 +70,7 @@ pub mod format;
 mod interceptor;
 mod net;
 mod producer;
+mod share;
 
 pub use milena_engine::metadata::PartitionMetadata;
 pub use milena_engine::producer::{PartitionContext, Partitioner, Partitioning};
@@ -91,6 +93,7 @@ pub use consumer::{
 };
 pub use interceptor::ProducerInterceptor;
 pub use milena_engine::consumer::{CommittedOffset, FoundOffset, MemberState};
+pub use milena_engine::share::Acknowledgement;
 pub use producer::{
     Deliveries, Delivery, Enqueue, EnqueueAll, EnqueueWithCallback, Outcomes, Payload, Producer,
     ProducerBuilder, ProducerMetrics, ProducerTopic, Record, RecordMetadata, Send,
@@ -99,6 +102,7 @@ pub use producer::{
 };
 #[cfg(feature = "unstable-two-phase-commit")]
 pub use producer::{PreparedState, PreparedTransaction};
+pub use share::{ShareConsumer, ShareConsumerBuilder, ShareConsumerHandle, ShareMessage};
 
 /// What every call of the client returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -120,3 +124,8 @@ struct TransactionsPage;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/producer.md")]
 struct ProducerPage;
+
+/// The page of share groups, likewise.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/share-groups.md")]
+struct ShareGroupsPage;

@@ -31,6 +31,8 @@ pub enum Scope {
     Producer,
     /// A consumer.
     Consumer,
+    /// A share consumer.
+    ShareConsumer,
 }
 
 /// What helps a user who wrote an unknown key.
@@ -88,6 +90,7 @@ impl fmt::Display for Scope {
             Self::Client => "client",
             Self::Producer => "producer",
             Self::Consumer => "consumer",
+            Self::ShareConsumer => "share consumer",
         })
     }
 }

@@ -2,8 +2,8 @@
 
 use super::error::Hint;
 use super::{
-    CommonConfig, ConfigError, ConsumerConfig, Key, ProducerConfig, Scope, Support, common,
-    consumer, key, producer, security,
+    CommonConfig, ConfigError, ConsumerConfig, Key, ProducerConfig, Scope, ShareConsumerConfig,
+    Support, common, consumer, key, producer, security, share,
 };
 
 /// The configuration of a handle with what its producers and consumers start from.
@@ -12,6 +12,7 @@ pub(crate) struct Settings {
     pub(crate) common: CommonConfig,
     pub(crate) producer: ProducerConfig,
     pub(crate) consumer: ConsumerConfig,
+    pub(crate) share: ShareConsumerConfig,
 }
 
 /// What setting a key did.
@@ -32,23 +33,28 @@ impl Settings {
         key: &str,
         value: &str,
     ) -> Result<Effect, ConfigError> {
-        let (client, produces, consumes) =
-            (scope == Scope::Client, scope != Scope::Consumer, scope != Scope::Producer);
+        let client = scope == Scope::Client;
         let mut set = false;
         if client || common::OVERRIDABLE.contains(&key) {
             set |= self.common.set(key, value)?;
         } else if CommonConfig::keys().iter().any(|known| known.name == key) {
             return Err(ConfigError::misplaced(key));
         }
-        // `client.rack` is a key of both, so that the first that knows a key does not end the search.
-        set |= produces && self.producer.set(key, value)?;
-        set |= consumes && self.consumer.set(key, value)?;
+        // `client.rack` is a key of all, so that the first that knows a key does not end the search.
+        set |= takes(scope, Scope::Producer) && self.producer.set(key, value)?;
+        set |= takes(scope, Scope::Consumer) && self.consumer.set(key, value)?;
+        set |= takes(scope, Scope::ShareConsumer) && self.share.set(key, value)?;
         if set { Ok(Effect::Set) } else { without_effect(scope, key, value) }
     }
 }
 
-/// Every key that is known: common, producer, consumer and security, with those that have no effect. A key of both
-/// producer and consumer comes twice.
+/// Whether who looks in `scope` takes the keys of `part`.
+fn takes(scope: Scope, part: Scope) -> bool {
+    scope == Scope::Client || scope == part
+}
+
+/// Every key that is known: common, producer, consumer, share consumer and security, with those that have no effect. A
+/// key of several comes several times.
 pub fn keys() -> impl Iterator<Item = &'static Key> {
     [
         CommonConfig::keys(),
@@ -57,6 +63,8 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
         producer::OTHERS,
         ConsumerConfig::keys(),
         consumer::OTHERS,
+        ShareConsumerConfig::keys(),
+        share::OTHERS,
         security::KEYS,
     ]
     .into_iter()
@@ -80,9 +88,17 @@ fn without_effect(scope: Scope, key: &str, value: &str) -> Result<Effect, Config
 
 /// Keys without an effect that `scope` knows.
 fn others(scope: Scope) -> impl Iterator<Item = &'static Key> {
-    let producer = if scope == Scope::Consumer { &[] } else { producer::OTHERS };
-    let consumer = if scope == Scope::Producer { &[] } else { consumer::OTHERS };
-    [common::OTHERS, security::KEYS, producer, consumer].into_iter().flatten()
+    let of = |part, keys: &'static [Key]| if takes(scope, part) { keys } else { &[] };
+    [
+        common::OTHERS,
+        security::KEYS,
+        of(Scope::Producer, producer::OTHERS),
+        of(Scope::Consumer, consumer::OTHERS),
+        // What only a share consumer refuses, a file for all may hold: a consumer knows it.
+        if scope == Scope::ShareConsumer { share::OTHERS } else { &[] },
+    ]
+    .into_iter()
+    .flatten()
 }
 
 fn hint(scope: Scope, key: &str) -> Hint {
@@ -93,9 +109,14 @@ fn hint(scope: Scope, key: &str) -> Hint {
     if has(ConsumerConfig::keys(), consumer::OTHERS) {
         return Hint::BelongsTo(Scope::Consumer);
     }
-    let producer = if scope == Scope::Consumer { &[] } else { ProducerConfig::keys() };
-    let consumer = if scope == Scope::Producer { &[] } else { ConsumerConfig::keys() };
-    let known = [CommonConfig::keys(), producer, consumer].into_iter().flatten();
+    let of = |part, keys: &'static [Key]| if takes(scope, part) { keys } else { &[] };
+    let known = [
+        CommonConfig::keys(),
+        of(Scope::Producer, ProducerConfig::keys()),
+        of(Scope::Consumer, ConsumerConfig::keys()),
+        of(Scope::ShareConsumer, ShareConsumerConfig::keys()),
+    ];
+    let known = known.into_iter().flatten();
     let names = known.chain(others(scope)).map(|known| known.name);
     key::nearest(key, names).map_or(Hint::None, Hint::DidYouMean)
 }

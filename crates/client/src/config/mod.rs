@@ -18,6 +18,7 @@ mod preset;
 mod producer;
 mod properties;
 mod security;
+mod share;
 mod value;
 
 pub use common::{CommonConfig, RecoveryStrategy};
@@ -26,9 +27,11 @@ pub use key::{Key, Support};
 pub use lookup::keys;
 pub use milena_engine::consumer::{AssignmentStrategy, IsolationLevel, OffsetReset};
 pub use milena_engine::producer::Acks;
+pub use milena_engine::share::{AcknowledgementMode, AcquireMode};
 pub use milena_records::CompressionType;
 pub use preset::{Preset, PresetSetting};
 pub use producer::ProducerConfig;
+pub use share::ShareConsumerConfig;
 
 pub use error::Scope;
 

@@ -4,6 +4,7 @@ pub(crate) mod consumer;
 pub(crate) mod metadata;
 pub(crate) mod producer;
 mod seal;
+pub(crate) mod share;
 pub(crate) mod transaction;
 pub(crate) mod turn;
 

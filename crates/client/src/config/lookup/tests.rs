@@ -185,11 +185,12 @@ fn every_number_has_the_range_of_java() {
 
 #[test]
 fn every_default_shown_is_the_default_in_force() {
-    let Settings { common, producer, consumer } = Settings::default();
+    let Settings { common, producer, consumer, share } = Settings::default();
     let values = [
         (Scope::Client, common.values()),
         (Scope::Producer, producer.values()),
         (Scope::Consumer, consumer.values()),
+        (Scope::ShareConsumer, share.values()),
     ];
     for (scope, values) in values {
         for (name, value) in values {
