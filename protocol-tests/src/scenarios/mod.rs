@@ -12,7 +12,8 @@ mod kills;
 mod producers;
 mod rebalances;
 mod records;
-
+mod share;
+mod share_java;
 mod tools;
 mod transactions;
 mod transactions_refused;
@@ -89,6 +90,19 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!(consumer_groups::auto_takes_the_protocol_that_is_there, limit: consumer_groups::LIMIT),
     scenario!(consumer_groups::a_coordinator_that_dies_takes_nothing_away, alone: true,
         fits: |on| consumer_groups::is_spoken(on) && on.choice().brokers >= 3, limit: consumer_groups::LIMIT),
+    scenario!(share::two_consumers_get_each_record_once, fits: share::fits),
+    scenario!(share::what_is_released_comes_again_and_what_is_rejected_does_not, fits: share::fits),
+    scenario!(share::a_lock_that_runs_out_lets_the_record_go, fits: share::fits,
+        limit: share::LIMIT),
+    scenario!(share::a_renewed_lock_holds, fits: share::fits, limit: share::LIMIT),
+    scenario!(share::a_record_limit_is_kept, fits: share::fits),
+    scenario!(share::closing_releases_at_once, fits: share::fits),
+    scenario!(share::markers_and_gaps_are_passed_over, fits: share::fits),
+    scenario!(share::many_workers_do_all_the_work, fits: share::fits, limit: share::LIMIT),
+    scenario!(share_java::java_and_we_share_the_work, alone: true, fits: share::fits,
+        limit: share::LIMIT),
+    scenario!(share_java::java_describes_our_members_and_lag, alone: true, fits: share::fits,
+        limit: share::LIMIT),
     scenario!(java::what_java_writes_we_read, alone: true),
     scenario!(java::what_we_write_java_reads, alone: true),
     scenario!(java::our_group_is_described_by_java, alone: true),
