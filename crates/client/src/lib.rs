@@ -120,6 +120,11 @@ struct FirstPage;
 #[doc = include_str!("../../../docs/transactions.md")]
 struct TransactionsPage;
 
+/// The page on groups, likewise.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/groups.md")]
+struct GroupsPage;
+
 /// The producer's page, likewise.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/producer.md")]
