@@ -472,6 +472,20 @@ fn error_of(event: Event) -> Option<Error> {
             let error = Error::new(ErrorKind::LogTruncated).with_detail(detail);
             Some(error.during(Operation::Fetch).with_partition(&partition))
         }
+        Event::Recreated { partition, position, .. } => {
+            let detail = format!(
+                "the topic was deleted and made anew; it was read up to {}",
+                position.offset
+            );
+            let error = Error::new(ErrorKind::LogTruncated).with_detail(detail);
+            Some(error.during(Operation::Fetch).with_partition(&partition))
+        }
+        Event::Stalled { partition, position, end, waited, .. } => {
+            let position = position.map(|position| position.offset.get());
+            let end = end.map(milena_types::Offset::get);
+            tracing::warn!(%partition, position, end, ?waited, "behind, and no progress");
+            None
+        }
         _ => None,
     }
 }

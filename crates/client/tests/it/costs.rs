@@ -1,11 +1,12 @@
-//! What sending costs in allocations: nothing per record.
+//! What sending and reading cost in allocations, nothing per record, and what reading holds in memory.
 
 use std::time::Duration;
 
-use milena::{Producer, Record};
+use milena::config::{CompressionType, OffsetReset};
+use milena::{Consumer, Producer, Record};
 
-use crate::allocations::allocations_so_far;
-use crate::world::World;
+use crate::allocations::{allocations_so_far, live_bytes};
+use crate::world::{GRACE, LONG, World};
 
 /// A producer whose driver has nothing to do while records go into an open batch.
 async fn producer(world: &World) -> Producer {
@@ -68,4 +69,76 @@ async fn many_records_in_a_call_cost_a_few_allocations() {
     assert!(count <= 8, "a call of 4000 records allocated {count} times");
     producer.flush().await.unwrap();
     deliveries.await.into_result().unwrap();
+}
+
+/// A consumer that has read some, so that what it keeps is made, with more than 5000 records waiting.
+async fn warm(world: &World) -> Consumer {
+    world.fill(0..20_000).await;
+    let mut consumer = world.reader().await;
+    assert_eq!(consumer.poll(LONG).await.unwrap().len(), 500);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    consumer
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_poll_allocates_nothing_per_record() {
+    let world = World::with_partitions(1).await;
+    let mut consumer = warm(&world).await;
+    let before = allocations_so_far();
+    let (mut records, mut bytes) = (0, 0);
+    while records < 5000 {
+        let batch = consumer.poll(LONG).await.unwrap();
+        bytes += batch.iter().filter_map(|message| message.value()).map(<[u8]>::len).sum::<usize>();
+        records += batch.len();
+    }
+    let count = allocations_so_far() - before;
+    assert!(bytes > records && count < records / 10, "{count} allocations for {records} records");
+}
+
+/// An owned record shares its batch's memory: not even one allocation each.
+#[tokio::test(start_paused = true)]
+async fn records_read_one_by_one_allocate_nothing_each() {
+    let world = World::with_partitions(1).await;
+    let mut consumer = warm(&world).await;
+    let before = allocations_so_far();
+    for number in 500..5500_usize {
+        let message = consumer.try_next().await.unwrap().unwrap();
+        assert_eq!(message.offset().get(), number as i64);
+    }
+    let count = allocations_so_far() - before;
+    assert!(count < 500, "{count} allocations for 5000 records");
+}
+
+/// P21: the budget is 16 MiB, and 16 MiB more are what a poll, an answer on its way and all else may take, be it one
+/// partition or a hundred, and however much larger batches become when they are opened.
+#[tokio::test(start_paused = true)]
+async fn a_slow_user_s_memory_is_bounded_whatever_the_partitions() {
+    let (none, lz4) = (CompressionType::None, CompressionType::Lz4);
+    for (partitions, compression) in [(1, none), (100, none), (1, lz4), (100, lz4)] {
+        let world = World::with_partitions(partitions).await;
+        let records = 480;
+        let producer = world.kafka.producer().batch_size(1_000_000).compression(compression);
+        let producer = producer.build().await.unwrap();
+        let value = vec![b'x'; 100_000];
+        for number in 0..records {
+            let record = Record::to("t").partition(number % partitions).value(&value);
+            let _delivery = producer.send(record).enqueue().await.unwrap();
+        }
+        producer.close(GRACE).await.unwrap();
+        drop(producer);
+        let before = live_bytes();
+        let consumer = world.kafka.consumer_without_group();
+        let consumer = consumer.auto_offset_reset(OffsetReset::Earliest);
+        let all = (0..partitions).map(|partition| ("t", partition));
+        let mut consumer = consumer.assign(all).build().await.unwrap();
+        let (mut read, mut most) = (0, 0);
+        while read < records {
+            let batch = consumer.poll(LONG).await.unwrap();
+            read += i32::try_from(batch.len()).unwrap();
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            most = most.max(live_bytes() - before);
+        }
+        let most = most as f64 / f64::from(1 << 20);
+        assert!(most < 32.0, "{partitions} partitions, {compression:?}: {most} MiB");
+    }
 }

@@ -29,6 +29,7 @@ impl Consumer {
         self.drive_lookups(now);
         if self.is_open() {
             self.drive_fetches(now);
+            self.drive_watch(now);
         }
         self.expire_queries(now, None);
         self.drive_close(now);
@@ -145,6 +146,7 @@ impl Consumer {
             self.queries.timeout(),
             self.close_timeout(),
             self.rebalance_timeout(),
+            self.watch_timeout(),
         ];
         if let Some(membership) = &self.membership {
             let reachable = membership.lookup.coordinator().is_some();

@@ -55,6 +55,8 @@ pub struct Consumer {
     pub(super) refresh: bool,
     /// When the driver was last told so, unless a snapshot came since.
     pub(super) refresh_told: Option<Instant>,
+    /// When to look next for partitions that stand still.
+    pub(super) watch_at: Option<Instant>,
     pub(super) timeout: Option<Instant>,
     last_commit: u64,
 }
@@ -102,6 +104,7 @@ impl Consumer {
             troubles: BTreeMap::new(),
             refresh: false,
             refresh_told: None,
+            watch_at: None,
             timeout: None,
             last_commit: 0,
             settings,
@@ -332,6 +335,7 @@ impl Consumer {
         self.filter_topics();
         self.refresh_told = None;
         self.watch_topics();
+        self.watch_topic_ids();
         self.drive(now);
     }
 

@@ -11,10 +11,12 @@ mod subscribe;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod watch;
 
 pub use machine::Consumer;
 pub use output::{Output, Query, QueryId, Reply};
 pub use settings::Settings;
+pub(crate) use watch::Still;
 
 pub use crate::commit::{CommitId, CommitMode, CommittedOffset};
 pub use crate::fetch::{

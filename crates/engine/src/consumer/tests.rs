@@ -5,6 +5,7 @@ mod assigned;
 mod commits;
 mod cooperative;
 mod groups;
+mod reading;
 mod refusals;
 mod scripts;
 mod world;

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use milena_types::{ApiKey, ErrorCode, Topic};
+use milena_types::{ApiKey, ErrorCode, Offset, Topic};
 
 use super::machine::Consumer;
 use crate::disposition::{self, Reaction};
 use crate::error::{Error, Operation};
-use crate::subscription::Event;
+use crate::subscription::{Event, OffsetReset, Stage};
 
 impl Consumer {
     /// Tells of topics that the metadata refuses, once for each topic and code; as Java does, it only warns of one that
@@ -33,6 +33,36 @@ impl Consumer {
         }
         // What has healed is news when it comes again.
         self.troubles = troubles.into_iter().map(|(code, topic)| (topic, code)).collect();
+    }
+
+    /// Starts over in topics that were deleted and made anew: their positions are of another log, and taken for
+    /// positions in this one they would skip its first records.
+    pub(super) fn watch_topic_ids(&mut self) {
+        let mut remade = Vec::new();
+        for (tp, assigned) in self.subscription.iter_mut() {
+            let topic = self.cluster.topic(tp.topic.as_str());
+            if let Some(id) = topic.and_then(|topic| topic.id)
+                && assigned.handle_topic_id(id)
+                && assigned.stage().position().is_some()
+            {
+                remade.push(tp.clone());
+            }
+        }
+        for partition in remade {
+            let next = self.subscription.revise();
+            let Some(assigned) = self.subscription.get_mut(&partition) else { continue };
+            let read = self.buffer.position(&partition).or(assigned.stage().position());
+            let is_reset = self.settings.auto_offset_reset != OffsetReset::None;
+            let stage = if is_reset { Stage::Reset(OffsetReset::Earliest) } else { Stage::Halted };
+            assigned.go(stage, next);
+            assigned.confirmed = None;
+            self.buffer.place(&partition, next, None);
+            tracing::warn!(%partition, ?read, "the topic was made anew");
+            // Nothing of the old log was read, and nothing of it is missed.
+            if let Some(position) = read.filter(|read| read.offset > Offset::ZERO) {
+                self.buffer.tell(Event::Recreated { partition, position });
+            }
+        }
     }
 
     /// What keeps one of `topics` from being read.

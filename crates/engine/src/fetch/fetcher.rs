@@ -395,6 +395,12 @@ impl Fetcher {
     ) -> Option<CompletedFetch> {
         if let Some(replica) = NodeId::from_wire(data.preferred_read_replica) {
             assigned.preferred = Some((replica, now + self.replica_lease));
+            if assigned.refused_by == Some(replica) {
+                // The leader does not know that the replica has nothing for us yet. Sent to and fro at once, this would
+                // spin between the two.
+                assigned.retry_at = Some(now + assigned.backoff.next_wait(rng));
+                return None;
+            }
         }
         let records = data.records.map(Records::into_bytes).unwrap_or_default();
         if records.is_empty() {
@@ -470,6 +476,7 @@ impl Fetcher {
         let from_follower = assigned.preferred.take_if(|(replica, _)| *replica == node).is_some();
         if from_follower {
             // Whatever a follower says, the leader knows better.
+            assigned.refused_by = Some(node);
             assigned.retry_at = None;
             return None;
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use milena_types::TopicPartition;
+use milena_types::{Offset, TopicPartition};
 
 use super::position::Position;
 use crate::error::Error;
@@ -24,6 +24,26 @@ pub enum Event {
         /// Where the log parted from what was read; `None` where the broker cannot tell. With a reset policy the
         /// consumer goes on there, or by the policy; without one it waits for a seek.
         diverged_at: Option<Position>,
+    },
+    /// The topic was deleted and made anew: what was read is of another log. With a reset policy the consumer goes on at
+    /// the new log's start, of which it has read nothing; without one it waits for a seek.
+    Recreated {
+        /// Where.
+        partition: TopicPartition,
+        /// The position in the log that is gone.
+        position: Position,
+    },
+    /// A partition that is assigned and not paused has made no progress, though there is something to read, or it is
+    /// not known where to start. Told once, until it goes on; the consumer keeps trying.
+    Stalled {
+        /// Where.
+        partition: TopicPartition,
+        /// The next offset to fetch; `None` where it is not known yet.
+        position: Option<Position>,
+        /// The end of what may be read, as a broker said last.
+        end: Option<Offset>,
+        /// For how long, at least: twice the request timeout.
+        waited: Duration,
     },
     /// The user did not poll for `max.poll.interval.ms`: the member has left its group, its partitions are lost.
     /// It joins again with the next poll.

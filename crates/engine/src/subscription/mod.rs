@@ -10,5 +10,5 @@ pub(crate) use assignment::{Source, Subscription};
 pub use event::{Change, Event, Rebalance, RebalanceId};
 pub use filter::TopicFilter;
 pub use position::Position;
-pub(crate) use position::{Assigned, Revision, Stage};
+pub(crate) use position::{Assigned, Revision, Stage, StageKind};
 pub use reset::{OffsetReset, OffsetSpec};

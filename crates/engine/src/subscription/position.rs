@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
-use milena_types::{LeaderEpoch, NodeId, Offset};
+use milena_types::{LeaderEpoch, NodeId, Offset, Uuid};
 
 use super::reset::OffsetReset;
 use crate::backoff::Backoff;
+use crate::consumer::Still;
 
 /// The next offset to read, and the epoch of the record before it, by which a truncated log is noticed (KIP-320).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -124,6 +125,13 @@ pub(crate) struct Assigned {
     pub(crate) backoff: Backoff,
     /// A follower to read from, until then (KIP-392).
     pub(crate) preferred: Option<(NodeId, Instant)>,
+    /// A follower that refused, though the leader named it: it is given time.
+    pub(crate) refused_by: Option<NodeId>,
+    /// The topic's id, and the one before that: a broker that is behind may name it once more.
+    pub(crate) topic_id: Option<Uuid>,
+    pub(crate) former_topic_id: Option<Uuid>,
+    /// For how long it has stood where it is.
+    pub(crate) still: Still,
     /// Answers in a row that the topic's id is unknown: a young topic gives a few (trap 32).
     pub(crate) unknown_topic_ids: u32,
 }
@@ -140,6 +148,10 @@ impl Assigned {
             retry_at: None,
             backoff,
             preferred: None,
+            refused_by: None,
+            topic_id: None,
+            former_topic_id: None,
+            still: Still::default(),
             unknown_topic_ids: 0,
         }
     }
@@ -164,6 +176,15 @@ impl Assigned {
         }
     }
 
+    /// Takes note of the topic's id; true if it is another topic than before.
+    pub(crate) fn handle_topic_id(&mut self, id: Uuid) -> bool {
+        if self.topic_id == Some(id) || self.former_topic_id == Some(id) {
+            return false;
+        }
+        self.former_topic_id = self.topic_id.replace(id);
+        self.former_topic_id.is_some()
+    }
+
     /// Whether an error still holds the partition back at `now`.
     pub(crate) fn waits(&self, now: Instant) -> bool {
         self.retry_at.is_some_and(|at| now < at)
@@ -175,6 +196,7 @@ impl Assigned {
         self.stage = Stage::Fetching(position);
         self.retry_at = None;
         self.backoff.reset();
+        self.refused_by = None;
         self.unknown_topic_ids = 0;
     }
 

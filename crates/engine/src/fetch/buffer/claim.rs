@@ -167,7 +167,9 @@ impl State {
     pub(super) fn tell_claimed(&mut self, event: Event) -> Option<Event> {
         let partition = match &event {
             Event::Error(error) => error.topic_partition(),
-            Event::Truncated { partition, .. } => Some(partition.clone()),
+            Event::Truncated { partition, .. }
+            | Event::Recreated { partition, .. }
+            | Event::Stalled { partition, .. } => Some(partition.clone()),
             Event::Rebalance(_) | Event::PollIntervalExceeded { .. } => None,
         };
         match partition.and_then(|tp| self.lanes.get_mut(&tp)).filter(|_| self.claiming) {

@@ -145,6 +145,8 @@ impl FetchBuffer {
                 Event::Error(old) => place(old) == place(new) && old.kind() == new.kind(),
                 Event::Rebalance(_)
                 | Event::Truncated { .. }
+                | Event::Recreated { .. }
+                | Event::Stalled { .. }
                 | Event::PollIntervalExceeded { .. } => false,
             };
             state.events.retain(|event| !same(event));
@@ -183,6 +185,11 @@ impl FetchBuffer {
     /// Stirs the driver as soon as anything of `broker` is taken.
     pub(crate) fn hunger(&self, broker: NodeId) {
         self.lock().hungry.insert(broker, Room { held_max: usize::MAX, brokers: 1 });
+    }
+
+    /// Whether the driver waits for room before it asks `broker` again.
+    pub(crate) fn is_hungry(&self, broker: NodeId) -> bool {
+        self.lock().hungry.contains_key(&broker)
     }
 
     /// Drops what waits of paused partitions of `broker`, and of claimed ones with more than `claimed_max` bytes, which

@@ -1,6 +1,7 @@
 //! The scripted cluster: what it answers.
 #![allow(clippy::wildcard_enum_match_arm, reason = "it speaks what a consumer needs")]
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,6 +57,12 @@ pub(crate) struct Stub {
     /// Fetches that named partitions although a session could have spared it.
     pub(crate) full_fetches: u32,
     pub(crate) requests: Vec<milena_types::ApiKey>,
+    /// Partitions that a follower was asked for.
+    pub(crate) follower_reads: RefCell<u32>,
+    /// A node that reads requests and answers none.
+    pub(crate) silent: Option<i32>,
+    /// How often all topics were deleted and made anew.
+    pub(crate) incarnation: u8,
 }
 
 #[derive(Debug, Default)]
@@ -74,9 +81,9 @@ impl Stub {
                 LeaderEpoch::from_wire(log.epoch),
             ));
         }
-        let topics = topics
-            .into_iter()
-            .map(|(name, partitions)| TopicMetadata::new(&name, Some(topic_id(&name)), partitions));
+        let topics = topics.into_iter().map(|(name, partitions)| {
+            TopicMetadata::new(&name, Some(self.topic_id(&name)), partitions)
+        });
         let refused = self.topic_errors.iter().map(|(name, code)| {
             let mut topic = TopicMetadata::new(name, None, Vec::new());
             topic.error = Some(*code);
@@ -95,6 +102,9 @@ impl Stub {
         out: &mut Answers,
     ) {
         self.requests.push(request.api_key());
+        if self.silent == Some(node) {
+            return;
+        }
         let response = match request {
             Request::FindCoordinator(request) => {
                 let key = request.coordinator_keys.first().cloned();
@@ -303,7 +313,15 @@ impl Stub {
         let mut responses: Vec<FetchableTopicResponse> = Vec::new();
         for (tp, &offset) in asks {
             let log = &self.logs[tp];
-            let mut error_code = self.leads(node, tp);
+            let follower = log.follower.filter(|(replica, _)| *replica == node);
+            let named = log.follower.filter(|_| node == log.leader && !request.rack_id.is_empty());
+            let mut error_code = match follower {
+                Some((_, code)) => code,
+                None => log.refusal.unwrap_or_else(|| self.leads(node, tp)),
+            };
+            if follower.is_some() {
+                *self.follower_reads.borrow_mut() += 1;
+            }
             let mut current_leader = LeaderIdAndEpoch::default();
             if let Some((behind, (leader_id, leader_epoch))) = self.behind
                 && behind == node
@@ -314,13 +332,14 @@ impl Stub {
             if error_code == ErrorCode::NONE && (offset < log.start || offset > log.end()) {
                 error_code = ErrorCode::OFFSET_OUT_OF_RANGE;
             }
-            let records = if error_code == ErrorCode::NONE && left > 0 {
+            let records = if error_code == ErrorCode::NONE && left > 0 && named.is_none() {
                 log.read(offset, left.min(1 << 20))
             } else {
                 bytes::Bytes::new()
             };
             left = left.saturating_sub(records.len());
-            if incremental && records.is_empty() && error_code == ErrorCode::NONE {
+            let named = named.map_or(-1, |(replica, _)| replica);
+            if incremental && records.is_empty() && error_code == ErrorCode::NONE && named < 0 {
                 continue;
             }
             let aborted = log.aborted.iter().rev().filter(|aborted| aborted.first_offset >= 0);
@@ -331,12 +350,12 @@ impl Stub {
                 last_stable_offset: log.end(),
                 log_start_offset: log.start,
                 aborted_transactions: Some(aborted.cloned().collect()),
-                preferred_read_replica: -1,
+                preferred_read_replica: named,
                 current_leader,
                 records: Some(Records { head: records, ..Default::default() }),
                 ..Default::default()
             };
-            let topic_id = topic_id(&tp.topic);
+            let topic_id = self.topic_id(&tp.topic);
             match responses.last_mut() {
                 Some(topic) if topic.topic_id == topic_id => topic.partitions.push(data),
                 _ => responses.push(FetchableTopicResponse {
@@ -349,6 +368,14 @@ impl Stub {
         responses
     }
 
+    fn topic_id(&self, topic: &Topic) -> Uuid {
+        let mut bytes = [7 + self.incarnation; 16];
+        for (place, byte) in topic.as_str().bytes().take(15).enumerate() {
+            bytes[place] = byte;
+        }
+        Uuid::from_bytes(bytes)
+    }
+
     fn leads(&self, node: i32, tp: &TopicPartition) -> ErrorCode {
         match self.logs.get(tp) {
             None => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
@@ -356,12 +383,4 @@ impl Stub {
             Some(_) => ErrorCode::NONE,
         }
     }
-}
-
-fn topic_id(topic: &Topic) -> Uuid {
-    let mut bytes = [7; 16];
-    for (place, byte) in topic.as_str().bytes().take(16).enumerate() {
-        bytes[place] = byte;
-    }
-    Uuid::from_bytes(bytes)
 }

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use milena_records::{
     BatchBuilder, Buffer, Compression, Compressor, ProducerStamp, batch::control,
 };
-use milena_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
+use milena_types::{
+    ErrorCode, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp,
+};
 use milena_wire::messages::fetch_response::AbortedTransaction;
 
 /// One partition's log.
@@ -14,6 +16,10 @@ pub(crate) struct Log {
     pub(crate) start: i64,
     pub(crate) epoch: i32,
     pub(crate) leader: i32,
+    /// Who else serves reads, and what he answers; the leader names him to those who say where they are (KIP-392).
+    pub(crate) follower: Option<(i32, ErrorCode)>,
+    /// What the leader answers instead of records.
+    pub(crate) refusal: Option<ErrorCode>,
     pub(crate) aborted: Vec<AbortedTransaction>,
     /// End offsets of past epochs: (epoch, first offset behind it).
     pub(crate) epochs: Vec<(i32, i64)>,

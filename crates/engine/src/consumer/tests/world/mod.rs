@@ -377,10 +377,10 @@ impl Client {
                         None => self.consumer.acknowledge(now, rebalance.id),
                     }
                 }
-                Event::Truncated { partition, .. } => {
+                Event::Truncated { partition, .. } | Event::Recreated { partition, .. } => {
                     self.expected.remove(&partition);
                 }
-                Event::PollIntervalExceeded { .. } => {}
+                Event::PollIntervalExceeded { .. } | Event::Stalled { .. } => {}
                 Event::Error(error) => self.errors.push(error),
             }
         }
