@@ -6,6 +6,8 @@
   run.py real | discard       one of the two
   run.py table                the tables again from $WORK/*.jsonl
 
+  run.py consumer             all that reads, on both; then the tables
+
 Options: --rounds 3  --only W1,N1  --peers milena,franz-go  --scale 0.1  --wait SECONDS (for a quiet machine)
 Environment: WORK (default: target/ beside this file) holds all that is built; DATA (default: $WORK/broker-data, better a
 tmpfs) the real broker's log. Sending is counted on the broker: a run whose records are not all there is thrown away.
@@ -23,9 +25,11 @@ import sys
 import threading
 import time
 
+from dataclasses import replace
+
 import kafka_admin
 from tables import print_tables
-from workloads import BUFFER_MEMORY, DISCARD, READS, REAL, WORKLOADS, payload_file
+from workloads import BUFFER_MEMORY, CONSUMER, DISCARD, READS, REAL, WORKLOADS, payload_file
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 WORK = os.environ.get("WORK", os.path.join(HERE, "target"))
@@ -190,12 +194,19 @@ def command(peer, w, topic, port, is_discard):
         c += ["--acks", "all", "--compression", w.compression, "--linger-ms", str(w.linger_ms), "--batch-size", str(w.batch_size),
               "--idempotence", "true", "--throughput", str(w.rate), "--payload-file", payload(w), "--key-bytes", str(w.key_bytes),
               "--buffer-memory", str(BUFFER_MEMORY)]
+    if w.op == "latency":
+        c += ["--throughput", str(w.rate)]
+    if w.slow_us:
+        c += ["--slow-us", str(w.slow_us)]
     return c + (["--tasks", str(w.tasks)] if w.tasks > 1 else []) + (["--form", w.form] if w.form != "one" else [])
 
 
 def can_run(peer, w):
+    # Nobody else has two ways to read.
     if w.tasks > 1 or w.form != "one":
         return peer == "milena"
+    if w.slow_us or w.op in ("latency", "idle"):
+        return peer in ("milena", "franz-go", "librdkafka")
     # ProducerPerformance of this version knows no keys.
     return peer != "java" or not w.key_bytes
 
@@ -270,7 +281,7 @@ def real(a, log):
     try:
         for name in READS.keys() & workloads.keys():
             kafka_admin.create_topic(PORT, f"read-{name}", 6)
-            written = WORKLOADS[READS[name]].scaled(a.scale)
+            written = replace(WORKLOADS[READS[name]], records=workloads[name].records)
             subprocess.run(command("java", written, f"read-{name}", PORT, False), capture_output=True, check=True)
         for number in range(a.rounds):
             for name, w in workloads.items():
@@ -280,12 +291,12 @@ def real(a, log):
                         continue
                     sequence += 1
                     topic = f"read-{name}"
-                    if w.op == "produce":
+                    if w.op != "consume":
                         topic = f"t-{sequence}"
                         kafka_admin.create_topic(PORT, topic, w.partitions)
-                        time.sleep(0.5)
+                        time.sleep(0.5 + w.partitions / 100)
                     run_one(peer, name, w, topic, PORT, broker, False, log)
-                    if w.op == "produce":
+                    if w.op != "consume":
                         kafka_admin.delete_topic(PORT, topic)
                         time.sleep(1.0)
     finally:
@@ -309,7 +320,7 @@ def discard(a, log):
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument("what", choices=["build", "all", "real", "discard", "table"])
+    ap.add_argument("what", choices=["build", "all", "real", "discard", "consumer", "table"])
     ap.add_argument("--rounds", type=int, default=3)
     ap.add_argument("--only", type=lambda s: s.split(","))
     ap.add_argument("--peers", type=lambda s: s.split(","), default=PEERS)
@@ -323,9 +334,11 @@ def main():
     if a.what != "table":
         os.makedirs(WORK, exist_ok=True)
         with open(files[0], "a") as log:
-            if a.what in ("all", "real"):
+            if a.what == "consumer":
+                a.only = [name for name in CONSUMER if not a.only or name in a.only]
+            if a.what in ("all", "real", "consumer"):
                 real(a, log)
-            if a.what in ("all", "discard"):
+            if a.what in ("all", "discard", "consumer"):
                 discard(a, log)
     print(f"\n{versions()}\n")
     print_tables([json.loads(line) for file in files for line in open(file)], PEERS, a.scale)

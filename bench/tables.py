@@ -22,7 +22,7 @@ def print_tables(rows, peers, scale):
         reference = REFERENCE if REFERENCE in runs else next(iter(runs))
         print(f"\n**{name}**: {w.settings()}\n")
         columns = ["client", "quiet/all runs", "rec/s", "least to most", f"ratio to {reference}", "CPU s/M", "least to most", "ratio", "cores",
-                   "broker CPU s/M", "RSS MiB"] + (["p50 ms", "p99 ms", "p99.9 ms"] if w.op == "produce" else [])
+                   "broker CPU s/M", "RSS MiB"] + (["p50 ms", "p99 ms", "p99.9 ms"] if w.op in ("produce", "latency") else [])
         print("| " + " | ".join(columns) + " |")
         print("|---" * len(columns) + "|")
         rate_of, cpu_of = median(runs[reference], rate), median(runs[reference], cpu)
@@ -32,7 +32,7 @@ def print_tables(rows, peers, scale):
                    f"{median(rs, cpu):.3f}", f"{min(map(cpu, rs)):.3f} to {max(map(cpu, rs)):.3f}", f"{median(rs, cpu) / cpu_of:.2f}",
                    f"{median(rs, lambda r: r['cpu_s'] / r['wall_s']):.2f}",
                    f"{median(rs, lambda r: r['broker_cpu_s'] / r['records'] * 1e6):.3f}", f"{median(rs, lambda r: r['rss_mib']):.0f}"]
-            if w.op == "produce":
+            if w.op in ("produce", "latency"):
                 row += [f"{median(rs, lambda r, k=k: r.get(k) or 0):.2f}" for k in ("p50_ms", "p99_ms", "p999_ms")]
             print("| " + " | ".join(row) + " |")
 

@@ -22,19 +22,21 @@ class Workload:
     key_bytes: int = 0
     partitions: int = 6
     tasks: int = 1
-    # one: a call for each record; all: milena's enqueue_all, 500 records a call.
+    # one: a call for each record; all: milena's enqueue_all, 500 records a call. Reading: batch or stream, one by one.
     form: str = "one"
+    # Microseconds of "work" after each poll: a slow user.
+    slow_us: int = 0
 
     def scaled(self, factor):
         # A throttled run has its length for the sake of its percentiles.
-        return self if self.rate else replace(self, records=max(1000, int(self.records * factor)))
+        return self if self.rate or self.op == "idle" else replace(self, records=max(1000, int(self.records * factor)))
 
     def settings(self):
         s = f"{self.op}, {self.records:,} records of {self.size} B ({self.payload})"
         if self.op == "produce":
             s += (f", {self.key_bytes or 'no'} key bytes, {self.compression}, batch.size {self.batch_size:,}, linger.ms {self.linger_ms}, "
                   f"acks all, idempotent, 5 in flight, buffer.memory {BUFFER_MEMORY:,}")
-        return s + f", {self.partitions} partitions" + (f", {self.rate:,} records/s" if self.rate else "") + (f", {self.tasks} tasks" if self.tasks > 1 else "") + (", 500 records a call" if self.form == "all" else "")
+        return s + f", {self.partitions} partitions" + (f", {self.rate:,} records/s" if self.rate else "") + (f", {self.tasks} tasks" if self.tasks > 1 else "") + ({"all": ", 500 records a call", "stream": ", one by one"}.get(self.form, "")) + (f", {self.slow_us} us of work after each poll" if self.slow_us else "")
 
 
 BUFFER_MEMORY = 64 << 20
@@ -50,15 +52,30 @@ PRODUCE = {
     "4": Workload("produce", 250_000, compression="gzip", **JSON),
     "5": Workload("produce", 1_000_000, compression="snappy", **JSON),
 }
+# C on a real broker and F on the discard broker.
+CONSUME = {
+    "1": Workload("consume", 5_000_000),
+    "1st": Workload("consume", 5_000_000, form="stream"),
+    "2": Workload("consume", 1_000_000, compression="lz4", **JSON),
+    "2st": Workload("consume", 1_000_000, compression="lz4", form="stream", **JSON),
+    "3": Workload("consume", 1_000_000, compression="zstd", **JSON),
+    "4": Workload("consume", 500_000, compression="gzip", **JSON),
+    "5": Workload("consume", 1_000_000, compression="snappy", **JSON),
+}
 WORKLOADS = {
     **{"W" + name: w for name, w in PRODUCE.items()},
     **{"N" + name: w for name, w in PRODUCE.items()},
     "LAT": Workload("produce", 15_000, batch_size=16_384, linger_ms=0, rate=1000),
     "NLAT": Workload("produce", 15_000, batch_size=16_384, linger_ms=0, rate=1000),
-    "C1": Workload("consume", 5_000_000),
-    "C2": Workload("consume", 1_000_000, compression="lz4", **JSON),
-    "F1": Workload("consume", 5_000_000),
-    "F2": Workload("consume", 2_000_000, compression="lz4", **JSON),
+    **{"C" + name: w for name, w in CONSUME.items()},
+    **{"F" + name: w for name, w in CONSUME.items()},
+    # What one record takes from before its send to its reader's hand: both ends are the client's.
+    "CLAT": Workload("latency", 15_000, linger_ms=0, rate=1000, partitions=1),
+    # A slow user: what the client holds meanwhile is to be seen in its memory.
+    "F1slow": Workload("consume", 300_000, slow_us=10_000),
+    "F2slow": Workload("consume", 300_000, compression="lz4", slow_us=10_000, **JSON),
+    # Nothing to read: 1,000 partitions for ten seconds; the CPU is the process's, start included.
+    "CIDLE": Workload("idle", 10, partitions=1000),
     "N1a": Workload("produce", 10_000_000, form="all"),
     # Only milena has the options --form and --tasks; of these the first is what the second is held against.
     "T6": Workload("produce", 4_000_000, batch_size=16_384, tasks=8),
@@ -68,7 +85,9 @@ WORKLOADS = {
 REAL = [name for name in WORKLOADS if name[0] in "WCL"]
 DISCARD = [name for name in WORKLOADS if name not in REAL]
 # Where a broker's topic for a consumer comes from.
-READS = {"C1": "W1", "C2": "W2"}
+READS = {"C1": "W1", "C1st": "W1", "C2": "W2", "C2st": "W2", "C3": "W3", "C4": "W4", "C5": "W5"}
+# Rows that a consumer alone runs, in the order of the table.
+CONSUMER = [name for name in WORKLOADS if WORKLOADS[name].op != "produce"]
 
 WORDS = ("gift wrap please leave at the side door call before delivery fragile handle with care repeat "
          "customer loyalty tier silver promised date confirmed by phone stock checked in north hub").split()

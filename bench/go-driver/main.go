@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"math/bits"
@@ -212,13 +213,19 @@ func consume() {
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{get("topic", "bench"): parts}),
 		kgo.FetchMaxBytes(52428800),
 	)
+	slow := time.Duration(num("slow-us", 0)) * time.Microsecond
 	if err != nil {
 		panic(err)
 	}
 	var got, nbytes, errs uint64
 	for got < n {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		fs := cl.PollFetches(ctx)
+		var fs kgo.Fetches
+		if slow > 0 {
+			fs = cl.PollRecords(ctx, 500)
+		} else {
+			fs = cl.PollFetches(ctx)
+		}
 		if ctx.Err() != nil {
 			cancel()
 			break
@@ -229,8 +236,65 @@ func consume() {
 			nbytes += uint64(len(r.Key) + len(r.Value))
 			got++
 		})
+		time.Sleep(slow)
 	}
 	report("consume", got, nbytes, errs, time.Since(start).Seconds(), nil)
+}
+
+// latency sends at a rate, each record alone, and reads them: both ends are this client's.
+func latency() {
+	ctx := context.Background()
+	n, topic := num("num-records", 1000), get("topic", "bench")
+	p, err := kgo.NewClient(kgo.SeedBrokers(get("bootstrap", "")), kgo.DefaultProduceTopic(topic), kgo.ProducerLinger(0),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		panic(err)
+	}
+	if err := p.ProduceSync(ctx, &kgo.Record{Value: make([]byte, 100)}).FirstErr(); err != nil {
+		panic(err)
+	}
+	c, err := kgo.NewClient(kgo.SeedBrokers(get("bootstrap", "")),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}))
+	if err != nil {
+		panic(err)
+	}
+	c.PollFetches(ctx)
+	start, h := time.Now(), new(hist)
+	rate := time.Duration(num("throughput", 1000))
+	go func() {
+		for i := 0; i < n; i++ {
+			if d := time.Until(start.Add(time.Duration(i) * time.Second / rate)); d > 0 {
+				time.Sleep(d)
+			}
+			v := make([]byte, 100)
+			binary.BigEndian.PutUint64(v, uint64(time.Since(start)))
+			p.Produce(ctx, &kgo.Record{Value: v}, nil)
+		}
+	}()
+	for got := 0; got < n; {
+		c.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
+			h.record(uint64(time.Since(start)) - binary.BigEndian.Uint64(r.Value))
+			got++
+		})
+	}
+	report("latency", uint64(n), uint64(n)*100, 0, time.Since(start).Seconds(), h)
+}
+
+func idle() {
+	parts := map[int32]kgo.Offset{}
+	for p := 0; p < num("partitions", 6); p++ {
+		parts[int32(p)] = kgo.NewOffset().AtEnd()
+	}
+	start, seconds := time.Now(), num("num-records", 10)
+	cl, err := kgo.NewClient(kgo.SeedBrokers(get("bootstrap", "")),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{get("topic", "bench"): parts}))
+	if err != nil {
+		panic(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(seconds)*time.Second)
+	defer cancel()
+	cl.PollFetches(ctx)
+	report("idle", uint64(seconds), 0, 0, time.Since(start).Seconds(), nil)
 }
 
 func main() {
@@ -242,6 +306,10 @@ func main() {
 		produce()
 	case "consume":
 		consume()
+	case "latency":
+		latency()
+	case "idle":
+		idle()
 	default:
 		panic(os.Args[1])
 	}

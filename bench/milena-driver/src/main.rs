@@ -1,5 +1,5 @@
-//! milena: `Producer::send(..).enqueue()` or `Producer::enqueue_all`, every delivery awaited; `Consumer::poll` with
-//! assign.
+//! milena: `Producer::send(..).enqueue()` or `Producer::enqueue_all`, every delivery awaited; `Consumer::poll` or, record
+//! by record, `Consumer::try_next`, with assign.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -218,17 +218,65 @@ async fn time(mut deliveries: mpsc::UnboundedReceiver<Vec<(Delivery, u64)>>, sha
 
 const CALL_RECORDS: usize = 500;
 
-async fn consume(a: &Args) -> milena::Result<()> {
-    let records = a.num_records();
+/// One task sends at a rate, each record alone, the other reads one by one: what lies between is the record's latency.
+async fn latency(a: &Args) -> milena::Result<()> {
+    let (topic, records) = (a.topic(), a.num_records());
+    let producer = producer(a).await?;
+    producer.send(Record::to(&topic).partition(0).value(0u64.to_be_bytes())).await?;
+    let mut consumer = reader(a).await?;
+    consumer.try_next().await?;
+    let (start, latencies) = (Clock::new(), Hist::new());
+    let clock = Arc::new(Clock::new());
+    let (sending, throttle) = (Arc::clone(&clock), Throttle::new(a.num("throughput", 1000)));
+    let sender = tokio::spawn(async move {
+        for i in 0..records {
+            if let Some(wait) = throttle.delay(i) {
+                tokio::time::sleep(wait).await;
+            }
+            let mut value = [b'x'; 100];
+            value[..8].copy_from_slice(&sending.ns().to_be_bytes());
+            let _delivery = producer.send(Record::to(&topic).partition(0).value(value)).enqueue().await?;
+        }
+        producer.close(Duration::from_secs(10)).await
+    });
+    let mut got = 0;
+    while got < records {
+        let Some(message) = consumer.try_next().await? else { break };
+        let sent = message.value().and_then(|value| value.first_chunk()).map_or(0, |sent| u64::from_be_bytes(*sent));
+        latencies.record(clock.ns() - sent);
+        got += 1;
+    }
+    sender.await.expect("the sending task")?;
+    report("milena", "latency", got, got * 100, start.secs(), 0, Some(&latencies));
+    Ok(())
+}
+
+/// Assigned and with nothing to read; of each partition a broker says so now and then.
+async fn idle(a: &Args) -> milena::Result<()> {
+    let start = Clock::new();
+    let mut consumer = reader(a).await?;
+    let batch = consumer.poll(Duration::from_secs(a.num_records())).await?;
+    report("milena", "idle", a.num_records(), 0, start.secs(), batch.len() as u64, None);
+    Ok(())
+}
+
+async fn reader(a: &Args) -> milena::Result<milena::Consumer> {
     let topic = a.topic();
     let kafka = milena::connect(&a.bootstrap()).await?;
-    let start = Clock::new();
-    let mut consumer = kafka.consumer_without_group().auto_offset_reset(OffsetReset::Earliest);
+    let reset = if a.mode == "idle" { OffsetReset::Latest } else { OffsetReset::Earliest };
+    let mut consumer = kafka.consumer_without_group().auto_offset_reset(reset);
     for (key, value) in a.properties() {
         consumer = consumer.set(&key, &value)?;
     }
     let partitions = (0..a.partitions()).map(|p| TopicPartition::new(topic.as_str(), p));
-    let mut consumer = consumer.assign(partitions).build().await?;
+    consumer.assign(partitions).build().await
+}
+
+async fn consume(a: &Args) -> milena::Result<()> {
+    let records = a.num_records();
+    let slow = Duration::from_micros(a.num("slow-us", 0));
+    let start = Clock::new();
+    let mut consumer = reader(a).await?;
     let (mut got, mut bytes, mut idle) = (0, 0, 0);
     if a.get("form", "batch") == "stream" {
         while got < records {
@@ -246,6 +294,9 @@ async fn consume(a: &Args) -> milena::Result<()> {
             bytes += message.value().map_or(0, <[u8]>::len) as u64;
             got += 1;
         }
+        if !slow.is_zero() {
+            tokio::time::sleep(slow).await;
+        }
     }
     report("milena", "consume", got, bytes, start.secs(), 0, None);
     Ok(())
@@ -257,6 +308,8 @@ async fn main() -> milena::Result<()> {
     match a.mode.as_str() {
         "produce" => produce(&a).await,
         "consume" => consume(&a).await,
-        mode => panic!("{mode}: produce or consume"),
+        "latency" => latency(&a).await,
+        "idle" => idle(&a).await,
+        mode => panic!("{mode}: produce, consume, latency or idle"),
     }
 }

@@ -122,6 +122,7 @@ fn consume(a: &Args) {
     }
     let start = Clock::new();
     cons.assign(&tpl).unwrap();
+    let slow = Duration::from_micros(a.num("slow-us", 0));
     let (mut got, mut bytes, mut keys) = (0u64, 0u64, 0u64);
     while got < n {
         match cons.poll(Duration::from_secs(30)) {
@@ -129,6 +130,10 @@ fn consume(a: &Args) {
                 bytes += m.payload().map_or(0, |p| p.len()) as u64;
                 keys += m.key().map_or(0, |p| p.len()) as u64;
                 got += 1;
+                // As often as the others, who poll 500 records at once.
+                if !slow.is_zero() && got % 500 == 0 {
+                    std::thread::sleep(slow);
+                }
             }
             Some(Err(e)) => eprintln!("{e}"),
             None => break,
@@ -139,11 +144,71 @@ fn consume(a: &Args) {
     std::process::exit(0);
 }
 
+fn assigned(a: &Args, offset: Offset) -> BaseConsumer {
+    let mut c = base(a);
+    c.set("group.id", "bench-rdkafka").set("enable.auto.commit", "false").set("check.crcs", "true");
+    let cons: BaseConsumer = c.create().expect("consumer");
+    let mut tpl = TopicPartitionList::new();
+    for p in 0..a.partitions() {
+        tpl.add_partition_offset(&a.topic(), p, offset).unwrap();
+    }
+    cons.assign(&tpl).unwrap();
+    cons
+}
+
+/// Sends at a rate, each record alone, and reads them: both ends are this client's.
+fn latency(a: &Args) {
+    let (n, topic) = (a.num_records(), a.topic());
+    let mut c = base(a);
+    c.set("acks", "all").set("enable.idempotence", "true").set("linger.ms", "0");
+    let sh = Arc::new(Shared { clock: Clock::new(), hist: Hist::new(), acked: AtomicU64::new(0), errors: AtomicU64::new(0) });
+    let p: ThreadedProducer<Ctx> = c.create_with_context(Ctx(sh.clone())).expect("producer");
+    let send = move |value: &[u8]| {
+        let r: BaseRecord<[u8], [u8], usize> = BaseRecord::with_opaque_to(&topic, 0).partition(0).payload(value);
+        p.send(r).map_err(|(e, _)| e).expect("send");
+    };
+    send(&[0; 100]);
+    let cons = assigned(a, Offset::Beginning);
+    while cons.poll(Duration::from_secs(30)).is_none() {}
+    let (start, hist, clock) = (Clock::new(), Hist::new(), Arc::new(Clock::new()));
+    let (sending, th) = (Arc::clone(&clock), Throttle::new(a.num("throughput", 1000)));
+    std::thread::spawn(move || {
+        for i in 0..n {
+            if let Some(d) = th.delay(i) {
+                std::thread::sleep(d);
+            }
+            let mut value = [b'x'; 100];
+            value[..8].copy_from_slice(&sending.ns().to_be_bytes());
+            send(&value);
+        }
+        std::thread::sleep(Duration::from_secs(60));
+    });
+    let mut got = 0;
+    while got < n {
+        let Some(Ok(m)) = cons.poll(Duration::from_secs(30)) else { break };
+        let sent = m.payload().and_then(|v| v.first_chunk()).map_or(0, |sent| u64::from_be_bytes(*sent));
+        hist.record(clock.ns() - sent);
+        got += 1;
+    }
+    report("librdkafka", "latency", got, got * 100, start.secs(), 0, Some(&hist));
+    std::process::exit(0);
+}
+
+fn idle(a: &Args) {
+    let start = Clock::new();
+    let cons = assigned(a, Offset::End);
+    let _ = cons.poll(Duration::from_secs(a.num_records()));
+    report("librdkafka", "idle", a.num_records(), 0, start.secs(), 0, None);
+    std::process::exit(0);
+}
+
 fn main() {
     let a = Args::parse();
     match a.mode.as_str() {
         "produce" => produce(&a),
         "consume" => consume(&a),
+        "latency" => latency(&a),
+        "idle" => idle(&a),
         m => panic!("{m}"),
     }
 }
