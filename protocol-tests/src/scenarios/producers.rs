@@ -118,18 +118,16 @@ pub(super) async fn a_topic_that_is_made_anew_takes_records(on: Arc<Target>) -> 
     for (_, deleted) in kafka.admin().delete_topics([topic.as_str()]).await? {
         deleted?;
     }
-    while !on.topic_ids(&topic).await?.is_disjoint(&old) {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    // The producer's metadata request in between has the broker make it (auto.create.topics.enable).
-    if let Err(error) = create(&kafka, &on, &topic, 1).await {
-        assert!(error.to_string().contains("TOPIC_ALREADY_EXISTS"), "{error}");
-    }
     // Until each broker has the new one, the old one's leader may acknowledge records that go with it.
-    let mut new = on.topic_ids(&topic).await?;
-    while new.len() != 1 || new.contains(&None) || !new.is_disjoint(&old) {
+    let mut ids = on.topic_ids(&topic).await?;
+    while ids.len() != 1 || ids.contains(&None) || !ids.is_disjoint(&old) {
+        // It exists where it is not deleted yet, and where the producer's metadata request has the broker make it
+        // (auto.create.topics.enable).
+        if let Err(error) = create(&kafka, &on, &topic, 1).await {
+            assert!(error.to_string().contains("TOPIC_ALREADY_EXISTS"), "{error}");
+        }
         tokio::time::sleep(Duration::from_millis(20)).await;
-        new = on.topic_ids(&topic).await?;
+        ids = on.topic_ids(&topic).await?;
     }
     let mut stored = Vec::new();
     for number in 0..10 {
