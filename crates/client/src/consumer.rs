@@ -3,9 +3,11 @@
 mod batch;
 mod builder;
 mod handle;
+mod interceptor;
 mod listener;
 mod mark;
 mod message;
+mod metrics;
 mod partition;
 mod pattern;
 mod poison;
@@ -32,9 +34,13 @@ use tokio::time::{Instant, timeout_at};
 pub use batch::{Batch, Messages};
 pub use builder::ConsumerBuilder;
 pub use handle::ConsumerHandle;
+pub use interceptor::ConsumerInterceptor;
+pub(crate) use interceptor::Interceptors;
 pub use listener::RebalanceListener;
 pub use mark::Mark;
 pub use message::{Message, MessageRef};
+pub use metrics::ConsumerMetrics;
+pub(crate) use metrics::{Counters, Stopwatch};
 pub use partition::PartitionStream;
 pub use pattern::SubscriptionPattern;
 pub use poison::{DeadLetter, PoisonHandler, SkipPoison};
@@ -82,6 +88,8 @@ pub struct Consumer {
     reader: Reader,
     limits: Limits,
     records_max: usize,
+    /// Records of the run at hand that are not counted yet.
+    taken: usize,
     /// Topics are subscribed to: partitions come and go by events.
     subscribes: bool,
     /// Who reads the partitions, one by one; `None` as long as the consumer does.
@@ -120,6 +128,7 @@ impl Consumer {
             reader,
             limits,
             records_max,
+            taken: 0,
             subscribes,
             workers: None,
             listener,
@@ -145,7 +154,8 @@ impl Consumer {
     pub async fn poll(&mut self, timeout: Duration) -> Result<Batch, Error> {
         let deadline = after(timeout);
         let buffer = Arc::clone(&self.handle.buffer);
-        let _polling = Polling::enter(&buffer);
+        let counters = Arc::clone(&self.handle.counters);
+        let _polling = Polling::enter(&buffer, &counters);
         let mut polled = Polled::new();
         give_way(&buffer).await;
         let arrival = poll_fn(|cx| {
@@ -158,6 +168,7 @@ impl Consumer {
             Ok(arrived) => arrived?,
             Err(_) => polled.clear(),
         }
+        self.handle.hand_out(&polled);
         Ok(Batch::new(polled, self.handle.clone()))
     }
 
@@ -172,7 +183,8 @@ impl Consumer {
             return Ok(Some(next));
         }
         let buffer = Arc::clone(&self.handle.buffer);
-        let _polling = Polling::enter(&buffer);
+        let counters = Arc::clone(&self.handle.counters);
+        let _polling = Polling::enter(&buffer, &counters);
         give_way(&buffer).await;
         poll_fn(|cx| self.poll_message(cx)).await.transpose()
     }
@@ -224,6 +236,13 @@ impl Consumer {
         offset: impl Into<CommittedOffset>,
     ) -> Result<(), Error> {
         self.handle.seek(partition, offset).await
+    }
+
+    /// What was read and committed so far; see [`ConsumerHandle::metrics`].
+    pub fn metrics(&self) -> ConsumerMetrics {
+        let mut metrics = self.handle.metrics();
+        metrics.records_consumed += u64::try_from(self.taken).unwrap_or(u64::MAX);
+        metrics
     }
 
     /// The configuration in force.
@@ -294,13 +313,23 @@ impl Consumer {
     #[inline]
     fn next_in_run(&mut self) -> Option<Message> {
         let (partition, record, stay) = self.reader.next_in_run()?;
-        Some(Message::new(partition, record, stay))
+        self.taken += 1;
+        Some(self.intercepted(Message::new(partition, record, stay)))
+    }
+
+    #[inline]
+    fn intercepted(&self, message: Message) -> Message {
+        if let Some(chain) = &self.handle.interceptors {
+            chain.on_message(&message);
+        }
+        message
     }
 
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, Error>>> {
         match ready!(self.poll_reader(cx, Reader::poll_one)) {
             Ok((partition, record, stay)) => {
-                Poll::Ready(Some(Ok(Message::new(partition, record, stay))))
+                self.handle.counters.handed_out(std::mem::take(&mut self.taken) + 1);
+                Poll::Ready(Some(Ok(self.intercepted(Message::new(partition, record, stay)))))
             }
             Err(error) if error.kind() == ErrorKind::Closed => Poll::Ready(None),
             Err(error) => Poll::Ready(Some(Err(error))),
@@ -321,6 +350,7 @@ impl Consumer {
                     Event::Rebalance(rebalance) => self.hearing = Some(self.hear(rebalance)),
                     Event::PollIntervalExceeded { limit, .. } => {
                         tracing::warn!(?limit, "left the group: no poll for max.poll.interval.ms");
+                        self.handle.counters.polled_late();
                         self.hearing = self.listener.clone().map(|listener| listener.late(limit));
                     }
                     event => match error_of(event) {
@@ -371,6 +401,11 @@ impl Consumer {
         }
         // The group waits for all of it, so that time must be left for commits and for joining.
         let limit = self.config.max_poll_interval() / 2;
+        match change {
+            Change::Assigned => self.handle.counters.assigned(),
+            Change::Lost => self.handle.counters.lost(),
+            Change::Revoked => {}
+        }
         match change {
             Change::Assigned => self.owned.extend(partitions.iter().cloned()),
             Change::Revoked | Change::Lost => self.owned.retain(|tp| !partitions.contains(tp)),
@@ -442,18 +477,20 @@ async fn give_way(buffer: &FetchBuffer) {
 }
 
 /// The user asks for records for as long as this lives.
-struct Polling<'a>(&'a FetchBuffer);
+struct Polling<'a>(&'a FetchBuffer, &'a Counters, Instant);
 
 impl<'a> Polling<'a> {
-    fn enter(buffer: &'a FetchBuffer) -> Self {
-        buffer.enter_poll(Instant::now().into_std());
-        Self(buffer)
+    fn enter(buffer: &'a FetchBuffer, counters: &'a Counters) -> Self {
+        let now = Instant::now();
+        buffer.enter_poll(now.into_std());
+        Self(buffer, counters, now)
     }
 }
 
 impl Drop for Polling<'_> {
     fn drop(&mut self) {
         self.0.leave_poll(Instant::now().into_std());
+        self.1.waited(self.2);
     }
 }
 

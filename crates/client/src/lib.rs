@@ -87,9 +87,9 @@ pub use admin::{
 };
 pub use client::{Kafka, KafkaBuilder, connect};
 pub use consumer::{
-    Batch, Consumer, ConsumerBuilder, ConsumerHandle, DeadLetter, Mark, Message, MessageRef,
-    Messages, PartitionStream, PoisonHandler, RebalanceListener, SkipPoison, SubscriptionPattern,
-    TypedConsumer, TypedMessage,
+    Batch, Consumer, ConsumerBuilder, ConsumerHandle, ConsumerInterceptor, ConsumerMetrics,
+    DeadLetter, Mark, Message, MessageRef, Messages, PartitionStream, PoisonHandler,
+    RebalanceListener, SkipPoison, SubscriptionPattern, TypedConsumer, TypedMessage,
 };
 pub use interceptor::ProducerInterceptor;
 pub use milena_engine::consumer::{CommittedOffset, FoundOffset, MemberState};

@@ -253,6 +253,12 @@ impl SharedRecord {
         Headers { count: self.header_count as usize, bytes: self.slice(self.headers) }
     }
 
+    /// The same record, borrowed.
+    pub fn borrowed(&self) -> Record<'_> {
+        let (offset, timestamp) = (self.offset, self.timestamp);
+        Record { offset, timestamp, key: self.key(), value: self.value(), headers: self.headers() }
+    }
+
     fn slice(&self, place: Place) -> &[u8] {
         self.buffer.get(place.range()).unwrap_or_default()
     }

@@ -1,6 +1,7 @@
 //! Sets up a consumer.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use milena_engine::consumer::{Consumer as Machine, GroupSettings, Settings as MachineSettings};
@@ -11,14 +12,14 @@ use tokio::time::Instant;
 
 use super::listener::{Listener, RebalanceListener};
 use super::pattern::{self, Pattern, SubscriptionPattern};
-use super::{Consumer, ConsumerHandle};
+use super::{Consumer, ConsumerHandle, ConsumerInterceptor, Counters, Interceptors};
 use crate::Kafka;
 use crate::client::note;
 use crate::config::{ConsumerConfig, Scope, Settings};
 use crate::driver::consumer::{Driver, Signals};
 
 /// Sets up a [`Consumer`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "nothing happens before `build`"]
 pub struct ConsumerBuilder {
     kafka: Kafka,
@@ -27,12 +28,21 @@ pub struct ConsumerBuilder {
     pattern: Option<Pattern>,
     partitions: BTreeSet<TopicPartition>,
     listener: Option<Arc<dyn Listener>>,
+    interceptors: Vec<Arc<dyn ConsumerInterceptor>>,
 }
 
 impl ConsumerBuilder {
     pub(crate) fn new(kafka: Kafka, settings: Settings) -> Self {
         let (topics, partitions) = (BTreeSet::new(), BTreeSet::new());
-        Self { kafka, settings, topics, pattern: None, partitions, listener: None }
+        Self {
+            kafka,
+            settings,
+            topics,
+            pattern: None,
+            partitions,
+            listener: None,
+            interceptors: Vec::new(),
+        }
     }
 
     /// Sets a key by its Java name.
@@ -104,6 +114,12 @@ impl ConsumerBuilder {
         self
     }
 
+    /// Has `interceptor` see every record, after those that were given before.
+    pub fn interceptor(mut self, interceptor: impl ConsumerInterceptor) -> Self {
+        self.interceptors.push(Arc::new(interceptor));
+        self
+    }
+
     /// Starts the consumer. It joins its group in the background; the first `poll` is not needed for that.
     ///
     /// Without topics and partitions it has nothing to read, which `poll` refuses; what it can be asked by its handle, as
@@ -158,7 +174,11 @@ impl ConsumerBuilder {
         let fetch_bytes_max = usize::try_from(config.fetch_max_bytes()).unwrap_or(usize::MAX);
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let pool = self.kafka.consumer_pool(&client_id, fetch_bytes_max);
+        let counters = Arc::new(Counters::default());
+        let interceptors = Interceptors::new(self.interceptors);
         let driver = Driver {
+            counters: Arc::clone(&counters),
+            interceptors: interceptors.clone(),
             machine,
             pool,
             metadata: self.kafka.metadata().clone(),
@@ -172,6 +192,8 @@ impl ConsumerBuilder {
             signals,
             buffer,
             marks: Arc::default(),
+            counters,
+            interceptors,
             isolation: config.isolation_level(),
         };
         let mut consumer = Consumer::new(handle, config, subscribes, self.listener, self.kafka);
@@ -183,6 +205,18 @@ impl ConsumerBuilder {
 
     pub(crate) fn config_mut(&mut self) -> &mut ConsumerConfig {
         &mut self.settings.consumer
+    }
+}
+
+impl fmt::Debug for ConsumerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConsumerBuilder")
+            .field("settings", &self.settings)
+            .field("topics", &self.topics)
+            .field("pattern", &self.pattern)
+            .field("partitions", &self.partitions)
+            .field("interceptors", &self.interceptors.len())
+            .finish_non_exhaustive()
     }
 }
 

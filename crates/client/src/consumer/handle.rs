@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use milena_engine::consumer::{
     CommittedOffset, Consumer as Machine, FetchBuffer, FoundOffset, GroupMembershipOperation,
-    IsolationLevel, MemberState, OffsetReset, OffsetSpec, Position, Query, Reply,
+    IsolationLevel, MemberState, OffsetReset, OffsetSpec, Polled, Position, Query, Reply,
 };
 use milena_engine::transaction::GroupMetadata;
 use milena_engine::{Error, Operation};
@@ -14,6 +14,7 @@ use milena_types::{Offset, Timestamp, Topic, TopicPartition};
 use tokio::sync::{mpsc, oneshot};
 
 use super::mark::{Mark, Marks};
+use super::{ConsumerMetrics, Counters, Interceptors};
 use crate::driver::consumer::{Command, Offsets, Read, ReadAtLast, Signals};
 
 /// Steers a consumer from any task; a clone steers the same one.
@@ -27,6 +28,8 @@ pub struct ConsumerHandle {
     pub(super) buffer: Arc<FetchBuffer>,
     pub(super) marks: Arc<Marks>,
     pub(super) isolation: IsolationLevel,
+    pub(super) counters: Arc<Counters>,
+    pub(super) interceptors: Option<Arc<Interceptors>>,
 }
 
 impl ConsumerHandle {
@@ -256,6 +259,11 @@ impl ConsumerHandle {
         Some(u64::try_from(end?.get().saturating_sub(position.offset.get())).unwrap_or(0))
     }
 
+    /// What was read and committed so far, and how far behind it is. Asks no broker.
+    pub fn metrics(&self) -> ConsumerMetrics {
+        self.counters.read(self.lag().into_values())
+    }
+
     /// Where the consumer stands in its group; `None` without one.
     ///
     /// # Errors
@@ -343,6 +351,14 @@ impl ConsumerHandle {
         let (done, reply) = oneshot::channel();
         let operation = GroupMembershipOperation::Default;
         self.ask(Command::Close { timeout, operation, done }, reply, Operation::Close).await?
+    }
+
+    /// Notes what is about to be handed out.
+    pub(super) fn hand_out(&self, polled: &Polled) {
+        self.counters.handed_out(polled.len());
+        if let Some(chain) = &self.interceptors {
+            chain.on_batch(polled);
+        }
     }
 
     async fn offsets<P: Into<TopicPartition>>(

@@ -46,6 +46,10 @@ impl Message {
         self.stay
     }
 
+    pub(super) fn borrowed(&self) -> MessageRef<'_> {
+        MessageRef::new(&self.partition, self.record.borrowed(), self.stay)
+    }
+
     /// The topic.
     pub fn topic(&self) -> &Topic {
         &self.partition.topic

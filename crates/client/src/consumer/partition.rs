@@ -75,7 +75,8 @@ impl Consumer {
     /// ```
     pub async fn next_partition(&mut self) -> Result<Option<PartitionStream>, Error> {
         let buffer = Arc::clone(&self.handle.buffer);
-        let _polling = Polling::enter(&buffer);
+        let counters = Arc::clone(&self.handle.counters);
+        let _polling = Polling::enter(&buffer, &counters);
         if self.workers.is_none() {
             self.reader.put_back();
             self.workers = Some(Workers::default());
@@ -150,6 +151,7 @@ impl PartitionStream {
         let (mut polled, records_max) = (Polled::new(), self.records_max);
         let arrival = poll_fn(|cx| self.poll_records(cx, records_max, &mut polled));
         let is_there = arrival.await?;
+        self.handle.hand_out(&polled);
         Ok(is_there.then(|| Batch::new(polled, self.handle.clone())))
     }
 
@@ -208,7 +210,10 @@ impl PartitionStream {
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, Error>>> {
         let mut polled = Polled::new();
         match ready!(self.poll_records(cx, 1, &mut polled)) {
-            Ok(true) => Poll::Ready(Message::first(&mut polled).map(Ok)),
+            Ok(true) => {
+                self.handle.hand_out(&polled);
+                Poll::Ready(Message::first(&mut polled).map(Ok))
+            }
             Ok(false) => Poll::Ready(None),
             Err(error) => Poll::Ready(Some(Err(error))),
         }

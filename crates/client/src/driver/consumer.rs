@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::metadata::MetadataHandle;
 use super::{now, until};
 use crate::clock::Clock;
+use crate::consumer::{Counters, Interceptors, Stopwatch};
 use crate::net::{Pool, ReplyTo};
 
 /// Work on the machine, at a moment.
@@ -106,12 +107,19 @@ pub(crate) struct Driver {
     pub(crate) clock: Arc<Clock>,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) signals: Arc<Signals>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) interceptors: Option<Arc<Interceptors>>,
 }
 
 impl Driver {
     /// Runs until the consumer is closed, or dropped and left its group.
     pub(crate) async fn run(self) {
-        let Self { mut machine, pool, metadata, clock, mut commands, signals } = self;
+        let Self { mut machine, pool, metadata, clock, mut commands, signals, .. } = self;
+        let (counters, interceptors) = (self.counters, self.interceptors);
+        if interceptors.is_some() {
+            machine.keep_stored();
+        }
+        let mut stopwatch = Stopwatch::default();
         let (interest, mut changes) = (metadata.interest(), metadata.subscribe());
         let buffer = Arc::clone(machine.buffer());
         // Bounded by the requests that the machine has in flight.
@@ -121,9 +129,13 @@ impl Driver {
         pool.update(&metadata.load());
         machine.handle_cluster(now(), metadata.snapshot());
         loop {
+            while let (Some(offsets), Some(chain)) = (machine.take_stored(), &interceptors) {
+                chain.on_commit(&offsets);
+            }
             while let Some(output) = machine.poll_output() {
                 match output {
                     Output::Request(request) => {
+                        stopwatch.start(&request);
                         pool.submit(request, ReplyTo::Driver(answer.clone()))
                     }
                     Output::Topics { topics, may_create } => {
@@ -132,10 +144,16 @@ impl Driver {
                     Output::AllTopics => interest.set(Interest::AllTopics),
                     Output::RefreshMetadata => metadata.refresh(),
                     Output::LeaderHint(hint) => metadata.hint(hint),
-                    Output::Committed { id, result } => waiting.committed(id, result),
+                    Output::Committed { id, result } => {
+                        counters.committed(result.is_ok());
+                        waiting.committed(id, result);
+                    }
                     Output::Answered { id, result } => waiting.answered(id, result),
                     Output::Closed { result } => {
                         signals.closed.store(true, Ordering::Release);
+                        if let Some(chain) = &interceptors {
+                            chain.close();
+                        }
                         waiting.closed(&result);
                         // Who asks for something hears at once that it is over.
                         drop(commands);
@@ -165,7 +183,10 @@ impl Driver {
                         machine.close(now(), ABANDONED_TIMEOUT, GroupMembershipOperation::Default);
                     }
                 }
-                Some(answer) = answers.recv() => machine.handle_answer(now(), answer),
+                Some(answer) = answers.recv() => {
+                    stopwatch.stop(&answer, &counters);
+                    machine.handle_answer(now(), answer);
+                }
                 () = poll_fn(|cx| buffer.poll_stirred(cx)) => machine.handle_buffer(now()),
                 Ok(()) = changes.changed() => {
                     machine.handle_wall(now(), clock.wall(Instant::now()));

@@ -253,7 +253,7 @@ async fn an_offset_is_stored_with_epoch_and_text_and_sought_by_them() {
     let wanted = CommittedOffset::new(offset(3)).with_leader_epoch(epoch).with_metadata("run 7");
     consumer.commit_offsets([(("t", 0), wanted.clone())]).await.unwrap();
     let committed = consumer.handle().committed([("t", 0)]).await.unwrap();
-    assert_eq!(committed.into_values().collect::<Vec<_>>(), [wanted.clone()]);
+    assert_eq!(committed.into_values().collect::<Vec<_>>(), std::slice::from_ref(&wanted));
     consumer.seek(("t", 0), wanted).await.unwrap();
     assert_eq!(read(&mut consumer, 2).await, numbers(3..5));
 }

@@ -34,6 +34,8 @@ mod interceptors;
 #[cfg(test)]
 mod many;
 #[cfg(test)]
+mod observed;
+#[cfg(test)]
 mod partitions;
 #[cfg(test)]
 mod poison;

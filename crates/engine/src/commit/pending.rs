@@ -41,6 +41,8 @@ pub(crate) enum Sender {
 pub(crate) struct Settled {
     /// Commits that are over, with whether the offsets are stored.
     pub(crate) over: Vec<(CommitId, Result<(), Error>)>,
+    /// The offsets that are stored by now.
+    pub(crate) stored: BTreeMap<TopicPartition, CommittedOffset>,
     /// What the group machine has to hear.
     pub(crate) reaction: Option<(Reaction, ErrorCode, Identity)>,
     pub(crate) lose_coordinator: bool,
@@ -207,6 +209,7 @@ impl Commits {
                     self.backoff.reset();
                     self.retry_at = None;
                     settled.over.extend(pending.ids.iter().map(|id| (*id, Ok(()))));
+                    settled.stored = pending.offsets;
                     return Some(settled);
                 }
                 Err((code, partition)) => {

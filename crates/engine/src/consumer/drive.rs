@@ -212,6 +212,9 @@ impl Consumer {
             {
                 membership.member.handle_reaction(reaction, code, &sender);
             }
+            if let Some(stored) = self.stored.as_mut().filter(|_| !settled.stored.is_empty()) {
+                stored.push_back(settled.stored);
+            }
             return self.commits_over(now, settled.over);
         }
         let (subscription, rng) = (&mut self.subscription, &mut self.rng);

@@ -58,6 +58,8 @@ pub struct Consumer {
     /// When to look next for partitions that stand still.
     pub(super) watch_at: Option<Instant>,
     pub(super) timeout: Option<Instant>,
+    /// Offsets that were stored and not asked for; `None` where nobody asks.
+    pub(super) stored: Option<VecDeque<BTreeMap<TopicPartition, CommittedOffset>>>,
     last_commit: u64,
 }
 
@@ -106,6 +108,7 @@ impl Consumer {
             refresh_told: None,
             watch_at: None,
             timeout: None,
+            stored: None,
             last_commit: 0,
             settings,
         }
@@ -130,6 +133,16 @@ impl Consumer {
     pub fn paused(&self) -> BTreeSet<TopicPartition> {
         let paused = self.subscription.iter().filter(|(_, assigned)| assigned.paused);
         paused.map(|(tp, _)| tp.clone()).collect()
+    }
+
+    /// Keeps the offsets of every commit that succeeds, for [`take_stored`](Self::take_stored).
+    pub fn keep_stored(&mut self) {
+        self.stored = Some(VecDeque::new());
+    }
+
+    /// The offsets of the next commit that succeeded; ask after each mutation, as for outputs.
+    pub fn take_stored(&mut self) -> Option<BTreeMap<TopicPartition, CommittedOffset>> {
+        self.stored.as_mut()?.pop_front()
     }
 
     /// The topics that are subscribed to by name, or that a filter has taken so far; none otherwise.

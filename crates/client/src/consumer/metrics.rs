@@ -1,0 +1,186 @@
+//! What a consumer has done so far, in numbers.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use milena_engine::request::{Answer, Outbound, RequestId};
+use milena_types::ApiKey;
+use milena_wire::Response;
+use milena_wire::messages::FetchResponse;
+use tokio::time::Instant;
+
+/// What a consumer did so far, and where it stands. Totals only rise: read twice for a rate.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct ConsumerMetrics {
+    /// Records that were handed out; Java's `records-consumed-total`. Of single records those of the run at hand are
+    /// counted with the next run.
+    pub records_consumed: u64,
+    /// Bytes of the batches that were fetched, compressed; next to Java's `bytes-consumed-total`.
+    pub bytes_fetched: u64,
+    /// Fetches that were answered; Java's `fetch-total`.
+    pub fetches: u64,
+    /// How long the answers took together, with the wait for `fetch.min.bytes`; by `fetches` it is Java's
+    /// `fetch-latency-avg`.
+    pub fetch_latency_total: Duration,
+    /// How long the slowest took; Java's `fetch-latency-max` since the start.
+    pub fetch_latency_max: Duration,
+    /// The longest silence that a broker asked for because of a quota (KIP-219).
+    pub throttle_max: Duration,
+    /// The silences together.
+    pub throttle_total: Duration,
+    /// The partition that is furthest behind, in records; Java's `records-lag-max`. `None` where none is known.
+    pub records_lag_max: Option<u64>,
+    /// Partitions that are assigned; Java's `assigned-partitions`.
+    pub partitions_assigned: u64,
+    /// Commits that were stored; Java's `commit-total`.
+    pub commits: u64,
+    /// Commits that failed, those without a retry included.
+    pub commit_errors: u64,
+    /// How long the answers to commits took together.
+    pub commit_latency_total: Duration,
+    /// How long the slowest took; Java's `commit-latency-max` since the start.
+    pub commit_latency_max: Duration,
+    /// Assignments that were taken on; Java's `rebalance-total`.
+    pub rebalances: u64,
+    /// Times that partitions were lost, rather than revoked; part of Java's `failed-rebalance-total`.
+    pub losses: u64,
+    /// Times that `max.poll.interval.ms` was exceeded.
+    pub poll_intervals_exceeded: u64,
+    /// How long calls that ask for records have waited for them together: the rest of the time records were worked off.
+    /// Java's `poll-idle-ratio-avg` times the time.
+    pub poll_idle_total: Duration,
+}
+
+/// The numbers behind [`ConsumerMetrics`]; nothing is written for a single record.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    records: AtomicU64,
+    bytes: AtomicU64,
+    fetches: Latency,
+    throttle_max_ms: AtomicU64,
+    throttle_total_ms: AtomicU64,
+    commits: AtomicU64,
+    commit_errors: AtomicU64,
+    commit_answers: Latency,
+    rebalances: AtomicU64,
+    losses: AtomicU64,
+    late: AtomicU64,
+    idle_us: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Latency {
+    count: AtomicU64,
+    total_us: AtomicU64,
+    max_us: AtomicU64,
+}
+
+impl Latency {
+    fn note(&self, took: Duration) {
+        self.count.fetch_add(1, Relaxed);
+        self.total_us.fetch_add(micros(took), Relaxed);
+        self.max_us.fetch_max(micros(took), Relaxed);
+    }
+
+    fn total(&self) -> Duration {
+        Duration::from_micros(self.total_us.load(Relaxed))
+    }
+
+    fn max(&self) -> Duration {
+        Duration::from_micros(self.max_us.load(Relaxed))
+    }
+}
+
+impl Counters {
+    pub(super) fn handed_out(&self, records: usize) {
+        self.records.fetch_add(u64::try_from(records).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    pub(super) fn waited(&self, since: Instant) {
+        self.idle_us.fetch_add(micros(since.elapsed()), Relaxed);
+    }
+
+    pub(super) fn assigned(&self) {
+        self.rebalances.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn lost(&self) {
+        self.losses.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn polled_late(&self) {
+        self.late.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn committed(&self, is_stored: bool) {
+        let counter = if is_stored { &self.commits } else { &self.commit_errors };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    fn fetched(&self, response: &FetchResponse, took: Duration) {
+        self.fetches.note(took);
+        let partitions = response.responses.iter().flat_map(|topic| &topic.partitions);
+        let records = partitions.filter_map(|partition| partition.records.as_ref());
+        let bytes: usize = records.map(|records| records.head.len() + records.body.len()).sum();
+        self.bytes.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Relaxed);
+        let throttle_ms = u64::try_from(response.throttle_time_ms).unwrap_or(0);
+        self.throttle_max_ms.fetch_max(throttle_ms, Relaxed);
+        self.throttle_total_ms.fetch_add(throttle_ms, Relaxed);
+    }
+
+    pub(super) fn read(&self, lags: impl Iterator<Item = Option<u64>>) -> ConsumerMetrics {
+        let get = |counter: &AtomicU64| counter.load(Relaxed);
+        let (mut partitions_assigned, mut records_lag_max) = (0, None);
+        for lag in lags {
+            partitions_assigned += 1;
+            records_lag_max = records_lag_max.max(lag);
+        }
+        ConsumerMetrics {
+            records_consumed: get(&self.records),
+            bytes_fetched: get(&self.bytes),
+            fetches: get(&self.fetches.count),
+            fetch_latency_total: self.fetches.total(),
+            fetch_latency_max: self.fetches.max(),
+            throttle_max: Duration::from_millis(get(&self.throttle_max_ms)),
+            throttle_total: Duration::from_millis(get(&self.throttle_total_ms)),
+            records_lag_max,
+            partitions_assigned,
+            commits: get(&self.commits),
+            commit_errors: get(&self.commit_errors),
+            commit_latency_total: self.commit_answers.total(),
+            commit_latency_max: self.commit_answers.max(),
+            rebalances: get(&self.rebalances),
+            losses: get(&self.losses),
+            poll_intervals_exceeded: get(&self.late),
+            poll_idle_total: Duration::from_micros(get(&self.idle_us)),
+        }
+    }
+}
+
+/// When the requests that are measured were submitted; bounded by what the machine has in flight.
+#[derive(Debug, Default)]
+pub(crate) struct Stopwatch(BTreeMap<RequestId, Instant>);
+
+impl Stopwatch {
+    pub(crate) fn start(&mut self, request: &Outbound) {
+        if [ApiKey::FETCH, ApiKey::OFFSET_COMMIT].contains(&request.body.api_key()) {
+            self.0.insert(request.id, Instant::now());
+        }
+    }
+
+    pub(crate) fn stop(&mut self, answer: &Answer, counters: &Counters) {
+        let Some(started) = self.0.remove(&answer.id) else { return };
+        let took = started.elapsed();
+        match &answer.result {
+            Ok(Some(Response::Fetch(response))) => counters.fetched(response, took),
+            Ok(Some(Response::OffsetCommit(_))) => counters.commit_answers.note(took),
+            _ => {}
+        }
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
