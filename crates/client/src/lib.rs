@@ -50,8 +50,9 @@
 //! The public interface is: [`connect`], [`Kafka`], [`KafkaBuilder`]; [`Producer`], [`ProducerBuilder`], [`Record`],
 //! [`Send`], [`Delivery`], [`Deliveries`], [`Outcomes`], [`RecordMetadata`], [`TypedProducer`], [`Partitioner`],
 //! [`ProducerInterceptor`]; [`Consumer`], [`ConsumerBuilder`], [`ConsumerHandle`], [`Batch`], [`Message`],
-//! [`MessageRef`], [`RebalanceListener`]; [`ShareConsumer`],
-//! [`ShareConsumerBuilder`], [`ShareConsumerHandle`], [`ShareMessage`], [`Acknowledgement`]; [`Admin`] with its descriptions; [`Error`] and [`ErrorKind`]; the modules
+//! [`MessageRef`], [`PartitionStream`], [`TypedConsumer`], [`DeadLetter`], [`RebalanceListener`],
+//! [`ConsumerInterceptor`]; [`ShareConsumer`], [`ShareConsumerBuilder`], [`ShareConsumerHandle`], [`ShareMessage`],
+//! [`Acknowledgement`]; [`Admin`] with its descriptions; [`Error`] and [`ErrorKind`]; the modules
 //! [`blocking`], [`config`] and [`format`](mod@format); and the vocabulary of `milena-types`.
 #![forbid(unsafe_code)]
 #![allow(
@@ -120,10 +121,11 @@ struct FirstPage;
 #[doc = include_str!("../../../docs/transactions.md")]
 struct TransactionsPage;
 
-/// The page on groups, likewise.
+/// The consumer's page and that of its groups, likewise.
 #[cfg(doctest)]
+#[doc = include_str!("../../../docs/consumer.md")]
 #[doc = include_str!("../../../docs/groups.md")]
-struct GroupsPage;
+struct ConsumerPages;
 
 /// The producer's page, likewise.
 #[cfg(doctest)]

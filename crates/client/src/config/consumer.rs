@@ -116,8 +116,16 @@ const fn refused(name: &'static str, why: &'static str) -> Key {
 /// Keys of Java without an effect of their own.
 pub(super) const OTHERS: &[Key] = &[
     ignored("interceptor.classes", "list", "JVM classes; the builder takes interceptors"),
-    ignored("key.deserializer", "class", "a JVM class; keys are bytes here, or typed by `Consumer::typed`"),
-    ignored("value.deserializer", "class", "a JVM class; values are bytes here, or typed by `Consumer::typed`"),
+    ignored(
+        "key.deserializer",
+        "class",
+        "a JVM class; keys are bytes here, or typed by `Consumer::typed`",
+    ),
+    ignored(
+        "value.deserializer",
+        "class",
+        "a JVM class; values are bytes here, or typed by `Consumer::typed`",
+    ),
     refused("share.acknowledgement.mode", SHARE),
     refused("share.acquire.mode", SHARE),
 ];
