@@ -1,5 +1,6 @@
 //! The claims, one module a subject.
 
+mod classic_groups;
 mod clients;
 mod connections;
 mod consumer_groups;
@@ -71,6 +72,14 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         fits: |on| *on.version() >= transactions::TIMED_OUT_SOON_SINCE, limit: transactions::LIMIT),
     scenario!(transactions::a_copy_with_failures_is_exact,
         fits: |on| *on.version() >= transactions::MEMBERS_SINCE),
+    scenario!(classic_groups::members_share_the_partitions_as_they_come_and_go,
+        limit: classic_groups::LIMIT),
+    scenario!(classic_groups::rebalances_lose_and_double_nothing, limit: classic_groups::LIMIT),
+    scenario!(classic_groups::a_static_member_comes_back_to_its_partitions,
+        fits: |on| *on.version() >= classic_groups::STATIC_SINCE, limit: classic_groups::LIMIT),
+    scenario!(classic_groups::java_sees_who_has_what, alone: true, limit: classic_groups::LIMIT),
+    scenario!(classic_groups::javas_members_and_ours_share_one_group, alone: true,
+        limit: classic_groups::LIMIT),
     scenario!(consumer_groups::members_share_the_partitions_as_they_come_and_go,
         fits: consumer_groups::is_spoken, limit: consumer_groups::LIMIT),
     scenario!(consumer_groups::rebalances_lose_and_double_nothing,
