@@ -20,6 +20,7 @@ use super::offset::{CommitId, CommitMode, CommittedOffset};
 use crate::backoff::Backoff;
 use crate::disposition::{self, Reaction};
 use crate::error::{Error, ErrorKind, Fate, Operation};
+use crate::fetch::Stay;
 use crate::group::Identity;
 use crate::request::{Answer, Lane, Outbound, RequestId, RequestIds, Target};
 
@@ -69,6 +70,8 @@ struct Pending {
     deadline: Instant,
     /// The generation in which it was asked for; `None` outside of one.
     generation: Option<Generation>,
+    /// The stays of the partitions when it was asked for.
+    stays: BTreeMap<TopicPartition, Stay>,
     last_error: Option<Error>,
 }
 
@@ -108,6 +111,7 @@ impl Commits {
         offsets: BTreeMap<TopicPartition, CommittedOffset>,
         mode: CommitMode,
         generation: Option<Generation>,
+        stays: BTreeMap<TopicPartition, Stay>,
         deadline: Instant,
     ) {
         // Commits without retry that wait behind another become one: the newer offsets win, and a user who commits
@@ -119,11 +123,13 @@ impl Commits {
         {
             last.ids.push(id);
             last.offsets.extend(offsets);
+            last.stays.extend(stays);
             last.deadline = last.deadline.max(deadline);
         } else {
             let ids = vec![id];
             let last_error = None;
-            self.queue.push_back(Pending { ids, offsets, mode, deadline, generation, last_error });
+            let pending = Pending { ids, offsets, mode, deadline, generation, stays, last_error };
+            self.queue.push_back(pending);
         }
     }
 
@@ -132,14 +138,14 @@ impl Commits {
         &mut self,
         now: Instant,
         sender: &Sender,
-        owns: impl Fn(&TopicPartition) -> bool,
+        stay: impl Fn(&TopicPartition) -> Option<Stay>,
     ) -> Vec<(CommitId, Result<(), Error>)> {
         let mut over = Vec::new();
         let mut kept = VecDeque::with_capacity(self.queue.len());
         for pending in std::mem::take(&mut self.queue) {
             let verdict = if pending.offsets.is_empty() {
                 Some(Ok(()))
-            } else if !self.is_current(&pending, sender, &owns) {
+            } else if !self.is_current(&pending, sender, &stay) {
                 let rebalanced = self.error(ErrorKind::Rebalanced).with_detail(
                     "the group has rebalanced and the partitions may be another member's",
                 );
@@ -283,7 +289,7 @@ impl Commits {
         &self,
         pending: &Pending,
         sender: &Sender,
-        owns: &impl Fn(&TopicPartition) -> bool,
+        stay: &impl Fn(&TopicPartition) -> Option<Stay>,
     ) -> bool {
         match sender {
             Sender::Standalone | Sender::Joining => true,
@@ -292,10 +298,13 @@ impl Commits {
                 let (Some(asked), Some(now)) = (pending.generation, identity.generation) else {
                     return false;
                 };
-                // One generation on, nobody else can have owned in between what we own again; two on, somebody can.
+                // One generation on, nobody else can have owned in between what we own again; two on, somebody can,
+                // unless it never left: epochs of the consumer protocol move on while others come and go.
                 let follows = now == asked || now.get() == asked.get().wrapping_add(1);
                 // The coordinator looks at the generation alone: it would take from us what is another member's.
-                follows && pending.offsets.keys().all(owns)
+                let stayed = |tp: &TopicPartition, now: Stay| pending.stays.get(tp) == Some(&now);
+                let is_ours = |tp| stay(tp).is_some_and(|now| follows || stayed(tp, now));
+                pending.offsets.keys().all(is_ours)
             }
         }
     }
@@ -396,3 +405,6 @@ const TIMEOUT_MIN: Duration = Duration::from_millis(100);
 
 /// Calls that may share one request; each has a waiter of its own.
 const JOINED_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests;

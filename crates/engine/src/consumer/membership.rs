@@ -366,7 +366,9 @@ impl Consumer {
         };
         let is_shared = self.subscription.source.is_shared();
         let generation = membership.member.identity().generation.filter(|_| is_shared);
-        membership.commits.push(id, offsets, mode, generation, deadline);
+        let stay = |tp: &TopicPartition| Some((tp.clone(), self.buffer.stay(tp)?));
+        let stays = offsets.keys().filter_map(stay).collect();
+        membership.commits.push(id, offsets, mode, generation, stays, deadline);
     }
 
     /// Sends what may be sent, and ends what is late.
@@ -374,8 +376,7 @@ impl Consumer {
         self.auto_commit(now);
         let sender = self.sender();
         let Some(membership) = &mut self.membership else { return };
-        let owns = |tp: &TopicPartition| self.subscription.is_assigned(tp);
-        let over = membership.commits.expire(now, &sender, owns);
+        let over = membership.commits.expire(now, &sender, |tp| self.buffer.stay(tp));
         if let Some(coordinator) = membership.lookup.coordinator()
             && let Some(outbound) =
                 membership.commits.poll(now, coordinator, &sender, &mut self.ids)

@@ -146,13 +146,7 @@ impl Protocol {
     ) {
         match self {
             Self::Classic(member) => member.leave(now, operation, reason, around),
-            Self::Consumer(member, _) => {
-                if operation == GroupMembershipOperation::RemainInGroup {
-                    // Whom nobody is told to leave, the coordinator keeps until the session ends.
-                    around.coordinator = None;
-                }
-                member.leave(now, around);
-            }
+            Self::Consumer(member, _) => member.leave(now, operation, around),
         }
     }
 

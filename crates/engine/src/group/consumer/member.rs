@@ -9,13 +9,13 @@ use milena_types::{ApiKey, ErrorCode, NodeId, Topic, TopicPartition, Uuid};
 use milena_wire::ByteString;
 
 use super::assignment::Assignment;
-use super::request::Requests;
+use super::request::{Goodbye, Requests};
 use super::state::State;
 use crate::backoff::Backoff;
 use crate::disposition::Reaction;
 use crate::error::{Error, Operation};
 use crate::group::action::{Action, Identity, Surroundings};
-use crate::group::{GroupSettings, MemberState};
+use crate::group::{GroupMembershipOperation, GroupSettings, MemberState};
 use crate::metadata::Cluster;
 use crate::request::RequestId;
 use crate::subscription::{Change, Event};
@@ -233,19 +233,24 @@ impl Member {
     }
 
     /// Leaves; ends in [`Action::Left`].
-    pub(crate) fn leave(&mut self, now: Instant, around: &mut Surroundings<'_>) {
+    pub(crate) fn leave(
+        &mut self,
+        now: Instant,
+        operation: GroupMembershipOperation,
+        around: &mut Surroundings<'_>,
+    ) {
         if self.state == State::Leaving {
             return;
         }
         // Whatever was wanted of the consumer is void: it gives everything up by itself.
         self.actions.retain(|action| matches!(action, Action::Send(_) | Action::Tell(_)));
-        let coordinator = around.coordinator.filter(|_| self.state.is_in_group());
+        let goodbye = self.requests.goodbye(operation).filter(|_| self.state.is_in_group());
         self.wanted = None;
         self.forget();
         self.enter(State::Leaving);
-        match coordinator {
-            Some(coordinator) => {
-                let id = self.send_leave(coordinator, around);
+        match around.coordinator.zip(goodbye) {
+            Some((coordinator, goodbye)) => {
+                let id = self.send_leave(coordinator, goodbye, around);
                 self.beat.in_flight = Some((id, now));
             }
             None => self.left(),
@@ -356,9 +361,10 @@ impl Member {
     /// Leaves the group until the user polls again.
     fn expel(&mut self, limit: Duration, around: &mut Surroundings<'_>) {
         tracing::warn!(group = %self.settings.group_id, ?limit, "not polled for max.poll.interval.ms");
-        if let Some(coordinator) = around.coordinator {
+        let goodbye = self.requests.goodbye(GroupMembershipOperation::Default);
+        if let Some((coordinator, goodbye)) = around.coordinator.zip(goodbye) {
             // Nothing waits for the answer: the session would end by itself.
-            self.send_leave(coordinator, around);
+            self.send_leave(coordinator, goodbye, around);
         }
         let partitions = self.forget();
         self.enter(State::Stale);
@@ -392,9 +398,14 @@ impl Member {
         self.beat.next_at.filter(|_| !is_urgent).max(self.beat.not_before)
     }
 
-    fn send_leave(&mut self, coordinator: NodeId, around: &mut Surroundings<'_>) -> RequestId {
+    fn send_leave(
+        &mut self,
+        coordinator: NodeId,
+        goodbye: Goodbye,
+        around: &mut Surroundings<'_>,
+    ) -> RequestId {
         let id = around.ids.deal();
-        let outbound = self.requests.leave(id, coordinator, &self.identity.member_id);
+        let outbound = self.requests.leave(id, coordinator, &self.identity.member_id, goodbye);
         self.actions.push_back(Action::Send(outbound));
         id
     }

@@ -10,7 +10,7 @@ use milena_wire::messages::ConsumerGroupHeartbeatRequest;
 
 use super::assignment::Assignment;
 use super::member::Wanted;
-use crate::group::settings::GroupSettings;
+use crate::group::settings::{GroupMembershipOperation, GroupSettings};
 use crate::request::{Lane, Outbound, RequestId, Target};
 
 /// What all heartbeats of one member share, and what the coordinator knows from those before.
@@ -26,6 +26,14 @@ pub(super) struct Requests {
     sent: Option<Sent>,
     /// A coordinator may have a pattern of ours, which goes only if it is told so.
     had_pattern: bool,
+}
+
+/// How a member leaves.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Goodbye {
+    ForGood,
+    /// A static member's place is kept for it until its session ends.
+    ForNow,
 }
 
 #[derive(Debug)]
@@ -99,15 +107,30 @@ impl Requests {
         outbound
     }
 
-    /// Leaves; a static member's place is kept for it until its session ends.
+    /// How this member goes; `None` is without a word, so that it is expected until its session ends.
+    pub(super) fn goodbye(&self, operation: GroupMembershipOperation) -> Option<Goodbye> {
+        let is_static = self.instance_id.is_some();
+        match operation {
+            GroupMembershipOperation::LeaveGroup => Some(Goodbye::ForGood),
+            GroupMembershipOperation::Default if !is_static => Some(Goodbye::ForGood),
+            GroupMembershipOperation::Default => Some(Goodbye::ForNow),
+            GroupMembershipOperation::RemainInGroup => is_static.then_some(Goodbye::ForNow),
+        }
+    }
+
+    /// Leaves.
     pub(super) fn leave(
         &mut self,
         id: RequestId,
         coordinator: NodeId,
         member_id: &ByteString,
+        goodbye: Goodbye,
     ) -> Outbound {
         self.sent = None;
-        let epoch = if self.instance_id.is_some() { LEAVE_STATIC_EPOCH } else { LEAVE_EPOCH };
+        let epoch = match goodbye {
+            Goodbye::ForGood => LEAVE_EPOCH,
+            Goodbye::ForNow => LEAVE_STATIC_EPOCH,
+        };
         let request = self.request(member_id, epoch);
         self.outbound(id, coordinator, request)
     }

@@ -76,11 +76,11 @@ impl Fixture {
         self.member.poll(self.now, &mut around)
     }
 
-    fn leave(&mut self) {
+    fn leave(&mut self, operation: GroupMembershipOperation) {
         let coordinator = self.reachable.then(|| NodeId::new(1));
         let (cluster, held, ids) = (&self.cluster, &self.held, &mut self.ids);
         let mut around = Surroundings { coordinator, cluster, held, idle_since: None, ids };
-        self.member.leave(self.now, &mut around);
+        self.member.leave(self.now, operation, &mut around);
     }
 
     /// The heartbeat that is due now.

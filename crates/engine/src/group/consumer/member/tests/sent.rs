@@ -121,20 +121,31 @@ fn a_pattern_goes_to_the_coordinator_and_is_taken_back() {
     );
 }
 
+/// KIP-345, KIP-1092.
 #[test]
 fn who_leaves_says_for_how_long() {
-    for (instance, epoch) in [(None, -1), (Some("one"), -2)] {
+    use GroupMembershipOperation as Operation;
+    for (instance, operation, epoch) in [
+        (None, Operation::Default, Some(-1)),
+        (Some("one"), Operation::Default, Some(-2)),
+        (None, Operation::LeaveGroup, Some(-1)),
+        (Some("one"), Operation::LeaveGroup, Some(-1)),
+        (None, Operation::RemainInGroup, None),
+        (Some("one"), Operation::RemainInGroup, Some(-2)),
+    ] {
         let mut settings = GroupSettings::new(Arc::<str>::from("g"));
         settings.instance_id = instance.map(Arc::from);
         let mut fixture = Fixture::with(settings);
         fixture.join(&[0]);
-        fixture.leave();
-        let (goodbye, _) = fixture.sent();
-        assert_eq!(goodbye.member_epoch, epoch);
-        assert_eq!((names(&goodbye), owned(&goodbye)), (None, None));
-        assert!(fixture.poll().is_none());
-        // Whatever it says.
-        fixture.refuse(ErrorCode::GROUP_ID_NOT_FOUND);
+        fixture.leave(operation);
+        if let Some(epoch) = epoch {
+            let (goodbye, _) = fixture.sent();
+            assert_eq!(goodbye.member_epoch, epoch);
+            assert_eq!((names(&goodbye), owned(&goodbye)), (None, None));
+            assert!(fixture.poll().is_none());
+            // Whatever it says.
+            fixture.refuse(ErrorCode::GROUP_ID_NOT_FOUND);
+        }
         assert!(matches!(fixture.poll(), Some(Action::Left)));
         assert_eq!(fixture.member.state, State::Unsubscribed);
     }
@@ -144,7 +155,7 @@ fn who_leaves_says_for_how_long() {
 fn without_a_coordinator_leaving_waits_for_nothing() {
     let mut fixture = Fixture::stable(&[0]);
     fixture.reachable = false;
-    fixture.leave();
+    fixture.leave(GroupMembershipOperation::Default);
     assert!(matches!(fixture.poll(), Some(Action::Left)));
 }
 
@@ -152,7 +163,7 @@ fn without_a_coordinator_leaving_waits_for_nothing() {
 fn who_subscribes_while_leaving_joins_again_with_his_old_id() {
     let mut fixture = Fixture::stable(&[0]);
     let before = fixture.member.identity().member_id.clone();
-    fixture.leave();
+    fixture.leave(GroupMembershipOperation::Default);
     fixture.sent();
     fixture.member.subscribe(topics(&["u"]));
     assert!(fixture.poll().is_none());

@@ -1,0 +1,118 @@
+use milena_types::{Offset, Timestamp};
+use milena_wire::messages::offset_commit_response::{
+    OffsetCommitResponsePartition, OffsetCommitResponseTopic,
+};
+use milena_wire::{Request, Response};
+
+use super::*;
+use crate::consumer::{Consumer, Settings};
+
+/// Commits of a member whose epoch moves on, and the stays of its partition.
+struct Fixture {
+    commits: Commits,
+    ids: RequestIds,
+    now: Instant,
+    stay: Option<Stay>,
+}
+
+impl Fixture {
+    #[expect(clippy::disallowed_methods, reason = "any instant will do as the start of time")]
+    fn new() -> Self {
+        let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
+        let commits = Commits::new(&"g".into(), None, Duration::from_secs(30), backoff);
+        Self {
+            commits,
+            ids: RequestIds::default(),
+            now: Instant::now(),
+            stay: stays().first().copied(),
+        }
+    }
+
+    fn push(&mut self, epoch: i32) {
+        let tp = TopicPartition::new("t", 0);
+        let offset = Offset::new(5).unwrap();
+        let offsets = BTreeMap::from([(tp.clone(), CommittedOffset::new(offset))]);
+        let stays = self.stay.map(|stay| (tp, stay)).into_iter().collect();
+        let (id, deadline) = (CommitId(1), self.now + Duration::from_secs(60));
+        let generation = Generation::from_wire(epoch);
+        self.commits.push(id, offsets, CommitMode::Retry, generation, stays, deadline);
+    }
+
+    /// What is over, and the epoch of the commit that goes out.
+    fn drive(
+        &mut self,
+        epoch: i32,
+    ) -> (Vec<(CommitId, Result<(), Error>)>, Option<(RequestId, i32)>) {
+        let generation = Generation::from_wire(epoch);
+        let sender = Sender::Member(Identity { member_id: "me".into(), generation });
+        let stay = self.stay;
+        let over = self.commits.expire(self.now, &sender, |_| stay);
+        let sent = self.commits.poll(self.now, NodeId::new(1), &sender, &mut self.ids);
+        let sent = sent.map(|outbound| {
+            let Request::OffsetCommit(request) = outbound.body else { panic!("a commit") };
+            (outbound.id, request.generation_id_or_member_epoch)
+        });
+        (over, sent)
+    }
+
+    fn answer(&mut self, request: RequestId, code: ErrorCode) -> Settled {
+        let partition = OffsetCommitResponsePartition { error_code: code, ..Default::default() };
+        let topic = OffsetCommitResponseTopic {
+            name: "t".into(),
+            partitions: vec![partition],
+            ..Default::default()
+        };
+        let response = OffsetCommitResponse { topics: vec![topic], ..Default::default() };
+        let result = Ok(Some(Response::from(response)));
+        let mut answer = Answer::new(request, None, 9, self.now, result);
+        self.commits.handle_answer(self.now, &mut answer, &mut Rng::with_seed(1)).unwrap()
+    }
+}
+
+/// Two stays of one partition, one after the other.
+#[expect(clippy::disallowed_methods, reason = "any instant will do as the start of time")]
+fn stays() -> [Stay; 2] {
+    let now = Instant::now();
+    let wall = Timestamp::from_millis(0);
+    let tp = TopicPartition::new("t", 0);
+    let mut consumer = Consumer::new(Settings::default(), now, wall, Rng::with_seed(1));
+    [(); 2].map(|()| {
+        consumer.assign(now, [tp.clone()].into()).unwrap();
+        let stay = consumer.buffer().stay(&tp).unwrap();
+        consumer.assign(now, [].into()).unwrap();
+        stay
+    })
+}
+
+/// KIP-848: the coordinator's view of the epoch was ahead; the heartbeat brings it, and the commit goes out again.
+#[test]
+fn a_commit_of_a_stale_epoch_is_sent_again_with_the_newer_one() {
+    let mut fixture = Fixture::new();
+    fixture.push(3);
+    let (over, sent) = fixture.drive(3);
+    assert!(over.is_empty());
+    let (request, epoch) = sent.unwrap();
+    assert_eq!(epoch, 3);
+    let settled = fixture.answer(request, ErrorCode::STALE_MEMBER_EPOCH);
+    assert!(settled.over.is_empty() && settled.reaction.is_none());
+    assert!(fixture.drive(3).1.is_none(), "not at once");
+    fixture.now += Duration::from_secs(1);
+    // Others have come and gone meanwhile.
+    let (over, sent) = fixture.drive(9);
+    assert!(over.is_empty(), "{over:?}");
+    let (request, epoch) = sent.unwrap();
+    assert_eq!(epoch, 9);
+    assert!(matches!(fixture.answer(request, ErrorCode::NONE).over.as_slice(), [(_, Ok(()))]));
+}
+
+/// Another member may have read on in between.
+#[test]
+fn what_went_and_came_back_is_not_committed_by_the_old_stay() {
+    let mut fixture = Fixture::new();
+    fixture.push(3);
+    fixture.stay = stays().last().copied();
+    let (over, sent) = fixture.drive(5);
+    let [(_, Err(error))] = over.as_slice() else { panic!("{over:?}") };
+    assert_eq!(error.kind(), ErrorKind::Rebalanced);
+    assert!(sent.is_none());
+}
