@@ -68,8 +68,8 @@ pub struct Settings {
     pub frame_bytes_max: usize,
     /// How many connections the cluster takes; a further one is refused. Default 10,000 (Kafka: no limit).
     pub connections_max: usize,
-    /// The finalized level of the feature `share.version`: 0 is a cluster without share groups. Default 1, as Kafka since
-    /// 4.2.
+    /// The finalized level of the feature `share.version`: 0 is a cluster without share groups. Default 2, as Kafka 4.4,
+    /// though no group here has a dead-letter topic.
     pub share_version: i16,
     /// How share groups behave: `group.share.*`.
     pub share_groups: ShareGroupSettings,
@@ -154,7 +154,7 @@ impl Default for Settings {
             offset_metadata_bytes_max: 4096,
             frame_bytes_max: 100 << 20,
             connections_max: 10_000,
-            share_version: 1,
+            share_version: 2,
             share_groups: ShareGroupSettings::default(),
             fetch_bytes_max: 55 << 20,
             fetch_sessions_max: 1000,

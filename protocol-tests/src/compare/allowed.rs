@@ -11,11 +11,6 @@ pub(super) const ALLOWED: &[Allowed] = &[
     },
     Allowed {
         request: "ApiVersions",
-        path: "supported_features[share.version]*",
-        reason: "stands for what the embedded broker does not play",
-    },
-    Allowed {
-        request: "ApiVersions",
         path: "supported_features[streams.version]*",
         reason: "stands for what the embedded broker does not play",
     },
@@ -27,11 +22,6 @@ pub(super) const ALLOWED: &[Allowed] = &[
     Allowed {
         request: "ApiVersions",
         path: "supported_features[kraft.version]*",
-        reason: "stands for what the embedded broker does not play",
-    },
-    Allowed {
-        request: "ApiVersions",
-        path: "finalized_features[share.version]*",
         reason: "stands for what the embedded broker does not play",
     },
     Allowed {

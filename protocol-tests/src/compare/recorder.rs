@@ -9,7 +9,7 @@ use milena_types::{ApiKey, CorrelationId, ErrorCode, Uuid};
 use milena_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use milena_wire::messages::metadata_request::MetadataRequestTopic;
 use milena_wire::messages::{ApiVersionsRequest, ListOffsetsRequest, MetadataRequest};
-use milena_wire::{Request, Response, encode_request};
+use milena_wire::{Records, Request, Response, encode_request};
 
 use super::differences::Exchange;
 use super::fields::{Field, fields, name_items};
@@ -209,30 +209,43 @@ pub(crate) async fn common_versions(address: &str) -> Result<Versions> {
 
 /// Fetched batches with their producer ids blanked, markers with their time too, and the checksums that cover them: the
 /// ids and the time of a marker are the cluster's to choose.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the others carry no records")]
 fn without_producer_ids(mut response: Response) -> Response {
+    match &mut response {
+        Response::Fetch(fetched) => {
+            for partition in fetched.responses.iter_mut().flat_map(|topic| &mut topic.partitions) {
+                partition.records = partition.records.take().map(blanked);
+            }
+        }
+        Response::ShareFetch(fetched) => {
+            for partition in fetched.responses.iter_mut().flat_map(|topic| &mut topic.partitions) {
+                partition.records = blanked(partition.records.clone());
+            }
+        }
+        _ => {}
+    }
+    response
+}
+
+fn blanked(records: Records) -> Records {
     const CRC: std::ops::Range<usize> = 17..21;
     const TIMES: std::ops::Range<usize> = 27..43;
     const PRODUCER_ID: std::ops::Range<usize> = 43..51;
     const ATTRIBUTES_LOW: usize = 22;
     const CONTROL: u8 = 0x20;
-    let Response::Fetch(fetched) = &mut response else { return response };
-    for partition in fetched.responses.iter_mut().flat_map(|topic| &mut topic.partitions) {
-        let Some(records) = partition.records.take() else { continue };
-        let mut bytes = BytesMut::from(&*records.into_bytes());
-        let mut rest = &mut bytes[..];
-        while rest.len() >= PRODUCER_ID.end {
-            rest[CRC].fill(0);
-            rest[PRODUCER_ID].fill(0);
-            if rest[ATTRIBUTES_LOW] & CONTROL != 0 {
-                rest[TIMES].fill(0);
-            }
-            let length: [u8; 4] = [rest[8], rest[9], rest[10], rest[11]];
-            let batch = (u32::from_be_bytes(length) as usize).saturating_add(12).min(rest.len());
-            rest = &mut rest[batch..];
+    let mut bytes = BytesMut::from(&*records.into_bytes());
+    let mut rest = &mut bytes[..];
+    while rest.len() >= PRODUCER_ID.end {
+        rest[CRC].fill(0);
+        rest[PRODUCER_ID].fill(0);
+        if rest[ATTRIBUTES_LOW] & CONTROL != 0 {
+            rest[TIMES].fill(0);
         }
-        partition.records = Some(bytes.freeze().into());
+        let length: [u8; 4] = [rest[8], rest[9], rest[10], rest[11]];
+        let batch = (u32::from_be_bytes(length) as usize).saturating_add(12).min(rest.len());
+        rest = &mut rest[batch..];
     }
-    response
+    bytes.freeze().into()
 }
 
 fn api_name(request: &Request) -> &'static str {

@@ -104,7 +104,7 @@ const FEATURES: &[(&str, [i16; 2])] = &[
     (METADATA_VERSION, [7, METADATA_LEVEL]),
     (TRANSACTION_VERSION, [0, 2]),
     (GROUP_VERSION, [0, 1]),
-    (SHARE_VERSION, [0, 1]),
+    (SHARE_VERSION, [0, 2]),
 ];
 
 /// That of Kafka 4.4.

@@ -58,6 +58,9 @@ fn take(
     let id = &request.group_id;
     if !state.groups.contains_key(&**id) {
         let message = match heartbeat.step {
+            _ if state.share_groups.contains_key(&**id) => {
+                Some(format!("Group {id} is not a consumer group."))
+            }
             Step::Join => None,
             Step::Continue(_) => Some(format!("Consumer group {id} not found.")),
             Step::Leave | Step::LeaveForAWhile => Some(format!("Group {id} not found.")),

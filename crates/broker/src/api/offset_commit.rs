@@ -79,7 +79,7 @@ fn check(
         state.ensure_group(&request.group_id);
     }
     // Straight to the group: with_group would forget one that is still empty.
-    let group = state.groups.get_mut(&*request.group_id).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
+    let group = state.groups.get_mut(&*request.group_id).ok_or(ErrorCode::GROUP_ID_NOT_FOUND)?;
     let checked = group.check_commit(call.now, &identity, call.version >= EPOCHS_SINCE);
     state.arm_group(&request.group_id);
     checked

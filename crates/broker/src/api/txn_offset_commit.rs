@@ -131,7 +131,7 @@ fn check(
         }
         state.ensure_group(&request.group_id);
     }
-    let group = state.groups.get(&*request.group_id).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
+    let group = state.groups.get(&*request.group_id).ok_or(ErrorCode::GROUP_ID_NOT_FOUND)?;
     let stale = |code| as_known_stale(call, code);
     let may = group.check_transactional_commit(&member).map_err(stale)?;
     for topic in &request.topics {

@@ -12,6 +12,7 @@ mod nodes;
 mod produce;
 mod producer;
 mod retention;
+mod share;
 mod shells;
 mod topics;
 mod transactional_offsets;

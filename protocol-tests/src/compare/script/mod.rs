@@ -11,6 +11,7 @@ mod offsets;
 mod produce;
 mod rebalances;
 mod share;
+mod share_committed;
 mod share_groups;
 mod share_reader;
 mod topics;
@@ -32,10 +33,10 @@ pub(crate) async fn run(on: &mut Recorder) -> Result {
     rebalances::run(on).await?;
     consumer_groups::run(on).await?;
     migration::run(on).await?;
-    share_groups::run(on).await?;
     transactions::run(on).await?;
     transactional_offsets::run(on).await?;
     markers::run(on).await?;
+    share_groups::run(on).await?;
     administration::run(on).await?;
     topics::delete(on).await
 }

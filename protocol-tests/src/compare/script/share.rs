@@ -1,6 +1,7 @@
 //! ShareFetch and ShareAcknowledge.
 
 use milena_types::{ApiKey, Uuid};
+use milena_wire::messages::ShareFetchRequest;
 use milena_wire::messages::share_fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
 
 use super::produce::to;
@@ -30,6 +31,12 @@ pub(super) async fn run(on: &mut Recorder, topic: Uuid) -> Result {
     })
     .await?;
     Ok(())
+}
+
+/// A real leader loads a partition at the first request, and takes records back after it has answered.
+fn waiting(mut ask: ShareFetchRequest) -> ShareFetchRequest {
+    (ask.max_wait_ms, ask.min_bytes) = (10_000, 1);
+    ask
 }
 
 async fn sessions(on: &mut Recorder, reader: &Reader) -> Result {
@@ -65,10 +72,8 @@ async fn sessions(on: &mut Recorder, reader: &Reader) -> Result {
 /// Three batches, offsets 0 to 9: accepted, released, rejected and delivered again.
 async fn deliveries(on: &mut Recorder, reader: &mut Reader) -> Result {
     let mut ask = reader.fetch(&[0]);
-    // A real leader loads the partition at the first request.
-    (ask.max_wait_ms, ask.min_bytes) = (10_000, 1);
     (ask.max_records, ask.batch_size) = (4, 4);
-    reader.ask_fetch(on, "four records, to the end of the batch", ask).await?;
+    reader.ask_fetch(on, "four records, to the end of the batch", waiting(ask)).await?;
     reader.ask_fetch(on, "the rest", reader.fetch(&[])).await?;
     let mut ask = reader.fetch(&[]);
     (ask.max_wait_ms, ask.min_bytes) = (50, 1);
@@ -168,7 +173,7 @@ async fn two_members(on: &mut Recorder, reader: &mut Reader) -> Result {
         ask
     })
     .await?;
-    second.ask_fetch(on, "what the other gave back", second.fetch(&[])).await?;
+    second.ask_fetch(on, "what the other gave back", waiting(second.fetch(&[]))).await?;
     reader.epoch = 0;
     reader.ask_fetch(on, "nothing for the first", reader.fetch(&[0])).await?;
     second.ask_acknowledge(on, "done", &[(7, 7, &[ACCEPT])]).await?;
@@ -206,8 +211,8 @@ async fn limits(on: &mut Recorder, reader: &mut Reader) -> Result {
 
     on.quietly(9, produce(8)).await?;
     // Delivered again and again, in ever smaller portions, until all are given up.
-    for _ in 0..24 {
-        reader.ask_fetch(on, "again", reader.fetch(&[])).await?;
+    for _ in 0..13 {
+        reader.ask_fetch(on, "again", waiting(reader.fetch(&[]))).await?;
         let mut ask = reader.acknowledging(0, &[]);
         ask.share_session_epoch = -1;
         on.ask("all is given back", on.newest(ApiKey::SHARE_ACKNOWLEDGE), ask).await?;

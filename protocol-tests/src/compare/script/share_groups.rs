@@ -12,15 +12,18 @@ use milena_wire::messages::describe_configs_request::DescribeConfigsResource;
 use milena_wire::messages::describe_share_group_offsets_request::{
     DescribeShareGroupOffsetsRequestGroup, DescribeShareGroupOffsetsRequestTopic,
 };
+use milena_wire::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use milena_wire::messages::{
-    AlterShareGroupOffsetsRequest, CreateTopicsRequest, DeleteGroupsRequest,
-    DeleteShareGroupOffsetsRequest, DescribeConfigsRequest, DescribeGroupsRequest,
-    DescribeShareGroupOffsetsRequest, ListGroupsRequest, ShareGroupDescribeRequest,
+    AlterShareGroupOffsetsRequest, ConsumerGroupHeartbeatRequest, CreateTopicsRequest,
+    DeleteGroupsRequest, DeleteShareGroupOffsetsRequest, DescribeConfigsRequest,
+    DescribeGroupsRequest, DescribeShareGroupOffsetsRequest, ListGroupsRequest, OffsetFetchRequest,
+    ShareGroupDescribeRequest,
 };
 
-use super::groups::joining;
-use super::share;
+use super::groups::{joining, syncing};
+use super::offsets::committing;
 use super::share_reader::{Reader, configuring};
+use super::{share, share_committed};
 use crate::Result;
 use crate::compare::recorder::Recorder;
 use crate::raw::message;
@@ -46,6 +49,7 @@ pub(super) async fn run(on: &mut Recorder) -> Result {
     describe(on, "with a member").await?;
     offsets(on, "not read yet").await?;
     share::run(on, topic).await?;
+    share_committed::run(on).await?;
     offsets(on, "read").await?;
     strangers(on, topic).await?;
     let (alter, delete) = (
@@ -168,6 +172,13 @@ async fn offsets(on: &mut Recorder, what: &str) -> Result {
             of("script-share-none", Some(vec![topic(TOPIC, &[0])])),
         ]
     };
+    // Its first question about lag takes a real coordinator two seconds, and half a minute if it is about two groups.
+    let version = on.newest(ApiKey::DESCRIBE_SHARE_GROUP_OFFSETS);
+    on.quietly(
+        version,
+        message!(DescribeShareGroupOffsetsRequest { groups: vec![of(GROUP, None)] }),
+    )
+    .await?;
     on.ask_each(what, ApiKey::DESCRIBE_SHARE_GROUP_OFFSETS, 0..=99, |_| {
         message!(DescribeShareGroupOffsetsRequest { groups: asked() })
     })
@@ -216,6 +227,29 @@ async fn altered(on: &mut Recorder, alter: i16, delete: i16) -> Result {
 async fn strangers(on: &mut Recorder, topic: Uuid) -> Result {
     let join = on.newest(ApiKey::JOIN_GROUP);
     on.ask("of a share group", join, joining(GROUP, "")).await?;
+    let nobody = ByteString::from_static("nobody");
+    let sync = on.newest(ApiKey::SYNC_GROUP);
+    on.ask("of a share group", sync, syncing(GROUP, &nobody, 1)).await?;
+    on.ask_each("to a share group", ApiKey::OFFSET_COMMIT, 8..=99, |_| {
+        committing(GROUP, TOPIC, topic, &[(0, 1)])
+    })
+    .await?;
+    on.ask_each("of a share group", ApiKey::OFFSET_FETCH, 8..=9, |_| {
+        let group = message!(OffsetFetchRequestGroup { group_id: GROUP.into() });
+        message!(OffsetFetchRequest { groups: vec![group] })
+    })
+    .await?;
+    let beat = on.newest(ApiKey::CONSUMER_GROUP_HEARTBEAT);
+    on.ask("of a share group", beat, {
+        message!(ConsumerGroupHeartbeatRequest {
+            group_id: GROUP.into(),
+            member_id: "member".into(),
+            rebalance_timeout_ms: 30_000,
+            subscribed_topic_names: Some(vec![TOPIC.into()]),
+            topic_partitions: Some(vec![]),
+        })
+    })
+    .await?;
     let joined = on.quietly(3, joining("script-share-classic", "")).await?;
     let Response::JoinGroup(_) = joined else { return Err("no answer to JoinGroup".into()) };
     let reader = Reader { group: "script-share-classic", ..Reader::new(GROUP, "share-a", topic) };
