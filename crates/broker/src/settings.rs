@@ -47,6 +47,8 @@ pub struct Settings {
     pub session_timeout_max: Duration,
     /// `group.max.size`. Default 10,000 (Kafka: no limit).
     pub group_size_max: usize,
+    /// How many groups of the classic and the consumer protocol there may be. Default 100,000 (Kafka: no limit).
+    pub groups_max: usize,
     /// The finalized level of the feature `group.version`: 1 lets groups use the consumer protocol (KIP-848), 0 does not.
     /// Default 1, as Kafka since 4.0.
     pub group_version: i16,
@@ -145,6 +147,7 @@ impl Default for Settings {
             session_timeout_min: Duration::from_secs(1),
             session_timeout_max: Duration::from_secs(30 * 60),
             group_size_max: 10_000,
+            groups_max: 100_000,
             group_version: 1,
             consumer_groups: ConsumerGroupSettings::default(),
             transaction_version: 2,

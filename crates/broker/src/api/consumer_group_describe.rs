@@ -17,8 +17,8 @@ use milena_wire::messages::consumer_group_describe_response::{
 use milena_wire::{ByteString, Response};
 
 use super::{AUTHORIZED_GROUP, Call, Outcome, UNASKED, Versions};
-use crate::group::ConsumerGroup;
 use crate::group::consumer::{AWAY, Member, Partitions};
+use crate::group::{ConsumerGroup, Group};
 use crate::state::{Refused, State};
 use crate::topic::TopicImage;
 
@@ -37,11 +37,11 @@ pub(super) fn handle(
             return failure(id, Refused::without_reason(code));
         }
         let not_found = |message| Refused::new(ErrorCode::GROUP_ID_NOT_FOUND, message);
-        let Some(group) = state.groups.get(&**id) else {
-            return failure(id, not_found(format!("Group {id} not found.")));
-        };
-        let Some(group) = group.consumer() else {
-            return failure(id, not_found(format!("Group {id} is not a consumer group.")));
+        let group = state.groups.get(&**id);
+        let is_other = group.is_some() || state.share_groups.contains_key(&**id);
+        let why = if is_other { "is not a consumer group" } else { "not found" };
+        let Some(group) = group.and_then(Group::consumer) else {
+            return failure(id, not_found(format!("Group {id} {why}.")));
         };
         let is_told = request.include_authorized_operations;
         DescribedGroup {

@@ -17,7 +17,7 @@ use milena_wire::messages::consumer_group_heartbeat_response::{
 };
 use milena_wire::{ByteString, Response};
 
-use super::{Call, Outcome, Versions};
+use super::{Call, GROUP_METADATA_BYTES_MAX, Outcome, Versions};
 use crate::group::consumer::{AWAY, Assigned};
 use crate::group::{Assignor, Beat, Heartbeat, Step};
 use crate::state::{Refused, State};
@@ -49,6 +49,10 @@ fn take(
         return Err(Refused::new(ErrorCode::UNSUPPORTED_VERSION, message));
     }
     check(call.version, request)?;
+    let names = request.subscribed_topic_names.iter().flatten();
+    if names.map(|name| name.len().saturating_add(2)).sum::<usize>() > GROUP_METADATA_BYTES_MAX {
+        return Err(Refused::without_reason(ErrorCode::UNKNOWN_SERVER_ERROR));
+    }
     let coordinated = state.check_coordinator(call.node, &request.group_id);
     coordinated.map_err(|code| match code {
         ErrorCode::NOT_COORDINATOR => Refused::new(code, "This is not the correct coordinator."),
@@ -56,6 +60,10 @@ fn take(
     })?;
     let heartbeat = read(state, call, request)?;
     let id = &request.group_id;
+    if state.share_groups.contains_key(&**id) {
+        let message = format!("Group {id} is not a consumer group.");
+        return Err(Refused::new(ErrorCode::GROUP_ID_NOT_FOUND, message));
+    }
     if !state.groups.contains_key(&**id) {
         let message = match heartbeat.step {
             _ if state.share_groups.contains_key(&**id) => {
@@ -69,7 +77,7 @@ fn take(
             return Err(Refused::new(ErrorCode::GROUP_ID_NOT_FOUND, message));
         }
     }
-    state.ensure_group(id);
+    state.ensure_group(id).map_err(Refused::without_reason)?;
     let now = call.now;
     let beat = state
         .with_group(id, |group, around| group.consumer_heartbeat(now, &heartbeat, around))

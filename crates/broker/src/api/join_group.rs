@@ -14,19 +14,19 @@ use milena_wire::messages::join_group_request::JoinGroupRequest;
 use milena_wire::messages::join_group_response::{JoinGroupResponse, JoinGroupResponseMember};
 use milena_wire::{ByteString, Response};
 
-use super::{Call, Outcome, Versions};
+use super::{Call, GROUP_METADATA_BYTES_MAX, Outcome, Versions};
 use crate::group::{JoinAnswer, JoinRequest};
 use crate::state::{State, cut};
 
 pub(super) const VERSIONS: Versions = Versions::new(0, 9);
 
 pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &JoinGroupRequest) -> Outcome {
-    if let Err(code) = check(state, call, request) {
+    let checked = check(state, call, request);
+    if let Err(code) = checked.and_then(|()| state.ensure_group(&request.group_id)) {
         let answer = JoinAnswer::error(code, &request.member_id);
         return Outcome::Answer(respond(call.version, answer));
     }
     let join = read(state, call, request);
-    state.ensure_group(&request.group_id);
     let now = call.now;
     state.with_group(&request.group_id, |group, around| group.join(now, join, around));
     Outcome::Wait
@@ -66,6 +66,11 @@ pub(crate) fn respond(version: i16, answer: JoinAnswer) -> Response {
 
 fn check(state: &State, call: &Call<'_>, request: &JoinGroupRequest) -> Result<(), ErrorCode> {
     state.check_coordinator(call.node, &request.group_id)?;
+    let protocols = request.protocols.iter();
+    let bytes: usize = protocols.map(|p| p.name.len().saturating_add(p.metadata.len())).sum();
+    if bytes > GROUP_METADATA_BYTES_MAX {
+        return Err(ErrorCode::UNKNOWN_SERVER_ERROR);
+    }
     let session_timeout = milliseconds(request.session_timeout_ms);
     let settings = &state.settings;
     if !(settings.session_timeout_min..=settings.session_timeout_max).contains(&session_timeout) {

@@ -292,6 +292,10 @@ fn as_known(code: ErrorCode, knows_fenced: bool) -> ErrorCode {
     }
 }
 
+/// How much of a group a member may describe, or a leader assign, in one request. Kafka writes a group into one record
+/// (`message.max.bytes`) and fails with UNKNOWN_SERVER_ERROR where that is too large.
+const GROUP_METADATA_BYTES_MAX: usize = 1_048_588;
+
 /// What is answered where nobody asked which operations are allowed.
 const UNASKED: i32 = i32::MIN;
 

@@ -10,7 +10,7 @@ use milena_wire::messages::sync_group_request::SyncGroupRequest;
 use milena_wire::messages::sync_group_response::SyncGroupResponse;
 use milena_wire::{ByteString, Response};
 
-use super::{Call, Outcome, Versions};
+use super::{Call, GROUP_METADATA_BYTES_MAX, Outcome, Versions};
 use crate::group::{Identity, SyncAnswer, SyncRequest};
 use crate::state::State;
 
@@ -26,6 +26,10 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &SyncGroupRequ
     let names_protocol = request.protocol_type.is_some() && request.protocol_name.is_some();
     if call.version >= NAMES_PROTOCOL_SINCE && !names_protocol {
         return Outcome::Answer(error(request, ErrorCode::INCONSISTENT_GROUP_PROTOCOL));
+    }
+    let bytes: usize = request.assignments.iter().map(|one| one.assignment.len()).sum();
+    if bytes > GROUP_METADATA_BYTES_MAX {
+        return Outcome::Answer(error(request, ErrorCode::UNKNOWN_SERVER_ERROR));
     }
     let text = |text: &Option<ByteString>| text.as_ref().map(ByteString::to_string);
     let assignments = request

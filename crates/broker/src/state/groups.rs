@@ -84,10 +84,15 @@ impl State {
     }
 
     /// The group, made if there is none; a share group has the name for itself.
-    pub(crate) fn ensure_group(&mut self, id: &str) {
-        if !self.groups.contains_key(id) && !self.share_groups.contains_key(id) {
-            self.groups.insert(id.to_owned(), Group::new(id));
+    pub(crate) fn ensure_group(&mut self, id: &str) -> Result<(), ErrorCode> {
+        if self.groups.contains_key(id) || self.share_groups.contains_key(id) {
+            return Ok(());
         }
+        if self.groups.len() >= self.settings.groups_max {
+            return Err(ErrorCode::POLICY_VIOLATION);
+        }
+        self.groups.insert(id.to_owned(), Group::new(id));
+        Ok(())
     }
 
     pub(super) fn expire_group(&mut self, now: Instant, id: &str) {

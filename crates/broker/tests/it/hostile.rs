@@ -1,9 +1,9 @@
 //! Clients that are broken or evil.
 
 use bytes::Bytes;
-use milena_types::{ApiKey, CorrelationId};
+use milena_types::{ApiKey, CorrelationId, ErrorCode};
 use milena_wire::messages::metadata_request::MetadataRequest;
-use milena_wire::{ByteString, Request, encode_request, messages as m};
+use milena_wire::{ByteString, Request, Response, encode_request, messages as m};
 
 use crate::world::{World, batch, fetch, node, produce};
 
@@ -22,6 +22,41 @@ fn frames_that_are_no_requests_close_the_connection() {
         world.send_bytes(connection, Bytes::from_static(frame));
         assert!(world.is_closed(connection), "{frame:?}");
     }
+}
+
+/// A client that makes up groups, or describes itself at length, fills no more memory than it may.
+#[test]
+fn groups_and_what_members_say_of_themselves_are_bounded() {
+    let mut world = World::with(|settings| settings.groups_max = 2);
+    let found = m::FindCoordinatorRequest {
+        coordinator_keys: ["a", "b", "c"].map(ByteString::from_static).to_vec(),
+        ..Default::default()
+    };
+    let connection = world.connect(node(1));
+    let Response::FindCoordinator(found) = world.ask(connection, 4, found) else { panic!() };
+    let coordinators: Vec<_> = found.coordinators.iter().map(|one| node(one.node_id)).collect();
+    let beat = |group: &'static str, topics: Vec<ByteString>| m::ConsumerGroupHeartbeatRequest {
+        group_id: group.into(),
+        member_id: "m".into(),
+        rebalance_timeout_ms: 1000,
+        subscribed_topic_names: Some(topics),
+        topic_partitions: Some(Vec::new()),
+        ..Default::default()
+    };
+    let mut codes = Vec::new();
+    for (group, coordinator) in ["a", "b", "c"].into_iter().zip(&coordinators) {
+        let connection = world.connect(*coordinator);
+        let answer = world.ask(connection, 1, beat(group, vec!["t".into()]));
+        let Response::ConsumerGroupHeartbeat(answer) = answer else { panic!() };
+        codes.push(answer.error_code);
+    }
+    assert_eq!(codes, [ErrorCode::NONE, ErrorCode::NONE, ErrorCode::POLICY_VIOLATION]);
+
+    let connection = world.connect(coordinators[0]);
+    let names = (0..10_000).map(|i| format!("{i:0200}").into()).collect();
+    let answer = world.ask(connection, 1, beat("a", names));
+    let Response::ConsumerGroupHeartbeat(answer) = answer else { panic!() };
+    assert_eq!(answer.error_code, ErrorCode::UNKNOWN_SERVER_ERROR);
 }
 
 /// Kafka lists Produce 0-2 for old clients and takes none of them.
@@ -48,8 +83,8 @@ fn an_unknown_version_of_api_versions_is_answered_in_version_0() {
         milena_wire::decode_response(ApiKey::API_VERSIONS, 0, frame.into_bytes().slice(4..))
             .expect("readable");
     assert_eq!(id, CorrelationId::from_wire(7));
-    let milena_wire::Response::ApiVersions(response) = response else { panic!() };
-    assert_eq!(response.error_code, milena_types::ErrorCode::UNSUPPORTED_VERSION);
+    let Response::ApiVersions(response) = response else { panic!() };
+    assert_eq!(response.error_code, ErrorCode::UNSUPPORTED_VERSION);
     assert_eq!(response.api_keys[0].api_key, 18);
 }
 

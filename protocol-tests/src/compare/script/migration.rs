@@ -280,7 +280,10 @@ async fn not_of_consumers(on: &mut Recorder) -> Result {
     let new = Member { group, ..new };
     old.join(on, "a classic member", &[]).await?;
     old.join(on, "a classic member with its id", &[]).await?;
-    beat(on, "joins a group that is not synced", new.joining()).await?;
+    // It reads something else: who would get which partition is decided by the classic member's random id.
+    let mut elsewhere = new.joining();
+    elsewhere.subscribed_topic_names = Some(vec!["not-there".into()]);
+    beat(on, "joins a group that is not synced", elsewhere).await?;
     old.sync(on, "in a group that was taken over", &[0, 1, 2, 3]).await?;
     beat(on, "leaves", new.beating(-1)).await?;
     old.leave(on).await
