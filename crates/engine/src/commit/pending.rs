@@ -104,6 +104,13 @@ impl Commits {
         self.queue.is_empty() && self.in_flight.is_none()
     }
 
+    /// Whether every commit up to this one is over.
+    pub(crate) fn is_done_to(&self, last: CommitId) -> bool {
+        let sent = self.in_flight.iter().map(|flight| &flight.pending);
+        let mut ids = self.queue.iter().chain(sent).flat_map(|pending| &pending.ids);
+        ids.all(|id| *id > last)
+    }
+
     /// Takes in a commit; it is over within the time to `deadline`.
     pub(crate) fn push(
         &mut self,

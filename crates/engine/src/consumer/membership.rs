@@ -47,8 +47,8 @@ pub(super) struct Pending {
     partitions: Vec<TopicPartition>,
     /// Those of them that the user hears of.
     told: Vec<TopicPartition>,
-    /// The user acknowledged; commits may take until then.
-    commits_until: Option<Instant>,
+    /// The user acknowledged; commits may take until then, up to this one: who commits on and on holds nothing up.
+    commits_until: Option<(Instant, CommitId)>,
 }
 
 impl Membership {
@@ -305,12 +305,13 @@ impl Consumer {
                 // Others wait for us to join: half of their patience, and not longer than any call.
                 let limit = self.settings.group.as_ref().map(|group| group.max_poll_interval / 2);
                 let limit = limit.unwrap_or_default().min(self.settings.default_api_timeout);
-                pending.commits_until = Some(now + limit);
-                let auto = membership.auto.is_some();
+                let (auto, last) = (membership.auto.is_some(), self.next_commit());
                 if auto {
-                    let id = self.next_commit();
                     let offsets = self.positions(Which::Returned);
-                    self.push_commit(id, offsets, CommitMode::Retry, now + limit);
+                    self.push_commit(last, offsets, CommitMode::Retry, now + limit);
+                }
+                if let Some(pending) = self.membership.as_mut().and_then(|m| m.rebalance.as_mut()) {
+                    pending.commits_until = Some((now + limit, last));
                 }
                 self.drive_commits(now);
                 self.proceed_rebalance(now);
@@ -322,7 +323,8 @@ impl Consumer {
     pub(super) fn proceed_rebalance(&mut self, now: Instant) {
         let Some(membership) = &mut self.membership else { return };
         let done = membership.rebalance.take_if(|pending| {
-            pending.commits_until.is_some_and(|until| membership.commits.is_idle() || until <= now)
+            let awaited = pending.commits_until;
+            awaited.is_some_and(|(until, last)| membership.commits.is_done_to(last) || until <= now)
         });
         if let Some(pending) = done {
             self.let_go(&pending.partitions);
@@ -334,7 +336,8 @@ impl Consumer {
 
     /// When a rebalance stops waiting for commits.
     pub(super) fn rebalance_timeout(&self) -> Option<Instant> {
-        self.membership.as_ref()?.rebalance.as_ref()?.commits_until
+        let (until, _) = self.membership.as_ref()?.rebalance.as_ref()?.commits_until?;
+        Some(until)
     }
 }
 

@@ -28,21 +28,18 @@ impl Fixture {
         }
     }
 
-    fn push(&mut self, epoch: i32) {
+    fn push(&mut self, id: u64, epoch: i32) {
         let tp = TopicPartition::new("t", 0);
         let offset = Offset::new(5).unwrap();
         let offsets = BTreeMap::from([(tp.clone(), CommittedOffset::new(offset))]);
         let stays = self.stay.map(|stay| (tp, stay)).into_iter().collect();
-        let (id, deadline) = (CommitId(1), self.now + Duration::from_secs(60));
+        let (id, deadline) = (CommitId(id), self.now + Duration::from_secs(60));
         let generation = Generation::from_wire(epoch);
         self.commits.push(id, offsets, CommitMode::Retry, generation, stays, deadline);
     }
 
     /// What is over, and the epoch of the commit that goes out.
-    fn drive(
-        &mut self,
-        epoch: i32,
-    ) -> (Vec<(CommitId, Result<(), Error>)>, Option<(RequestId, i32)>) {
+    fn drive(&mut self, epoch: i32) -> (Over, Option<(RequestId, i32)>) {
         let generation = Generation::from_wire(epoch);
         let sender = Sender::Member(Identity { member_id: "me".into(), generation });
         let stay = self.stay;
@@ -69,6 +66,8 @@ impl Fixture {
     }
 }
 
+type Over = Vec<(CommitId, Result<(), Error>)>;
+
 /// Two stays of one partition, one after the other.
 #[expect(clippy::disallowed_methods, reason = "any instant will do as the start of time")]
 fn stays() -> [Stay; 2] {
@@ -88,7 +87,7 @@ fn stays() -> [Stay; 2] {
 #[test]
 fn a_commit_of_a_stale_epoch_is_sent_again_with_the_newer_one() {
     let mut fixture = Fixture::new();
-    fixture.push(3);
+    fixture.push(1, 3);
     let (over, sent) = fixture.drive(3);
     assert!(over.is_empty());
     let (request, epoch) = sent.unwrap();
@@ -109,10 +108,24 @@ fn a_commit_of_a_stale_epoch_is_sent_again_with_the_newer_one() {
 #[test]
 fn what_went_and_came_back_is_not_committed_by_the_old_stay() {
     let mut fixture = Fixture::new();
-    fixture.push(3);
+    fixture.push(1, 3);
     fixture.stay = stays().last().copied();
     let (over, sent) = fixture.drive(5);
     let [(_, Err(error))] = over.as_slice() else { panic!("{over:?}") };
     assert_eq!(error.kind(), ErrorKind::Rebalanced);
     assert!(sent.is_none());
+}
+
+/// A user who commits all the time does not keep a rebalance waiting.
+#[test]
+fn who_waits_for_commits_waits_for_those_before_him() {
+    let mut fixture = Fixture::new();
+    fixture.push(1, 3);
+    assert!(!fixture.commits.is_done_to(CommitId(1)));
+    let (request, _) = fixture.drive(3).1.unwrap();
+    fixture.push(2, 3);
+    assert!(!fixture.commits.is_done_to(CommitId(1)), "under way");
+    fixture.answer(request, ErrorCode::NONE);
+    assert!(fixture.commits.is_done_to(CommitId(1)));
+    assert!(!fixture.commits.is_done_to(CommitId(2)));
 }
