@@ -8,6 +8,7 @@ use milena_types::{
 };
 
 use crate::group::Committed;
+use crate::share::Acknowledgement;
 
 /// Everything accepted since the start, each kind bounded by [`Settings::journal_max`](crate::Settings).
 #[derive(Clone, Debug)]
@@ -15,6 +16,7 @@ pub struct Journal {
     entries_max: usize,
     batches: VecDeque<AcceptedBatch>,
     commits: VecDeque<AcceptedCommit>,
+    acknowledgements: VecDeque<AcceptedAcknowledgement>,
     transactions: VecDeque<EndedTransaction>,
     requests: VecDeque<SeenRequest>,
     request_counts: BTreeMap<ApiKey, u64>,
@@ -62,6 +64,26 @@ pub struct AcceptedCommit {
     pub committed: Committed,
 }
 
+/// What a member of a share group said of neighbouring records, and was believed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct AcceptedAcknowledgement {
+    /// When.
+    pub at: Timestamp,
+    /// The share group.
+    pub group: String,
+    /// The member that held the records, or speaks of what is done with already.
+    pub member_id: String,
+    /// Where the records lie.
+    pub partition: TopicPartition,
+    /// The first of them.
+    pub first: Offset,
+    /// The last of them.
+    pub last: Offset,
+    /// What was said.
+    pub said: Acknowledgement,
+}
+
 /// A transaction whose end was decided: by its producer, by a newer one, or by time.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -102,6 +124,7 @@ impl Journal {
             entries_max,
             batches: VecDeque::new(),
             commits: VecDeque::new(),
+            acknowledgements: VecDeque::new(),
             transactions: VecDeque::new(),
             requests: VecDeque::new(),
             request_counts: BTreeMap::new(),
@@ -116,6 +139,11 @@ impl Journal {
     /// The commits taken, oldest first.
     pub fn commits(&self) -> impl DoubleEndedIterator<Item = &AcceptedCommit> {
         self.commits.iter()
+    }
+
+    /// The acknowledgements of share groups taken, oldest first.
+    pub fn acknowledgements(&self) -> impl DoubleEndedIterator<Item = &AcceptedAcknowledgement> {
+        self.acknowledgements.iter()
     }
 
     /// The transactions ended, oldest first.
@@ -139,6 +167,10 @@ impl Journal {
 
     pub(crate) fn note_commit(&mut self, commit: AcceptedCommit) {
         push(&mut self.commits, commit, self.entries_max);
+    }
+
+    pub(crate) fn note_acknowledgement(&mut self, acknowledgement: AcceptedAcknowledgement) {
+        push(&mut self.acknowledgements, acknowledgement, self.entries_max);
     }
 
     pub(crate) fn note_transaction(&mut self, transaction: EndedTransaction) {

@@ -26,16 +26,19 @@ mod transaction;
 
 pub use cluster::{
     Cluster, CommandError, ConsumerGroupView, ConsumerMemberView, GroupView, MemberView, OpenError,
-    Output, PartitionView, StoredBatch, StoredRecord, TransactionView,
+    Output, PartitionView, ShareGroupView, ShareMemberView, SharePartitionView, SharedRecords,
+    StoredBatch, StoredRecord, TransactionView,
 };
 pub use connection::ConnectionId;
 pub use fault::{Condition, Fault, FaultId, FaultRule, on, on_any};
 pub use group::{
     Committed, ConsumerGroupSettings, ConsumerGroupState, GroupState, MigrationPolicy,
 };
-pub use journal::{AcceptedBatch, AcceptedCommit, EndedTransaction, Journal, SeenRequest};
+pub use journal::{
+    AcceptedAcknowledgement, AcceptedBatch, AcceptedCommit, EndedTransaction, Journal, SeenRequest,
+};
 pub use node::NodeStatus;
 pub use settings::{NodeSettings, Settings, TopicSettings};
-pub use share::ShareGroupSettings;
+pub use share::{Acknowledgement, RecordState, ShareGroupSettings};
 pub use shell::{Broker, Builder};
 pub use transaction::TransactionState;

@@ -4,8 +4,10 @@ mod commands;
 mod groups;
 mod machine;
 mod query;
+mod shares;
 
 pub use commands::CommandError;
 pub use groups::{ConsumerGroupView, ConsumerMemberView, GroupView, MemberView};
 pub use machine::{Cluster, OpenError, Output};
 pub use query::{PartitionView, StoredBatch, StoredRecord, TransactionView};
+pub use shares::{ShareGroupView, ShareMemberView, SharePartitionView, SharedRecords};

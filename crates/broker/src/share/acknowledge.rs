@@ -8,13 +8,17 @@ use super::batch::InFlightBatch;
 use super::partition::{Limits, SharePartition};
 use super::record::{InFlight, RecordState};
 
-/// What a member says of a record.
+/// What a member of a share group says of a record.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Acknowledgement {
+#[expect(clippy::exhaustive_enums, reason = "a new word comes with a new version of the protocol")]
+pub enum Acknowledgement {
     /// There is none at this offset.
     Gap,
+    /// It is processed.
     Accept,
+    /// Another delivery may go better.
     Release,
+    /// No delivery will go better.
     Reject,
     /// It needs more time (KIP-1222).
     Renew,
@@ -63,6 +67,17 @@ impl Acknowledgement {
 }
 
 impl AcknowledgementBatch {
+    /// What is said, by runs of offsets of which the same is said.
+    pub(crate) fn runs(&self) -> Vec<(Offset, Offset, Acknowledgement)> {
+        let mut runs = Vec::new();
+        // Nothing in here refuses.
+        _ = each(self, self.first, self.last, |first, last, one| {
+            runs.push((first, last, one));
+            Ok(())
+        });
+        runs
+    }
+
     /// What is said of the record at `offset`, which lies in the batch.
     fn at(&self, offset: Offset) -> Acknowledgement {
         let index = usize::try_from(offset.get() - self.first.get()).unwrap_or(usize::MAX);

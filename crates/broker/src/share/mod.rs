@@ -15,11 +15,14 @@ mod session;
 mod settings;
 mod store;
 
-pub(crate) use acknowledge::{AcknowledgeError, Acknowledgement, AcknowledgementBatch};
+pub use acknowledge::Acknowledgement;
+pub(crate) use acknowledge::{AcknowledgeError, AcknowledgementBatch};
 pub(crate) use acquire::{Acquired, Demand, ReadBatches};
 pub(crate) use assignor::{ASSIGNOR, Assignment};
 pub(crate) use config::{ShareConfig, ShareDefinition};
 pub(crate) use group::{Beat, Beaten, SeenTopic, ShareGroup};
+pub(crate) use record::InFlight;
+pub use record::RecordState;
 pub(crate) use session::{FINAL_EPOCH, INITIAL_EPOCH, SessionKey, ShareSessions, SharedPartition};
 pub use settings::ShareGroupSettings;
 pub(crate) use store::{ShareKey, SharePartitions, StoredPartition};

@@ -118,6 +118,11 @@ impl SharePartition {
         if self.batches.is_empty() { 0 } else { span(self.start, self.end) }
     }
 
+    /// The records in flight, by runs of those that are alike.
+    pub(crate) fn records(&self) -> impl Iterator<Item = (Offset, Offset, &InFlight)> {
+        self.batches.values().flat_map(InFlightBatch::runs)
+    }
+
     /// How many records of the window are done with.
     pub(crate) fn done(&self) -> i64 {
         self.batches.values().map(|batch| batch.terminal_from(self.start)).sum()

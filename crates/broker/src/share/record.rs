@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What has become of a record; Kafka's ARCHIVING, on the way to a dead-letter topic, is not played.
+/// What has become of a record of a share group.
+///
+/// Kafka has ARCHIVING besides, of a record on its way to a dead-letter topic, which no group here has.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum RecordState {
+#[expect(clippy::exhaustive_enums, reason = "the states of KIP-932")]
+pub enum RecordState {
     /// It may be acquired.
     Available,
     /// A member holds it under a lock.
@@ -69,6 +72,11 @@ impl InFlight {
 
     pub(crate) fn is_available(&self) -> bool {
         self.state == RecordState::Available
+    }
+
+    /// The member that holds it.
+    pub(crate) fn holder(&self) -> Option<&str> {
+        self.lock.as_ref().map(|lock| &*lock.member)
     }
 
     /// Whether this member holds it.

@@ -15,8 +15,8 @@ use super::builder::Builder;
 use super::shared::Shared;
 use super::{listen, pump};
 use crate::cluster::{
-    Cluster, CommandError, ConsumerGroupView, GroupView, PartitionView, StoredBatch, StoredRecord,
-    TransactionView,
+    Cluster, CommandError, ConsumerGroupView, GroupView, PartitionView, ShareGroupView,
+    SharePartitionView, StoredBatch, StoredRecord, TransactionView,
 };
 use crate::fault::{FaultId, FaultRule};
 use crate::group::Committed;
@@ -224,6 +224,22 @@ impl Broker {
     /// A group as it is now.
     pub fn group(&self, group: &str) -> Option<GroupView> {
         self.with(|cluster, _| cluster.group(group))
+    }
+
+    /// A share group as it is now.
+    pub fn share_group(&self, group: &str) -> Option<ShareGroupView> {
+        self.with(|cluster, _| cluster.share_group(group))
+    }
+
+    /// What a share group has got of a partition.
+    pub fn share_partition(
+        &self,
+        group: &str,
+        topic: &str,
+        partition: i32,
+    ) -> Option<SharePartitionView> {
+        let partition = TopicPartition::new(topic, partition);
+        self.with(|cluster, _| cluster.share_partition(group, &partition))
     }
 
     /// A group of the consumer protocol as it is now.

@@ -7,6 +7,7 @@ use milena_types::{ErrorCode, NodeId, Offset, Topic, TopicPartition, Uuid};
 
 use super::groups::internal_partition;
 use super::{OFFSETS_TOPIC, State, Timer};
+use crate::journal::AcceptedAcknowledgement;
 use crate::share::{
     AcknowledgeError, AcknowledgementBatch, Acquired, Beat, Beaten, Demand, ReadBatches, SeenTopic,
     ShareConfig, ShareGroup, ShareKey, SharedPartition, StoredPartition,
@@ -153,6 +154,20 @@ impl State {
         let window = stored.window_mut().ok_or(NOT_OPEN)?;
         window.acknowledge(now, member, &limits, batches)?;
         stored.write();
+        let runs = batches.iter().flat_map(AcknowledgementBatch::runs);
+        if let Some(partition) = self.shared_topic_partition(key) {
+            for (first, last, said) in runs {
+                self.journal.note_acknowledgement(AcceptedAcknowledgement {
+                    at: self.clock.wall(now),
+                    group: key.group.clone(),
+                    member_id: member.to_owned(),
+                    partition: partition.clone(),
+                    first,
+                    last,
+                    said,
+                });
+            }
+        }
         self.handle_share_change(now, key);
         Ok(())
     }

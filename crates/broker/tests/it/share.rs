@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use milena_broker::ConnectionId;
+use milena_broker::{Acknowledgement, ConnectionId, RecordState, SharedRecords};
 use milena_types::{ErrorCode, NodeId};
 use milena_wire::messages as m;
 use milena_wire::messages::share_fetch_response::{PartitionData, ShareFetchResponse};
@@ -29,6 +29,33 @@ fn a_lock_that_nobody_renews_ends_by_time_alone() {
     assert_eq!(a.say(&mut world, 0, 0, ACCEPT), ErrorCode::NONE);
     assert_eq!(b.say(&mut world, 1, 1, ACCEPT), ErrorCode::NONE);
     assert_eq!(lag(&mut world), Some(0));
+    let taken = world.cluster.journal().acknowledgements();
+    let taken: Vec<_> =
+        taken.map(|one| (one.member_id.as_str(), one.first.get(), one.said)).collect();
+    use Acknowledgement::{Accept, Renew};
+    assert_eq!(taken, [("a", 0, Renew), ("a", 0, Accept), ("b", 1, Accept)]);
+}
+
+#[test]
+fn a_test_sees_who_holds_what() {
+    let (mut world, mut a) = group();
+    world.produce(a.connection, &["one", "two"], None);
+    a.fetch(&mut world);
+    a.say(&mut world, 1, 1, ACCEPT);
+    let view = world.cluster.share_partition("s", &tp()).expect("it keeps an offset");
+    assert_eq!(view.start, Some(offset(0)));
+    let told = |records: &SharedRecords| {
+        (records.first.get(), records.last.get(), records.state, records.member_id.clone())
+    };
+    let told: Vec<_> = view.records.iter().map(told).collect();
+    let held = Some("a".to_owned());
+    assert_eq!(
+        told,
+        [(0, 0, RecordState::Acquired, held), (1, 1, RecordState::Acknowledged, None)]
+    );
+    let group = world.cluster.share_group("s").expect("is there");
+    assert_eq!(group.members["a"].assigned, [tp()].into());
+    assert_eq!(group.members["a"].epoch, group.epoch);
 }
 
 #[test]
