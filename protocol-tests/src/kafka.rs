@@ -27,7 +27,7 @@ struct Description {
 
 impl RealCluster {
     /// Starts `brokers` brokers of `version`, as `4.4.0`, with one feature at another level, as `name=level`, and with
-    /// these settings, as `name=value`.
+    /// these settings, as `name=value`; with `racks` broker n is in `rack-n`, of three, and followers serve readers.
     ///
     /// The first start of a version downloads it, which takes up to a minute.
     ///
@@ -38,6 +38,7 @@ impl RealCluster {
         brokers: u32,
         feature: Option<&str>,
         configs: &[&str],
+        racks: bool,
     ) -> Result<Self> {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let nth = STARTED.fetch_add(1, Ordering::Relaxed);
@@ -48,6 +49,9 @@ impl RealCluster {
         start.args(["--brokers", &brokers.to_string(), "--owner-pid", &pid.to_string()]);
         if let Some(feature) = feature {
             start.args(["--feature", feature]);
+        }
+        if racks {
+            start.arg("--racks");
         }
         for config in configs {
             start.args(["--config", config]);

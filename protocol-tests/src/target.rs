@@ -68,7 +68,7 @@ impl Target {
     /// # Errors
     /// Why it did not start.
     pub(crate) async fn start(choice: &Choice) -> Result<Self> {
-        Self::start_with(choice, |settings| {
+        Self::start_with(choice, true, |settings| {
             settings.consumer_groups.heartbeat_interval = Duration::from_millis(200);
             settings.consumer_groups.session_timeout = Duration::from_secs(6);
         })
@@ -80,19 +80,28 @@ impl Target {
     /// # Errors
     /// Why it did not start.
     pub(crate) async fn start_as_it_is(choice: &Choice) -> Result<Self> {
-        Self::start_with(choice, |_| {}).await
+        Self::start_with(choice, false, |_| {}).await
     }
 
-    async fn start_with(choice: &Choice, adapt: impl FnOnce(&mut Settings)) -> Result<Self> {
+    async fn start_with(
+        choice: &Choice,
+        racks: bool,
+        adapt: impl FnOnce(&mut Settings),
+    ) -> Result<Self> {
         let (cluster, bootstrap_servers) = match &choice.version {
             Some(version) => {
                 let level = choice.transaction_version;
                 let feature = level.map(|level| format!("transaction.version={level}"));
                 let version = version.to_string();
                 let configs = if choice.unstable { UNSTABLE } else { &[] };
-                let cluster =
-                    RealCluster::start(&version, choice.brokers, feature.as_deref(), configs)
-                        .await?;
+                let cluster = RealCluster::start(
+                    &version,
+                    choice.brokers,
+                    feature.as_deref(),
+                    configs,
+                    racks,
+                )
+                .await?;
                 let servers = cluster.bootstrap_servers().to_owned();
                 (Cluster::Real(cluster), servers)
             }

@@ -6,6 +6,7 @@ mod connections;
 mod consumer_groups;
 mod epochs;
 mod faults;
+mod followers;
 mod java;
 mod java_groups;
 mod java_transactions;
@@ -46,6 +47,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!(records::a_waiting_fetch_is_answered_when_a_record_comes),
     scenario!(records::a_waiting_fetch_ends_without_a_record),
     scenario!(records::nonsense_closes_the_connection),
+    scenario!(followers::a_replica_in_the_reader_s_rack_is_read_from, fits: followers::fits),
     scenario!(rebalances::a_second_member_shares_the_work),
     scenario!(rebalances::a_member_that_leaves_sets_the_other_to_work),
     scenario!(rebalances::a_silent_member_is_put_out_after_its_session),
