@@ -190,12 +190,10 @@ def command(peer, w, topic, port, is_discard):
                        "--num-records", str(w.records), "--hide-header"]
     c = [BIN[peer], w.op, "--bootstrap", bootstrap, "--topic", topic, "--num-records", str(w.records), "--record-size", str(w.size),
          "--partitions", str(w.partitions)]
-    if w.op == "produce":
+    if w.op in ("produce", "latency"):
         c += ["--acks", "all", "--compression", w.compression, "--linger-ms", str(w.linger_ms), "--batch-size", str(w.batch_size),
               "--idempotence", "true", "--throughput", str(w.rate), "--payload-file", payload(w), "--key-bytes", str(w.key_bytes),
               "--buffer-memory", str(BUFFER_MEMORY)]
-    if w.op == "latency":
-        c += ["--throughput", str(w.rate)]
     if w.slow_us:
         c += ["--slow-us", str(w.slow_us)]
     return c + (["--tasks", str(w.tasks)] if w.tasks > 1 else []) + (["--form", w.form] if w.form != "one" else [])

@@ -36,6 +36,8 @@ class Workload:
         if self.op == "produce":
             s += (f", {self.key_bytes or 'no'} key bytes, {self.compression}, batch.size {self.batch_size:,}, linger.ms {self.linger_ms}, "
                   f"acks all, idempotent, 5 in flight, buffer.memory {BUFFER_MEMORY:,}")
+        if self.op == "consume":
+            s += f", {self.compression}"
         return s + f", {self.partitions} partitions" + (f", {self.rate:,} records/s" if self.rate else "") + (f", {self.tasks} tasks" if self.tasks > 1 else "") + ({"all": ", 500 records a call", "stream": ", one by one"}.get(self.form, "")) + (f", {self.slow_us} us of work after each poll" if self.slow_us else "")
 
 

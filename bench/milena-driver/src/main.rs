@@ -222,7 +222,7 @@ const CALL_RECORDS: usize = 500;
 async fn latency(a: &Args) -> milena::Result<()> {
     let (topic, records) = (a.topic(), a.num_records());
     let producer = producer(a).await?;
-    producer.send(Record::to(&topic).partition(0).value(0u64.to_be_bytes())).await?;
+    producer.send(Record::to(&topic).partition(0).value(&0u64.to_be_bytes())).await?;
     let mut consumer = reader(a).await?;
     consumer.try_next().await?;
     let (start, latencies) = (Clock::new(), Hist::new());
@@ -235,7 +235,7 @@ async fn latency(a: &Args) -> milena::Result<()> {
             }
             let mut value = [b'x'; 100];
             value[..8].copy_from_slice(&sending.ns().to_be_bytes());
-            let _delivery = producer.send(Record::to(&topic).partition(0).value(value)).enqueue().await?;
+            let _delivery = producer.send(Record::to(&topic).partition(0).value(&value)).enqueue().await?;
         }
         producer.close(Duration::from_secs(10)).await
     });
