@@ -12,6 +12,7 @@
 )]
 
 mod compare;
+mod copier;
 mod kafka;
 mod member;
 mod raw;
@@ -69,6 +70,9 @@ enum What {
     /// Writes transactions until it is killed or done; a part of the scenarios about kills.
     #[command(hide = true)]
     Write(writer::Plan),
+    /// Copies a topic until it is killed or done; a part of the scenarios about guarantees.
+    #[command(hide = true)]
+    Copy(copier::Plan),
     /// Prints what a cluster answers to the requests of `compare`.
     Transcript {
         /// The cluster.
@@ -85,7 +89,8 @@ async fn main() -> ExitCode {
         }
         What::Compare { ours, theirs } => compare(&ours, &theirs).await,
         What::Transcript { of } => return transcript(&of).await,
-        What::Write(plan) => return write(&plan).await,
+        What::Write(plan) => return end_of("writer", writer::write(&plan).await),
+        What::Copy(plan) => return end_of("copier", copier::copy(&plan).await),
     };
     println!("{} passed, {} failed", tally.passed, tally.failed);
     if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -122,11 +127,11 @@ async fn compare(ours: &Choice, theirs: &Choice) -> Tally {
     }
 }
 
-async fn write(plan: &writer::Plan) -> ExitCode {
-    match writer::write(plan).await {
+fn end_of(who: &str, result: Result) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("writer: {e}");
+            eprintln!("{who}: {e}");
             ExitCode::FAILURE
         }
     }

@@ -7,6 +7,7 @@ mod consumer_groups;
 mod epochs;
 mod faults;
 mod followers;
+mod guarantees;
 mod java;
 mod java_groups;
 mod java_transactions;
@@ -137,6 +138,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         fits: |on| *on.version() >= java_transactions::SINCE, limit: java_transactions::LIMIT),
     scenario!(faults::a_killed_leader_loses_and_doubles_nothing, alone: true,
         fits: |on| on.choice().brokers >= 3, limit: faults::LIMIT),
+    scenario!(guarantees::at_least_once_shows_duplicates_and_no_loss,
+        fits: guarantees::has_children, limit: guarantees::LIMIT),
+    scenario!(guarantees::at_most_once_shows_loss_and_no_duplicates,
+        fits: guarantees::has_children, limit: guarantees::LIMIT),
+    scenario!(guarantees::exactly_once_shows_neither,
+        fits: guarantees::has_children, limit: guarantees::LIMIT),
     scenario!(kills::all_or_nothing_of_each_transaction_is_read, alone: true,
         fits: |on| on.choice().brokers >= 3, limit: kills::LIMIT),
     scenario!(tools::topics_are_made_listed_described_and_deleted, alone: true),
