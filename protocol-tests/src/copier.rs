@@ -35,6 +35,7 @@ pub(crate) struct Plan {
 
 /// What a copy promises.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+#[expect(clippy::enum_variant_names, reason = "that is how people call them")]
 pub(crate) enum Guarantee {
     AtLeastOnce,
     AtMostOnce,

@@ -1,6 +1,7 @@
 //! `milena consume`: prints records.
 
 mod printed;
+mod start;
 
 use std::collections::BTreeSet;
 use std::io::{BufWriter, ErrorKind, IsTerminal, Write};
@@ -8,13 +9,14 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use milena::config::OffsetReset;
-use milena::{Batch, Consumer, Kafka, MemberState, Offset, TopicPartition};
+use milena::{Batch, Consumer, Kafka, MemberState, TopicPartition};
 
 use crate::args::Connection;
 use crate::failure::Failure;
 use crate::format::Format;
 use crate::interrupt::{interrupted, unless_interrupted};
 use printed::{Offsets, Printed};
+use start::{Partitions, Start};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -22,6 +24,8 @@ Examples:
   milena consume orders -n 10 -f '%p %o %k => %v\\n'   ten records with their places and keys
   milena consume orders payments -g billing           as a member of a group, until Ctrl-C
   milena consume orders --from 5000 -e -o ndjson      JSON lines from offset 5000 of each partition
+  milena consume orders --from -10 -e                 the last ten records of each partition
+  milena consume orders --from @-1h --partition 0,2-5 of these partitions, from an hour ago on
 
 Formats: %t topic, %p partition, %o offset, %k key, %v or %s value, %h headers, %T timestamp,
 %K and %S lengths of key and value, %% a percent sign; \\n \\t \\r \\0 \\\\";
@@ -38,10 +42,14 @@ pub(crate) struct ConsumeArgs {
     #[arg(short = 'g', long)]
     group: Option<String>,
 
-    /// Where to start: beginning, end or an offset; a group starts at its committed offsets where it has some
-    /// [default: end, or beginning with -e]
-    #[arg(long, value_name = "WHERE", value_parser = start)]
+    /// Where to start: beginning, end, an offset, -N for the last N records of each partition, @-1h, @MILLISECONDS;
+    /// a group starts at its committed offsets where it has some [default: end, or beginning with -e]
+    #[arg(long, value_name = "WHERE", value_parser = Start::parse, allow_hyphen_values = true)]
     from: Option<Start>,
+
+    /// Only these partitions, as 0,2-5
+    #[arg(long, value_name = "LIST", value_parser = start::partitions, conflicts_with = "group")]
+    partition: Option<Partitions>,
 
     /// Stop after this many records
     #[arg(short = 'n', long, value_name = "RECORDS")]
@@ -66,25 +74,6 @@ enum Output {
     Ndjson,
 }
 
-/// Where reading starts.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Start {
-    Beginning,
-    End,
-    At(Offset),
-}
-
-fn start(text: &str) -> Result<Start, String> {
-    match text {
-        "beginning" => Ok(Start::Beginning),
-        "end" => Ok(Start::End),
-        _ => {
-            let offset = text.parse().ok().and_then(Offset::new).map(Start::At);
-            offset.ok_or_else(|| "expected beginning, end or an offset".to_owned())
-        }
-    }
-}
-
 /// Runs the command.
 pub(crate) async fn run(connection: &Connection, args: ConsumeArgs) -> Result<(), Failure> {
     let format = match args.output {
@@ -92,7 +81,7 @@ pub(crate) async fn run(connection: &Connection, args: ConsumeArgs) -> Result<()
         None => args.format.clone().unwrap_or_else(Format::value_lines),
     };
     let kafka = connection.connect().await?;
-    let printed = Printed::default();
+    let printed = Printed::of(args.group.as_deref());
     let mut consumer = build(&kafka, &args, &printed).await?;
     let mut out = BufWriter::with_capacity(OUT_BYTES, std::io::stdout().lock());
     let mut records = 0;
@@ -118,14 +107,22 @@ async fn build(kafka: &Kafka, args: &ConsumeArgs, printed: &Printed) -> Result<C
     let from = args.from.unwrap_or(default);
     let reset = match from {
         Start::End => OffsetReset::Latest,
-        Start::Beginning | Start::At(_) => OffsetReset::Earliest,
+        Start::Beginning | Start::At(_) | Start::Last(_) | Start::Ago(_) | Start::Time(_) => {
+            OffsetReset::Earliest
+        }
     };
-    if args.group.is_some() && matches!(from, Start::At(_)) {
+    if args.group.is_some() && from.is_sought() {
         return Err(Failure::usage(
-            "--from OFFSET needs all partitions: leave out -g, or use beginning or end",
+            "a group goes on where it was: leave out -g, or use beginning or end",
         ));
     }
-    let partitions = partitions(kafka, &args.topics).await?;
+    let mut partitions = partitions(kafka, &args.topics).await?;
+    if let Some(wanted) = &args.partition {
+        partitions.retain(|tp| wanted.has(tp.partition));
+        if partitions.is_empty() {
+            return Err(Failure::usage("--partition names none that there is"));
+        }
+    }
     if let Some(group) = &args.group {
         // Commits follow what was printed, not what was handed out.
         let consumer = kafka.consumer(group.as_str()).auto_offset_reset(reset);
@@ -134,15 +131,8 @@ async fn build(kafka: &Kafka, args: &ConsumeArgs, printed: &Printed) -> Result<C
     }
     let consumer = kafka.consumer_without_group().auto_offset_reset(reset);
     let consumer = consumer.assign(partitions.clone()).build().await?;
-    if let Start::At(offset) = from {
-        let handle = consumer.handle();
-        let first = handle.beginning_offsets(partitions.clone()).await?;
-        let ends = handle.end_offsets(partitions).await?;
-        for (partition, end) in ends {
-            let first = first.get(&partition).copied().unwrap_or(end);
-            // Beyond the log there is nothing to reset to: the end is what comes next.
-            consumer.seek(partition, offset.clamp(first, end.max(first))).await?;
-        }
+    if from.is_sought() {
+        from.seek(&consumer.handle(), partitions).await?;
     }
     Ok(consumer)
 }
@@ -233,16 +223,3 @@ const POLL_TIMEOUT: Duration = Duration::from_millis(200);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Enough for a whole poll of small records in one write.
 const OUT_BYTES: usize = 256 * 1024;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_start_is_a_word_or_an_offset() {
-        assert_eq!(start("beginning"), Ok(Start::Beginning));
-        assert_eq!(start("end"), Ok(Start::End));
-        assert_eq!(start("7"), Ok(Start::At(Offset::new(7).unwrap())));
-        assert!(start("-7").is_err() && start("middle").is_err());
-    }
-}

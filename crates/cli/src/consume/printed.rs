@@ -1,6 +1,7 @@
 //! What was printed so far, which is what a group may go on behind.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use milena::{ConsumerHandle, MessageRef, Offset, RebalanceListener, TopicPartition};
@@ -9,12 +10,22 @@ use milena::{ConsumerHandle, MessageRef, Offset, RebalanceListener, TopicPartiti
 ///
 /// As the listener of rebalances it commits those of a partition that goes, and forgets them: another member may read
 /// on from there, and a late commit would send the group back.
+///
+/// It says on standard error which partitions come and go.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Printed(Arc<Mutex<Offsets>>);
+pub(super) struct Printed {
+    offsets: Arc<Mutex<Offsets>>,
+    group: Arc<str>,
+}
 
 pub(super) type Offsets = BTreeMap<TopicPartition, Offset>;
 
 impl Printed {
+    /// Of a member of `group`, where it is one.
+    pub(super) fn of(group: Option<&str>) -> Self {
+        Self { offsets: Arc::default(), group: group.unwrap_or_default().into() }
+    }
+
     /// Takes these to be printed: they have left the program.
     pub(super) fn add(&self, offsets: Offsets) {
         self.lock().extend(offsets);
@@ -30,8 +41,21 @@ impl Printed {
         partitions.iter().filter_map(|partition| offsets.remove_entry(partition)).collect()
     }
 
+    /// As kcat does: `% group billing: revoked orders[0] orders[2]`.
+    fn tell(&self, what: &str, partitions: &[TopicPartition]) {
+        let mut line = format!("% group {}: {what}", self.group);
+        for partition in partitions {
+            line.push_str(&format!(" {}[{}]", partition.topic.as_str(), partition.partition));
+        }
+        if partitions.is_empty() {
+            line.push_str(" nothing");
+        }
+        // Who closed it does not want to know.
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
+
     fn lock(&self) -> MutexGuard<'_, Offsets> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.offsets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -41,7 +65,12 @@ pub(super) fn note(offsets: &mut Offsets, message: MessageRef<'_>) {
 }
 
 impl RebalanceListener for Printed {
+    async fn assigned(&self, _: &ConsumerHandle, partitions: &[TopicPartition]) {
+        self.tell("assigned", partitions);
+    }
+
     async fn revoked(&self, handle: &ConsumerHandle, partitions: &[TopicPartition]) {
+        self.tell("revoked", partitions);
         let offsets = self.take(partitions);
         if !offsets.is_empty()
             && let Err(error) = handle.commit_offsets(offsets).await
@@ -51,6 +80,7 @@ impl RebalanceListener for Printed {
     }
 
     async fn lost(&self, _: &ConsumerHandle, partitions: &[TopicPartition]) {
+        self.tell("lost", partitions);
         self.take(partitions);
     }
 }

@@ -16,6 +16,11 @@ async fn reading_stops_at_the_end_at_a_count_and_starts_at_an_offset() {
     assert_eq!(read(&["-n", "2", "--from", "beginning"]).await, "a\nb\n");
     assert_eq!(read(&["-e", "--from", "3"]).await, "d\ne\n");
     assert_eq!(read(&["-e", "--from", "end"]).await, "");
+    assert_eq!(read(&["-e", "--from", "-2"]).await, "d\ne\n");
+    assert_eq!(read(&["-e", "--from", "@-1h"]).await, "a\nb\nc\nd\ne\n");
+    assert_eq!(read(&["-e", "--from", "@32503680000000"]).await, "", "in the year 3000");
+    assert_eq!(read(&["-e", "--partition", "1-9"]).await, "");
+    assert_eq!(read(&["-e", "--partition", "0,2"]).await, "a\nb\nc\nd\ne\n");
     assert_eq!(read(&["-e", "--from", "5000"]).await, "", "beyond the log there is nothing");
 }
 
@@ -25,7 +30,11 @@ async fn a_group_goes_on_behind_what_it_printed() {
     let broker = broker().await;
     with_five(&broker).await;
     let group = ["consume", "orders", "-g", "g", "--from", "beginning"];
-    let first = milena(&broker, &[&group[..], &["-n", "2"]].concat(), "").await.done();
+    let run = milena(&broker, &[&group[..], &["-n", "2"]].concat(), "").await;
+    let told: Vec<_> = run.stderr.lines().collect();
+    assert!(told[0].starts_with("% group g: assigned orders[0]"), "{told:?}");
+    assert!(told.last().is_some_and(|line| line.starts_with("% group g: revoked ")), "{told:?}");
+    let first = run.done();
     let rest = milena(&broker, &[&group[..], &["-e"]].concat(), "").await.done();
     assert_eq!((first.as_str(), rest.as_str()), ("a\nb\n", "c\nd\ne\n"));
     let committed = broker.committed("g");
@@ -40,7 +49,11 @@ async fn a_reader_that_has_gone_is_no_failure_and_has_read_nothing() {
     with_five(&broker).await;
     let group = ["consume", "orders", "-g", "g", "--from", "beginning", "-n", "5"];
     let run = into_a_closed_pipe(&broker, &group).await;
-    assert_eq!((run.status, run.stderr.as_str()), (0, ""));
+    assert!(
+        run.status == 0 && run.stderr.lines().all(|line| line.starts_with("% group g: ")),
+        "{}",
+        run.stderr
+    );
     assert_eq!(broker.committed("g").len(), 0);
     assert_eq!(into_a_closed_pipe(&broker, &["topic", "describe"]).await.status, 0);
 }
