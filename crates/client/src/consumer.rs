@@ -24,7 +24,8 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use milena_engine::consumer::{
-    Change, CommittedOffset, Consumer as Machine, Event, FetchBuffer, Polled, Reader, Rebalance,
+    Change, CommittedOffset, Consumer as Machine, Event, FetchBuffer, GroupMembershipOperation,
+    Polled, Reader, Rebalance,
 };
 use milena_engine::{Error, ErrorKind, Operation};
 use milena_records::Limits;
@@ -257,7 +258,20 @@ impl Consumer {
     ///
     /// # Errors
     /// The last commit's, where it failed; `Closed` where the consumer's task had panicked.
-    pub async fn close(mut self, timeout: Duration) -> Result<(), Error> {
+    pub async fn close(self, timeout: Duration) -> Result<(), Error> {
+        self.close_with(timeout, GroupMembershipOperation::Default).await
+    }
+
+    /// As [`close`](Self::close), and leaves the group or stays in it as `operation` says (KIP-1092): a member that
+    /// stays and comes back before its session ends costs the others no rebalance if it is a static one.
+    ///
+    /// # Errors
+    /// Those of [`close`](Self::close).
+    pub async fn close_with(
+        mut self,
+        timeout: Duration,
+        operation: GroupMembershipOperation,
+    ) -> Result<(), Error> {
         let deadline = after(timeout);
         // What was handed out is done with: nobody asks for more.
         self.handle.buffer.enter_poll(Instant::now().into_std());
@@ -265,7 +279,7 @@ impl Consumer {
             tracing::warn!("closing without waiting any longer for the listener");
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        let closed = self.handle.close(left).await;
+        let closed = self.handle.close_with(left, operation).await;
         self.is_closed = true;
         match closed {
             // A handle was faster; or else nobody knows what became of the last commit.

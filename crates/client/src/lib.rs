@@ -93,7 +93,9 @@ pub use consumer::{
     RebalanceListener, SkipPoison, SubscriptionPattern, TypedConsumer, TypedMessage,
 };
 pub use interceptor::ProducerInterceptor;
-pub use milena_engine::consumer::{CommittedOffset, FoundOffset, MemberState};
+pub use milena_engine::consumer::{
+    CommittedOffset, FoundOffset, GroupMembershipOperation, MemberState,
+};
 pub use milena_engine::share::Acknowledgement;
 pub use producer::{
     Deliveries, Delivery, Enqueue, EnqueueAll, EnqueueWithCallback, Outcomes, Payload, Producer,

@@ -339,6 +339,18 @@ impl ConsumerHandle {
         self.find(times.map(|(partition, time)| (partition, OffsetSpec::At(time)))).await
     }
 
+    /// Has the members of a classic group share its partitions out anew (KIP-568), as after a change that only you know
+    /// of. The coordinator logs `reason`. Nothing happens where the group rebalances already, or without a subscription;
+    /// in the consumer protocol the coordinator decides by itself.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub async fn enforce_rebalance(&self, reason: impl Into<String>) -> Result<(), Error> {
+        let reason = reason.into();
+        self.call(Operation::JoinGroup, move |machine, now| machine.enforce_rebalance(now, &reason))
+            .await
+    }
+
     /// Closes the consumer: commits where it commits by itself, leaves the group, and ends its task. A `poll` that
     /// waits ends with `Closed`. Records that a `poll` handed out are in hand until the next one: they are not
     /// committed here. The listener does not hear of it, as it lives within the consumer's own calls.
@@ -348,8 +360,19 @@ impl ConsumerHandle {
     /// # Errors
     /// The last commit's, where it failed. `Closed` if it was closed before.
     pub async fn close(&self, timeout: Duration) -> Result<(), Error> {
+        self.close_with(timeout, GroupMembershipOperation::Default).await
+    }
+
+    /// As [`close`](Self::close), and leaves the group or stays in it as `operation` says (KIP-1092).
+    ///
+    /// # Errors
+    /// Those of [`close`](Self::close).
+    pub async fn close_with(
+        &self,
+        timeout: Duration,
+        operation: GroupMembershipOperation,
+    ) -> Result<(), Error> {
         let (done, reply) = oneshot::channel();
-        let operation = GroupMembershipOperation::Default;
         self.ask(Command::Close { timeout, operation, done }, reply, Operation::Close).await?
     }
 

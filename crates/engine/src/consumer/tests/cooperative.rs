@@ -7,7 +7,7 @@ use milena_types::{ApiKey, Topic};
 use milena_wire::Request;
 
 use crate::consumer::tests::world::{Fault, LEAVE, SECOND, World, log_of, tp};
-use crate::consumer::{AssignmentStrategy, Change, Event, MemberState, Settings};
+use crate::consumer::{AssignmentStrategy, Change, CommitMode, Event, MemberState, Settings};
 
 fn cooperative() -> Settings {
     with(&[AssignmentStrategy::CooperativeSticky])
@@ -275,4 +275,30 @@ fn closing_leaves_at_once_and_staying_does_not() {
         assert_eq!(world.stub.group.members.is_empty(), left);
         assert_eq!(world.stub.requests.contains(&ApiKey::LEAVE_GROUP), left);
     }
+}
+
+/// A commit that waits while the group rebalances twice is of a partition that was never given up: it is sent, and
+/// nobody is told that the partition may be another's.
+#[test]
+fn a_commit_of_a_kept_partition_outlasts_rebalances() {
+    let mut world = World::new(10, 2);
+    world.produce(0, 5);
+    let client = world.member(cooperative());
+    world.run_for(5 * SECOND);
+    world.fault = Some(Box::new(|_, _, request| {
+        matches!(request, Request::OffsetCommit(_)).then_some(Fault::LoseRequest)
+    }));
+    let now = world.now;
+    let id = world.clients[client].consumer.commit(now, None, CommitMode::Retry);
+    for _ in 0..3 {
+        let (now, before) = (world.now, world.stub.group.rebalances);
+        world.clients[client].consumer.enforce_rebalance(now, "a test");
+        world.run_for(3 * SECOND);
+        assert_eq!(world.stub.group.rebalances, before + 1);
+    }
+    assert!(!world.clients[client].committed.contains_key(&id));
+    world.fault = None;
+    world.run_for(5 * SECOND);
+    assert!(world.clients[client].committed[&id].is_ok(), "{:?}", world.clients[client].committed);
+    assert_eq!(world.stub.committed[&tp(0)].0, 5);
 }

@@ -11,8 +11,8 @@ use crate::request::RequestId;
 use crate::subscription::{Change, Event};
 
 impl Member {
-    /// Begins to join again; false if it is not the time for that.
-    pub(super) fn begin_rebalance(&mut self) -> bool {
+    /// Begins to join again, if it is the time for that.
+    pub(super) fn begin_rebalance(&mut self) {
         // A cooperative member lets the user hear of what he got before anything else changes.
         let may = match self.state {
             MemberState::Stable => true,
@@ -27,7 +27,7 @@ impl Member {
             | MemberState::Failed => false,
         };
         if !may {
-            return false;
+            return;
         }
         let reason = self.rejoin.as_deref().unwrap_or_default();
         tracing::info!(group = %self.settings.group_id, reason, "joining again");
@@ -43,7 +43,6 @@ impl Member {
             self.enter(MemberState::Preparing);
             self.revoke(leaving);
         }
-        true
     }
 
     /// The group gave us `assigned`: gives up what is not in it, then takes what is new.

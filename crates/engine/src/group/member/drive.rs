@@ -77,8 +77,8 @@ impl Member {
 
     /// Goes on with joining.
     fn proceed(&mut self, now: Instant, around: &mut Surroundings<'_>) {
-        if self.rejoin.is_some() && self.begin_rebalance() {
-            return;
+        if self.rejoin.is_some() {
+            self.begin_rebalance();
         }
         let Some(coordinator) = around.coordinator else { return };
         if self.call.is_some() || self.retry_at.is_some_and(|at| now < at) {

@@ -239,3 +239,185 @@ fn a_lost_join_is_asked_again_after_a_wait() {
     fixture.now += Duration::from_secs(2);
     assert!(matches!(fixture.sent().body, Request::JoinGroup(_)));
 }
+
+fn with(settings: impl FnOnce(&mut GroupSettings)) -> Fixture {
+    let mut fixture = Fixture::new();
+    let mut group = GroupSettings::new(Arc::<str>::from("g"));
+    settings(&mut group);
+    let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
+    fixture.member = Member::new(group, Duration::from_secs(30), backoff);
+    fixture.member.subscribe(BTreeSet::from([Topic::from("t")]));
+    fixture
+}
+
+fn changes(fixture: &mut Fixture) -> Vec<Change> {
+    let mut changes = Vec::new();
+    while let Some(action) = fixture.poll() {
+        if let Action::GiveUp { change, .. } = action {
+            changes.push(change);
+        }
+    }
+    changes
+}
+
+/// KIP-345, trap 34: fenced is for good, by whatever answer it comes, if it is about who we are today.
+#[test]
+fn a_fenced_instance_ends_the_membership_whoever_says_so() {
+    let code = ErrorCode::FENCED_INSTANCE_ID;
+    let named = || with(|group| group.instance_id = Some("one".into()));
+    let mut fixture = named();
+    let join = fixture.sent();
+    let Request::JoinGroup(request) = &join.body else { panic!("{:?}", join.body) };
+    assert_eq!(request.group_instance_id.as_deref(), Some("one"));
+    fixture.answer(&join, JoinGroupResponse { error_code: code, ..Default::default() });
+    assert_eq!(fixture.member.state(), MemberState::Failed);
+
+    let mut fixture = named();
+    fixture.joined(Vec::new());
+    let sync = fixture.sent();
+    fixture.answer(&sync, SyncGroupResponse { error_code: code, ..Default::default() });
+    assert_eq!(fixture.member.state(), MemberState::Failed);
+
+    let mut fixture = named();
+    fixture.stable();
+    let old = Identity { member_id: "me".into(), generation: Generation::from_wire(0) };
+    fixture.member.handle_reaction(Reaction::Fatal, code, &old);
+    assert_eq!(fixture.member.state(), MemberState::Stable);
+    let ours = fixture.member.identity().clone();
+    fixture.member.handle_reaction(Reaction::Fatal, code, &ours);
+    assert_eq!(fixture.member.state(), MemberState::Failed);
+    assert_eq!(changes(&mut fixture), [Change::Lost]);
+}
+
+/// KIP-814: the coordinator has the assignment still; a leader that made a new one would move partitions for nothing.
+#[test]
+fn a_static_leader_that_came_back_makes_no_assignment() {
+    let mut fixture = with(|group| group.instance_id = Some("one".into()));
+    let join = fixture.sent();
+    let response = JoinGroupResponse {
+        generation_id: 4,
+        protocol_name: Some("range".into()),
+        leader: "me".into(),
+        member_id: "me".into(),
+        skip_assignment: true,
+        members: vec![described("me", subscription().encode())],
+        ..Default::default()
+    };
+    fixture.answer(&join, response);
+    let sync = fixture.sent();
+    let Request::SyncGroup(request) = &sync.body else { panic!("{:?}", sync.body) };
+    assert!(request.assignments.is_empty());
+    let partitions = (0..4).map(|index| TopicPartition::new("t", index)).collect();
+    let assignment = MemberAssignment { partitions }.encode();
+    fixture.answer(&sync, SyncGroupResponse { assignment, ..Default::default() });
+    assert!(matches!(fixture.poll(), Some(Action::Take(_))));
+    fixture.member.settled();
+    // It leads all the same: topics that grow are its business.
+    let partitions = (0..5).map(|index| PartitionMetadata::new(index, None, None)).collect();
+    let grown = Cluster::new([], [TopicMetadata::new("t", None, partitions)]);
+    fixture.member.handle_cluster(&grown);
+    assert_eq!(changes(&mut fixture), [Change::Revoked]);
+}
+
+/// KIP-345, KIP-1092: who leaves tells so, who stays does not.
+#[test]
+fn leaving_is_told_as_the_operation_says() {
+    use GroupMembershipOperation::{Default, LeaveGroup, RemainInGroup};
+    let cases = [
+        (None, Default, true),
+        (None, LeaveGroup, true),
+        (None, RemainInGroup, false),
+        (Some("one"), Default, false),
+        (Some("one"), LeaveGroup, true),
+        (Some("one"), RemainInGroup, false),
+    ];
+    for (name, operation, tells) in cases {
+        let mut fixture = with(|group| group.instance_id = name.map(Arc::from));
+        fixture.stable();
+        let coordinator = Some(NodeId::new(1));
+        let (cluster, held, ids) = (&fixture.cluster, &fixture.held, &mut fixture.ids);
+        let mut around = Surroundings { coordinator, cluster, held, idle_since: None, ids };
+        fixture.member.leave(fixture.now, operation, "a test", &mut around);
+        let action = fixture.poll();
+        match action {
+            Some(Action::Send(outbound)) if tells => {
+                let Request::LeaveGroup(request) = outbound.body else { panic!() };
+                assert_eq!(request.members[0].group_instance_id.as_deref(), name);
+                assert_eq!(&*request.members[0].member_id, "me");
+            }
+            Some(Action::Left) if !tells => {}
+            other => panic!("{name:?}, {operation:?}: {other:?}"),
+        }
+    }
+}
+
+/// KIP-559: an assignment of another kind is not read as if it were ours.
+#[test]
+fn a_group_of_another_kind_is_refused() {
+    let answers =
+        [(Some("connect"), Some("range")), (Some("consumer"), Some("unheard-of")), (None, None)];
+    for (protocol_type, name) in answers {
+        let mut fixture = Fixture::new();
+        let join = fixture.sent();
+        let response = JoinGroupResponse {
+            generation_id: 1,
+            protocol_type: protocol_type.map(Into::into),
+            protocol_name: name.map(Into::into),
+            member_id: "me".into(),
+            ..Default::default()
+        };
+        fixture.answer(&join, response);
+        assert_eq!(fixture.member.state(), MemberState::Failed, "{protocol_type:?} {name:?}");
+    }
+    for (protocol_type, name) in [(Some("connect"), None), (None, Some("sticky"))] {
+        let mut fixture = Fixture::new();
+        fixture.joined(Vec::new());
+        let sync = fixture.sent();
+        let response = SyncGroupResponse {
+            protocol_type: protocol_type.map(Into::into),
+            protocol_name: name.map(Into::into),
+            ..Default::default()
+        };
+        fixture.answer(&sync, response);
+        assert_eq!(fixture.member.state(), MemberState::Failed, "{protocol_type:?} {name:?}");
+    }
+}
+
+/// As in Java: one strategy that is not cooperative makes the member eager, whatever the group then chooses.
+#[test]
+fn the_least_of_the_strategies_decides_how_a_member_rebalances() {
+    use AssignmentStrategy::{CooperativeSticky, Range};
+    for (strategies, kept) in
+        [(vec![CooperativeSticky], true), (vec![CooperativeSticky, Range], false)]
+    {
+        let mut fixture = with(|group| group.assignment_strategies = strategies);
+        let join = fixture.sent();
+        let response = JoinGroupResponse {
+            generation_id: 1,
+            protocol_name: Some("cooperative-sticky".into()),
+            leader: "other".into(),
+            member_id: "me".into(),
+            ..Default::default()
+        };
+        fixture.answer(&join, response);
+        let sync = fixture.sent();
+        let partitions = BTreeSet::from([TopicPartition::new("t", 0)]);
+        let assignment = MemberAssignment { partitions: partitions.clone() }.encode();
+        fixture.answer(&sync, SyncGroupResponse { assignment, ..Default::default() });
+        assert!(matches!(fixture.poll(), Some(Action::Take(_))));
+        fixture.member.settled();
+        fixture.member.enforce_rebalance("a test");
+        if !kept {
+            assert_eq!(changes(&mut fixture), [Change::Revoked]);
+            fixture.member.prepared();
+        }
+        let join = fixture.sent();
+        let Request::JoinGroup(request) = &join.body else { panic!("{:?}", join.body) };
+        assert_eq!(request.reason.as_deref(), Some("a test"), "KIP-800");
+        for protocol in &request.protocols {
+            let said = MemberSubscription::decode(&protocol.metadata).unwrap();
+            assert_eq!(said.owned, if kept { partitions.clone() } else { BTreeSet::new() });
+            assert_eq!(said.generation, Generation::from_wire(1), "KIP-792");
+        }
+    }
+}
