@@ -29,7 +29,7 @@ const LOCK: Duration = Duration::from_secs(15);
 
 /// Renewals and record limits came with 4.2; share groups are switched on by themselves from there on.
 pub(super) fn fits(on: &Target) -> bool {
-    on.embedded().is_none() && *on.version() >= Version::of(4, 2, 0)
+    *on.version() >= Version::of(4, 2, 0)
 }
 
 /// Lets the group begin at the first record, with the shortest locks there are.
@@ -264,7 +264,7 @@ pub(super) async fn closing_releases_at_once(on: Arc<Target>) -> Result {
     first.close(PATIENCE).await?;
     let mut second = member(&kafka, &group, &topic)?.build().await?;
     let again = take(&mut second, 10).await?;
-    let is_early = std::time::Instant::now() < locked_until;
+    let is_early = tokio::time::Instant::now().into_std() < locked_until;
     assert!(is_early || again.iter().all(|message| message.delivery_count() == 2));
     again.into_iter().for_each(ShareMessage::accept);
     drop(held);
@@ -327,7 +327,7 @@ pub(super) async fn many_workers_do_all_the_work(on: Arc<Target>) -> Result {
                     polls += usize::from(!messages.is_empty());
                     for (place, message) in messages.into_iter().enumerate() {
                         // One in nine fails at first.
-                        if message.delivery_count() == 1 && (place + worker + turn) % 9 == 0 {
+                        if message.delivery_count() == 1 && (place + worker + turn).is_multiple_of(9) {
                             message.release();
                         } else {
                             let value = text(&message);
@@ -337,7 +337,7 @@ pub(super) async fn many_workers_do_all_the_work(on: Arc<Target>) -> Result {
                     }
                     consumer.commit().await?;
                 }
-                if turn % 2 == 0 {
+                if turn.is_multiple_of(2) {
                     consumer.close(PATIENCE).await?;
                 }
             }
