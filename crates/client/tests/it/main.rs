@@ -48,6 +48,8 @@ mod repeat;
 #[cfg(test)]
 mod round_trip;
 #[cfg(test)]
+mod share;
+#[cfg(test)]
 mod transaction_faults;
 #[cfg(test)]
 mod transactions;
