@@ -6,6 +6,16 @@ use std::time::Duration;
 ///
 /// A test in real time that waits for rebalances wants a smaller [`heartbeat_interval`](Self::heartbeat_interval) and
 /// [`assignment_interval`](Self::assignment_interval).
+///
+/// # Examples
+/// ```
+/// # use std::time::Duration;
+/// # use milena_broker::Broker;
+/// let hasty = Broker::builder().topic("orders", 6).configure(|settings| {
+///     settings.consumer_groups.heartbeat_interval = Duration::from_millis(50);
+///     settings.consumer_groups.assignment_interval = Duration::ZERO;
+/// });
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ConsumerGroupSettings {

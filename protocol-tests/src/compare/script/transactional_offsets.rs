@@ -16,6 +16,7 @@ use milena_wire::messages::{
     TxnOffsetCommitRequest,
 };
 
+use super::consumer_groups::{Member, READ, beat};
 use super::groups::{joining, syncing};
 use super::transactional_producer::{Producer, TOPIC, settled};
 use crate::Result;
@@ -30,7 +31,8 @@ pub(super) async fn run(on: &mut Recorder) -> Result {
     }
     wrong(on, id).await?;
     overtaken(on, id).await?;
-    members(on, id).await
+    members(on, id).await?;
+    consumers(on).await
 }
 
 fn adding(producer: &Producer, group: &str) -> AddOffsetsToTxnRequest {
@@ -265,5 +267,34 @@ async fn members(on: &mut Recorder, id: Uuid) -> Result {
     let mut instance = of(&member, generation);
     instance.group_instance_id = Some("instance".into());
     on.ask("of an unknown instance", 5, instance).await?;
+    Ok(())
+}
+
+/// The same of a group of the consumer protocol, where it goes by the member's epoch.
+async fn consumers(on: &mut Recorder) -> Result {
+    if on.newest(ApiKey::CONSUMER_GROUP_HEARTBEAT) < 1 {
+        return Ok(());
+    }
+    let member = Member { group: "script-txn-848", id: "a", instance_id: None };
+    let id = on.await_topic(READ).await?;
+    let producer = Producer::begin(on, "script-848-members").await?;
+    let of = |member_id: &str, epoch: i32| {
+        let mut ask = committing(&producer, member.group, (READ, id), &[(0, 1)]);
+        (ask.member_id, ask.generation_id_or_member_epoch) = (member_id.into(), epoch);
+        ask
+    };
+    for version in [5, 6] {
+        on.ask("of an epoch in a group that never was", version, of("nobody", 1)).await?;
+    }
+    let (epoch, _) = beat(on, "a member that commits in transactions", member.joining()).await?;
+    for version in [5, 6] {
+        on.ask("of the member's epoch", version, of("a", epoch)).await?;
+        on.ask("of an older epoch", version, of("a", epoch - 1)).await?;
+        on.ask("of a later epoch", version, of("a", epoch + 1)).await?;
+        on.ask("of no epoch", version, of("a", -1)).await?;
+        on.ask("of nobody", version, of("nobody", epoch)).await?;
+        on.ask("of one who does not say", version, of("", -1)).await?;
+    }
+    beat(on, "leaves", member.beating(-1)).await?;
     Ok(())
 }
