@@ -228,7 +228,12 @@ impl FetchBuffer {
         if state.claiming {
             return None;
         }
-        let index = state.fetches.iter().position(|fetch| state.lanes.may_hand_out(fetch))?;
+        let Some(index) = state.fetches.iter().position(|fetch| state.lanes.may_hand_out(fetch))
+        else {
+            // He has let go of what he was given before he asked.
+            self.feed(state);
+            return None;
+        };
         let fetch = state.fetches.remove(index)?;
         let position = state.lanes.get(&fetch.partition)?.position?;
         Some((fetch, position))
