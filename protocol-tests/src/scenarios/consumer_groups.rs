@@ -14,7 +14,7 @@ use milena_wire::messages::incremental_alter_configs_request::{
 use tokio::sync::oneshot;
 
 use crate::Result;
-use crate::member::{Account, Member, until};
+use crate::member::{Account, Member, Seen, until};
 use crate::raw::{Connection, message};
 use crate::target::{Target, Version};
 use crate::user::{connect, create};
@@ -82,7 +82,7 @@ pub(super) async fn rebalances_lose_and_double_nothing(on: Arc<Target>) -> Resul
         }
     }
     producer.flush().await?;
-    let count = |seen: &[crate::member::Seen]| seen.iter().map(|one| one.records.len()).sum();
+    let count = |seen: &[Seen]| seen.iter().map(|one| one.records.len()).sum();
     until("all records are read", || {
         let seen: Vec<_> = members.iter().map(Member::seen).chain(done.iter().cloned()).collect();
         let read: usize = count(&seen);
@@ -302,14 +302,26 @@ pub(super) async fn a_group_changes_its_protocol_as_it_runs(on: Arc<Target>) -> 
         join(&kafka, &group, &topic, classic).await?,
         join(&kafka, &group, &topic, classic).await?,
     ];
+    let mut is_classic = vec![true, true];
     let mut done = Vec::new();
     let mut sent = 0;
     for protocol in [None, Some(consumer), Some(consumer), Some(classic), Some(classic)] {
         if let Some(settings) = protocol {
             // Members of both protocols are in the group for a while.
+            let before: Vec<_> = members.iter().map(|member| member.seen().changes.len()).collect();
             members.push(join(&kafka, &group, &topic, settings).await?);
             until("three share", || is_shared(&members, &[2, 1, 1])).await?;
+            // A classic member that has not joined anew when the group becomes a classic one again is told that its
+            // generation is none, and commits nothing: what it read comes twice.
+            for (place, before) in before.into_iter().enumerate() {
+                let has_joined = || members[place].seen().changes.len() >= before + 2;
+                if is_classic[place] {
+                    until("classic members have joined anew", has_joined).await?;
+                }
+            }
+            is_classic.push(settings == classic);
             done.push(members.remove(0).stop().await?);
+            is_classic.remove(0);
         }
         until("two share", || is_shared(&members, &[2, 2])).await?;
         for number in 0..EACH {
@@ -325,13 +337,27 @@ pub(super) async fn a_group_changes_its_protocol_as_it_runs(on: Arc<Target>) -> 
             running.chain(stopped).sum::<usize>()
         };
         until("all is read", || count() >= sent).await?;
-        assert_eq!(count(), sent, "nothing comes twice");
+        let all: Vec<_> = done.iter().cloned().chain(members.iter().map(Member::seen)).collect();
+        assert_eq!(count(), sent, "nothing comes twice: {}", doubles(&all));
     }
     for member in members {
         member.stop().await?;
     }
     producer.close(Duration::from_secs(30)).await?;
     Ok(())
+}
+
+/// What came twice, and to whom; and what each heard.
+fn doubles(all: &[Seen]) -> String {
+    let mut readers: BTreeMap<&(TopicPartition, i64), Vec<usize>> = BTreeMap::new();
+    for (member, seen) in all.iter().enumerate() {
+        for record in seen.records.keys() {
+            readers.entry(record).or_default().push(member);
+        }
+    }
+    let twice: Vec<_> = readers.into_iter().filter(|(_, members)| members.len() > 1).collect();
+    let changes: Vec<_> = all.iter().map(|seen| &seen.changes).collect();
+    format!("{:?} to {:?}; {changes:?}", twice.first(), twice.last())
 }
 
 /// The coordinator dies: its partitions are read on meanwhile, and the members are there for the next one.
