@@ -111,11 +111,22 @@ async fn a_reader_that_stands_still_holds_up_no_other() {
 
 #[tokio::test(start_paused = true)]
 async fn a_partition_that_goes_to_another_member_is_read_once() {
+    goes_to_another("classic").await;
+}
+
+/// Here the other partition's stream goes on meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_is_reconciled_is_read_once() {
+    goes_to_another("consumer").await;
+}
+
+async fn goes_to_another(protocol: &str) {
     let world = World::with_partitions(2).await;
     fill(&world, 2, 0..400).await;
-    let (first, crew_of_first) = crew(world.member().build().await.unwrap());
+    let member = || world.member().set("group.protocol", protocol).unwrap();
+    let (first, crew_of_first) = crew(member().build().await.unwrap());
     eventually("the first reads", || count(&first) > 20).await;
-    let second = world.member().build().await.unwrap();
+    let second = member().build().await.unwrap();
     let handle = second.handle();
     let (second, crew_of_second) = crew(second);
     eventually("both read", || count(&second) > 20).await;
