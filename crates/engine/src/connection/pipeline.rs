@@ -256,6 +256,8 @@ impl Pipeline {
         if self.state == State::Closed {
             return;
         }
+        // Else a caller who cannot write, and so does not ask for a frame, would be called at once for ever.
+        self.muted_until.take_if(|until| now >= *until);
         if self.in_flight.iter().any(|sent| now >= sent.deadline) {
             return self.close(now, CloseReason::TimedOut);
         }

@@ -113,6 +113,19 @@ fn a_throttled_connection_is_silent_for_the_time_it_was_told() {
     assert_eq!(world.write_all().len(), 1);
 }
 
+/// A full socket buffer: nobody asks for a frame, and a timer that stayed due would turn the wait into a spin.
+#[test]
+fn a_silence_that_is_over_wakes_once_while_nothing_can_be_written() {
+    let mut world = World::new(Settings::default());
+    world.submit(SECOND * 9);
+    world.write_all();
+    world.respond(0, 3000);
+    world.submit(SECOND * 9);
+    world.advance(SECOND * 3);
+    world.pipeline.handle_timeout(world.now);
+    assert!(world.pipeline.poll_timeout() > Some(world.now));
+}
+
 #[test]
 fn a_damaged_throttle_time_silences_for_minutes_at_most() {
     let mut world = World::new(Settings::default());
