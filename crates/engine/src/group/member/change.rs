@@ -77,6 +77,8 @@ impl Member {
     pub(super) fn give_up(&mut self, change: Change) {
         self.leaving.clear();
         self.incoming.clear();
+        // With nothing left there is nothing to doubt; a later JoinGroup must not be given up for it.
+        self.doubt_ends = None;
         let partitions = std::mem::take(&mut self.owned);
         self.actions.push_back(Action::GiveUp { change, partitions });
     }
