@@ -109,3 +109,36 @@ impl Counters {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    #[test]
+    fn what_was_sent_is_counted() {
+        let counters = Counters::default();
+        counters.sent(3, 100, false);
+        counters.sent(2, 50, true);
+        counters.split();
+        counters.throttled(5);
+        counters.throttled(3);
+        let told = counters.snapshot();
+        assert_eq!((told.batches_sent, told.bytes_sent, told.record_retries), (2, 150, 2));
+        assert_eq!((told.batch_splits, told.throttles), (1, 2));
+        let ms = Duration::from_millis;
+        assert_eq!((told.throttle_max, told.throttle_total), (ms(5), ms(8)));
+    }
+
+    /// Failures that nobody waits for are told once, all together, by the first of them.
+    #[test]
+    fn detached_failures_are_taken_once() {
+        let counters = Counters::default();
+        counters.detached_failed(2, &Error::new(ErrorKind::Timeout));
+        counters.detached_failed(3, &Error::closed());
+        let (count, first) = counters.take_detached_failures().unwrap();
+        assert_eq!((count, first.kind()), (5, ErrorKind::Timeout));
+        assert!(counters.take_detached_failures().is_none());
+        assert_eq!(counters.snapshot().detached_errors, 5);
+    }
+}

@@ -115,3 +115,72 @@ const VERSION_ZSTD: i16 = 7;
 
 /// Above, topics go by id only (KIP-516).
 const VERSION_NAMES_MAX: i16 = 12;
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::request::RequestIds;
+
+    fn batch(bytes: usize) -> BatchParts {
+        BatchParts { head: Bytes::new(), body: Bytes::from(vec![0; bytes]) }
+    }
+
+    fn request(builder: ProduceBuilder, settings: &Settings) -> (ProduceRequest, Outbound) {
+        let id = RequestIds::default().deal();
+        let outbound = builder.finish(id, NodeId::new(1), settings);
+        let Request::Produce(body) = &outbound.body else { panic!("{outbound:?}") };
+        (body.clone(), outbound)
+    }
+
+    /// 1 would be an acknowledgement that a leader's death takes back.
+    #[test]
+    fn what_was_set_stands_in_the_request() {
+        for (acks, wire) in [(Acks::None, 0), (Acks::Leader, 1), (Acks::All, -1)] {
+            let timeout = Duration::from_secs(7);
+            let settings = Settings { acks, request_timeout: timeout, ..Settings::default() };
+            let (body, outbound) = request(ProduceBuilder::new(), &settings);
+            assert_eq!((body.acks, body.timeout_ms), (wire, 7000));
+            assert_eq!(outbound.answered, acks != Acks::None, "{acks:?}");
+            assert_eq!(body.transactional_id, None);
+        }
+    }
+
+    #[test]
+    fn partitions_of_a_topic_stand_together() {
+        let mut builder = ProduceBuilder::new();
+        let (a, b) = (ByteString::from("a"), ByteString::from("b"));
+        let id = |byte| Some(Uuid::from_bytes([byte; 16]));
+        for (name, id, partition) in [(&a, id(1), 0), (&a, id(1), 3), (&b, id(2), 0)] {
+            builder.push(name, id, partition, batch(10));
+        }
+        let (body, outbound) = request(builder, &Settings::default());
+        let indexes = |topic: &TopicProduceData| {
+            topic.partition_data.iter().map(|data| data.index).collect::<Vec<_>>()
+        };
+        let topics: Vec<_> = body.topic_data.iter().map(|t| (t.topic_id, indexes(t))).collect();
+        assert_eq!(topics, [(id(1).unwrap(), vec![0, 3]), (id(2).unwrap(), vec![0])]);
+        assert_eq!(outbound.version_max, i16::MAX);
+    }
+
+    /// One topic without an id takes the whole request to the versions that go by name.
+    #[test]
+    fn a_topic_without_an_id_goes_by_name() {
+        let mut builder = ProduceBuilder::new();
+        builder.push(&ByteString::from("a"), Some(Uuid::from_bytes([1; 16])), 0, batch(10));
+        builder.push(&ByteString::from("b"), None, 0, batch(10));
+        assert_eq!(request(builder, &Settings::default()).1.version_max, 12);
+    }
+
+    /// A first batch always fits: it would never be sent otherwise.
+    #[test]
+    fn a_request_is_filled_up_to_its_limit() {
+        let mut builder = ProduceBuilder::new();
+        assert!(builder.fits(1_000_000, 1000));
+        builder.push(&ByteString::from("t"), None, 0, batch(500));
+        let taken = REQUEST_BYTES + 500 + PARTITION_BYTES + 1;
+        let left = 1000 - taken - PARTITION_BYTES;
+        assert!(builder.fits(left, 1000) && !builder.fits(left + 1, 1000));
+    }
+}
