@@ -47,7 +47,8 @@ pub struct Settings {
     pub session_timeout_max: Duration,
     /// `group.max.size`. Default 10,000 (Kafka: no limit).
     pub group_size_max: usize,
-    /// How many groups of the classic and the consumer protocol there may be. Default 100,000 (Kafka: no limit).
+    /// How many groups of the classic and the consumer protocol there may be, and how many share groups. Default 100,000
+    /// (Kafka: no limit).
     pub groups_max: usize,
     /// The finalized level of the feature `group.version`: 1 lets groups use the consumer protocol (KIP-848), 0 does not.
     /// Default 1, as Kafka since 4.0.

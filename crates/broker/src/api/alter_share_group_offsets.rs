@@ -28,7 +28,9 @@ pub(super) fn handle(
     if let Err((code, message)) = check(state, call, request) {
         return Outcome::Answer(failure(code, message));
     }
-    state.ensure_share_group(&request.group_id);
+    if let Err(code) = state.ensure_share_group(&request.group_id) {
+        return Outcome::Answer(failure(code, String::new()));
+    }
     // Topics that are not there come first.
     let (known, unknown): (Vec<_>, Vec<_>) =
         request.topics.iter().partition(|topic| state.topics.contains_key(&*topic.topic_name));

@@ -87,7 +87,11 @@ fn alter_group(
         return Err(Refused::new(ErrorCode::INVALID_REQUEST, why));
     }
     let invalid = |message: String| Refused::new(ErrorCode::INVALID_CONFIG, message);
-    let mut set = state.group_configs.get(group).cloned().unwrap_or_default();
+    let known = state.group_configs.get(group);
+    if known.is_none() && state.group_configs.len() >= state.settings.groups_max {
+        return Err(Refused::without_reason(ErrorCode::POLICY_VIOLATION));
+    }
+    let mut set = known.cloned().unwrap_or_default();
     for config in &resource.configs {
         let name = &*config.name;
         let definition = ShareDefinition::of(name)

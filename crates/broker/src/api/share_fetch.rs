@@ -9,7 +9,7 @@
 //! Notes: a partition that no member of the group subscribes to is UNKNOWN_SERVER_ERROR, as nobody keeps its offset.
 //! `min_bytes` counts what lies in the log from the first available record on. There are no quotas.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -31,7 +31,7 @@ use crate::share::{
     Acquired, Demand, FINAL_EPOCH, INITIAL_EPOCH, ReadBatches, SessionKey, ShareKey,
     SharedPartition, StoredPartition,
 };
-use crate::state::{State, Wait};
+use crate::state::{Said, State, Wait};
 use crate::storage::Batch;
 use crate::topic::Partition;
 
@@ -153,8 +153,10 @@ impl SharePlan {
         }
         add_taken(&mut told, &self.taken);
         let mut responses: Vec<ShareFetchableTopicResponse> = Vec::new();
+        let mut places: BTreeMap<Uuid, usize> = BTreeMap::new();
         for (topic_id, data) in told {
-            match responses.iter_mut().find(|topic| topic.topic_id == topic_id) {
+            let place = *places.entry(topic_id).or_insert(responses.len());
+            match responses.get_mut(place) {
                 Some(topic) => topic.partitions.push(data),
                 None => {
                     let partitions = vec![data];
@@ -349,11 +351,12 @@ fn open_session(
     request: &ShareFetchRequest,
 ) -> Result<Vec<SharedPartition>, ErrorCode> {
     let mut wanted: Vec<SharedPartition> = Vec::new();
+    let mut seen = BTreeSet::new();
     for topic in &request.topics {
         let name = state.topic_ids.get(&topic.topic_id);
         for partition in &topic.partitions {
             let index = partition.partition_index;
-            if !wanted.iter().any(|one| one.is(topic.topic_id, index)) {
+            if seen.insert((topic.topic_id, index)) {
                 wanted.push(SharedPartition::new(topic.topic_id, name.cloned(), index));
             }
         }
@@ -423,22 +426,23 @@ fn plan(
 
 /// Says how acknowledgements were taken, also of partitions about which there is nothing else to say.
 fn add_taken(told: &mut Vec<(Uuid, PartitionData)>, taken: &Taken) {
-    for ((topic_id, partition), done) in taken {
+    let say = |data: &mut PartitionData, done: &Result<(), Said>| {
         let (code, message) = done.clone().err().unwrap_or((ErrorCode::NONE, None));
-        let is_it = |(id, data): &&mut (Uuid, PartitionData)| {
-            id == topic_id && data.partition_index == *partition
-        };
-        let at = told.iter_mut().find(is_it);
-        let data = match at {
-            Some((_, data)) => data,
-            None => {
-                told.push((*topic_id, blank(*partition)));
-                let Some((_, data)) = told.last_mut() else { continue };
-                data
-            }
-        };
         data.acknowledge_error_code = code;
         data.acknowledge_error_message = message.map(ByteString::from);
+    };
+    let mut is_told = BTreeSet::new();
+    for (topic_id, data) in told.iter_mut() {
+        let partition = (*topic_id, data.partition_index);
+        if let Some(done) = taken.get(&partition) {
+            say(data, done);
+        }
+        is_told.insert(partition);
+    }
+    for (partition, done) in taken.iter().filter(|(partition, _)| !is_told.contains(partition)) {
+        let mut data = blank(partition.1);
+        say(&mut data, done);
+        told.push((partition.0, data));
     }
 }
 

@@ -14,7 +14,7 @@ use milena_wire::messages::share_group_heartbeat_response::{
 };
 use milena_wire::{ByteString, Response};
 
-use super::{Call, Outcome, Versions};
+use super::{Call, GROUP_METADATA_BYTES_MAX, Outcome, Versions};
 use crate::share::{self, Beat};
 use crate::state::{Said, State};
 
@@ -94,6 +94,10 @@ fn check(state: &State, request: &ShareGroupHeartbeatRequest) -> Result<(), Said
         request.subscribed_topic_names.as_ref().is_some_and(|topics| !topics.is_empty());
     if request.member_epoch == 0 && !has_topics {
         return invalid("SubscribedTopicNames must be set in first request.");
+    }
+    let names = request.subscribed_topic_names.iter().flatten();
+    if names.map(|name| name.len().saturating_add(2)).sum::<usize>() > GROUP_METADATA_BYTES_MAX {
+        return Err((ErrorCode::UNKNOWN_SERVER_ERROR, None));
     }
     if request.member_epoch < LEAVES {
         return invalid("MemberEpoch is invalid.");

@@ -26,18 +26,27 @@ pub(crate) struct SharedPartition {
     /// The name, if there was such a topic when the partition came in.
     pub(crate) topic: Option<Topic>,
     pub(crate) partition: i32,
-    /// Whether the next answer has to name it though there is no news.
-    must_tell: bool,
 }
 
 #[derive(Debug)]
 struct ShareSession {
     /// What the next request must carry.
     epoch: i32,
-    /// In the order in which they came in; one that had data goes to the end.
-    partitions: Vec<SharedPartition>,
+    partitions: BTreeMap<(Uuid, i32), Slot>,
+    /// The order in which they came in; one that had data goes to the end.
+    turns: BTreeMap<u64, (Uuid, i32)>,
+    turn: u64,
     /// Tells it from an older session of the same member.
     number: u64,
+}
+
+/// A partition's place in a session.
+#[derive(Debug)]
+struct Slot {
+    topic: Option<Topic>,
+    turn: u64,
+    /// Whether the next answer has to name it though there is no news.
+    must_tell: bool,
 }
 
 /// What a connection leaves behind.
@@ -51,12 +60,7 @@ pub(crate) struct Disconnected {
 
 impl SharedPartition {
     pub(crate) fn new(topic_id: Uuid, topic: Option<Topic>, partition: i32) -> Self {
-        Self { topic_id, topic, partition, must_tell: false }
-    }
-
-    /// Whether both name the same partition.
-    pub(crate) fn is(&self, topic_id: Uuid, partition: i32) -> bool {
-        self.topic_id == topic_id && self.partition == partition
+        Self { topic_id, topic, partition }
     }
 }
 
@@ -79,7 +83,16 @@ impl ShareSessions {
         self.begun += 1;
         let number = self.begun;
         self.by_connection.insert(connection, (key.clone(), number));
-        let session = ShareSession { epoch: next_epoch(INITIAL_EPOCH), partitions, number };
+        let mut session = ShareSession {
+            epoch: next_epoch(INITIAL_EPOCH),
+            partitions: BTreeMap::new(),
+            turns: BTreeMap::new(),
+            turn: 0,
+            number,
+        };
+        for one in partitions {
+            session.add(one, false);
+        }
         self.by_member.insert(key.clone(), session);
         Ok(())
     }
@@ -94,16 +107,14 @@ impl ShareSessions {
     ) -> Result<Vec<SharedPartition>, ErrorCode> {
         let session = self.advance(key, epoch)?;
         for one in added {
-            let is_known = session.partitions.iter().any(|p| p.is(one.topic_id, one.partition));
-            if !is_known {
-                session.partitions.push(SharedPartition { must_tell: true, ..one });
+            session.add(one, true);
+        }
+        for key in forgotten {
+            if let Some(slot) = session.partitions.remove(key) {
+                session.turns.remove(&slot.turn);
             }
         }
-        let is_forgotten = |p: &SharedPartition| {
-            forgotten.iter().any(|(topic_id, partition)| p.is(*topic_id, *partition))
-        };
-        session.partitions.retain(|partition| !is_forgotten(partition));
-        Ok(session.partitions.clone())
+        Ok(session.in_turn())
     }
 
     /// A request that does not fetch is the session's next.
@@ -133,25 +144,26 @@ impl ShareSessions {
     pub(crate) fn must_tell(
         &mut self,
         key: &SessionKey,
-        (topic_id, partition): (Uuid, i32),
+        partition: (Uuid, i32),
         has_records: bool,
         is_error: bool,
     ) -> bool {
         let Some(session) = self.by_member.get_mut(key) else { return true };
-        let Some(at) = session.partitions.iter().position(|p| p.is(topic_id, partition)) else {
-            return true;
-        };
-        let mut one = session.partitions.remove(at);
-        let must_tell = one.must_tell || has_records || is_error;
-        one.must_tell = is_error;
-        let to = if has_records { session.partitions.len() } else { at };
-        session.partitions.insert(to, one);
+        let turn = session.next_turn();
+        let Some(slot) = session.partitions.get_mut(&partition) else { return true };
+        let must_tell = slot.must_tell || has_records || is_error;
+        slot.must_tell = is_error;
+        if has_records {
+            session.turns.remove(&slot.turn);
+            slot.turn = turn;
+            session.turns.insert(turn, partition);
+        }
         must_tell
     }
 
     /// Ends a session and returns its partitions.
     pub(crate) fn end(&mut self, key: &SessionKey) -> Option<Vec<SharedPartition>> {
-        self.by_member.remove(key).map(|session| session.partitions)
+        self.by_member.remove(key).map(|session| session.in_turn())
     }
 
     /// A connection is gone, and with it the session that was begun over it.
@@ -182,6 +194,31 @@ impl ShareSessions {
         }
         session.epoch = next_epoch(epoch);
         Ok(session)
+    }
+}
+
+impl ShareSession {
+    /// Adds a partition at the end of the line, unless it is there.
+    fn add(&mut self, one: SharedPartition, must_tell: bool) {
+        let key = (one.topic_id, one.partition);
+        if !self.partitions.contains_key(&key) {
+            let turn = self.next_turn();
+            self.turns.insert(turn, key);
+            self.partitions.insert(key, Slot { topic: one.topic, turn, must_tell });
+        }
+    }
+
+    fn in_turn(&self) -> Vec<SharedPartition> {
+        let one = |key: &(Uuid, i32)| {
+            let slot = self.partitions.get(key)?;
+            Some(SharedPartition::new(key.0, slot.topic.clone(), key.1))
+        };
+        self.turns.values().filter_map(one).collect()
+    }
+
+    fn next_turn(&mut self) -> u64 {
+        self.turn += 1;
+        self.turn
     }
 }
 

@@ -45,6 +45,9 @@ impl State {
             let message = format!("Share group {id} not found.");
             return Err((ErrorCode::GROUP_ID_NOT_FOUND, Some(message)));
         }
+        if known.is_none() && self.share_groups.len() >= self.settings.groups_max {
+            return Err((ErrorCode::POLICY_VIOLATION, None));
+        }
         let members = known.map(ShareGroup::members);
         let size_max = self.settings.share_groups.size_max;
         let is_member = members.is_some_and(|members| members.contains_key(&beat.member));
@@ -85,8 +88,14 @@ impl State {
     }
 
     /// The group, made if there is none.
-    pub(crate) fn ensure_share_group(&mut self, id: &str) {
+    pub(crate) fn ensure_share_group(&mut self, id: &str) -> Result<(), ErrorCode> {
+        if !self.share_groups.contains_key(id)
+            && self.share_groups.len() >= self.settings.groups_max
+        {
+            return Err(ErrorCode::POLICY_VIOLATION);
+        }
         self.share_groups.entry(id.to_owned()).or_default();
+        Ok(())
     }
 
     /// Opens the window of a share partition that `node` leads.
