@@ -85,7 +85,8 @@ impl ConsumerHandle {
     }
 
     /// Remembers that everything of the record's partition up to it is done with, for
-    /// [`commit_marked`](Self::commit_marked). Marks may come in any order: the furthest one counts.
+    /// [`commit_marked`](Self::commit_marked). Marks may come in any order: the furthest one counts,
+    /// and none takes the group's offset back (that is for [`commit_offsets`](Self::commit_offsets)).
     ///
     /// # Examples
     /// ```no_run

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use milena_engine::consumer::{FetchBuffer, Stay};
+use milena_engine::consumer::{CommittedOffset, FetchBuffer, Stay};
 use milena_types::{Offset, TopicPartition};
 
 use super::{Message, MessageRef};
@@ -36,15 +36,25 @@ impl From<MessageRef<'_>> for Mark {
 #[derive(Debug, Default)]
 pub(super) struct Marks(Mutex<BTreeMap<TopicPartition, Furthest>>);
 
-/// A later stay is further than any offset of an earlier one.
-type Furthest = (Stay, Offset);
+/// How far a partition is done with.
+#[derive(Clone, Copy, Debug)]
+struct Furthest {
+    stay: Stay,
+    end: Offset,
+    /// The group has it. It is kept all the same: a slower task's mark below it must not take the group back.
+    is_stored: bool,
+}
 
 impl Marks {
     pub(super) fn put(&self, mark: Mark) {
         let Mark { partition, end, stay } = mark;
         let mut marks = self.lock();
-        let furthest = marks.entry(partition).or_insert((stay, end));
-        *furthest = (stay, end).max(*furthest);
+        let mark = Furthest { stay, end, is_stored: false };
+        let furthest = marks.entry(partition).or_insert(mark);
+        // A later stay is further than any offset of an earlier one.
+        if (stay, end) > (furthest.stay, furthest.end) {
+            *furthest = mark;
+        }
     }
 
     /// What is to be committed. Marks of partitions that were taken away since are dropped: what they cover is another
@@ -53,21 +63,21 @@ impl Marks {
         let mut marks = self.lock();
         // Closed, it has no partitions at all; that is for the commit to say.
         if !buffer.is_closed() {
-            marks.retain(|tp, (stay, _)| buffer.stay(tp) == Some(*stay));
+            marks.retain(|tp, furthest| buffer.stay(tp) == Some(furthest.stay));
         }
         let mut read = Read::default();
-        for (tp, (stay, end)) in &*marks {
-            read.put(tp.clone(), milena_engine::consumer::CommittedOffset::new(*end), *stay);
+        for (tp, furthest) in marks.iter().filter(|(_, furthest)| !furthest.is_stored) {
+            read.put(tp.clone(), CommittedOffset::new(furthest.end), furthest.stay);
         }
         read
     }
 
     /// These offsets are stored: marks further on stay.
     pub(super) fn committed(&self, offsets: &Offsets) {
-        let is_stored = |tp: &TopicPartition, end: Offset| {
-            offsets.get(tp).is_some_and(|stored| stored.offset == end)
-        };
-        self.lock().retain(|tp, (_, end)| !is_stored(tp, *end));
+        for (tp, furthest) in &mut *self.lock() {
+            furthest.is_stored |=
+                offsets.get(tp).is_some_and(|stored| stored.offset == furthest.end);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<TopicPartition, Furthest>> {
