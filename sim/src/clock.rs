@@ -9,6 +9,8 @@ use milena_types::Timestamp;
 pub(crate) struct Clock {
     start: Instant,
     elapsed: Duration,
+    /// By how much the clients' wall clocks are wrong (F72).
+    skew_ms: i64,
 }
 
 impl Clock {
@@ -17,7 +19,7 @@ impl Clock {
         // `Instant` can only be had from the machine's clock; nothing depends on which one it is.
         #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]
         let start = Instant::now();
-        Self { start, elapsed: Duration::ZERO }
+        Self { start, elapsed: Duration::ZERO, skew_ms: 0 }
     }
 
     /// Time since the world began.
@@ -30,10 +32,15 @@ impl Clock {
         self.start + self.elapsed
     }
 
+    /// The clients' wall clocks jump, to this far from the brokers'.
+    pub(crate) fn skew(&mut self, ms: i64) {
+        self.skew_ms = ms;
+    }
+
     /// The wall clock: brokers let records go that are older than their retention.
     pub(crate) fn wall(&self) -> Timestamp {
         let elapsed = i64::try_from(self.elapsed.as_millis()).unwrap_or(i64::MAX);
-        Timestamp::from_millis(WALL_START_MS.saturating_add(elapsed))
+        Timestamp::from_millis(WALL_START_MS.saturating_add(elapsed).saturating_add(self.skew_ms))
     }
 
     /// When `instant` is, counted from the world's start.

@@ -1,9 +1,13 @@
 //! What goes wrong in a world, and when.
 
+mod more;
+
 use std::fmt;
 use std::time::Duration;
 
 use fastrand::Rng;
+
+pub use more::{Members, draw_more};
 
 /// A fault and its time.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +49,7 @@ pub enum Fault {
     Delay { api: Api, count: u32, by: Duration },
     /// F10, F12, F14, F15: the next answers of this kind are broken.
     Garble { api: Api, count: u32, how: Garbling },
-    /// F23, F24, F29, F31 to F34, F45, F61, F64: the next requests of this kind are answered with this error.
+    /// F23, F24, F29, F31 to F34, F41, F45, F53, F54, F61, F64: the next requests of this kind are answered with this error.
     Error { api: Api, count: u32, code: i16, applied: bool },
     /// F14: the next answers of the node, of whatever kind, never come, and those behind them do.
     Swallow { node: i32, count: u32 },
@@ -59,10 +63,30 @@ pub enum Fault {
     Recreate,
     /// F45, F64: brokers deny a sequence, an epoch or a transaction that is right.
     Deny { api: Api, code: i16, count: u32 },
-    /// F60: the client's process ends without a word; another takes its place after a while.
+    /// F50, F60: the client's process ends without a word; another takes its place after a while.
     Die { client: usize, lasts: Duration },
     /// F65: all transactional ids get another coordinator.
     MoveCoordinator,
+    /// F50, F68, F72: the client's process stands still, and goes on as if nothing had been.
+    Freeze { client: usize, lasts: Duration },
+    /// F53: all groups get another coordinator.
+    MoveGroups,
+    /// F26: the topic gets this many partitions more.
+    AddPartitions { count: i32 },
+    /// F20: the node closes its connections on which nothing is asked.
+    Reap { node: i32 },
+    /// F21: the client can write nothing to the node.
+    Clog { client: usize, node: i32, lasts: Duration },
+    /// F30: records are deleted from a partition's start; this share of them, in percent.
+    DeleteRecords { partition: i32, percent: i64 },
+    /// F40: the node comes back as an older one, which knows the API up to this version.
+    Withdraw { node: i32, api: Api, version: i16, lasts: Duration },
+    /// F43: brokers deny a right, and give it back.
+    Forbid { api: Api, code: i16, count: u32 },
+    /// F72: the clients' wall clocks jump.
+    Jump { seconds: i64 },
+    /// The cluster is upgraded to another `transaction.version`, or back.
+    TransactionVersion { level: i16 },
     /// F36, F37: the node's process dies and comes back.
     Crash { node: i32, lasts: Duration },
     /// F38: the node stops and goes on where it was.
@@ -94,6 +118,20 @@ pub enum Api {
     TxnOffsetCommit,
     /// EndTxn.
     EndTxn,
+    /// JoinGroup.
+    JoinGroup,
+    /// SyncGroup.
+    SyncGroup,
+    /// Heartbeat.
+    Heartbeat,
+    /// LeaveGroup.
+    LeaveGroup,
+    /// OffsetCommit.
+    OffsetCommit,
+    /// OffsetFetch.
+    OffsetFetch,
+    /// OffsetForLeaderEpoch.
+    OffsetForLeaderEpoch,
 }
 
 /// How an answer is broken.
@@ -121,6 +159,9 @@ impl Fault {
             | Self::Crash { lasts, .. }
             | Self::Stale { lasts, .. }
             | Self::Die { lasts, .. }
+            | Self::Freeze { lasts, .. }
+            | Self::Clog { lasts, .. }
+            | Self::Withdraw { lasts, .. }
             | Self::Pause { lasts, .. } => *lasts,
             Self::Delay { by, .. } | Self::Throttle { by, .. } => *by,
             Self::Reset { .. }
@@ -128,6 +169,13 @@ impl Fault {
             | Self::Flip { .. }
             | Self::Damage { .. }
             | Self::Recreate
+            | Self::MoveGroups
+            | Self::AddPartitions { .. }
+            | Self::Reap { .. }
+            | Self::DeleteRecords { .. }
+            | Self::Forbid { .. }
+            | Self::Jump { .. }
+            | Self::TransactionVersion { .. }
             | Self::Deny { .. }
             | Self::MoveCoordinator
             | Self::ApplyThenDrop { .. }

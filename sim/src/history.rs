@@ -61,6 +61,43 @@ pub struct Read {
     pub value: Value,
     /// When.
     pub at: Duration,
+    /// When its user came back for more, or gave it back otherwise: he is done with it.
+    pub done: Option<Duration>,
+}
+
+/// A stay of a partition with a member of a group, as its user was told.
+#[derive(Clone, Debug)]
+pub struct Stay {
+    /// Which client of the world.
+    pub consumer: usize,
+    /// Which assignment of its.
+    pub assignment: u64,
+    /// Which partition.
+    pub of: TopicPartition,
+    /// When the user heard that it is his.
+    pub from: Duration,
+}
+
+/// An offset that the group's coordinator took.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// When.
+    pub at: Duration,
+    /// Of which partition.
+    pub of: TopicPartition,
+    /// The next offset to read.
+    pub offset: Offset,
+}
+
+/// The group when the world ended.
+#[derive(Clone, Debug)]
+pub struct GroupEnd {
+    /// Whether its coordinator calls it stable, with as many members as there are.
+    pub is_stable: bool,
+    /// What each member holds.
+    pub held: BTreeMap<usize, Vec<TopicPartition>>,
+    /// All partitions of the topic.
+    pub partitions: Vec<TopicPartition>,
 }
 
 /// A place at which an assignment began to read.
@@ -185,6 +222,14 @@ pub struct History {
     pub reads: Vec<Read>,
     /// Where each assignment began.
     pub starts: Vec<Start>,
+    /// Partitions as members of the group got them.
+    pub stays: Vec<Stay>,
+    /// Offsets of the group as they were stored.
+    pub stored: Vec<Stored>,
+    /// What became of the group; `None` in a world without one.
+    pub group: Option<GroupEnd>,
+    /// Where logs were cut off from below, and when (F30).
+    pub deleted: BTreeMap<TopicPartition, Vec<(Duration, Offset)>>,
     /// Calls with deadlines.
     pub calls: Vec<Call>,
     /// Batches as the brokers saw them, in order.
@@ -239,6 +284,12 @@ impl History {
         matches!(self.fate(tp, offset), None | Some(Fate::Committed))
     }
 
+    /// Whether a record was deleted by `at`.
+    pub fn is_deleted(&self, tp: &TopicPartition, offset: Offset, at: Duration) -> bool {
+        let cuts = self.deleted.get(tp).into_iter().flatten();
+        cuts.into_iter().any(|(when, start)| *when <= at && offset < *start)
+    }
+
     /// Every log of every life.
     pub fn all_logs(&self) -> impl Iterator<Item = (&TopicPartition, &Log)> {
         self.lives.iter().flatten()
@@ -266,6 +317,13 @@ pub struct Promises {
     pub truthful: bool,
     /// Whether brokers refuse what is right for good: then a record that has time is not stored all the same.
     pub refusals: bool,
+    /// Whether no commit arrives behind a later one: where requests are held up on their way, an old one on a connection
+    /// that was given up may.
+    pub commits_in_order: bool,
+    /// Whether members commit only what their users came back from.
+    pub commits_what_is_done: bool,
+    /// Whether two members have one name, so that they fence each other (F55).
+    pub fenced_members: bool,
     /// Whether consumers read committed records only.
     pub read_committed: bool,
     /// Whether several producers share a transactional id, so that they fence each other.

@@ -1,6 +1,7 @@
 //! A simulated client: its machines and its connections, without tasks.
 
 mod consumer;
+mod member;
 mod producer;
 mod transaction;
 
@@ -15,14 +16,15 @@ use milena_engine::request::{Answer, Failure, Lane, Outbound, Target};
 use milena_types::NodeId;
 
 pub(crate) use consumer::ConsumerHost;
+pub(crate) use member::MemberHost;
 pub(crate) use producer::ProducerHost;
 
 use crate::clock::Clock;
 use crate::history::History;
-use crate::line::{Health, Line, Owner};
+use crate::line::{Features, Health, Line, Owner};
 use crate::network::{Event, LinkId, Network};
 
-/// One client of the world: a producer or a consumer, and what both need.
+/// One client of the world: a producer, a consumer or a member of a group, and what both need.
 pub(crate) struct Host {
     index: usize,
     nodes: i32,
@@ -36,6 +38,11 @@ pub(crate) struct Host {
     current: BTreeMap<(Destination, Lane), u64>,
     links: BTreeMap<LinkId, u64>,
     user: User,
+    /// The newest that was heard of the cluster's features.
+    features: Features,
+    /// The process stands still until then; what arrives meanwhile waits.
+    frozen: Option<Duration>,
+    held_back: Vec<(LinkId, Event)>,
     /// Something happened since it ran.
     is_stirred: bool,
     /// When it acts by itself, as it was when it ran last; nothing else changes that.
@@ -48,6 +55,7 @@ pub(crate) struct Host {
 pub(crate) enum User {
     Producer(Box<ProducerHost>),
     Consumer(Box<ConsumerHost>),
+    Member(Box<MemberHost>),
 }
 
 /// Whom a line leads to.
@@ -59,7 +67,7 @@ enum Destination {
 
 /// What a machine wants of the rest of its client.
 pub(crate) enum Wish {
-    Send(Outbound),
+    Send(Owner, Outbound),
     Refresh,
     Interest(Interest),
     Use(milena_types::Topic),
@@ -71,13 +79,22 @@ impl fmt::Display for User {
         match self {
             Self::Producer(producer) => producer.fmt(f),
             Self::Consumer(consumer) => consumer.fmt(f),
+            Self::Member(member) => member.fmt(f),
         }
     }
 }
 
 impl Host {
-    pub(crate) fn new(index: usize, nodes: i32, now: Instant, mut rng: Rng, user: User) -> Self {
-        let mut metadata = Metadata::new(now, metadata::Settings::default(), rng.fork());
+    pub(crate) fn new(
+        (index, nodes): (usize, i32),
+        metadata_max_age: Option<Duration>,
+        now: Instant,
+        mut rng: Rng,
+        user: User,
+    ) -> Self {
+        let mut settings = metadata::Settings::default();
+        settings.max_age = metadata_max_age.unwrap_or(settings.max_age);
+        let mut metadata = Metadata::new(now, settings, rng.fork());
         let interest = metadata.register();
         Self {
             index,
@@ -91,6 +108,9 @@ impl Host {
             current: BTreeMap::new(),
             links: BTreeMap::new(),
             user,
+            features: (None, None),
+            frozen: None,
+            held_back: Vec::new(),
             is_stirred: true,
             next: None,
             wakeups: 0,
@@ -104,6 +124,20 @@ impl Host {
     pub(crate) fn user_mut(&mut self) -> &mut User {
         self.is_stirred = true;
         &mut self.user
+    }
+
+    /// The process stands still until `until`, and knows nothing of it then (F50, F68, F72).
+    pub(crate) fn freeze(&mut self, until: Duration) {
+        self.frozen = self.frozen.max(Some(until));
+    }
+
+    fn is_frozen(&self, clock: &Clock) -> bool {
+        self.frozen.is_some_and(|until| clock.elapsed() < until)
+    }
+
+    /// Looks again, whatever it waited for.
+    pub(crate) fn stir(&mut self) {
+        self.is_stirred = true;
     }
 
     pub(crate) fn rng(&mut self) -> Rng {
@@ -122,6 +156,9 @@ impl Host {
         link: LinkId,
         event: Event,
     ) {
+        if self.is_frozen(clock) {
+            return self.held_back.push((link, event));
+        }
         let Some(number) = self.links.get(&link).copied() else { return };
         self.is_stirred = true;
         let Some(line) = self.lines.get_mut(&number) else { return };
@@ -133,7 +170,13 @@ impl Host {
 
     pub(crate) fn handle_timeout(&mut self, clock: &Clock, network: &mut Network) {
         let now = clock.now();
-        if !self.is_due(clock) || self.poll_timeout().is_none_or(|at| at > now) {
+        if !self.is_due(clock) {
+            return;
+        }
+        if self.frozen.take().is_some() {
+            self.is_stirred = true;
+        }
+        if self.poll_timeout().is_none_or(|at| at > now) {
             return;
         }
         self.is_stirred = true;
@@ -149,6 +192,7 @@ impl Host {
         match &mut self.user {
             User::Producer(producer) => producer.handle_timeout(now),
             User::Consumer(consumer) => consumer.handle_timeout(now),
+            User::Member(member) => member.handle_timeout(now),
         }
     }
 
@@ -157,27 +201,35 @@ impl Host {
         let user = match &self.user {
             User::Producer(producer) => producer.poll_timeout(),
             User::Consumer(consumer) => consumer.poll_timeout(),
+            User::Member(member) => member.poll_timeout(),
         };
         [self.metadata.poll_timeout(), lines, user].into_iter().flatten().min()
     }
 
     /// Whether there may be something to do now.
     pub(crate) fn is_due(&self, clock: &Clock) -> bool {
-        self.is_stirred || self.next.is_some_and(|at| at <= clock.elapsed())
+        match self.frozen {
+            Some(until) => until <= clock.elapsed(),
+            None => self.is_stirred || self.next.is_some_and(|at| at <= clock.elapsed()),
+        }
     }
 
     /// When it acts by itself, counted from the world's start.
     pub(crate) fn next(&self) -> Option<Duration> {
-        self.next
+        self.frozen.or(self.next)
     }
 
     /// Does all that can be done now.
     pub(crate) fn run(&mut self, clock: &Clock, network: &mut Network, history: &mut History) {
+        for (link, event) in std::mem::take(&mut self.held_back) {
+            self.handle_event(clock, network, link, event);
+        }
         self.run_until_idle(clock, network, history);
         let machine = self.poll_timeout().map(|at| clock.since_start(at));
         let user = match &self.user {
             User::Producer(producer) => producer.next_move(),
             User::Consumer(consumer) => consumer.next_move(),
+            User::Member(member) => member.next_move(),
         };
         self.next = [machine, user].into_iter().flatten().min();
     }
@@ -197,6 +249,7 @@ impl Host {
             match &mut self.user {
                 User::Producer(producer) => producer.run(clock, history, &mut wishes),
                 User::Consumer(consumer) => consumer.run(clock, history, &mut wishes),
+                User::Member(member) => member.run(clock, history, &mut wishes),
             }
             let mut is_idle = wishes.is_empty();
             for wish in wishes {
@@ -219,6 +272,12 @@ impl Host {
                     self.links.insert(link, *number);
                 }
                 answers.extend(std::iter::from_fn(|| line.poll_answer()));
+                if let Some(features) = line.take_features().filter(|new| *new > self.features) {
+                    self.features = features;
+                    if let User::Producer(producer) = &mut self.user {
+                        producer.handle_transaction_version(features.1);
+                    }
+                }
             }
             self.lines.retain(|_, line| !line.is_over());
             is_idle &= answers.is_empty();
@@ -232,12 +291,8 @@ impl Host {
     }
 
     fn grant(&mut self, now: Instant, wish: Wish) {
-        let owner = match &self.user {
-            User::Producer(_) => Owner::Producer,
-            User::Consumer(_) => Owner::Consumer,
-        };
         match wish {
-            Wish::Send(request) => self.submit(now, owner, request),
+            Wish::Send(owner, request) => self.submit(now, owner, request),
             Wish::Refresh => self.metadata.refresh(),
             Wish::Interest(interest) => self.metadata.set_interest(now, self.interest, interest),
             Wish::Use(topic) => self.metadata.touch(now, &topic),
@@ -251,8 +306,11 @@ impl Host {
         match (owner, &mut self.user) {
             (Owner::Metadata, _) => self.metadata.handle_answer(now, answer),
             (Owner::Producer, User::Producer(producer)) => producer.handle_answer(now, answer),
-            (Owner::Consumer, User::Consumer(consumer)) => consumer.handle_answer(now, answer),
-            (Owner::Producer | Owner::Consumer, User::Producer(_) | User::Consumer(_)) => {}
+            (Owner::Consumer(_), User::Consumer(consumer)) => consumer.handle_answer(now, answer),
+            (Owner::Consumer(life), User::Member(member)) => {
+                member.handle_answer(now, life, answer);
+            }
+            (Owner::Producer | Owner::Consumer(_), _) => {}
         }
     }
 
@@ -275,6 +333,7 @@ impl Host {
         match &mut self.user {
             User::Producer(producer) => producer.handle_metadata(now, Arc::clone(cluster)),
             User::Consumer(consumer) => consumer.handle_metadata(now, Arc::clone(cluster)),
+            User::Member(member) => member.handle_metadata(now, Arc::clone(cluster)),
         }
     }
 
@@ -302,7 +361,7 @@ impl Host {
         self.lines
             .entry(number)
             .or_insert_with(|| Line::new(self.index, node, broker, lane))
-            .submit(owner, request);
+            .submit(now, owner, request);
     }
 
     fn pick_any(&mut self, lane: Lane) -> Option<Destination> {

@@ -9,6 +9,7 @@
 pub mod checker;
 mod clock;
 pub mod fault;
+pub mod group;
 pub mod history;
 mod host;
 mod line;

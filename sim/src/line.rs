@@ -11,6 +11,7 @@ use fastrand::Rng;
 use milena_engine::Backoff;
 use milena_engine::connection::{Negotiation, Output, Pipeline, Step, pipeline};
 use milena_engine::request::{Answer, Failure, Lane, Outbound, RequestId, RequestIds};
+use milena_engine::transaction::TransactionVersion;
 use milena_types::NodeId;
 use milena_wire::{Frame, FrameReader};
 
@@ -22,7 +23,8 @@ use crate::network::{Event, LinkId, Network, Side};
 pub(crate) enum Owner {
     Metadata,
     Producer,
-    Consumer,
+    /// Which of those that a client has had.
+    Consumer(u32),
 }
 
 /// How likely a line is to answer soon, the best first.
@@ -43,8 +45,8 @@ pub(crate) struct Line {
     in_flight_max: usize,
     state: State,
     health: Health,
-    /// Requests that wait for the connection to open.
-    waiting: VecDeque<(Owner, Outbound)>,
+    /// Requests that wait for the connection to open, and until when.
+    waiting: VecDeque<(Owner, Outbound, Instant)>,
     /// Machines number their requests each on their own; here they get one number for all.
     ids: RequestIds,
     owners: BTreeMap<RequestId, (Owner, RequestId)>,
@@ -53,7 +55,12 @@ pub(crate) struct Line {
     setup: Backoff,
     not_before: Option<Instant>,
     is_wanted: bool,
+    /// What the newest connection told of the cluster's features, until it is taken.
+    features: Option<Features>,
 }
+
+/// The epoch of the finalized features, and the level of `transaction.version`.
+pub(crate) type Features = (Option<i64>, Option<i16>);
 
 enum State {
     Closed,
@@ -79,11 +86,16 @@ impl Line {
             setup: Backoff::new(ms(10_000), ms(30_000)),
             not_before: None,
             is_wanted: true,
+            features: None,
         }
     }
 
     pub(crate) fn health(&self) -> Health {
         self.health
+    }
+
+    pub(crate) fn take_features(&mut self) -> Option<Features> {
+        self.features.take()
     }
 
     /// Requests that wait for an answer here.
@@ -108,8 +120,9 @@ impl Line {
         }
     }
 
-    pub(crate) fn submit(&mut self, owner: Owner, request: Outbound) {
-        self.waiting.push_back((owner, request));
+    pub(crate) fn submit(&mut self, now: Instant, owner: Owner, request: Outbound) {
+        let until = now + request.timeout;
+        self.waiting.push_back((owner, request, until));
     }
 
     pub(crate) fn poll_answer(&mut self) -> Option<(Owner, Answer)> {
@@ -127,13 +140,18 @@ impl Line {
         let opened = self.open_if_due(clock, rng, network);
         if let State::Open { link, pipeline, .. } = &mut self.state {
             let link = *link;
-            for (owner, mut request) in self.waiting.drain(..) {
+            for (owner, mut request, until) in self.waiting.drain(..) {
+                // What the opening took is not given a second time.
+                request.timeout = until.saturating_duration_since(now);
                 let id = self.ids.deal();
                 self.owners.insert(id, (owner, request.id));
                 request.id = id;
                 pipeline.submit(now, request);
             }
-            while let Some(frame) = pipeline.poll_transmit(now) {
+            // A full socket buffer takes nothing more (F21).
+            while !network.is_clogged(self.client, self.node)
+                && let Some(frame) = pipeline.poll_transmit(now)
+            {
                 network.send(clock.elapsed(), link, Side::Client, frame.into_bytes());
                 pipeline.handle_transmitted(now, 1, false);
             }
@@ -192,6 +210,7 @@ impl Line {
 
     pub(crate) fn handle_timeout(&mut self, clock: &Clock, rng: &mut Rng, network: &mut Network) {
         let now = clock.now();
+        self.expire(now);
         match &mut self.state {
             State::Closed => {}
             State::Opening { link, until, .. } => {
@@ -206,12 +225,14 @@ impl Line {
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        match &self.state {
+        let state = match &self.state {
             State::Closed if self.waiting.is_empty() => None,
             State::Closed => self.not_before,
             State::Opening { until, .. } => Some(*until),
             State::Open { pipeline, .. } => pipeline.poll_timeout(),
-        }
+        };
+        let patience = self.waiting.iter().map(|(_, _, until)| *until);
+        patience.chain(state).min()
     }
 
     fn open_if_due(
@@ -246,6 +267,8 @@ impl Line {
                 None
             }
             Step::Done(versions, next) => {
+                let level = versions.finalized(TransactionVersion::FEATURE);
+                self.features = Some((versions.finalized_epoch(), level));
                 let mut limits = pipeline::Settings::default();
                 limits.in_flight_max = self.in_flight_max;
                 let pipeline =
@@ -279,8 +302,17 @@ impl Line {
         self.fail_waiting(now, failure);
     }
 
+    /// Nobody waits for a connection longer than for an answer.
+    fn expire(&mut self, now: Instant) {
+        let (late, waiting) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|(_, _, until)| *until <= now);
+        self.waiting = late;
+        self.fail_waiting(now, &Failure::NotSent);
+        self.waiting = waiting;
+    }
+
     fn fail_waiting(&mut self, now: Instant, failure: &Failure) {
-        for (owner, request) in self.waiting.drain(..) {
+        for (owner, request, _) in self.waiting.drain(..) {
             let answer = Answer::new(request.id, self.broker, 0, now, Err(failure.clone()));
             self.answers.push_back((owner, answer));
         }

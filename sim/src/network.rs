@@ -65,6 +65,8 @@ pub struct Network {
     unreachable: BTreeSet<NodeId>,
     /// Client and node between which bytes in this direction (sent by that side) vanish.
     silent: BTreeSet<(usize, NodeId, Side)>,
+    /// Client and node between which the client can write nothing.
+    clogged: BTreeSet<(usize, NodeId)>,
 }
 
 #[derive(Debug)]
@@ -97,6 +99,7 @@ impl Network {
             refusing: BTreeSet::new(),
             unreachable: BTreeSet::new(),
             silent: BTreeSet::new(),
+            clogged: BTreeSet::new(),
         }
     }
 
@@ -240,6 +243,16 @@ impl Network {
     /// What `side` sends between `client` and `node` vanishes, or no longer; the connection stays open.
     pub fn silence(&mut self, client: usize, node: NodeId, side: Side, on: bool) {
         set(&mut self.silent, (client, node, side), on);
+    }
+
+    /// `client` can write nothing to `node`, or can again; what it wrote is on its way.
+    pub fn clog(&mut self, client: usize, node: NodeId, on: bool) {
+        set(&mut self.clogged, (client, node), on);
+    }
+
+    /// Whether `client` can write nothing to `node`.
+    pub fn is_clogged(&self, client: usize, node: NodeId) -> bool {
+        self.clogged.contains(&(client, node))
     }
 
     /// What `client` sends on its open connections to `node` arrives no sooner than `until`; nothing is lost.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use fastrand::Rng;
 use milena_engine::producer::Acks;
 
-use crate::fault::{self, Fault, Garbling, RULE_LASTS, Targets, Timed};
+use crate::fault::{self, Api, Fault, Garbling, RULE_LASTS, Targets, Timed};
+use crate::group::{Commits, GroupPlan, MemberPlan};
 use crate::history::Promises;
 use crate::network::Weather;
 
@@ -33,6 +34,8 @@ pub struct Scenario {
     pub producers: Vec<ProducerPlan>,
     /// What each consumer does.
     pub consumers: Vec<ConsumerPlan>,
+    /// The group that shares the topic out among its members, if there is one; its clients come after the consumers.
+    pub group: Option<GroupPlan>,
     /// How the network is.
     pub weather: Weather,
     /// What goes wrong, by time.
@@ -115,6 +118,9 @@ const SETTLES: Duration = Duration::from_secs(5);
 const SLOW: Duration = Duration::from_millis(100);
 const PATIENT: Duration = Duration::from_secs(2);
 
+/// Longer than metadata is good in worlds whose topic grows.
+const NOTICED: Duration = Duration::from_secs(7);
+
 /// Enrolment, records, offsets, their end: there and back.
 const ROUNDS: u32 = 12;
 
@@ -161,28 +167,85 @@ impl Scenario {
                 plan.max_block = plan.max_block.max(PATIENT);
             }
         }
-        Self {
+        let faults = fault::draw(&mut rng, targets, during + Duration::from_secs(1));
+        let transaction_version = rng.i16(1..=2);
+        let read_committed = transactional > 0 && rng.u32(0..4) > 0;
+        // A single record always fits.
+        let message_bytes_max = (rng.u32(0..6) == 0).then(|| rng.usize(1_200..4_000));
+        let mut scenario = Self {
             seed,
             nodes,
             partitions,
             idempotent,
             acks,
-            transaction_version: rng.i16(1..=2),
-            read_committed: transactional > 0 && rng.u32(0..4) > 0,
-            // A single record always fits.
-            message_bytes_max: (rng.u32(0..6) == 0).then(|| rng.usize(1_200..4_000)),
+            transaction_version,
+            read_committed,
+            message_bytes_max,
             producers,
             consumers,
+            group: None,
             weather,
-            faults: fault::draw(&mut rng, targets, during + Duration::from_secs(1)),
+            faults,
+        };
+        scenario.draw_more(targets, during);
+        scenario
+    }
+
+    /// Draws what came to worlds later, on its own chances: a seed whose world has nothing of it stays what it was.
+    fn draw_more(&mut self, targets: Targets, during: Duration) {
+        let mut rng = Rng::with_seed(self.seed ^ 0x6d69_6c65_6e61);
+        let during = during + Duration::from_secs(10);
+        if rng.u32(0..3) == 0 {
+            self.group = Some(GroupPlan::draw(&mut rng, during));
+            // What a group committed of a topic that is gone is nobody's promise.
+            self.faults.retain(|timed| timed.fault != Fault::Recreate);
+            // Its members read enough.
+            self.consumers.truncate(1);
         }
+        let first = self.producers.len() + self.consumers.len();
+        let members = first..first + self.members().count();
+        let targets = Targets { clients: first, ..targets };
+        let has_more = !members.is_empty() || rng.u32(0..4) == 0;
+        // In a calm world nothing may fail.
+        if has_more && (!self.faults.is_empty() || rng.u32(0..8) == 0) {
+            self.faults.extend(fault::draw_more(&mut rng, targets, &members, during));
+            self.faults.sort_by_key(|timed| timed.at);
+        }
+        let grows = self.grows();
+        if let Some(group) = self.group.as_mut().filter(|_| grows) {
+            group.metadata_max_age = group.metadata_max_age.min(Duration::from_secs(5));
+        }
+    }
+
+    fn is_there(&self, which: impl Fn(&Fault) -> bool) -> bool {
+        self.faults.iter().any(|timed| which(&timed.fault))
+    }
+
+    /// How many partitions the clients know of at a time, with a margin for those that were added last.
+    pub fn partitions_at(&self, at: Duration) -> i32 {
+        let added = self.faults.iter().filter(|timed| timed.at + NOTICED <= at);
+        added.fold(self.partitions, |count, timed| match timed.fault {
+            Fault::AddPartitions { count: more } => count + more,
+            _ => count,
+        })
+    }
+
+    /// Whether the topic gets more partitions.
+    pub fn grows(&self) -> bool {
+        self.is_there(|fault| matches!(fault, Fault::AddPartitions { .. }))
+    }
+
+    /// The plans of all members, each with its group's.
+    pub fn members(&self) -> impl Iterator<Item = (&GroupPlan, &MemberPlan)> {
+        let groups = self.group.iter();
+        groups.flat_map(|group| group.members.iter().map(move |member| (group, member)))
     }
 
     /// What the checker is to hold it to.
     pub fn promises(&self) -> Promises {
         let buffer = self.producers.iter().map(|plan| plan.buffer_bytes).max().unwrap_or_default();
         let wait = self.producers.iter().map(|plan| plan.delivery_timeout + plan.max_block).max();
-        let is_there = |which: fn(&Fault) -> bool| self.faults.iter().any(|t| which(&t.fault));
+        let is_there = |which: fn(&Fault) -> bool| self.is_there(which);
         let acknowledged = match self.acks {
             Acks::All => true,
             Acks::Leader => {
@@ -191,11 +254,23 @@ impl Scenario {
             // A batch that is too large cannot be split where nobody says so.
             Acks::None => self.faults.is_empty() && self.message_bytes_max.is_none(),
         };
+        let settles = self.group.as_ref().map(GroupPlan::settles);
         let mut ids: Vec<&str> = self.transactions().map(|plan| plan.id.as_str()).collect();
         ids.sort_unstable();
         let rivals = ids.windows(2).any(|pair| matches!(pair, [one, other] if one == other));
         let one_at_a_time = self.producers.iter().all(|plan| plan.in_flight == 1);
         let denials = is_there(|fault| matches!(fault, Fault::Deny { .. }));
+        let forbidden = is_there(|fault| {
+            matches!(fault, Fault::Forbid { api: Api::Produce | Api::Metadata, .. })
+        });
+        // What was sent on a connection that is given up may arrive after what was sent on the next one.
+        let stalls = is_there(|fault| {
+            matches!(fault, Fault::Stall { .. } | Fault::Clog { .. } | Fault::Crawl { .. })
+        }) || self.weather.latency.1 >= SLOW;
+        let mut names: Vec<_> =
+            self.members().filter_map(|(_, plan)| plan.instance.as_ref()).collect();
+        names.sort_unstable();
+        let commits = self.group.as_ref().map(|group| group.commits);
         let strays = is_there(|fault| {
             matches!(fault, Fault::Flip { .. } | Fault::Garble { how: Garbling::Other, .. })
         });
@@ -204,7 +279,10 @@ impl Scenario {
             ordered: self.idempotent || (one_at_a_time && acknowledged),
             acknowledged,
             truthful: !denials,
-            refusals: denials || rivals,
+            refusals: denials || rivals || forbidden,
+            commits_in_order: !stalls,
+            commits_what_is_done: matches!(commits, Some(Commits::Auto(_))),
+            fenced_members: names.windows(2).any(|pair| pair.first() == pair.last()),
             read_committed: self.read_committed,
             rivals,
             bytes_arrive_whole: !strays,
@@ -214,7 +292,7 @@ impl Scenario {
             faultless: self.faults.is_empty(),
             healed: self.healed(),
             // What was sent just before the end of the faults may still take its time to be given up.
-            calm: CALM + wait.unwrap_or_default() + self.work(),
+            calm: CALM + wait.unwrap_or_default() + self.work() + settles.unwrap_or_default(),
             spin: (5_000, 2_000),
         }
     }
@@ -274,6 +352,16 @@ impl fmt::Display for Scenario {
         }
         for (n, plan) in self.consumers.iter().enumerate() {
             writeln!(f, "consumer {n}: {plan:?}")?;
+        }
+        if let Some(group) = &self.group {
+            writeln!(
+                f,
+                "group: session {:?}, polls within {:?}, {:?}",
+                group.session, group.max_poll_interval, group.commits
+            )?;
+            for (n, plan) in group.members.iter().enumerate() {
+                writeln!(f, "member {n}: {plan:?}")?;
+            }
         }
         self.faults.iter().try_for_each(|timed| writeln!(f, "{timed}"))
     }

@@ -56,6 +56,19 @@ fn smaller(scenario: &Scenario) -> Vec<Scenario> {
             one.consumers.remove(n);
         });
     }
+    for n in 0..scenario.group.as_ref().map_or(0, |group| group.members.len()) {
+        with(&|one| {
+            if let Some(group) = &mut one.group {
+                group.members.remove(n);
+            }
+        });
+        with(&|one| {
+            let member = one.group.as_mut().and_then(|group| group.members.get_mut(n));
+            if let Some(member) = member {
+                member.acts.truncate(1);
+            }
+        });
+    }
     // The last producer stays: without records there is no world.
     for n in 0..scenario.producers.len() {
         if scenario.producers.len() > 1 {

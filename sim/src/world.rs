@@ -1,5 +1,6 @@
 //! One world: clients, network and brokers, run to their end.
 
+mod group;
 mod strike;
 mod tamper;
 
@@ -19,8 +20,9 @@ use milena_wire::{FrameReader, Request, decode_request};
 use crate::checker::{self, Violation};
 use crate::clock::Clock;
 use crate::fault::Timed;
-use crate::history::{BatchSeen, Fate, History, Logs, Value};
-use crate::host::{ConsumerHost, Host, ProducerHost, User};
+use crate::group::GroupPlan;
+use crate::history::{BatchSeen, Fate, History, Log, Logs, Value};
+use crate::host::{ConsumerHost, Host, MemberHost, ProducerHost, User};
 use crate::network::{Event, LinkId, Network, Side};
 use crate::scenario::Scenario;
 
@@ -59,6 +61,10 @@ pub struct World {
     /// How many answers of a node are still to be lost.
     swallowed: BTreeMap<NodeId, u32>,
     tamper: Tamper,
+    /// What was deleted from the starts of logs in this life of the topic.
+    deleted: Logs,
+    /// The group's offsets as they were noted last.
+    committed: BTreeMap<TopicPartition, Offset>,
     history: History,
     trace: DefaultHasher,
     is_traced: bool,
@@ -111,17 +117,27 @@ impl World {
         let network = Network::new(rng.u64(..), scenario.weather.clone());
         let tamper = rng.fork();
         let mut hosts = Vec::new();
+        let max_age = scenario.group.as_ref().map(|group| group.metadata_max_age);
         for plan in &scenario.producers {
             let index = hosts.len();
             let user = ProducerHost::new(index, plan, &scenario, rng.fork());
             let user = User::Producer(Box::new(user));
-            hosts.push(Host::new(index, scenario.nodes, clock.now(), rng.fork(), user));
+            let place = (index, scenario.nodes);
+            hosts.push(Host::new(place, max_age, clock.now(), rng.fork(), user));
         }
         for plan in &scenario.consumers {
             let index = hosts.len();
             let user = ConsumerHost::new(index, plan, &scenario, &clock, rng.fork());
             let user = User::Consumer(Box::new(user));
-            hosts.push(Host::new(index, scenario.nodes, clock.now(), rng.fork(), user));
+            let place = (index, scenario.nodes);
+            hosts.push(Host::new(place, max_age, clock.now(), rng.fork(), user));
+        }
+        for (group, plan) in scenario.members() {
+            let index = hosts.len();
+            let user = MemberHost::new(index, plan, group, &scenario, rng.fork());
+            let user = User::Member(Box::new(user));
+            let place = (index, scenario.nodes);
+            hosts.push(Host::new(place, max_age, clock.now(), rng.fork(), user));
         }
         Self {
             faults: scenario.faults.iter().cloned().collect(),
@@ -137,6 +153,8 @@ impl World {
             reliefs: Vec::new(),
             swallowed: BTreeMap::new(),
             tamper: Tamper::new(tamper),
+            deleted: Logs::new(),
+            committed: BTreeMap::new(),
             trace: DefaultHasher::new(),
             is_traced,
             second: Second::default(),
@@ -161,6 +179,7 @@ impl World {
             }
         }
         self.note_transactions();
+        self.note_group();
         // Rest is due after the last fault or the last thing a user does, whichever is later.
         self.history.faults_ended = self.history.faults_ended.max(self.busy_until());
         self.end_life();
@@ -177,7 +196,8 @@ impl World {
         let busy = self.scenario.producers.iter().map(|plan| plan.over + plan.idle).max();
         let has_transactions = self.scenario.transactions().next().is_some();
         let last = if has_transactions { self.scenario.healed() } else { Duration::ZERO };
-        busy.unwrap_or_default().max(last)
+        let group = self.scenario.group.as_ref().map(GroupPlan::busy_until);
+        busy.unwrap_or_default().max(last).max(group.unwrap_or_default())
     }
 
     /// Everything that happens at this time.
@@ -249,9 +269,12 @@ impl World {
                 }
                 let connection = end.connection;
                 for frame in frames {
-                    self.note_request(link, &frame);
+                    let may_commit = self.note_request(link, &frame);
                     let frame = self.tamper_with(link, Side::Client, frame);
                     self.cluster.handle(now, connection, frame);
+                    if may_commit {
+                        self.note_commits();
+                    }
                 }
                 if is_broken {
                     self.forget(link);
@@ -274,14 +297,21 @@ impl World {
         while let Some(output) = self.cluster.poll_output(self.clock.now()) {
             match output {
                 Output::Reply { connection, frame } => {
+                    let frame = frame.into_bytes();
                     let Some(link) = self.connections.get(&connection).copied() else { continue };
                     let asked = self.ends.get_mut(&link).and_then(|end| {
                         let asked = end.unanswered.pop_front()?;
                         end.in_flight -= usize::from(asked.api == ApiKey::PRODUCE);
                         Some(asked)
                     });
+                    self.say(|| {
+                        let said = asked.as_ref().map(|asked| asked.read(&frame));
+                        let said: String =
+                            said.unwrap_or_default().chars().take(SAID_MAX).collect();
+                        format!("{:?} hears {said}", self.network.ends(link))
+                    });
                     if !self.is_swallowed(link) {
-                        let frame = self.tamper_with(link, Side::Broker, frame.into_bytes());
+                        let frame = self.tamper_with(link, Side::Broker, frame);
                         let node = self.network.ends(link).map(|(_, node)| node);
                         let frame = match (asked, node) {
                             (Some(asked), Some(node)) => self.tamper.answer(node, asked, frame),
@@ -311,16 +341,22 @@ impl World {
         true
     }
 
-    /// What the checker wants to know of a request as the broker read it.
-    fn note_request(&mut self, link: LinkId, frame: &Bytes) {
+    /// What the checker wants to know of a request as the broker read it; whether it may move offsets of the group.
+    fn note_request(&mut self, link: LinkId, frame: &Bytes) -> bool {
         self.second.requests += 1;
-        let Some(end) = self.ends.get_mut(&link) else { return };
-        let Ok((header, request)) = decode_request(frame.clone()) else { return };
+        let Ok((header, request)) = decode_request(frame.clone()) else { return false };
+        self.say(|| {
+            // Records say nothing, and whole requests too much.
+            let what: String = format!("{request:?}").chars().take(SAID_MAX).collect();
+            format!("{:?} asks {what}", self.network.ends(link))
+        });
+        let Some(end) = self.ends.get_mut(&link) else { return false };
         let is_answered = !matches!(&request, Request::Produce(produce) if produce.acks == 0);
         if is_answered {
-            end.unanswered.push_back(Asked::of(header.api_key, &request));
+            end.unanswered.push_back(Asked::of(&header, &request));
         }
-        let Request::Produce(produce) = request else { return };
+        let may_commit = matches!(&request, Request::OffsetCommit(_) | Request::EndTxn(_));
+        let Request::Produce(produce) = request else { return may_commit };
         end.in_flight += usize::from(is_answered);
         self.history.in_flight_max = self.history.in_flight_max.max(end.in_flight);
         for topic in produce.topic_data {
@@ -331,6 +367,7 @@ impl World {
                 self.history.batches.extend(seen);
             }
         }
+        false
     }
 
     /// Looks at what came over a link, and changes what is to be changed of it.
@@ -350,8 +387,7 @@ impl World {
             let offset = committed.map(|committed| committed.offset.get());
             self.history.groups.insert(group, offset);
         }
-        for partition in 0..self.scenario.partitions {
-            let tp = TopicPartition::new(TOPIC, partition);
+        for tp in self.partitions() {
             let fates = fates(&self.cluster.batches(&tp));
             self.history.fates.insert(tp, fates);
         }
@@ -360,21 +396,24 @@ impl World {
     /// Notes what the topic holds, at the end of the world or of the topic.
     fn end_life(&mut self) {
         let mut logs = Logs::new();
-        for partition in 0..self.scenario.partitions {
-            let tp = TopicPartition::new(TOPIC, partition);
-            let records = self.cluster.records(&tp).into_iter();
-            let log = records
-                .map(|record| (record.offset, value(record.value.as_deref().unwrap_or_default())))
-                .collect();
+        for tp in self.partitions() {
+            let mut log = self.deleted.remove(&tp).unwrap_or_default();
+            log.extend(self.log(&tp));
             logs.insert(tp, log);
         }
         self.history.lives.push(logs);
     }
 
+    fn log(&self, tp: &TopicPartition) -> Log {
+        let records = self.cluster.records(tp).into_iter();
+        let value = |bytes: Option<Bytes>| value(bytes.as_deref().unwrap_or_default());
+        records.map(|record| (record.offset, value(record.value))).collect()
+    }
+
     fn is_at_rest(&self) -> bool {
         let producers_done = self.hosts.iter().all(|host| match host.user() {
             User::Producer(producer) => producer.is_done(),
-            User::Consumer(_) => true,
+            User::Consumer(_) | User::Member(_) => true,
         });
         // With acks=0 a record is done when it is written.
         let is_on_its_way = self.scenario.acks == Acks::None
@@ -384,9 +423,10 @@ impl World {
             && self.faults.is_empty()
             && self.reliefs.is_empty()
             && self.hosts.iter().all(|host| match host.user() {
-                User::Producer(_) => true,
+                User::Producer(_) | User::Member(_) => true,
                 User::Consumer(consumer) => consumer.has_read_all(&self.cluster),
             })
+            && self.is_group_settled()
     }
 
     fn next_event(&self) -> Option<Duration> {
@@ -490,6 +530,9 @@ fn fates(batches: &[StoredBatch]) -> BTreeMap<Offset, Fate> {
 fn value(bytes: &[u8]) -> Value {
     Value(bytes.first_chunk().map_or(u64::MAX, |bytes| u64::from_be_bytes(*bytes)))
 }
+
+/// How much of a request or an answer a trace shows.
+const SAID_MAX: usize = 400;
 
 /// How far the clock is moved where something is due and does not happen.
 const SPIN_STEP: Duration = Duration::from_micros(10);

@@ -4,9 +4,12 @@
 //! so that a checker that has gone blind is noticed.
 
 mod calls;
+mod groups;
 mod log;
 #[cfg(test)]
 mod planted;
+#[cfg(test)]
+mod planted_groups;
 mod reads;
 mod transactions;
 mod wire;
@@ -59,6 +62,10 @@ pub enum Property {
     P12,
     /// What was acknowledged is read in the end.
     P13,
+    /// The group's offset is not beyond what was handed out, nor steps back, and whoever gets a partition begins there.
+    P14,
+    /// A partition has one owner at a time, and in the end exactly one.
+    P15,
     /// A flush or close that reports success left nothing unsettled.
     P16,
     /// Every delivery resolves exactly once.
@@ -83,7 +90,7 @@ impl fmt::Display for Property {
 
 /// Judges a finished world; the first violation of each property that is broken.
 pub fn check(history: &History, promises: &Promises) -> Vec<Violation> {
-    let of_outcome: [fn(&History, &Promises) -> Verdict; 15] = [
+    let of_outcome: [fn(&History, &Promises) -> Verdict; 20] = [
         log::acknowledged_is_stored,
         log::nothing_is_stored_twice,
         log::not_done_is_not_stored,
@@ -97,6 +104,11 @@ pub fn check(history: &History, promises: &Promises) -> Vec<Violation> {
         transactions::transactions_are_whole,
         transactions::the_reported_end_is_the_end,
         transactions::offsets_go_with_the_records,
+        groups::nothing_is_committed_unread,
+        groups::commits_do_not_step_back,
+        groups::a_stay_begins_where_the_last_ended,
+        groups::a_partition_has_one_owner,
+        groups::the_group_shares_everything_out,
         calls::the_world_comes_to_rest,
         calls::what_has_time_is_stored,
     ];

@@ -291,7 +291,7 @@ fn rejects(property: Property, spoil: impl FnOnce(&mut History)) {
     rejects_of(clean(), promises(), property, spoil);
 }
 
-fn rejects_of(
+pub(super) fn rejects_of(
     mut history: History,
     promises: Promises,
     property: Property,
@@ -327,7 +327,7 @@ fn committed() -> Promises {
 }
 
 /// Two records sent, acknowledged, flushed and read.
-fn clean() -> History {
+pub(super) fn clean() -> History {
     let send = |n: u64| Send {
         producer: 0,
         value: Value(n),
@@ -346,6 +346,7 @@ fn clean() -> History {
         offset: offset(n as i64 - 1),
         value: Value(n),
         at: ms(50),
+        done: None,
     };
     let batch = |n: u64| BatchSeen {
         at: ms(5),
@@ -359,6 +360,10 @@ fn clean() -> History {
         sends: vec![send(1), send(2)],
         reads: vec![read(1), read(2)],
         starts: vec![Start { consumer: 0, assignment: 1, life: 0, of: tp(), at: offset(0) }],
+        stays: Vec::new(),
+        stored: Vec::new(),
+        group: None,
+        deleted: [].into(),
         calls: vec![Call {
             what: CallKind::Flush,
             client: 0,
@@ -383,13 +388,16 @@ fn clean() -> History {
     }
 }
 
-fn promises() -> Promises {
+pub(super) fn promises() -> Promises {
     Promises {
         idempotent: true,
         ordered: true,
         acknowledged: true,
         truthful: true,
         refusals: false,
+        commits_in_order: true,
+        commits_what_is_done: false,
+        fenced_members: false,
         read_committed: false,
         rivals: false,
         bytes_arrive_whole: true,
@@ -403,14 +411,14 @@ fn promises() -> Promises {
     }
 }
 
-fn tp() -> TopicPartition {
+pub(super) fn tp() -> TopicPartition {
     TopicPartition::new("orders", 0)
 }
 
-fn offset(raw: i64) -> Offset {
+pub(super) fn offset(raw: i64) -> Offset {
     Offset::new(raw).unwrap()
 }
 
-fn ms(ms: u64) -> Duration {
+pub(super) fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }

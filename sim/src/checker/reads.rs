@@ -1,6 +1,7 @@
 //! What consumers were handed against what the logs hold.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use milena_types::{Offset, TopicPartition};
 
@@ -65,6 +66,7 @@ pub(super) fn no_skip_and_no_step_back(history: &History, promises: &Promises) -
         let is_due = |at| !promises.read_committed || history.is_readable(&read.from, at);
         let skipped =
             history.lives.get(read.life).and_then(|logs| logs.get(&read.from)).and_then(|log| {
+                let is_due = |at| is_due(at) && !history.is_deleted(&read.from, at, read.at);
                 log.iter().find(|(at, _)| at >= due && *at < read.offset && is_due(*at))
             });
         if let Some((at, value)) = skipped {
@@ -83,17 +85,23 @@ pub(super) fn no_skip_and_no_step_back(history: &History, promises: &Promises) -
 
 /// Only partitions that somebody reads from the start are judged, and only what the topic's last life still holds.
 pub(super) fn acknowledged_is_read(history: &History, promises: &Promises) -> Verdict {
+    let by_group = history.group.iter().filter(|group| !group.held.is_empty());
+    let by_group = by_group.flat_map(|group| &group.partitions);
     let covered: BTreeSet<&TopicPartition> = history
         .starts
         .iter()
         .filter(|start| start.at == Offset::ZERO && start.life + 1 == history.lives.len())
         .map(|start| &start.of)
+        .chain(by_group)
         .collect();
     let read: BTreeSet<Value> = history.reads.iter().map(|read| read.value).collect();
     let mut stored = BTreeSet::new();
     for (tp, log) in history.logs() {
         let is_due = |at: &Offset| !promises.read_committed || history.is_readable(tp, *at);
-        stored.extend(log.iter().filter(|(at, _)| is_due(at)).map(|(_, value)| *value));
+        // What was deleted may have been so before anybody came to it.
+        let is_there = |at: &Offset| !history.is_deleted(tp, *at, Duration::MAX);
+        let due = log.iter().filter(|(at, _)| is_due(at) && is_there(at));
+        stored.extend(due.map(|(_, value)| *value));
     }
     for send in &history.sends {
         let done =

@@ -18,6 +18,7 @@ use milena_types::{Offset, TopicPartition};
 use super::Wish;
 use crate::clock::Clock;
 use crate::history::{History, Read, Start, Value};
+use crate::line::Owner;
 use crate::scenario::{ConsumerPlan, Scenario};
 use crate::world::TOPIC;
 
@@ -51,6 +52,9 @@ impl ConsumerHost {
         settings.max_poll_records = plan.max_poll_records;
         settings.max_partition_fetch_bytes = plan.partition_bytes;
         settings.request_timeout = Duration::from_secs(5);
+        if let Some(group) = &scenario.group {
+            settings.fetch_max_wait = group.fetch_max_wait;
+        }
         if scenario.read_committed {
             settings.isolation_level = IsolationLevel::ReadCommitted;
         }
@@ -140,7 +144,9 @@ impl ConsumerHost {
         }
         while let Some(output) = self.machine.poll_output() {
             match output {
-                Output::Request(request) => wishes.push(Wish::Send(request)),
+                Output::Request(request) => {
+                    wishes.push(Wish::Send(Owner::Consumer(0), request));
+                }
                 Output::Topics { topics, may_create } => {
                     wishes.push(Wish::Interest(Interest::Topics { topics, may_create }));
                 }
@@ -194,6 +200,7 @@ impl ConsumerHost {
                     offset: record.offset(),
                     value: Value(value),
                     at: clock.elapsed(),
+                    done: None,
                 });
             }
         }

@@ -28,6 +28,7 @@ use super::Wish;
 use super::transaction::TransactionUser;
 use crate::clock::Clock;
 use crate::history::{Call, CallKind, History, Outcome, Send, Value};
+use crate::line::Owner;
 use crate::scenario::{ProducerPlan, Scenario};
 use crate::world::TOPIC;
 
@@ -174,6 +175,12 @@ impl ProducerHost {
         accumulator.bytes_used()
     }
 
+    /// The cluster follows another protocol for transactions from now on.
+    pub(crate) fn handle_transaction_version(&mut self, level: Option<i16>) {
+        let version = TransactionVersion::from_level(level);
+        self.machine.handle_transaction_version(version);
+    }
+
     pub(crate) fn handle_metadata(&mut self, now: Instant, cluster: Arc<Cluster>) {
         self.machine.handle_metadata(now, cluster);
     }
@@ -228,7 +235,7 @@ impl ProducerHost {
             match output {
                 Output::Request(request) => {
                     self.note_request(history, &request);
-                    wishes.push(Wish::Send(request));
+                    wishes.push(Wish::Send(Owner::Producer, request));
                 }
                 Output::Seal(job) => {
                     let sealed = job.run(&mut self.compressor, &mut self.decompressor);
@@ -520,9 +527,11 @@ fn script(
         let healed = scenario.healed() + Duration::from_secs(1);
         times.extend((0..transaction.records).map(|_| healed));
     }
-    let partitions = scenario.partitions;
-    let draft = |(n, at)| {
-        let key = rng.bool().then(|| rng.u32(0..50).to_be_bytes());
+    // Where a key belongs is another partition once there are more.
+    let has_keys = !scenario.grows();
+    let draft = |(n, at): (usize, Duration)| {
+        let partitions = scenario.partitions_at(at);
+        let key = rng.bool().then(|| rng.u32(0..50).to_be_bytes()).filter(|_| has_keys);
         let partition = match key {
             Some(key) => NonZeroU32::new(partitions.unsigned_abs())
                 .map_or(0, |count| murmur2_partition(&key, count)),

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use milena_broker::{Condition, FaultId, FaultRule, on};
-use milena_types::{ApiKey, ErrorCode, NodeId, TopicPartition};
+use milena_types::{ApiKey, ErrorCode, NodeId, Offset, TopicPartition};
 
-use super::{TOPIC, World};
+use super::{End, TOPIC, World};
 use crate::fault::{Api, Fault, Garbling, RULE_LASTS};
+use crate::history::Call;
 use crate::host::{Host, User};
-use crate::network::{Side, Weather};
+use crate::network::{LinkId, Side, Weather};
 
 /// What ends a fault that lasts.
 #[derive(Debug)]
@@ -33,6 +34,10 @@ pub enum Relief {
     Spoil(ApiKey),
     /// The node tells what is.
     Stale(NodeId),
+    /// A client writes to a node again.
+    Unclog(usize, NodeId),
+    /// The node knows all versions of an API again.
+    Renew(NodeId, ApiKey),
     /// A rule that did not use up its count.
     Rule(FaultId),
 }
@@ -95,8 +100,31 @@ impl World {
             Fault::Deny { api, code, count } => {
                 return self.rule(first(api, count).error(ErrorCode::from_wire(code)));
             }
+            Fault::Forbid { api, code, count } => {
+                return self.rule(first(api, count).error(ErrorCode::from_wire(code)));
+            }
+            Fault::Freeze { client, lasts } => return self.freeze(client, at + lasts),
+            Fault::MoveGroups => return self.move_coordinators(OFFSETS),
+            Fault::AddPartitions { count } => return self.add_partitions(count),
+            Fault::Reap { node: n } => return self.reap(node(n)),
+            Fault::Clog { client, node: n, .. } => {
+                self.network.clog(client, node(n), true);
+                Relief::Unclog(client, node(n))
+            }
+            Fault::DeleteRecords { partition, percent } => {
+                return self.delete_records(partition, percent);
+            }
+            Fault::Withdraw { node: n, api, version, .. } => {
+                self.tamper.withdraw(node(n), key(api), version);
+                self.network.reset_node(at, node(n));
+                Relief::Renew(node(n), key(api))
+            }
+            Fault::Jump { seconds } => return self.clock.skew(seconds * 1_000),
+            Fault::TransactionVersion { level } => {
+                return self.cluster.set_transaction_version(level);
+            }
             Fault::Die { client, lasts } => return self.kill(client, at + lasts),
-            Fault::MoveCoordinator => return self.move_coordinator(),
+            Fault::MoveCoordinator => return self.move_coordinators(TRANSACTIONS),
             Fault::Silence { client, node: n, from_broker, .. } => {
                 self.network.silence(client, node(n), side(from_broker), true);
                 Relief::Hear(client, node(n), side(from_broker))
@@ -170,14 +198,26 @@ impl World {
             Relief::Restart(node) => {
                 self.network.refuse(node, false);
                 self.cluster.restart_node(now, node);
+                self.note_commits();
             }
-            Relief::Resume(node) => self.cluster.resume_node(now, node),
+            Relief::Resume(node) => {
+                self.cluster.resume_node(now, node);
+                self.note_commits();
+            }
             Relief::Answer(node) => {
                 self.swallowed.remove(&node);
             }
             Relief::Damage(node, side) => self.tamper.damage_next(node, side, 0),
             Relief::Spoil(api) => self.tamper.spoil_no_more(api),
             Relief::Stale(node) => self.tamper.let_go(node),
+            Relief::Unclog(client, node) => {
+                self.network.clog(client, node, false);
+                self.hosts.iter_mut().for_each(Host::stir);
+            }
+            Relief::Renew(node, api) => {
+                self.tamper.renew(node, api);
+                self.network.reset_node(self.clock.elapsed(), node);
+            }
             Relief::Rule(id) => {
                 self.cluster.remove_fault(id);
             }
@@ -203,7 +243,7 @@ impl World {
 
     /// The client's process ends; what takes its place acts from `returns` on.
     fn kill(&mut self, client: usize, returns: Duration) {
-        if !matches!(self.hosts.get(client).map(Host::user), Some(User::Producer(_))) {
+        if !self.hosts.get(client).is_some_and(|host| !matches!(host.user(), User::Consumer(_))) {
             return;
         }
         self.network.reset_client(self.clock.elapsed(), client);
@@ -214,17 +254,70 @@ impl World {
                 let new = old.die(&self.clock, &mut self.history, &self.scenario, returns);
                 User::Producer(Box::new(new))
             }
-            consumer => consumer,
+            User::Member(mut member) => {
+                member.die(&self.clock, &mut self.history, returns);
+                User::Member(member)
+            }
+            User::Consumer(consumer) => User::Consumer(consumer),
         };
-        let host = Host::new(client, self.scenario.nodes, self.clock.now(), rng, user);
+        let place = (client, self.scenario.nodes);
+        let max_age = self.scenario.group.as_ref().map(|group| group.metadata_max_age);
+        let host = Host::new(place, max_age, self.clock.now(), rng, user);
         self.hosts.insert(client, host);
     }
 
-    fn move_coordinator(&mut self) {
+    /// The process of a member stands still; what it has called takes that much longer.
+    fn freeze(&mut self, client: usize, until: Duration) {
+        let Some(host) = self.hosts.get_mut(client) else { return };
+        if !matches!(host.user(), User::Member(_)) {
+            return;
+        }
+        host.freeze(until);
+        let lasts = until.saturating_sub(self.clock.elapsed());
+        let is_open = |call: &&mut Call| call.client == client && call.returned.is_none();
+        for call in self.history.calls.iter_mut().filter(is_open) {
+            call.deadline += lasts;
+        }
+    }
+
+    fn add_partitions(&mut self, count: i32) {
+        let now = self.clock.now();
+        let before = self.cluster.topics().get(TOPIC).copied().unwrap_or_default();
+        let after = i32::try_from(before).unwrap_or(i32::MAX).saturating_add(count);
+        // Too many, or brokers that are down: then there are none.
+        let _ = self.cluster.add_partitions(now, TOPIC, after);
+    }
+
+    fn reap(&mut self, node: NodeId) {
+        let is_idle = |(link, end): (&LinkId, &End)| {
+            let is_its = self.network.ends(*link).is_some_and(|(_, at)| at == node);
+            (is_its && end.unanswered.is_empty()).then_some(*link)
+        };
+        let idle: Vec<LinkId> = self.ends.iter().filter_map(is_idle).collect();
+        for link in idle {
+            self.forget(link);
+            self.network.close(self.clock.elapsed(), link, Side::Broker);
+        }
+    }
+
+    fn delete_records(&mut self, partition: i32, percent: i64) {
+        let tp = TopicPartition::new(TOPIC, partition);
+        let Some(view) = self.cluster.partition(&tp) else { return };
+        let (start, end) = (view.log_start_offset.get(), view.high_watermark.get());
+        let Some(to) = Offset::new(start + (end - start) * percent / 100) else { return };
+        let before = self.log(&tp);
+        let Some(start) = self.cluster.delete_records(self.clock.now(), &tp, to) else { return };
+        let gone = before.into_iter().filter(|(offset, _)| *offset < start);
+        self.deleted.entry(tp.clone()).or_default().extend(gone);
+        self.history.deleted.entry(tp).or_default().push((self.clock.elapsed(), start));
+    }
+
+    /// Whoever leads a partition of `topic` coordinates what belongs there.
+    fn move_coordinators(&mut self, topic: &str) {
         let to = NodeId::new(self.rng.i32(1..=self.scenario.nodes));
-        let partitions = self.cluster.topics().get(COORDINATORS).copied().unwrap_or_default();
+        let partitions = self.cluster.topics().get(topic).copied().unwrap_or_default();
         for partition in 0..i32::try_from(partitions).unwrap_or_default() {
-            let tp = TopicPartition::new(COORDINATORS, partition);
+            let tp = TopicPartition::new(topic, partition);
             self.cluster.move_leader(self.clock.now(), &tp, to);
         }
     }
@@ -252,6 +345,13 @@ fn key(api: Api) -> ApiKey {
         Api::AddOffsetsToTxn => ApiKey::ADD_OFFSETS_TO_TXN,
         Api::TxnOffsetCommit => ApiKey::TXN_OFFSET_COMMIT,
         Api::EndTxn => ApiKey::END_TXN,
+        Api::JoinGroup => ApiKey::JOIN_GROUP,
+        Api::SyncGroup => ApiKey::SYNC_GROUP,
+        Api::Heartbeat => ApiKey::HEARTBEAT,
+        Api::LeaveGroup => ApiKey::LEAVE_GROUP,
+        Api::OffsetCommit => ApiKey::OFFSET_COMMIT,
+        Api::OffsetFetch => ApiKey::OFFSET_FETCH,
+        Api::OffsetForLeaderEpoch => ApiKey::OFFSET_FOR_LEADER_EPOCH,
     }
 }
 
@@ -259,5 +359,8 @@ fn side(from_broker: bool) -> Side {
     if from_broker { Side::Broker } else { Side::Client }
 }
 
-/// Whoever leads a partition of it coordinates the transactional ids that belong there.
-const COORDINATORS: &str = "__transaction_state";
+/// Where transactional ids belong.
+const TRANSACTIONS: &str = "__transaction_state";
+
+/// Where groups belong.
+const OFFSETS: &str = "__consumer_offsets";

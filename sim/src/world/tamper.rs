@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use fastrand::Rng;
 use milena_records::RecordSet;
 use milena_types::{ApiKey, NodeId};
-use milena_wire::Request;
+use milena_wire::{Request, RequestHeader, Response, decode_response, encode_response};
 
 use crate::fault::Garbling;
 use crate::network::Side;
@@ -15,6 +15,7 @@ use crate::network::Side;
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     pub(super) api: ApiKey,
+    version: i16,
     /// The topics that a Metadata request names.
     topics: Vec<String>,
 }
@@ -33,18 +34,29 @@ pub(super) struct Tamper {
     told: Told,
     /// What a node tells in place of the metadata that is.
     stale: BTreeMap<NodeId, Told>,
+    /// The highest version of an API that a node admits to.
+    withdrawn: BTreeMap<(NodeId, ApiKey), i16>,
 }
 
 type Told = BTreeMap<Vec<String>, Bytes>;
 
 impl Asked {
-    pub(super) fn of(api: ApiKey, request: &Request) -> Self {
+    pub(super) fn of(header: &RequestHeader, request: &Request) -> Self {
         let mut topics = Vec::new();
         if let Request::Metadata(metadata) = request {
             let named = metadata.topics.iter().flatten();
             topics.extend(named.filter_map(|topic| Some(topic.name.as_ref()?.to_string())));
         }
-        Self { api, topics }
+        Self { api: header.api_key, version: header.api_version, topics }
+    }
+
+    /// What the answer says, for a trace.
+    pub(super) fn read(&self, frame: &Bytes) -> String {
+        let body = frame.slice(LENGTH_BYTES.min(frame.len())..);
+        match decode_response(self.api, self.version, body) {
+            Ok((_, response)) => format!("{response:?}"),
+            Err(error) => format!("{}, unreadable: {error}", self.api),
+        }
     }
 }
 
@@ -57,6 +69,7 @@ impl Tamper {
             bodies: BTreeMap::new(),
             told: Told::new(),
             stale: BTreeMap::new(),
+            withdrawn: BTreeMap::new(),
         }
     }
 
@@ -79,6 +92,15 @@ impl Tamper {
 
     pub(super) fn let_go(&mut self, node: NodeId) {
         self.stale.remove(&node);
+    }
+
+    /// From here on `node` says that it knows `api` up to `version`.
+    pub(super) fn withdraw(&mut self, node: NodeId, api: ApiKey, version: i16) {
+        self.withdrawn.insert((node, api), version);
+    }
+
+    pub(super) fn renew(&mut self, node: NodeId, api: ApiKey) {
+        self.withdrawn.remove(&(node, api));
     }
 
     /// Flips a bit of the records in a frame between `node` and a client that `side` sent, if that is due.
@@ -117,6 +139,9 @@ impl Tamper {
                 (Garbling::Other | Garbling::CorrelationId | Garbling::Half, _) => frame,
             };
         }
+        if asked.api == ApiKey::API_VERSIONS {
+            return self.versions(node, &asked, &frame).unwrap_or(frame);
+        }
         if asked.api != ApiKey::METADATA || asked.topics.is_empty() {
             return frame;
         }
@@ -127,6 +152,27 @@ impl Tamper {
                 frame
             }
         }
+    }
+}
+
+impl Tamper {
+    /// The answer of an older node; `None` where there is nothing to change.
+    fn versions(&self, node: NodeId, asked: &Asked, frame: &Bytes) -> Option<Bytes> {
+        let of_node = self.withdrawn.iter().filter(|((of, _), _)| *of == node);
+        let withdrawn: Vec<_> = of_node.map(|((_, api), version)| (*api, *version)).collect();
+        if withdrawn.is_empty() {
+            return None;
+        }
+        let body = frame.slice(LENGTH_BYTES..);
+        let (correlation, mut response) = decode_response(asked.api, asked.version, body).ok()?;
+        let Response::ApiVersions(versions) = &mut response else { return None };
+        for range in &mut versions.api_keys {
+            let key = ApiKey::from_wire(range.api_key);
+            let most = withdrawn.iter().find(|(api, _)| *api == key).map(|(_, version)| *version);
+            range.max_version = range.max_version.min(most.unwrap_or(i16::MAX));
+        }
+        let frame = encode_response(&response, asked.version, correlation).ok()?;
+        Some(frame.into_bytes())
     }
 }
 
@@ -169,7 +215,7 @@ mod tests {
     const NODE: NodeId = NodeId::new(1);
 
     fn asked(api: ApiKey) -> Asked {
-        Asked { api, topics: vec!["orders".to_owned()] }
+        Asked { api, version: 12, topics: vec!["orders".to_owned()] }
     }
 
     fn frame(correlation: u8, body: &'static [u8]) -> Bytes {

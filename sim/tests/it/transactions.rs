@@ -106,6 +106,7 @@ fn world(transaction_version: i16, at: Duration, fault: Fault) -> Scenario {
             partition_bytes: 1 << 20,
             rewinds: 0,
         }],
+        group: None,
         weather: Weather {
             latency: (Duration::from_micros(50), Duration::from_micros(500)),
             segment_bytes: 65_536,

@@ -152,6 +152,24 @@ fn a_session_that_ends_loses_the_partitions() {
     assert_eq!(changes(&world, client).last(), Some(&(Change::Assigned, 1)));
 }
 
+/// Two losses before the user polls again: the second one has nothing left to lose, but he heard of neither.
+#[test]
+fn a_user_hears_of_a_loss_that_another_one_followed() {
+    let mut world = World::new(1, 1);
+    let client = world.member(World::settings());
+    world.run_for(5 * SECOND);
+    world.clients[client].asleep = true;
+    world.fault = Some(Box::new(|_, _, request| {
+        (!matches!(request, Request::Fetch(_))).then_some(Fault::LoseRequest)
+    }));
+    world.run_for(40 * SECOND);
+    world.fault = None;
+    world.clients[client].asleep = false;
+    world.run_for(20 * SECOND);
+    let seen = changes(&world, client);
+    assert_eq!(seen, [(Change::Assigned, 1), (Change::Lost, 1), (Change::Assigned, 1)]);
+}
+
 #[test]
 fn a_member_that_the_coordinator_forgot_joins_anew() {
     let mut world = World::new(1, 1);

@@ -1,0 +1,126 @@
+//! Histories of groups, each with what a group must not do.
+
+use super::planted::{clean, ms, offset, promises, rejects_of, tp};
+use super::{Property, check};
+use crate::history::{GroupEnd, History, Promises, Read, Start, Stay, Stored, Value};
+
+#[test]
+fn a_clean_group_breaks_nothing() {
+    assert_eq!(check(&group(), &promises()), []);
+    let done = Promises { commits_what_is_done: true, ..promises() };
+    assert_eq!(check(&group(), &done), []);
+}
+
+#[test]
+fn p14_an_offset_committed_unread() {
+    rejects(Property::P14, |h| h.stored[1].at = ms(49));
+}
+
+/// What is in the user's hand is not committed unasked.
+#[test]
+fn p14_an_offset_committed_before_its_record_is_done_with() {
+    let done = Promises { commits_what_is_done: true, ..promises() };
+    rejects_of(group(), done, Property::P14, |h| h.reads[1].done = Some(ms(71)));
+}
+
+#[test]
+fn p14_an_offset_that_steps_back() {
+    let back = |h: &mut History| {
+        let stored = Stored { at: ms(80), ..h.stored[0].clone() };
+        h.stored.push(stored);
+    };
+    rejects(Property::P14, back);
+    // A request that was held up on its way may come behind a later one.
+    let mut history = group();
+    back(&mut history);
+    let promises = Promises { commits_in_order: false, ..promises() };
+    assert_eq!(check(&history, &promises), []);
+}
+
+/// R10: who begins before the committed offset reads again what was done with.
+#[test]
+fn p14_a_stay_that_begins_too_early() {
+    rejects(Property::P14, |h| h.starts[1].at = offset(0));
+}
+
+/// R21, R22: a member that was given nothing, or no longer has it, hands out nothing.
+#[test]
+fn p12_a_record_of_a_partition_that_was_revoked() {
+    rejects(Property::P12, |h| {
+        let read = Read { assignment: 0, at: ms(90), ..h.reads[1].clone() };
+        h.reads.push(read);
+    });
+}
+
+#[test]
+fn p15_a_partition_read_by_two() {
+    rejects(Property::P15, |h| h.reads[1].at = ms(76));
+}
+
+#[test]
+fn p15_a_partition_with_two_owners_in_the_end() {
+    rejects(Property::P15, |h| {
+        h.group.as_mut().unwrap().held.insert(0, vec![tp()]);
+    });
+}
+
+/// R16: an assignment that is read in part leaves partitions to nobody.
+#[test]
+fn p15_a_partition_that_nobody_owns() {
+    rejects(Property::P15, |h| {
+        h.group.as_mut().unwrap().held.insert(1, Vec::new());
+    });
+}
+
+#[test]
+fn p15_a_group_that_never_becomes_stable() {
+    rejects(Property::P15, |h| h.group.as_mut().unwrap().is_stable = false);
+}
+
+/// What a member that died had read and not committed is read again; what nobody read is missed.
+#[test]
+fn p13_a_record_that_a_group_missed() {
+    rejects(Property::P13, |h| {
+        h.reads.pop();
+        h.stored.pop();
+        h.starts.clear();
+        h.reads.clear();
+    });
+}
+
+/// What retention took before anybody read it is nobody's loss.
+#[test]
+fn a_deleted_record_need_not_be_read() {
+    let mut history = group();
+    history.reads.remove(0);
+    history.deleted.insert(tp(), vec![(ms(30), offset(1))]);
+    assert_eq!(check(&history, &promises()), []);
+}
+
+#[test]
+fn p12_a_record_skipped_before_it_was_deleted() {
+    rejects(Property::P12, |h| {
+        h.reads.remove(0);
+        h.deleted.insert(tp(), vec![(ms(99), offset(1))]);
+    });
+}
+
+fn rejects(property: Property, spoil: impl FnOnce(&mut History)) {
+    rejects_of(group(), promises(), property, spoil);
+}
+
+/// Two records read by the first member, which commits and goes; the second one takes over.
+fn group() -> History {
+    let mut history = clean();
+    let stay = |consumer, from| Stay { consumer, assignment: 1, of: tp(), from };
+    history.stays = vec![stay(0, ms(20)), stay(1, ms(75))];
+    let start = Start { consumer: 1, at: offset(2), ..history.starts[0].clone() };
+    history.starts.push(start);
+    history.reads.iter_mut().for_each(|read| read.done = Some(ms(60)));
+    let stored = |at, n| Stored { at: ms(at), of: tp(), offset: offset(n) };
+    history.stored = vec![stored(60, 1), stored(70, 2)];
+    history.group =
+        Some(GroupEnd { is_stable: true, held: [(1, vec![tp()])].into(), partitions: vec![tp()] });
+    assert_eq!(history.reads[1].value, Value(2));
+    history
+}

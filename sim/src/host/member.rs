@@ -1,0 +1,225 @@
+//! A member of a group and its user, who joins, reads, commits, dawdles and leaves by a plan.
+//!
+//! One client may have several consumers, one after the other: each from when its user joins to when he closes it.
+
+mod reading;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use milena_broker::Cluster as Brokers;
+use milena_engine::consumer::{Consumer, GroupSettings, IsolationLevel, OffsetReset, Settings};
+use milena_engine::metadata::Cluster;
+use milena_engine::request::Answer;
+use milena_types::{Topic, TopicPartition};
+
+use super::Wish;
+use crate::clock::Clock;
+use crate::group::{Act, Commits, GROUP, GroupPlan, MemberPlan};
+use crate::history::History;
+use crate::scenario::Scenario;
+use crate::world::TOPIC;
+use reading::Reading;
+
+/// A client with a member of the world's group, and what its user has in mind.
+pub(crate) struct MemberHost {
+    index: usize,
+    plan: MemberPlan,
+    commits: Commits,
+    settings: Settings,
+    rng: Rng,
+    /// What is still to be done, by time.
+    script: VecDeque<(Duration, Act)>,
+    cluster: Arc<Cluster>,
+    /// Which consumer of this client it is: answers to another one's requests are not its.
+    life: u32,
+    reading: Option<Reading>,
+    /// Which stay of a partition was the last one.
+    assignment: u64,
+}
+
+impl MemberHost {
+    pub(crate) fn new(
+        index: usize,
+        plan: &MemberPlan,
+        group: &GroupPlan,
+        scenario: &Scenario,
+        rng: Rng,
+    ) -> Self {
+        let mut member = GroupSettings::new(GROUP);
+        member.instance_id = plan.instance.as_deref().map(Into::into);
+        member.session_timeout = group.session;
+        member.heartbeat_interval = group.heartbeat;
+        member.max_poll_interval = group.max_poll_interval;
+        let mut settings = Settings::default();
+        settings.group = Some(member);
+        settings.auto_offset_reset = OffsetReset::Earliest;
+        settings.auto_commit_interval = match group.commits {
+            Commits::Auto(interval) => Some(interval),
+            Commits::Sync | Commits::Async | Commits::Marked => None,
+        };
+        settings.max_poll_records = plan.max_poll_records;
+        settings.max_partition_fetch_bytes = plan.partition_bytes;
+        settings.request_timeout = Duration::from_secs(5);
+        settings.default_api_timeout = plan.api_timeout;
+        settings.metadata_max_age = group.metadata_max_age;
+        settings.fetch_max_wait = group.fetch_max_wait;
+        if scenario.read_committed {
+            settings.isolation_level = IsolationLevel::ReadCommitted;
+        }
+        Self {
+            index,
+            plan: plan.clone(),
+            commits: group.commits,
+            settings,
+            rng,
+            script: plan.acts.iter().copied().collect(),
+            cluster: Arc::default(),
+            life: 0,
+            reading: None,
+            assignment: 0,
+        }
+    }
+
+    pub(crate) fn handle_metadata(&mut self, now: Instant, cluster: Arc<Cluster>) {
+        self.cluster = Arc::clone(&cluster);
+        if let Some(reading) = &mut self.reading {
+            reading.machine.handle_cluster(now, cluster);
+        }
+    }
+
+    pub(crate) fn handle_answer(&mut self, now: Instant, life: u32, answer: Answer) {
+        if let Some(reading) = &mut self.reading
+            && life == self.life
+        {
+            reading.machine.handle_answer(now, answer);
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if let Some(reading) = &mut self.reading
+            && reading.machine.poll_timeout().is_some_and(|at| at <= now)
+        {
+            reading.machine.handle_timeout(now);
+        }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.reading.as_ref()?.machine.poll_timeout()
+    }
+
+    /// When its user does the next thing, counted from the world's start.
+    pub(crate) fn next_move(&self) -> Option<Duration> {
+        let is_free = self.reading.as_ref().is_none_or(Reading::is_free);
+        let act = self.script.front().filter(|_| is_free).map(|(at, _)| *at);
+        let reading = self.reading.as_ref().and_then(Reading::next_move);
+        [act, reading].into_iter().flatten().min()
+    }
+
+    /// The user acts, the machine works, what is read is noted down.
+    pub(crate) fn run(&mut self, clock: &Clock, history: &mut History, wishes: &mut Vec<Wish>) {
+        while let Some((_, act)) = self.script.front().filter(|(at, _)| *at <= clock.elapsed())
+            && self.reading.as_ref().is_none_or(Reading::is_free)
+        {
+            let act = *act;
+            self.script.pop_front();
+            self.act(clock, history, act);
+        }
+        let Some(reading) = &mut self.reading else { return };
+        // What a machine answers at once may be what its user waited for.
+        for _ in 0..TURNS_MAX {
+            reading.run(clock, history, &mut self.assignment);
+            reading.drain(clock, history, wishes);
+            if !reading.is_due(clock) {
+                break;
+            }
+        }
+        if reading.has_failed() && reading.is_free() {
+            // A fatal error ends a consumer; its user makes another one after a while.
+            let is_fenced = reading.is_fenced();
+            reading.close(clock, history, true);
+            reading.drain(clock, history, wishes);
+            if !is_fenced {
+                self.script.push_front((clock.elapsed() + AGAIN, Act::Join));
+            }
+        }
+        if self.reading.as_ref().is_some_and(Reading::is_over) {
+            self.reading = None;
+        }
+    }
+
+    fn act(&mut self, clock: &Clock, history: &mut History, act: Act) {
+        let now = clock.now();
+        match (act, &mut self.reading) {
+            (Act::Join, None) => {
+                self.life += 1;
+                let mut machine =
+                    Consumer::new(self.settings.clone(), now, clock.wall(), self.rng.fork());
+                machine.handle_cluster(now, Arc::clone(&self.cluster));
+                let slow = self.plan.slow;
+                let commits = self.commits;
+                let rng = self.rng.fork();
+                let mut reading =
+                    Reading::new((self.index, self.life), machine, commits, slow, rng);
+                reading.subscribe(clock, [Topic::from(TOPIC)].into());
+                self.reading = Some(reading);
+            }
+            (Act::Join, Some(reading)) => reading.subscribe(clock, [Topic::from(TOPIC)].into()),
+            (_, None) => {}
+            (Act::Unsubscribe, Some(reading)) => reading.unsubscribe(clock, history),
+            (Act::Close, Some(reading)) => reading.close(clock, history, true),
+            (Act::Abandon, Some(reading)) => reading.close(clock, history, false),
+            (Act::Dawdle(lasts), Some(reading)) => reading.dawdle(clock, lasts),
+            (Act::Pause(lasts), Some(reading)) => reading.pause(clock, lasts),
+        }
+    }
+
+    /// The client's process ends without a word; the one that takes its place joins at `returns`.
+    pub(crate) fn die(&mut self, clock: &Clock, history: &mut History, returns: Duration) {
+        if let Some(reading) = self.reading.take() {
+            reading.die(clock, history);
+            self.script.push_front((returns, Act::Join));
+        }
+        self.script.iter_mut().for_each(|(at, _)| *at = returns.max(*at));
+        self.cluster = Arc::default();
+    }
+
+    /// Whether its user has nothing more to do, and nothing of his is under way.
+    pub(crate) fn is_done(&self) -> bool {
+        self.script.is_empty() && self.reading.as_ref().is_none_or(Reading::is_done)
+    }
+
+    /// Whether the group has to count with it.
+    pub(crate) fn is_member(&self) -> bool {
+        self.reading.as_ref().is_some_and(Reading::is_member)
+    }
+
+    /// The partitions that its user was told of.
+    pub(crate) fn held(&self) -> Vec<TopicPartition> {
+        self.reading.as_ref().map(Reading::held).unwrap_or_default()
+    }
+
+    /// Whether everything of its partitions is handed out, and committed as far as it was.
+    pub(crate) fn has_read_all(&self, brokers: &Brokers) -> bool {
+        self.reading.as_ref().is_none_or(|reading| reading.has_read_all(brokers))
+    }
+}
+
+impl fmt::Display for MemberHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "member {}: {} acts to come, ", self.index, self.script.len())?;
+        match &self.reading {
+            Some(reading) => reading.fmt(f),
+            None => write!(f, "no consumer"),
+        }
+    }
+}
+
+/// More turns than this at one moment are a spin, which the clock then shows.
+const TURNS_MAX: usize = 100;
+
+/// How long a user waits before he begins anew with another consumer.
+const AGAIN: Duration = Duration::from_secs(1);

@@ -1,0 +1,80 @@
+//! What a world notes of its group, and when the group has nothing left to do.
+
+use milena_broker::GroupState;
+use milena_types::TopicPartition;
+
+use super::{TOPIC, World};
+use crate::group::GROUP;
+use crate::history::{GroupEnd, Stored};
+use crate::host::{MemberHost, User};
+
+impl World {
+    fn members(&self) -> impl Iterator<Item = (usize, &MemberHost)> {
+        self.hosts.iter().enumerate().filter_map(|(n, host)| match host.user() {
+            User::Member(member) => Some((n, &**member)),
+            User::Producer(_) | User::Consumer(_) => None,
+        })
+    }
+
+    /// All partitions of the topic as they are now.
+    pub(super) fn partitions(&self) -> Vec<TopicPartition> {
+        let count = self.cluster.topics().get(TOPIC).copied().unwrap_or_default();
+        let count = i32::try_from(count).unwrap_or(i32::MAX);
+        (0..count).map(|n| TopicPartition::new(TOPIC, n)).collect()
+    }
+
+    /// Notes what the group's coordinator has taken since the last time.
+    pub(super) fn note_commits(&mut self) {
+        if self.scenario.group.is_none() {
+            return;
+        }
+        let at = self.clock.elapsed();
+        for (of, committed) in self.cluster.committed(GROUP) {
+            let offset = committed.offset;
+            if self.committed.insert(of.clone(), offset) != Some(offset) {
+                self.history.stored.push(Stored { at, of, offset });
+            }
+        }
+    }
+
+    /// Whether every member has what is its, has read it, and has committed what it read.
+    pub(super) fn is_group_settled(&self) -> bool {
+        if self.scenario.group.is_none() {
+            return true;
+        }
+        self.members().all(|(_, member)| member.is_done())
+            && self.is_group_stable()
+            && self.is_shared_out()
+            && self.members().all(|(_, member)| member.has_read_all(&self.cluster))
+    }
+
+    /// Notes how the group is at the end.
+    pub(super) fn note_group(&mut self) {
+        if self.scenario.group.is_none() {
+            return;
+        }
+        self.note_commits();
+        let present = self.members().filter(|(_, member)| member.is_member());
+        let held = present.map(|(n, member)| (n, member.held())).collect();
+        let (is_stable, partitions) = (self.is_group_stable(), self.partitions());
+        self.history.group = Some(GroupEnd { is_stable, held, partitions });
+    }
+
+    fn is_group_stable(&self) -> bool {
+        let present = self.members().filter(|(_, member)| member.is_member()).count();
+        match self.cluster.group(GROUP) {
+            Some(group) => {
+                (present == 0 || group.state == GroupState::Stable)
+                    && group.members.len() == present
+            }
+            None => present == 0,
+        }
+    }
+
+    fn is_shared_out(&self) -> bool {
+        let mut held: Vec<_> = self.members().flat_map(|(_, member)| member.held()).collect();
+        held.sort();
+        let is_left = self.members().all(|(_, member)| !member.is_member());
+        is_left || held == self.partitions()
+    }
+}
