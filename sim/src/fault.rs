@@ -130,6 +130,8 @@ pub enum Api {
     OffsetCommit,
     /// OffsetFetch.
     OffsetFetch,
+    /// ConsumerGroupHeartbeat.
+    ConsumerGroupHeartbeat,
     /// OffsetForLeaderEpoch.
     OffsetForLeaderEpoch,
 }

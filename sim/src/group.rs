@@ -21,10 +21,23 @@ pub struct GroupPlan {
     pub metadata_max_age: Duration,
     /// `fetch.max.wait.ms`
     pub fetch_max_wait: Duration,
+    /// How its partitions are shared out.
+    pub strategy: Strategy,
     /// How its members commit.
     pub commits: Commits,
     /// Its members; the first one always comes back and stays.
     pub members: Vec<MemberPlan>,
+}
+
+/// How the partitions of a group are shared out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Strategy {
+    /// Everything is given up before each rebalance.
+    Range,
+    /// What stays is read on while the group rebalances (KIP-429).
+    Cooperative,
+    /// By the coordinator (KIP-848).
+    Consumer,
 }
 
 /// How members commit.
@@ -79,6 +92,7 @@ impl GroupPlan {
     pub fn draw(rng: &mut Rng, during: Duration) -> Self {
         let session = ms(*pick(rng, &[2_000, 6_000, 10_000]));
         let max_poll_interval = session + ms(*pick(rng, &[0, 5_000]));
+        let strategy = *pick(rng, &[Strategy::Range, Strategy::Cooperative, Strategy::Consumer]);
         let commits = match rng.u32(0..5) {
             0 | 1 => Commits::Auto(ms(*pick(rng, &[50, 1_000, 5_000]))),
             2 => Commits::Sync,
@@ -100,6 +114,7 @@ impl GroupPlan {
             max_poll_interval,
             metadata_max_age: ms(*pick(rng, &[5_000, 300_000])),
             fetch_max_wait: ms(500),
+            strategy,
             commits,
             members,
         }

@@ -7,7 +7,7 @@ use fastrand::Rng;
 use milena_engine::producer::Acks;
 
 use crate::fault::{self, Api, Fault, Garbling, RULE_LASTS, Targets, Timed};
-use crate::group::{Commits, GroupPlan, MemberPlan};
+use crate::group::{Commits, GroupPlan, MemberPlan, Strategy};
 use crate::history::Promises;
 use crate::network::Weather;
 
@@ -270,6 +270,8 @@ impl Scenario {
         let mut names: Vec<_> =
             self.members().filter_map(|(_, plan)| plan.instance.as_ref()).collect();
         names.sort_unstable();
+        let is_by_coordinator =
+            self.group.as_ref().is_some_and(|group| group.strategy == Strategy::Consumer);
         let commits = self.group.as_ref().map(|group| group.commits);
         let strays = is_there(|fault| {
             matches!(fault, Fault::Flip { .. } | Fault::Garble { how: Garbling::Other, .. })
@@ -282,6 +284,7 @@ impl Scenario {
             refusals: denials || rivals || forbidden,
             commits_in_order: !stalls,
             commits_what_is_done: matches!(commits, Some(Commits::Auto(_))),
+            knows_its_session: self.faults.is_empty() || !is_by_coordinator,
             fenced_members: names.windows(2).any(|pair| pair.first() == pair.last()),
             read_committed: self.read_committed,
             rivals,
@@ -356,8 +359,8 @@ impl fmt::Display for Scenario {
         if let Some(group) = &self.group {
             writeln!(
                 f,
-                "group: session {:?}, polls within {:?}, {:?}",
-                group.session, group.max_poll_interval, group.commits
+                "group: session {:?}, polls within {:?}, {:?}, {:?}",
+                group.session, group.max_poll_interval, group.strategy, group.commits
             )?;
             for (n, plan) in group.members.iter().enumerate() {
                 writeln!(f, "member {n}: {plan:?}")?;

@@ -107,6 +107,10 @@ impl World {
         let mut settings = Settings::with_nodes(scenario.nodes.unsigned_abs() as usize);
         settings.seed = rng.u64(..);
         settings.transaction_version = scenario.transaction_version;
+        if let Some(group) = &scenario.group {
+            settings.consumer_groups.session_timeout = group.session;
+            settings.consumer_groups.heartbeat_interval = group.heartbeat;
+        }
         let mut topic = TopicSettings::new(TOPIC, scenario.partitions);
         if let Some(bytes) = scenario.message_bytes_max {
             topic.config.insert("max.message.bytes".to_owned(), bytes.to_string());

@@ -92,7 +92,7 @@ pub(super) fn a_stay_begins_where_the_last_ended(history: &History, _: &Promises
 
 /// Once somebody else has a partition, nothing of it is handed out in a stay that began before.
 pub(super) fn a_partition_has_one_owner(history: &History, promises: &Promises) -> Verdict {
-    if promises.fenced_members {
+    if promises.fenced_members || !promises.knows_its_session {
         return Ok(());
     }
     let mut last: BTreeMap<(usize, u64, &TopicPartition), Duration> = BTreeMap::new();

@@ -397,6 +397,7 @@ pub(super) fn promises() -> Promises {
         refusals: false,
         commits_in_order: true,
         commits_what_is_done: false,
+        knows_its_session: true,
         fenced_members: false,
         read_committed: false,
         rivals: false,

@@ -148,7 +148,8 @@ fn strike_group(rng: &mut Rng, kind: OfGroup, node: i32, count: u32, members: &M
     }
 }
 
-const APIS: [Api; 7] = [
+const APIS: [Api; 8] = [
+    Api::ConsumerGroupHeartbeat,
     Api::JoinGroup,
     Api::SyncGroup,
     Api::Heartbeat,
@@ -178,34 +179,39 @@ const ERRORS: [(Api, i16); 14] = [
 ];
 
 /// What coordinators say to members (F53, F54), and whether it was done all the same.
-const GROUP_ERRORS: [(Api, i16, bool); 27] = [
-    (Api::JoinGroup, 14, false),    // COORDINATOR_LOAD_IN_PROGRESS
-    (Api::JoinGroup, 15, false),    // COORDINATOR_NOT_AVAILABLE
-    (Api::JoinGroup, 16, true),     // NOT_COORDINATOR
-    (Api::JoinGroup, 25, false),    // UNKNOWN_MEMBER_ID
-    (Api::JoinGroup, 27, false),    // REBALANCE_IN_PROGRESS
-    (Api::JoinGroup, 81, false),    // GROUP_MAX_SIZE_REACHED
-    (Api::JoinGroup, 82, false),    // FENCED_INSTANCE_ID
-    (Api::SyncGroup, 14, false),    // COORDINATOR_LOAD_IN_PROGRESS
-    (Api::SyncGroup, 16, true),     // NOT_COORDINATOR
-    (Api::SyncGroup, 22, false),    // ILLEGAL_GENERATION
-    (Api::SyncGroup, 25, false),    // UNKNOWN_MEMBER_ID
-    (Api::SyncGroup, 27, false),    // REBALANCE_IN_PROGRESS
-    (Api::Heartbeat, 15, false),    // COORDINATOR_NOT_AVAILABLE
-    (Api::Heartbeat, 16, false),    // NOT_COORDINATOR
-    (Api::Heartbeat, 22, false),    // ILLEGAL_GENERATION
-    (Api::Heartbeat, 25, false),    // UNKNOWN_MEMBER_ID
-    (Api::Heartbeat, 27, false),    // REBALANCE_IN_PROGRESS
-    (Api::OffsetCommit, 14, false), // COORDINATOR_LOAD_IN_PROGRESS
-    (Api::OffsetCommit, 16, true),  // NOT_COORDINATOR
-    (Api::OffsetCommit, 22, false), // ILLEGAL_GENERATION
-    (Api::OffsetCommit, 25, false), // UNKNOWN_MEMBER_ID
-    (Api::OffsetCommit, 27, false), // REBALANCE_IN_PROGRESS
-    (Api::OffsetCommit, 7, true),   // REQUEST_TIMED_OUT
-    (Api::OffsetFetch, 14, false),  // COORDINATOR_LOAD_IN_PROGRESS
-    (Api::OffsetFetch, 16, false),  // NOT_COORDINATOR
-    (Api::OffsetFetch, 88, false),  // UNSTABLE_OFFSET_COMMIT
-    (Api::LeaveGroup, 25, true),    // UNKNOWN_MEMBER_ID
+const GROUP_ERRORS: [(Api, i16, bool); 32] = [
+    (Api::ConsumerGroupHeartbeat, 14, false), // COORDINATOR_LOAD_IN_PROGRESS
+    (Api::ConsumerGroupHeartbeat, 16, true),  // NOT_COORDINATOR
+    (Api::ConsumerGroupHeartbeat, 25, false), // UNKNOWN_MEMBER_ID
+    (Api::ConsumerGroupHeartbeat, 110, false), // FENCED_MEMBER_EPOCH
+    (Api::OffsetCommit, 113, false),          // STALE_MEMBER_EPOCH
+    (Api::JoinGroup, 14, false),              // COORDINATOR_LOAD_IN_PROGRESS
+    (Api::JoinGroup, 15, false),              // COORDINATOR_NOT_AVAILABLE
+    (Api::JoinGroup, 16, true),               // NOT_COORDINATOR
+    (Api::JoinGroup, 25, false),              // UNKNOWN_MEMBER_ID
+    (Api::JoinGroup, 27, false),              // REBALANCE_IN_PROGRESS
+    (Api::JoinGroup, 81, false),              // GROUP_MAX_SIZE_REACHED
+    (Api::JoinGroup, 82, false),              // FENCED_INSTANCE_ID
+    (Api::SyncGroup, 14, false),              // COORDINATOR_LOAD_IN_PROGRESS
+    (Api::SyncGroup, 16, true),               // NOT_COORDINATOR
+    (Api::SyncGroup, 22, false),              // ILLEGAL_GENERATION
+    (Api::SyncGroup, 25, false),              // UNKNOWN_MEMBER_ID
+    (Api::SyncGroup, 27, false),              // REBALANCE_IN_PROGRESS
+    (Api::Heartbeat, 15, false),              // COORDINATOR_NOT_AVAILABLE
+    (Api::Heartbeat, 16, false),              // NOT_COORDINATOR
+    (Api::Heartbeat, 22, false),              // ILLEGAL_GENERATION
+    (Api::Heartbeat, 25, false),              // UNKNOWN_MEMBER_ID
+    (Api::Heartbeat, 27, false),              // REBALANCE_IN_PROGRESS
+    (Api::OffsetCommit, 14, false),           // COORDINATOR_LOAD_IN_PROGRESS
+    (Api::OffsetCommit, 16, true),            // NOT_COORDINATOR
+    (Api::OffsetCommit, 22, false),           // ILLEGAL_GENERATION
+    (Api::OffsetCommit, 25, false),           // UNKNOWN_MEMBER_ID
+    (Api::OffsetCommit, 27, false),           // REBALANCE_IN_PROGRESS
+    (Api::OffsetCommit, 7, true),             // REQUEST_TIMED_OUT
+    (Api::OffsetFetch, 14, false),            // COORDINATOR_LOAD_IN_PROGRESS
+    (Api::OffsetFetch, 16, false),            // NOT_COORDINATOR
+    (Api::OffsetFetch, 88, false),            // UNSTABLE_OFFSET_COMMIT
+    (Api::LeaveGroup, 25, true),              // UNKNOWN_MEMBER_ID
 ];
 
 /// TOPIC_, GROUP_AUTHORIZATION_FAILED; the first three concern those who are in no group.

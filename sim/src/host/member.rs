@@ -11,14 +11,17 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use milena_broker::Cluster as Brokers;
-use milena_engine::consumer::{Consumer, GroupSettings, IsolationLevel, OffsetReset, Settings};
+use milena_engine::consumer::{
+    AssignmentStrategy, Consumer, GroupProtocol, GroupSettings, IsolationLevel, OffsetReset,
+    Settings,
+};
 use milena_engine::metadata::Cluster;
 use milena_engine::request::Answer;
 use milena_types::{Topic, TopicPartition};
 
 use super::Wish;
 use crate::clock::Clock;
-use crate::group::{Act, Commits, GROUP, GroupPlan, MemberPlan};
+use crate::group::{Act, Commits, GROUP, GroupPlan, MemberPlan, Strategy};
 use crate::history::History;
 use crate::scenario::Scenario;
 use crate::world::TOPIC;
@@ -54,6 +57,13 @@ impl MemberHost {
         member.session_timeout = group.session;
         member.heartbeat_interval = group.heartbeat;
         member.max_poll_interval = group.max_poll_interval;
+        match group.strategy {
+            Strategy::Range => member.assignment_strategies = vec![AssignmentStrategy::Range],
+            Strategy::Cooperative => {
+                member.assignment_strategies = vec![AssignmentStrategy::CooperativeSticky];
+            }
+            Strategy::Consumer => member.protocol = GroupProtocol::Consumer,
+        }
         let mut settings = Settings::default();
         settings.group = Some(member);
         settings.auto_offset_reset = OffsetReset::Earliest;

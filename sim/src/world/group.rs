@@ -1,6 +1,6 @@
 //! What a world notes of its group, and when the group has nothing left to do.
 
-use milena_broker::GroupState;
+use milena_broker::{ConsumerGroupState, GroupState};
 use milena_types::TopicPartition;
 
 use super::{TOPIC, World};
@@ -62,6 +62,10 @@ impl World {
 
     fn is_group_stable(&self) -> bool {
         let present = self.members().filter(|(_, member)| member.is_member()).count();
+        if let Some(group) = self.cluster.consumer_group(GROUP) {
+            let is_stable = present == 0 || group.state == ConsumerGroupState::Stable;
+            return is_stable && group.members.len() == present;
+        }
         match self.cluster.group(GROUP) {
             Some(group) => {
                 (present == 0 || group.state == GroupState::Stable)

@@ -351,6 +351,7 @@ fn key(api: Api) -> ApiKey {
         Api::LeaveGroup => ApiKey::LEAVE_GROUP,
         Api::OffsetCommit => ApiKey::OFFSET_COMMIT,
         Api::OffsetFetch => ApiKey::OFFSET_FETCH,
+        Api::ConsumerGroupHeartbeat => ApiKey::CONSUMER_GROUP_HEARTBEAT,
         Api::OffsetForLeaderEpoch => ApiKey::OFFSET_FOR_LEADER_EPOCH,
     }
 }

@@ -11,8 +11,8 @@ use fastrand::Rng;
 use milena_broker::Cluster as Brokers;
 use milena_engine::Error;
 use milena_engine::consumer::{
-    Change, CommitId, CommittedOffset, Consumer, Event, FetchBuffer, Output, Polled, Reader,
-    RebalanceId, Stay,
+    Change, CommitId, CommittedOffset, Consumer, Event, FetchBuffer, GroupMembershipOperation,
+    Output, Polled, Reader, RebalanceId, Stay,
 };
 use milena_engine::metadata::Interest;
 use milena_records::Limits;
@@ -273,7 +273,8 @@ impl Reading {
         let timeout = CLOSE_TIMEOUT;
         let call = note_call(history, clock, self.index, CallKind::Close, timeout);
         self.phase = Phase::Closing(call);
-        self.machine.close(clock.now(), timeout);
+        let operation = GroupMembershipOperation::Default;
+        self.machine.close(clock.now(), timeout, operation);
     }
 
     pub(super) fn dawdle(&mut self, clock: &Clock, lasts: Duration) {
