@@ -224,9 +224,12 @@ impl Scenario {
     /// How many partitions the clients know of at a time, with a margin for those that were added last.
     pub fn partitions_at(&self, at: Duration) -> i32 {
         let added = self.faults.iter().filter(|timed| timed.at + NOTICED <= at);
-        added.fold(self.partitions, |count, timed| match timed.fault {
-            Fault::AddPartitions { count: more } => count + more,
-            _ => count,
+        added.fold(self.partitions, |count, timed| {
+            if let Fault::AddPartitions { count: more } = timed.fault {
+                count + more
+            } else {
+                count
+            }
         })
     }
 

@@ -76,7 +76,7 @@ pub(super) fn a_stay_begins_where_the_last_ended(history: &History, _: &Promises
             continue;
         };
         let before = history.stored.iter().filter(|stored| stored.of == stay.of);
-        let before = before.filter(|stored| stored.at < stay.from).last();
+        let before = before.filter(|stored| stored.at < stay.from).next_back();
         if let Some(stored) = before.filter(|stored| start.at < stored.offset) {
             return broken(
                 Property::P14,

@@ -298,10 +298,7 @@ impl Reading {
     }
 
     pub(super) fn die(self, clock: &Clock, history: &mut History) {
-        let closing = match self.phase {
-            Phase::Closing(call) => Some(call),
-            _ => None,
-        };
+        let closing = if let Phase::Closing(call) = self.phase { Some(call) } else { None };
         for place in self.commits.into_values().flatten().chain(closing) {
             end_call(history, clock, place, false);
         }
@@ -335,6 +332,7 @@ impl Reading {
     /// Hears what there is to hear, then takes what there is to read.
     fn look(&mut self, clock: &Clock, history: &mut History, assignment: &mut u64) {
         while let Some(event) = self.buffer.take_event() {
+            #[expect(clippy::wildcard_enum_match_arm, reason = "all else is only told")]
             match event {
                 Event::Rebalance(rebalance) => {
                     self.hear(clock, history, assignment, rebalance.change, rebalance.partitions);

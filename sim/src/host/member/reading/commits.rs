@@ -113,7 +113,13 @@ impl Reading {
             Phase::Hearing(rebalance, until, Some(waiting)) if waiting == id => {
                 self.phase = Phase::Hearing(rebalance, until, None);
             }
-            _ => {}
+            Phase::Thinking(_)
+            | Phase::Polling
+            | Phase::Hearing(..)
+            | Phase::Committing(_)
+            | Phase::Away
+            | Phase::Closing(_)
+            | Phase::Closed => {}
         }
     }
 }
