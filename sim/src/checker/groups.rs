@@ -75,8 +75,8 @@ pub(super) fn a_stay_begins_where_the_last_ended(history: &History, _: &Promises
         let Some(stay) = stays.get(&(start.consumer, start.assignment, &start.of)) else {
             continue;
         };
-        let before = history.stored.iter().filter(|stored| stored.of == stay.of);
-        let before = before.filter(|stored| stored.at < stay.from).next_back();
+        let mut before = history.stored.iter().filter(|stored| stored.of == stay.of);
+        let before = before.rfind(|stored| stored.at < stay.from);
         if let Some(stored) = before.filter(|stored| start.at < stored.offset) {
             return broken(
                 Property::P14,
