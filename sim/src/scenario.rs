@@ -211,6 +211,10 @@ impl Scenario {
             self.faults.extend(fault::draw_more(&mut rng, targets, &members, during));
             self.faults.sort_by_key(|timed| timed.at);
         }
+        if self.is_there(|fault| matches!(fault, Fault::Crash { .. } | Fault::Pause { .. })) {
+            // With too few nodes for their replicas there would be none.
+            self.faults.retain(|timed| !matches!(timed.fault, Fault::AddPartitions { .. }));
+        }
         let grows = self.grows();
         if let Some(group) = self.group.as_mut().filter(|_| grows) {
             group.metadata_max_age = group.metadata_max_age.min(Duration::from_secs(5));
