@@ -322,8 +322,9 @@ pub struct Promises {
     pub commits_in_order: bool,
     /// Whether members commit only what their users came back from.
     pub commits_what_is_done: bool,
-    /// Whether a member knows when its session has ended. By the consumer protocol it does not: until it hears from its
-    /// coordinator it reads on what another one may have been given.
+    /// Whether a member knows when its session has ended. By the consumer protocol, and while it joins cooperatively, it
+    /// does not, as Java's does not: until it hears from its coordinator it reads on what another one may have been
+    /// given. Its commits are refused then.
     pub knows_its_session: bool,
     /// Whether two members have one name, so that they fence each other (F55).
     pub fenced_members: bool,

@@ -277,8 +277,9 @@ impl Scenario {
         let mut names: Vec<_> =
             self.members().filter_map(|(_, plan)| plan.instance.as_ref()).collect();
         names.sort_unstable();
-        let is_by_coordinator =
-            self.group.as_ref().is_some_and(|group| group.strategy == Strategy::Consumer);
+        let reads_on = self.group.as_ref().is_some_and(|group| {
+            matches!(group.strategy, Strategy::Consumer | Strategy::Cooperative)
+        });
         let commits = self.group.as_ref().map(|group| group.commits);
         let strays = is_there(|fault| {
             matches!(fault, Fault::Flip { .. } | Fault::Garble { how: Garbling::Other, .. })
@@ -291,7 +292,7 @@ impl Scenario {
             refusals: denials || rivals || forbidden,
             commits_in_order: !stalls,
             commits_what_is_done: matches!(commits, Some(Commits::Auto(_))),
-            knows_its_session: self.faults.is_empty() || !is_by_coordinator,
+            knows_its_session: self.faults.is_empty() || !reads_on,
             fenced_members: names.windows(2).any(|pair| pair.first() == pair.last()),
             read_committed: self.read_committed,
             rivals,

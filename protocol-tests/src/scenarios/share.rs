@@ -327,7 +327,9 @@ pub(super) async fn many_workers_do_all_the_work(on: Arc<Target>) -> Result {
                     polls += usize::from(!messages.is_empty());
                     for (place, message) in messages.into_iter().enumerate() {
                         // One in nine fails at first.
-                        if message.delivery_count() == 1 && (place + worker + turn).is_multiple_of(9) {
+                        if message.delivery_count() == 1
+                            && (place + worker + turn).is_multiple_of(9)
+                        {
                             message.release();
                         } else {
                             let value = text(&message);
