@@ -46,6 +46,9 @@ enum Command {
         /// Leave out those that failed once.
         #[arg(long)]
         fresh: bool,
+        /// Also draw groups, and the faults that came with them: some of these worlds fail yet.
+        #[arg(long)]
+        with_groups: bool,
     },
     /// Run one seed, and print what happened when.
     Replay {
@@ -58,23 +61,28 @@ enum Command {
         /// Only the verdict.
         #[arg(long)]
         quiet: bool,
+        /// The seed's world with groups.
+        #[arg(long)]
+        with_groups: bool,
     },
 }
 
 fn main() -> ExitCode {
     let is_good = match Cli::parse().command {
-        Command::Seeds { from, count, jobs, failures, fresh } => {
+        Command::Seeds { from, count, jobs, failures, fresh, with_groups } => {
             let regressions = REGRESSIONS.lines().filter(|_| !fresh);
             let known = regressions.filter_map(|line| line.split(' ').next()?.parse().ok());
             let seeds = known.chain(from..from.saturating_add(count)).collect();
-            run_all(seeds, jobs.max(1), failures)
+            run_all(seeds, jobs.max(1), failures, with_groups)
         }
-        Command::Replay { seed, shrink, quiet } => replay(seed, shrink, quiet),
+        Command::Replay { seed, shrink, quiet, with_groups } => {
+            replay(seed, shrink, quiet, with_groups)
+        }
     };
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn run_all(all: Vec<u64>, jobs: usize, failures: usize) -> bool {
+fn run_all(all: Vec<u64>, jobs: usize, failures: usize, with_groups: bool) -> bool {
     let next = AtomicU64::new(0);
     let is_over = AtomicBool::new(false);
     let simulated = Mutex::new(Duration::ZERO);
@@ -87,7 +95,7 @@ fn run_all(all: Vec<u64>, jobs: usize, failures: usize) -> bool {
                     let Some(seed) = usize::try_from(n).ok().and_then(|n| all.get(n)) else {
                         break;
                     };
-                    let outcome = one(*seed);
+                    let outcome = one(*seed, with_groups);
                     let mut failed = failed.lock().unwrap_or_else(|e| e.into_inner());
                     *simulated.lock().unwrap_or_else(|e| e.into_inner()) += outcome.0;
                     if let Some(why) = outcome.1 {
@@ -103,7 +111,8 @@ fn run_all(all: Vec<u64>, jobs: usize, failures: usize) -> bool {
     for (seed, why) in &failed {
         println!("seed {seed}: {why}");
         println!(
-            "  replay: cargo run --profile sim -p milena-sim -- replay --shrink --seed {seed}"
+            "  replay: cargo run --profile sim -p milena-sim -- replay --shrink --seed {seed}{}",
+            if with_groups { " --with-groups" } else { "" }
         );
     }
     let runs = next.into_inner().min(all.len() as u64);
@@ -113,8 +122,8 @@ fn run_all(all: Vec<u64>, jobs: usize, failures: usize) -> bool {
 }
 
 /// How long the world lasted, and what was wrong with it.
-fn one(seed: u64) -> (Duration, Option<String>) {
-    let scenario = Scenario::draw(seed);
+fn one(seed: u64, with_groups: bool) -> (Duration, Option<String>) {
+    let scenario = Scenario::draw(seed, with_groups);
     // A panic is a failure like others: it must not hide which seed it was.
     let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| world::run(&scenario, false))) else {
         return (Duration::ZERO, Some("it panicked".into()));
@@ -128,8 +137,8 @@ fn one(seed: u64) -> (Duration, Option<String>) {
     (outcome.lasted, None)
 }
 
-fn replay(seed: u64, is_shrunk: bool, is_quiet: bool) -> bool {
-    let mut scenario = Scenario::draw(seed);
+fn replay(seed: u64, is_shrunk: bool, is_quiet: bool, with_groups: bool) -> bool {
+    let mut scenario = Scenario::draw(seed, with_groups);
     if is_shrunk && let Some(found) = world::run(&scenario, false).violations.first() {
         scenario = shrink(&scenario, found.property, SHRINK_RUNS);
     }

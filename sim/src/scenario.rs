@@ -128,8 +128,8 @@ const ROUNDS: u32 = 12;
 const CALM: Duration = Duration::from_secs(60);
 
 impl Scenario {
-    /// The world of a seed.
-    pub fn draw(seed: u64) -> Self {
+    /// The world of a seed; `with_groups` also draws groups, and the faults that came with them.
+    pub fn draw(seed: u64, with_groups: bool) -> Self {
         let mut rng = Rng::with_seed(seed);
         let nodes = rng.i32(1..=3);
         let partitions = rng.i32(1..=4);
@@ -187,7 +187,9 @@ impl Scenario {
             weather,
             faults,
         };
-        scenario.draw_more(targets, during);
+        if with_groups {
+            scenario.draw_more(targets, during);
+        }
         scenario
     }
 

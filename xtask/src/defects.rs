@@ -151,7 +151,17 @@ fn hunt(tree: &Path, args: &Args) -> Result<Option<(String, String)>> {
     output(&mut cargo)?;
     let mut sim = Command::new(build.join("sim/milena-sim"));
     let (seeds, jobs) = (args.seeds.to_string(), args.jobs.to_string());
-    sim.args(["seeds", "--fresh", "--failures", "1", "--count", &seeds, "--jobs", &jobs]);
+    sim.args([
+        "seeds",
+        "--with-groups",
+        "--fresh",
+        "--failures",
+        "1",
+        "--count",
+        &seeds,
+        "--jobs",
+        &jobs,
+    ]);
     let said = String::from_utf8(sim.output()?.stdout)?;
     Ok(said.lines().find_map(verdict))
 }

@@ -1,4 +1,4 @@
-//! Apache Kafka client in pure Rust: producer, consumer and a first admin client over tokio.
+//! Apache Kafka client in pure Rust: producer, consumer, share consumer and a first admin client over tokio.
 //!
 //! Nothing in the dependency graph builds or links C. A [`Kafka`] handle holds the connections and the metadata of a
 //! cluster; producers, consumers and admin clients are made from it.

@@ -46,9 +46,9 @@ impl fmt::Display for PreparedState {
 ///
 /// # Examples
 /// ```no_run
-/// # async fn example(kafka: milena::Kafka, database: Database) -> milena::Result<()> {
 /// # struct Database;
 /// # impl Database { async fn commit_with(&self, _: String) -> bool { true } }
+/// # async fn example(kafka: milena::Kafka, database: Database) -> milena::Result<()> {
 /// use milena::Record;
 ///
 /// let producer = kafka.producer().transactional_id("transfers-1");

@@ -153,7 +153,8 @@ impl FetchBuffer {
         let mut state = self.lock();
         let state = &mut *state;
         for tp in state.in_hand.drain(..) {
-            if let Some(lane) = state.lanes.get_mut(&tp) {
+            // What a stream has taken over since is in its reader's hand.
+            if let Some(lane) = state.lanes.get_mut(&tp).filter(|lane| lane.claim.is_none()) {
                 lane.returned = lane.position;
             }
         }
@@ -383,7 +384,8 @@ impl State {
 
     /// Whether a task waits for records, and there are none for it.
     fn is_waited_for(&self) -> bool {
-        self.user.is_some() || self.lanes.values().any(Lane::is_waited_for)
+        // Who waits for a partition to read waits for no bytes.
+        self.user.is_some() && !self.claiming || self.lanes.values().any(Lane::is_waited_for)
     }
 
     /// Drops what can never be handed out.

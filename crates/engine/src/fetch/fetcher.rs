@@ -104,10 +104,14 @@ impl Fetcher {
             let part = part_of_claimed(self.limits.share(brokers), &claimed);
             let room = self.limits.room(brokers);
             if !buffer.has_room(node, room) {
-                for tp in buffer.evict(node, part) {
+                // One that is being validated would go on behind what was dropped.
+                let may_go_back = |tp: &TopicPartition| {
+                    let stage = subscription.get(tp).map(Assigned::stage);
+                    matches!(stage, Some(Stage::Fetching(_)))
+                };
+                for tp in buffer.evict(node, part, may_go_back) {
                     let position = buffer.position(&tp);
                     if let (Some(assigned), Some(position)) = (subscription.get_mut(&tp), position)
-                        && matches!(assigned.stage(), Stage::Fetching(_))
                     {
                         assigned.advance(position);
                         if let Some(ask) = asks.get_mut(&tp) {

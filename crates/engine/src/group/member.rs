@@ -212,6 +212,8 @@ impl Member {
         around: &mut Surroundings<'_>,
     ) {
         if self.state == MemberState::Leaving {
+            // Subscribed again meanwhile, it would join once it has left.
+            self.topics.clear();
             return;
         }
         // Whatever was wanted of the consumer is void: it gives everything up by itself.

@@ -47,7 +47,13 @@ impl Producer {
                 if partition.listed_with != Some(leader)
                     && partition.next(rules) != Next::Nothing =>
             {
-                partition.listed_with = Some(leader);
+                // Twice in one line, as after a leader has moved away and back while a broker is muted, a partition
+                // would have two batches in one request.
+                if let Some(old) = partition.listed_with.replace(leader)
+                    && let Some(broker) = self.brokers.get_mut(&old)
+                {
+                    broker.line.retain(|&listed| listed != slot);
+                }
                 self.brokers.entry(leader).or_default().line.push_back(slot);
                 self.busy.insert(leader);
             }

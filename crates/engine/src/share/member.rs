@@ -137,6 +137,8 @@ impl Member {
     /// Another member, or none, has its place: an error that joining again does not heal.
     pub(super) fn fail(&mut self) {
         self.assignment.clear();
+        // No heartbeat is due any more.
+        self.next_at = None;
         if self.state.successors().contains(&MemberState::Failed) {
             self.go(MemberState::Failed);
         }

@@ -190,15 +190,27 @@ impl Open {
         Some(delivery_count)
     }
 
-    /// Rejects what is acquired up to `last`.
+    /// Rejects what is acquired up to `last`, or releases it where another member may be able to read it.
     fn reject(&mut self, buffer: &ShareBuffer, last: i64, error: milena_records::Error) -> Error {
+        let is_ours = matches!(
+            error,
+            milena_records::Error::CodecDisabled(_)
+                | milena_records::Error::UnknownCompression { .. }
+                | milena_records::Error::UnknownMagic { .. }
+                | milena_records::Error::DecompressedTooLarge { .. }
+        );
+        let (what, done) = if is_ours {
+            (Acknowledge::Release, "released")
+        } else {
+            (Acknowledge::Reject, "rejected")
+        };
         if let Some(range) = self.ranges.front() {
-            self.settle(buffer, *range.offsets.start()..=last, Acknowledge::Reject);
+            self.settle(buffer, *range.offsets.start()..=last, what);
         }
         Error::from_code(ApiKey::SHARE_FETCH, ErrorCode::CORRUPT_MESSAGE)
             .during(Operation::Fetch)
             .with_partition(&self.partition)
-            .with_detail(format!("{error}; the records of this batch are rejected"))
+            .with_detail(format!("{error}; the records of this batch are {done}"))
             .because(error)
     }
 

@@ -142,10 +142,11 @@ impl FetchBuffer {
         Some((state.fetches.remove(index)?, position))
     }
 
-    /// The claimed partitions that `broker` sent bytes of which nobody has taken, and all others with none.
+    /// The partitions that streams read, or will read, and how many bytes of each `broker` has sent that nobody has taken.
     pub(crate) fn claimed_bytes(&self, broker: NodeId) -> BTreeMap<TopicPartition, usize> {
         let state = self.lock();
-        let claimed = state.lanes.iter().filter(|(_, lane)| lane.claim.is_some());
+        let is_claimed = |lane: &Lane| state.claiming || lane.claim.is_some();
+        let claimed = state.lanes.iter().filter(|(_, lane)| is_claimed(lane));
         let mut bytes: BTreeMap<_, _> = claimed.map(|(tp, _)| (tp.clone(), 0)).collect();
         if !bytes.is_empty() {
             for fetch in state.fetches.iter().filter(|fetch| fetch.broker == broker) {

@@ -194,13 +194,19 @@ impl FetchBuffer {
 
     /// Drops what waits of paused partitions of `broker`, and of claimed ones with more than `claimed_max` bytes, which
     /// would otherwise keep the others from being fetched for as long as nobody takes it. Gives the partitions, whose
-    /// fetching starts at their position again.
-    pub(crate) fn evict(&self, broker: NodeId, claimed_max: usize) -> Vec<TopicPartition> {
+    /// fetching starts at their position again; those that cannot go back, as `may_go_back` says, keep theirs.
+    pub(crate) fn evict(
+        &self,
+        broker: NodeId,
+        claimed_max: usize,
+        may_go_back: impl Fn(&TopicPartition) -> bool,
+    ) -> Vec<TopicPartition> {
         let mut state = self.lock();
         let state = &mut *state;
         let mut evicted = Vec::new();
         for (tp, lane) in &state.lanes {
-            if !lane.paused && lane.claim.is_none() {
+            let is_claimed = state.claiming || lane.claim.is_some();
+            if !lane.paused && !is_claimed || !may_go_back(tp) {
                 continue;
             }
             let waits = |fetch: &&CompletedFetch| fetch.partition == *tp && fetch.broker == broker;

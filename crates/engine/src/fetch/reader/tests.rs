@@ -155,14 +155,14 @@ fn a_paused_fetch_that_the_reader_puts_back_stirs_a_hungry_driver() {
     fixture.push(batch(0, 4, 4));
     assert_eq!(fixture.poll(), [0, 1]);
     fixture.buffer.pause(&tp(), true);
-    assert!(fixture.buffer.evict(NodeId::new(1), 0).is_empty(), "the reader has it");
+    assert!(fixture.buffer.evict(NodeId::new(1), 0, |_| true).is_empty(), "the reader has it");
     let full = Room { held_max: 0, brokers: 1 };
     assert!(!fixture.buffer.has_room(NodeId::new(1), full));
     let mut cx = Context::from_waker(Waker::noop());
     assert!(fixture.buffer.poll_stirred(&mut cx).is_pending());
     assert!(fixture.poll().is_empty());
     assert!(fixture.buffer.poll_stirred(&mut cx).is_ready());
-    assert_eq!(fixture.buffer.evict(NodeId::new(1), 0), [tp()]);
+    assert_eq!(fixture.buffer.evict(NodeId::new(1), 0, |_| true), [tp()]);
 }
 
 #[test]

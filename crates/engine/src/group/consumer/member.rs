@@ -240,6 +240,8 @@ impl Member {
         around: &mut Surroundings<'_>,
     ) {
         if self.state == State::Leaving {
+            // Subscribed again meanwhile, it would join once it has left.
+            self.wanted = None;
             return;
         }
         // Whatever was wanted of the consumer is void: it gives everything up by itself.

@@ -1,6 +1,6 @@
 //! One producer, its brokers and the network between them, on a virtual clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -277,7 +277,10 @@ impl World {
         let fault = self.draw_fault();
         let sizes = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
         let sizes = sizes.map(|data| (data.index, data.records.as_ref().map_or(0, |r| r.len())));
-        self.requests.push((self.now, node, sizes.collect()));
+        let sizes: Vec<_> = sizes.collect();
+        let partitions: BTreeSet<_> = sizes.iter().map(|(index, _)| *index).collect();
+        assert_eq!(partitions.len(), sizes.len(), "brokers take one batch of each partition");
+        self.requests.push((self.now, node, sizes));
         let in_flight = self.in_flight.entry(node).or_default();
         *in_flight += 1;
         self.in_flight_seen = self.in_flight_seen.max(*in_flight);
