@@ -155,8 +155,8 @@ fn generated_code(required: bool) -> Step {
     with(&JAVA, required, Step::command("generated code is up to date", check))
 }
 
-/// The same scenarios on each: newest, newest with three brokers, old ones, and the oldest that Kafka 4 clients speak to.
-const REAL_CLUSTERS: [&str; 5] = ["4.4.0", "4.4.0-x3", "3.9.2", "2.8.2", "2.1.1"];
+/// The same scenarios on each: newest, newest with three brokers, and two old ones.
+const REAL_CLUSTERS: [&str; 4] = ["4.4.0", "4.4.0-x3", "3.9.2", "2.8.2"];
 
 /// The suite of `protocol-tests`, one step a cluster, and the comparison of answers.
 fn suites(required: bool) -> Vec<Step> {
