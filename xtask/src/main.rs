@@ -8,6 +8,7 @@ mod codegen;
 mod config;
 mod defects;
 mod fuzz;
+mod packages;
 mod steps;
 mod test;
 mod tidy;

@@ -133,7 +133,7 @@ impl Table {
 }
 
 /// A command as one would type it in the workspace root.
-fn as_typed(command: &Command) -> String {
+pub(crate) fn as_typed(command: &Command) -> String {
     let mut typed = String::new();
     for (key, value) in command.get_envs() {
         if let Some(value) = value {

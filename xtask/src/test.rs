@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::Result;
 use crate::cargo::{Graph, cargo, default_graph};
 use crate::steps::{self, Done, Step};
-use crate::{fuzz, tidy};
+use crate::{fuzz, packages, tidy};
 
 /// What `cargo xtask test` takes.
 #[derive(clap::Args)]
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Args) -> Result {
         plan.push(demo());
         plan.push(client_graph());
         plan.push(advisories());
-        plan.extend(packages(&graph));
+        plan.push(packages::step(&graph));
         plan.push(generated_code(required));
         plan.extend(suites(required));
     }
@@ -133,19 +133,6 @@ fn advisories() -> Step {
     } else {
         Step::not_run(name, "cargo-deny is not installed: cargo install --locked cargo-deny")
     }
-}
-
-/// Whether each library could be published: manifest, readme, files, and that what is packed builds.
-fn packages(graph: &Graph) -> Vec<Step> {
-    let members = graph.members();
-    let libraries = members.values().filter(|p| p.is_published() && p.is_library());
-    let names: Vec<String> = libraries.map(|p| p.name.clone()).collect();
-    // One command for all of them: a crate that is not in the registry yet is found beside it.
-    let mut package = in_workspace(["package", "--quiet", "--allow-dirty"]);
-    for name in &names {
-        package.args(["--package", name]);
-    }
-    vec![Step::command("packages", package)]
 }
 
 /// What Maven needs, and what starts real brokers.
