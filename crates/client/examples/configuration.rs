@@ -83,6 +83,8 @@ its default gives way instead.
 | `partitioner.rack.aware`, `client.rack` | the rack must be named | leaders of all racks are alike |
 | `enable.auto.commit`, `group.id` | offsets are committed for a group | it goes off |
 | `session.timeout.ms`, `heartbeat.interval.ms` | the first exceeds the second | an error all the same |
+| `partition.assignment.strategy`, `session.timeout.ms`, `heartbeat.interval.ms`, `group.protocol` | none of the first three with `consumer`, where the coordinator decides them | they have no effect |
+| `group.remote.assignor`, `group.protocol` | not with `classic`, where the members share out | it has no effect |
 | `retry.backoff.max.ms`, `retry.backoff.ms` | the first is not below the second | it is raised |
 | `reconnect.backoff.max.ms`, `reconnect.backoff.ms` | the first is not below the second | it is raised |
 | `socket.connection.setup.timeout.max.ms`, `socket.connection.setup.timeout.ms` | the first is not below the second | it is raised |

@@ -9,6 +9,7 @@ mod file_size;
 mod handlers;
 mod layers;
 mod licences;
+mod named_tests;
 mod sans_io;
 mod sources;
 mod todos;
@@ -53,6 +54,7 @@ pub(crate) fn run() -> Result {
     breaches.extend(sans_io::check(&sources));
     breaches.extend(handlers::check(&sources));
     breaches.extend(file_map::check(&sources));
+    breaches.extend(named_tests::check(&sources));
     breaches.extend(layers::check(&graph));
     breaches.extend(c_free::check(&graph, &sources));
     breaches.extend(licences::check(&graph, &sources));

@@ -10,7 +10,7 @@ use super::world::{MS, World, settings};
 use crate::producer::Settings;
 use crate::{ErrorKind, Fate};
 
-/// R4, scenario 12: with a hint the new leader gets the batches at once, without it after metadata said so.
+/// R4: with a hint the new leader gets the batches at once, without it after metadata said so.
 #[test]
 fn a_moved_leader_gets_each_batch_once() {
     for gives_hints in [false, true] {
@@ -85,7 +85,7 @@ fn a_moved_sibling_neither_takes_nor_gives_an_acknowledgement() {
     world.check(true);
 }
 
-/// R17, scenario 13: what the metadata does not show may only be late.
+/// R17: what the metadata does not show may only be late.
 #[test]
 fn stale_metadata_fails_no_record_before_its_time() {
     let mut world = World::ready(1, 1, settings());
@@ -143,7 +143,7 @@ fn a_batch_given_up_in_flight_keeps_its_bytes_and_its_memory() {
     assert!(world.brokers.seen.iter().all(|seen| seen.2 != unanswered));
 }
 
-/// Trap 10, scenario 9.
+/// Trap 10.
 #[test]
 fn a_batch_too_large_is_split_in_order_and_keeps_its_sequences() {
     let mut world = World::ready(1, 1, settings());

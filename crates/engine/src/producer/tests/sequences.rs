@@ -79,7 +79,7 @@ fn five_batches_of_a_partition_travel_at_once_and_no_more() {
     assert_eq!(world.offsets(), (0..9).map(Some).collect::<Vec<_>>());
 }
 
-/// The answer is lost, not the batch: the broker knows it by its sequence (traps 2 and 7, scenario 4, R5).
+/// The answer is lost, not the batch: the broker knows it by its sequence (traps 2 and 7, R5).
 #[test]
 fn a_retried_batch_keeps_its_sequence() {
     let mut world = World::ready(1, 1, settings()).fault(2, Fault::LoseAnswer);
@@ -95,7 +95,7 @@ fn a_retried_batch_keeps_its_sequence() {
     world.check(true);
 }
 
-/// DUPLICATE_SEQUENCE_NUMBER tells of a batch that is stored, and no more of its offset (trap 2, scenario 10).
+/// DUPLICATE_SEQUENCE_NUMBER tells of a batch that is stored, and no more of its offset (trap 2).
 #[test]
 fn a_duplicate_is_a_success() {
     let code = ErrorCode::DUPLICATE_SEQUENCE_NUMBER;
