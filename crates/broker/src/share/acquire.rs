@@ -76,7 +76,12 @@ impl SharePartition {
             let unlock = self.next_unlock.map_or(until, |next| next.min(until));
             self.next_unlock = Some(unlock);
         }
-        self.drop_aborted(acquired, &read.aborted)
+        let acquired = self.drop_aborted(acquired, &read.aborted);
+        if !self.may_acquire(limits) {
+            // Nobody acknowledges what was given up here: where the window is full of it, nothing else would move it on.
+            self.advance();
+        }
+        acquired
     }
 
     /// How many records may be acquired, and up to which offset.

@@ -1,6 +1,6 @@
 //! Share sessions: a node remembers which partitions a member reads, and holds it to one request after another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use milena_types::{ErrorCode, Topic, Uuid};
 
@@ -10,10 +10,9 @@ use crate::connection::ConnectionId;
 #[derive(Debug)]
 pub(crate) struct ShareSessions {
     by_member: BTreeMap<SessionKey, ShareSession>,
-    /// The member whose session was begun last over each connection; its session ends with the connection.
-    by_connection: BTreeMap<ConnectionId, (SessionKey, u64)>,
+    /// The groups of which sessions were begun over each connection.
+    by_connection: BTreeMap<ConnectionId, BTreeSet<String>>,
     sessions_max: usize,
-    begun: u64,
 }
 
 /// The group and the member.
@@ -36,8 +35,8 @@ struct ShareSession {
     /// The order in which they came in; one that had data goes to the end.
     turns: BTreeMap<u64, (Uuid, i32)>,
     turn: u64,
-    /// Tells it from an older session of the same member.
-    number: u64,
+    /// It ends with this connection.
+    connection: ConnectionId,
 }
 
 /// A partition's place in a session.
@@ -52,10 +51,10 @@ struct Slot {
 /// What a connection leaves behind.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Disconnected {
-    /// The session that ended with it.
-    pub(crate) ended: Option<(SessionKey, Vec<SharedPartition>)>,
-    /// The group that has no session left on this node.
-    pub(crate) empty_group: Option<String>,
+    /// The sessions that ended with it.
+    pub(crate) ended: Vec<(SessionKey, Vec<SharedPartition>)>,
+    /// The groups that have no session left on this node.
+    pub(crate) empty_groups: Vec<String>,
 }
 
 impl SharedPartition {
@@ -66,7 +65,7 @@ impl SharedPartition {
 
 impl ShareSessions {
     pub(crate) fn new(sessions_max: usize) -> Self {
-        Self { by_member: BTreeMap::new(), by_connection: BTreeMap::new(), sessions_max, begun: 0 }
+        Self { by_member: BTreeMap::new(), by_connection: BTreeMap::new(), sessions_max }
     }
 
     /// Begins a session, in place of one that the member may have.
@@ -77,18 +76,19 @@ impl ShareSessions {
         partitions: Vec<SharedPartition>,
     ) -> Result<(), ErrorCode> {
         self.by_member.remove(key);
-        if self.by_member.len() >= self.sessions_max {
+        if self.by_member.len() >= self.sessions_max || !self.has_room(partitions.len()) {
             return Err(ErrorCode::SHARE_SESSION_LIMIT_REACHED);
         }
-        self.begun += 1;
-        let number = self.begun;
-        self.by_connection.insert(connection, (key.clone(), number));
+        let groups = self.by_connection.entry(connection).or_default();
+        if groups.len() < CONNECTION_GROUPS_MAX {
+            groups.insert(key.0.clone());
+        }
         let mut session = ShareSession {
             epoch: next_epoch(INITIAL_EPOCH),
             partitions: BTreeMap::new(),
             turns: BTreeMap::new(),
             turn: 0,
-            number,
+            connection,
         };
         for one in partitions {
             session.add(one, false);
@@ -105,6 +105,9 @@ impl ShareSessions {
         added: Vec<SharedPartition>,
         forgotten: &[(Uuid, i32)],
     ) -> Result<Vec<SharedPartition>, ErrorCode> {
+        if !self.has_room(added.len()) {
+            return Err(ErrorCode::SHARE_SESSION_LIMIT_REACHED);
+        }
         let session = self.advance(key, epoch)?;
         for one in added {
             session.add(one, true);
@@ -166,25 +169,34 @@ impl ShareSessions {
         self.by_member.remove(key).map(|session| session.in_turn())
     }
 
-    /// A connection is gone, and with it the session that was begun over it.
+    /// A connection is gone, and with it the sessions that were begun over it.
     pub(crate) fn handle_disconnect(&mut self, connection: ConnectionId) -> Disconnected {
-        let Some((key, number)) = self.by_connection.remove(&connection) else {
+        // Who never began one left nothing behind.
+        let Some(mut groups) = self.by_connection.remove(&connection) else {
             return Disconnected::default();
         };
-        let is_its = self.by_member.get(&key).is_some_and(|session| session.number == number);
-        let ended = is_its.then(|| self.end(&key)).flatten();
-        let (group, _) = &key;
-        let has_session = self.by_member.keys().any(|(other, _)| other == group);
-        Disconnected {
-            empty_group: (!has_session).then(|| group.clone()),
-            ended: ended.map(|partitions| (key, partitions)),
-        }
+        let gone = self.by_member.iter().filter(|(_, session)| session.connection == connection);
+        let gone: Vec<SessionKey> = gone.map(|(key, _)| key.clone()).collect();
+        let ended = gone.into_iter().filter_map(|key| {
+            groups.insert(key.0.clone());
+            let partitions = self.by_member.remove(&key)?.in_turn();
+            Some((key, partitions))
+        });
+        let ended = ended.collect();
+        let has_session = |group: &String| self.by_member.keys().any(|(other, _)| other == group);
+        let empty_groups = groups.into_iter().filter(|group| !has_session(group)).collect();
+        Disconnected { ended, empty_groups }
     }
 
     /// Forgets all, as a restart does.
     pub(crate) fn clear(&mut self) {
         self.by_member.clear();
         self.by_connection.clear();
+    }
+
+    fn has_room(&self, partitions: usize) -> bool {
+        let known = self.by_member.values().map(|session| session.partitions.len());
+        known.sum::<usize>().saturating_add(partitions) <= PARTITIONS_MAX
     }
 
     fn advance(&mut self, key: &SessionKey, epoch: i32) -> Result<&mut ShareSession, ErrorCode> {
@@ -232,6 +244,12 @@ pub(crate) const INITIAL_EPOCH: i32 = 0;
 
 /// Ends a session.
 pub(crate) const FINAL_EPOCH: i32 = -1;
+
+/// What all sessions of a node may name together, whether it is there or not: a client may add to a session for ever.
+const PARTITIONS_MAX: usize = 200_000;
+
+/// A connection is one member's; of more groups than this, what the node has in memory may stay there for longer.
+const CONNECTION_GROUPS_MAX: usize = 100;
 
 #[cfg(test)]
 mod tests {
@@ -293,7 +311,35 @@ mod tests {
         sessions.begin(&a, ConnectionId(2), vec![partition(1)]).expect("has room");
         assert_eq!(sessions.handle_disconnect(ConnectionId(1)), Disconnected::default());
         let gone = sessions.handle_disconnect(ConnectionId(2));
-        assert_eq!(gone.ended, Some((a, vec![partition(1)])));
-        assert_eq!(gone.empty_group.as_deref(), Some("g"));
+        assert_eq!(gone.ended, [(a, vec![partition(1)])]);
+        assert_eq!(gone.empty_groups, ["g"]);
+    }
+
+    /// One that stayed would keep its locks until they run out, and take another's room for good.
+    #[test]
+    fn a_connection_takes_all_its_sessions_along() {
+        let mut sessions = ShareSessions::new(2);
+        let (a, b) = (key("a"), key("b"));
+        for key in [&a, &b] {
+            sessions.begin(key, ConnectionId(1), vec![partition(0)]).expect("has room");
+        }
+        let gone = sessions.handle_disconnect(ConnectionId(1));
+        assert_eq!(gone.ended, [a, b].map(|key| (key, vec![partition(0)])));
+        assert_eq!(gone.empty_groups, ["g"]);
+        assert_eq!(sessions.handle_disconnect(ConnectionId(1)), Disconnected::default());
+    }
+
+    #[test]
+    fn sessions_name_only_so_many_partitions() {
+        let mut sessions = ShareSessions::new(2);
+        let (a, b) = (key("a"), key("b"));
+        let many = |from: i32| (from..from + 100_000).map(partition).collect::<Vec<_>>();
+        sessions.begin(&a, ConnectionId(1), many(0)).expect("has room");
+        sessions.go_on(&a, 1, many(100_000), &[]).expect("has room");
+        let full = Err(ErrorCode::SHARE_SESSION_LIMIT_REACHED);
+        assert_eq!(sessions.go_on(&a, 2, vec![partition(200_000)], &[]).map(drop), full);
+        assert_eq!(sessions.begin(&b, ConnectionId(2), vec![partition(0)]), full);
+        sessions.go_on(&a, 2, vec![], &[(Uuid::ZERO, 0)]).expect("the session goes on");
+        sessions.begin(&b, ConnectionId(2), vec![partition(0)]).expect("has room");
     }
 }

@@ -208,10 +208,10 @@ impl State {
         for (node, connection) in std::mem::take(&mut self.disconnected) {
             let Some(found) = self.nodes.get_mut(node) else { continue };
             let gone = found.share_sessions.handle_disconnect(connection);
-            if let Some(((group, member), partitions)) = gone.ended {
+            for ((group, member), partitions) in gone.ended {
                 self.release_shared(now, &group, &member, &partitions);
             }
-            if let Some(group) = gone.empty_group {
+            for group in gone.empty_groups {
                 // What the node has of the group in memory goes with the last session.
                 let of_group = self.share_partitions.keys_where(|key| key.group == group);
                 for key in of_group {

@@ -170,6 +170,15 @@ fn aborted_records_are_not_handed_out() {
     assert_eq!(world.start(), 6);
 }
 
+/// Nobody has anything to acknowledge then.
+#[test]
+fn aborted_records_that_fill_the_window_do_not_stop_it() {
+    let mut world = World::new(&[10, 10, 10]);
+    world.aborted = vec![(at(0), at(9)), (at(10), at(19))];
+    assert_eq!(world.fetch("a", 30), []);
+    assert_eq!(world.fetch("a", 30), [(20, 29, 1)]);
+}
+
 #[test]
 fn a_window_that_is_loaded_goes_on_where_it_was() {
     let mut world = World::new(&[4, 4]);
