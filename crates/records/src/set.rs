@@ -27,6 +27,11 @@ impl RecordSet {
         self.rest.len()
     }
 
+    /// The first offset of the next batch, as far as it says so, even of one that was cut off behind its offset.
+    pub fn next_offset(&self) -> Option<i64> {
+        self.rest.first_chunk().map(|offset| i64::from_be_bytes(*offset))
+    }
+
     fn take(&mut self) -> Result<Option<Batch>, Error> {
         let Some((offset, after)) = self.rest.split_first_chunk() else { return Ok(None) };
         let base_offset = i64::from_be_bytes(*offset);

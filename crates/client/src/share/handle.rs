@@ -31,8 +31,8 @@ impl ShareConsumerHandle {
     /// Errors that pass are retried for as long as the locks last.
     ///
     /// # Errors
-    /// The first acknowledgement's that failed; [`on_acknowledged`](crate::ShareConsumerBuilder::on_acknowledged) hears of
-    /// each. `INVALID_RECORD_STATE` where a lock ran out before; `Connection` where the broker was lost, with which its
+    /// The first acknowledgement's that failed, with this commit or since the one before;
+    /// [`on_acknowledged`](crate::ShareConsumerBuilder::on_acknowledged) hears of each. `INVALID_RECORD_STATE` where a lock ran out before; `Connection` where the broker was lost, with which its
     /// locks went; `Timeout` after `default.api.timeout.ms`; `Closed`.
     pub async fn commit(&self) -> Result<(), Error> {
         self.buffer.accept_in_hand();

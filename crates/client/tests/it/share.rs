@@ -177,8 +177,9 @@ async fn a_lock_that_ran_out_is_told_and_the_record_is_anothers() {
     tokio::time::sleep(LOCK / 2 + Duration::from_secs(1)).await;
     late.accept();
     renewed.accept();
-    // What is late is nobody's to wait for.
-    slow.commit().await.unwrap();
+    // There is nothing to wait for, but to hear of.
+    let error = slow.commit().await.unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::INVALID_RECORD_STATE), "{error}");
     slow.close(GRACE).await.unwrap();
     assert_eq!(left(&world).await, [("0".to_owned(), 2)]);
     let told = told.lock().unwrap();

@@ -88,7 +88,7 @@ impl ShareConsumer {
         // Such a request was never written: the session does not know of it.
         if *failure == Failure::UnsupportedVersion && flight.kind == Kind::Acknowledge {
             error = error.with_detail("renewing a lock needs Kafka 4.2 or newer");
-            return self.settle(now, broker, flight, |_| Err(error.clone()));
+            return self.refuse_renewals(now, broker, flight, &error);
         }
         self.refresh = true;
         self.break_off(now, broker, flight, &error);
@@ -102,6 +102,27 @@ impl ShareConsumer {
                     error.with_detail("share groups need Kafka 4.1 or newer, a record limit 4.2");
             }
             self.fail(error.during(Operation::Fetch).with_broker(broker).fatal());
+        }
+    }
+
+    /// The broker knows no renewals: what went with them is said again without.
+    fn refuse_renewals(&mut self, now: Instant, broker: NodeId, flight: Flight, error: &Error) {
+        let parts = flight.parcels.into_iter().map(Parcel::part_renewals);
+        let (renewals, others): (Vec<_>, Vec<_>) = parts.unzip();
+        let mut again = false;
+        for parcel in &others {
+            again |= self.buffer.resolve(parcel, Verdict::Again);
+        }
+        for parcel in renewals.into_iter().filter(|parcel| !parcel.batches.is_empty()) {
+            self.buffer.resolve(&parcel, Verdict::Refused);
+            let error = error.clone().with_partition(&parcel.partition);
+            self.report(parcel.partition.clone(), parcel.offsets(), Err(error));
+        }
+        if let Some(round) = flight.round {
+            self.commits.round_over(broker, round, Some(error), again);
+        }
+        if again && let Some(session) = self.sessions.get_mut(&broker) {
+            session.acknowledge_at = Some(now);
         }
     }
 

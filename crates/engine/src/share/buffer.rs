@@ -3,7 +3,7 @@
 //! The one structure that the driver, the user's task and whoever holds a record share. Its lock is held for a few map
 //! operations, never while a record is decoded.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use milena_types::{Offset, TopicPartition, Uuid};
 
 use super::acknowledge::Acknowledge;
-use super::ledger::{AcquisitionId, Holder, Ledger, Parcel, Verdict};
+use super::ledger::{AcquisitionId, Holder, Ledger, Lost, Parcel, Verdict};
 use super::settings::AcknowledgementMode;
 use crate::error::Error;
 
@@ -32,8 +32,8 @@ struct State {
     errors: VecDeque<Error>,
     /// What ends the consumer: told with every poll.
     failed: Option<Error>,
-    /// With implicit acknowledgement: handed out, and accepted with the next poll.
-    in_hand: BTreeSet<(AcquisitionId, i64)>,
+    /// With implicit acknowledgement: handed out, and accepted with the next poll, though its lock may be gone by then.
+    in_hand: BTreeMap<AcquisitionId, InHand>,
     /// What was said about records that were no longer the user's to decide.
     late: Vec<(TopicPartition, Offset)>,
     user: Option<Waker>,
@@ -46,6 +46,13 @@ struct State {
     last_poll: Option<Instant>,
     /// Nothing is handed out any more.
     closed: bool,
+}
+
+/// What is in the user's hand of one acquisition.
+#[derive(Debug)]
+struct InHand {
+    partition: TopicPartition,
+    offsets: BTreeSet<i64>,
 }
 
 /// What one answer brought of one partition.
@@ -135,7 +142,9 @@ impl ShareBuffer {
         what: Acknowledge,
     ) {
         let mut state = self.lock();
-        state.in_hand.remove(&(id, offset.get()));
+        if let Some(in_hand) = state.in_hand.get_mut(&id) {
+            in_hand.offsets.remove(&offset.get());
+        }
         if !state.ledger.acknowledge(id, offset.get(), what) && !state.closed {
             state.late.push((partition.clone(), offset));
         }
@@ -147,14 +156,20 @@ impl ShareBuffer {
     }
 
     /// Gives the record to the user, until the lock runs out; `None` if it has, or the session ended.
-    pub(super) fn hand_out(&self, id: AcquisitionId, offset: i64) -> Option<Instant> {
+    pub(super) fn hand_out(
+        &self,
+        id: AcquisitionId,
+        partition: &TopicPartition,
+        offset: i64,
+    ) -> Option<Instant> {
         let mut state = self.lock();
         if state.closed {
             return None;
         }
         let until = state.ledger.hand_out(id, offset)?;
         if self.mode == AcknowledgementMode::Implicit {
-            state.in_hand.insert((id, offset));
+            let none = || InHand { partition: partition.clone(), offsets: BTreeSet::new() };
+            state.in_hand.entry(id).or_insert_with(none).offsets.insert(offset);
         }
         Some(until)
     }
@@ -264,10 +279,7 @@ impl ShareBuffer {
     }
 
     /// Forgets locks that ran out, and what waited under them; gives what had been said of those records.
-    pub(super) fn expire(
-        &self,
-        now: Instant,
-    ) -> Vec<(TopicPartition, Vec<RangeInclusive<Offset>>)> {
+    pub(super) fn expire(&self, now: Instant) -> Vec<Lost> {
         let mut state = self.lock();
         let lost = state.ledger.expire(now);
         state.sweep();
@@ -275,7 +287,7 @@ impl ShareBuffer {
     }
 
     /// Forgets what was acquired in a session that is over; gives what had been said of those records.
-    pub(super) fn end(&self, holder: Holder) -> Vec<(TopicPartition, Vec<RangeInclusive<Offset>>)> {
+    pub(super) fn end(&self, holder: Holder) -> Vec<Lost> {
         let mut state = self.lock();
         let lost = state.ledger.end(holder);
         state.sweep();
@@ -292,9 +304,15 @@ impl State {
         if self.in_hand.is_empty() {
             return;
         }
-        for (id, offset) in std::mem::take(&mut self.in_hand) {
-            // One whose lock ran out is delivered again, and nobody had said anything else.
-            self.ledger.acknowledge(id, offset, Acknowledge::Accept);
+        for (id, InHand { partition, offsets }) in std::mem::take(&mut self.in_hand) {
+            for offset in offsets {
+                // One whose lock ran out comes again though it was worked on: the user has to hear.
+                if !self.ledger.acknowledge(id, offset, Acknowledge::Accept)
+                    && let Some(offset) = Offset::new(offset)
+                {
+                    self.late.push((partition.clone(), offset));
+                }
+            }
         }
         self.stir();
     }
@@ -302,7 +320,6 @@ impl State {
     fn sweep(&mut self) {
         let ledger = &self.ledger;
         self.acquired.retain(|acquired| ledger.is_held(acquired.id));
-        self.in_hand.retain(|(id, _)| ledger.is_held(*id));
     }
 
     fn wake_user(&mut self) {

@@ -25,10 +25,15 @@ impl ShareConsumer {
     }
 
     pub(super) fn begin_close(&mut self, now: Instant, timeout: Duration) {
-        if self.is_open() {
-            self.buffer.close();
-            self.phase =
-                Phase::Closing { deadline: now + timeout.min(TIMEOUT_MAX), result: Ok(()) };
+        let until = now + timeout.min(TIMEOUT_MAX);
+        match &mut self.phase {
+            Phase::Open => {
+                self.buffer.close();
+                self.phase = Phase::Closing { deadline: until, result: Ok(()) };
+            }
+            // Who is in more of a hurry decides.
+            Phase::Closing { deadline, .. } => *deadline = until.min(*deadline),
+            Phase::Closed => {}
         }
     }
 

@@ -18,6 +18,8 @@ pub struct CommitId(u64);
 #[derive(Debug, Default)]
 pub(super) struct Commits {
     waiting: BTreeMap<CommitId, Commit>,
+    /// The first failure of which no commit was told yet.
+    untold: Option<Error>,
     dealt: u64,
 }
 
@@ -32,12 +34,32 @@ struct Commit {
 pub(super) type Over = (CommitId, Result<(), Error>);
 
 impl Commits {
-    /// Waits for these rounds.
+    /// Waits for these rounds. What has failed since the last commit fails this one.
     pub(super) fn open(&mut self, rounds: BTreeMap<NodeId, u64>, deadline: Instant) -> CommitId {
         self.dealt += 1;
         let id = CommitId(self.dealt);
-        self.waiting.insert(id, Commit { rounds, error: None, deadline });
+        self.waiting.insert(id, Commit { rounds, error: self.untold.take(), deadline });
         id
+    }
+
+    /// Something that was said failed before any request took it along: the commits that waited for `round` of this
+    /// broker fail, or else the next one.
+    pub(super) fn note_lost(&mut self, broker: NodeId, round: u64, error: &Error) {
+        let mut is_told = false;
+        for commit in self.waiting.values_mut() {
+            if commit.rounds.get(&broker).is_some_and(|last| *last >= round) {
+                commit.error.get_or_insert_with(|| error.clone());
+                is_told = true;
+            }
+        }
+        if !is_told {
+            self.note_untold(error);
+        }
+    }
+
+    /// Something failed for which no commit waits.
+    pub(super) fn note_untold(&mut self, error: &Error) {
+        self.untold.get_or_insert_with(|| error.clone());
     }
 
     /// Whether a commit waits for the round `round` of this broker, or a later one.
@@ -55,8 +77,10 @@ impl Commits {
         error: Option<&Error>,
         again: bool,
     ) {
+        let mut is_told = false;
         for commit in self.waiting.values_mut() {
             let Some(last) = commit.rounds.get_mut(&broker) else { continue };
+            is_told = true;
             if commit.error.is_none() {
                 commit.error = error.cloned();
             }
@@ -69,11 +93,14 @@ impl Commits {
                 commit.rounds.remove(&broker);
             }
         }
+        if !is_told && let Some(error) = error {
+            self.note_untold(error);
+        }
     }
 
-    /// The session is over, and everything that was said in it.
-    pub(super) fn session_over(&mut self, broker: NodeId, error: Option<&Error>) {
-        self.round_over(broker, u64::MAX, error, false);
+    /// The session is over: nothing of it is waited for any more.
+    pub(super) fn session_over(&mut self, broker: NodeId) {
+        self.round_over(broker, u64::MAX, None, false);
     }
 
     /// The commits that are over, or whose time is.

@@ -54,11 +54,12 @@ impl ShareConsumer {
     }
 
     /// Lets go of locks that ran out.
-    fn drive_locks(&mut self, now: Instant) {
+    pub(super) fn drive_locks(&mut self, now: Instant) {
         let lost = self.buffer.expire(now);
         self.report_lost(lost, &lock_is_gone());
         for (partition, offset) in self.buffer.take_late() {
             let error = lock_is_gone().with_partition(&partition);
+            self.commits.note_untold(&error);
             self.report(partition, vec![offset..=offset], Err(error));
         }
     }
@@ -129,8 +130,8 @@ impl ShareConsumer {
         });
         let is_awaited = self.commits.wait_for(broker, session.round);
         if is_awaited && !pending {
-            // What the commit waited for is gone: its locks ran out.
-            self.commits.session_over(broker, Some(&lock_is_gone()));
+            // What the commit waited for is gone: its locks ran out, of which it was told.
+            self.commits.session_over(broker);
         }
         if session.retry_at.is_some_and(|at| at > now)
             && !matches!(self.phase, Phase::Closing { .. })
@@ -200,8 +201,13 @@ impl ShareConsumer {
     /// Sends acknowledgements by themselves.
     fn send(&mut self, broker: NodeId, kind: Kind) {
         let Some(session) = self.sessions.get_mut(&broker) else { return };
-        let parcels = self.buffer.take_parcels(session.holder());
+        let mut parcels = self.buffer.take_parcels(session.holder());
         let epoch = if kind == Kind::Close { CLOSE } else { session.epoch() };
+        if kind == Kind::Close {
+            // A lock that ends with the session is not renewed.
+            parcels = parcels.into_iter().map(|parcel| parcel.part_renewals().1).collect();
+            parcels.retain(|parcel| !parcel.batches.is_empty());
+        }
         let id = self.ids.deal();
         let outbound = self.requests.acknowledge(id, broker, epoch, &parcels);
         let round = (!parcels.is_empty()).then_some(session.round);

@@ -70,6 +70,13 @@ impl Parcel {
         self.batches.iter().any(|(_, what)| *what == Acknowledge::Renew)
     }
 
+    /// Its renewals, and the rest of it; either may be nothing.
+    pub(super) fn part_renewals(self) -> (Self, Self) {
+        let is_renewal = |one: &(_, Acknowledge)| one.1 == Acknowledge::Renew;
+        let (renewals, others) = self.batches.iter().cloned().partition(is_renewal);
+        (Self { batches: renewals, ..self.clone() }, Self { batches: others, ..self })
+    }
+
     /// The offsets that the user, rather than the reader, said something about.
     pub(super) fn offsets(&self) -> Vec<RangeInclusive<Offset>> {
         let of_user = self.batches.iter().filter(|(_, what)| *what != Acknowledge::Gap);
@@ -79,6 +86,14 @@ impl Parcel {
 
 fn offsets(range: &RangeInclusive<i64>) -> Option<RangeInclusive<Offset>> {
     Some(Offset::new(*range.start())?..=Offset::new(*range.end())?)
+}
+
+/// What had been said of records that are gone.
+#[derive(Clone, Debug)]
+pub(super) struct Lost {
+    pub(super) broker: NodeId,
+    pub(super) partition: TopicPartition,
+    pub(super) offsets: Vec<RangeInclusive<Offset>>,
 }
 
 /// What the broker made of a parcel.
@@ -253,10 +268,7 @@ impl Ledger {
     }
 
     /// Forgets records whose lock has run out; gives what had been said of them.
-    pub(super) fn expire(
-        &mut self,
-        now: Instant,
-    ) -> Vec<(TopicPartition, Vec<RangeInclusive<Offset>>)> {
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<Lost> {
         self.drop_where(|_, standing| {
             let is_out = !matches!(standing.phase, Phase::Sent(_) | Phase::SentThen(_));
             standing.until <= now && is_out
@@ -264,17 +276,11 @@ impl Ledger {
     }
 
     /// Forgets everything of a session that is over; gives what had been said and was not on its way.
-    pub(super) fn end(
-        &mut self,
-        holder: Holder,
-    ) -> Vec<(TopicPartition, Vec<RangeInclusive<Offset>>)> {
+    pub(super) fn end(&mut self, holder: Holder) -> Vec<Lost> {
         self.drop_where(|of, _| of == holder)
     }
 
-    fn drop_where(
-        &mut self,
-        goes: impl Fn(Holder, Standing) -> bool,
-    ) -> Vec<(TopicPartition, Vec<RangeInclusive<Offset>>)> {
+    fn drop_where(&mut self, goes: impl Fn(Holder, Standing) -> bool) -> Vec<Lost> {
         let mut lost = Vec::new();
         for acquisition in self.acquisitions.values_mut() {
             let gone: Vec<_> = acquisition
@@ -292,7 +298,9 @@ impl Ledger {
                 acquisition.records.remove(range);
             }
             if !said.is_empty() {
-                lost.push((acquisition.partition.clone(), said));
+                let (broker, partition) =
+                    (acquisition.holder.broker, acquisition.partition.clone());
+                lost.push(Lost { broker, partition, offsets: said });
             }
         }
         self.acquisitions.retain(|_, acquisition| !acquisition.records.is_empty());

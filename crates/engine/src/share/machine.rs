@@ -12,6 +12,7 @@ use super::acknowledge::Acknowledgement;
 use super::buffer::ShareBuffer;
 use super::close::Phase;
 use super::commit::{CommitId, Commits};
+use super::ledger::Lost;
 use super::member::Member;
 use super::output::Output;
 use super::request::Requests;
@@ -160,8 +161,10 @@ impl ShareConsumer {
     }
 
     /// Sends what was said so far, and ends as [`Output::Committed`] once brokers have answered, or
-    /// `default.api.timeout.ms` is over.
+    /// `default.api.timeout.ms` is over. It fails with the first acknowledgement that failed since the commit before.
     pub fn commit(&mut self, now: Instant) -> CommitId {
+        // What was said too late was said before.
+        self.drive_locks(now);
         let rounds = self.sessions.values().filter_map(|session| {
             let holder = session.holder();
             let waits = self.buffer.with_ledger(|ledger| !ledger.pending(holder).is_empty());
@@ -262,13 +265,11 @@ impl ShareConsumer {
     }
 
     /// Reports acknowledgements that never left, and lets commits know.
-    pub(super) fn report_lost(
-        &mut self,
-        lost: Vec<(TopicPartition, Vec<RangeInclusive<Offset>>)>,
-        error: &Error,
-    ) {
-        for (partition, offsets) in lost {
+    pub(super) fn report_lost(&mut self, lost: Vec<Lost>, error: &Error) {
+        for Lost { broker, partition, offsets } in lost {
             let error = error.clone().with_partition(&partition);
+            let round = self.sessions.get(&broker).map_or(0, |session| session.round);
+            self.commits.note_lost(broker, round, &error);
             self.report(partition, offsets, Err(error));
         }
     }
@@ -280,9 +281,8 @@ impl ShareConsumer {
         let holder = session.holder();
         session.reset(number);
         let lost = self.buffer.end(holder);
-        let any = (!lost.is_empty()).then_some(error);
-        self.commits.session_over(broker, any);
         self.report_lost(lost, error);
+        self.commits.session_over(broker);
     }
 }
 

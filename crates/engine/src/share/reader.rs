@@ -85,7 +85,8 @@ impl ShareReader {
                 Step::End => self.open = None,
                 Step::Record(record, delivery_count) => {
                     let acquisition = open.id;
-                    match self.buffer.hand_out(acquisition, record.offset().get()) {
+                    let offset = record.offset().get();
+                    match self.buffer.hand_out(acquisition, &open.partition, offset) {
                         None => self.open = None,
                         Some(locked_until) => {
                             let partition = open.partition.clone();
@@ -149,10 +150,15 @@ impl Open {
             return Ok(Step::End);
         };
         let Some(batch) = self.set.next() else {
-            // A batch that the answer cut off may hold what is missing: then it is no gap.
-            let whole = self.set.trailing_bytes() == 0;
-            let what = if whole { Acknowledge::Gap } else { Acknowledge::Release };
-            self.settle(buffer, first..=i64::MAX, what);
+            // What lies before a batch that the answer cut off is in none; what lies behind its beginning may be in it.
+            let cut_off = match self.set.trailing_bytes() {
+                0 => i64::MAX,
+                _ => self.set.next_offset().unwrap_or(first),
+            };
+            if first < cut_off {
+                self.settle(buffer, first..=cut_off - 1, Acknowledge::Gap);
+            }
+            self.settle(buffer, cut_off..=i64::MAX, Acknowledge::Release);
             return Ok(Step::End);
         };
         let batch = batch.map_err(|error| self.reject(buffer, i64::MAX, error))?;

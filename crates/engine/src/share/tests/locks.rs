@@ -6,6 +6,7 @@ use milena_types::ErrorCode;
 use milena_wire::Request;
 
 use super::script::{Script, said};
+use crate::request::Failure;
 use crate::share::{Acknowledge as A, AcknowledgementMode, Delivered};
 
 const MS: Duration = Duration::from_millis(1);
@@ -114,6 +115,109 @@ fn offsets_without_records_are_acknowledged_as_gaps() {
     assert_eq!(said(&Request::from(script.acknowledge(1))), [(0, 3, 4, 0), (0, 8, 9, 0)]);
     script.answer_acknowledge(&[(0, ErrorCode::NONE)]);
     assert!(script.acknowledged().is_empty(), "gaps are nobody's business");
+}
+
+/// Compaction may take whole batches, and the answer may end within the one behind them.
+#[test]
+fn what_lies_before_a_batch_that_was_cut_off_is_a_gap_and_the_rest_is_released() {
+    for (next, shown, expected) in [
+        (20, 40, vec![(0, 3, 9, 0)]),
+        (5, 40, vec![(0, 3, 4, 0), (0, 5, 9, 2)]),
+        // Where it begins is cut off too.
+        (20, 7, vec![(0, 3, 9, 2)]),
+    ] {
+        let mut script = Script::joined(&[0]);
+        script.want();
+        let _ = script.fetch(1);
+        script.acquire_cut_off(next, shown, &[(0, 9, 1)]);
+        assert_eq!(script.read(100).len(), 3);
+        let _ = script.machine.commit(script.now);
+        assert_eq!(said(&Request::from(script.acknowledge(1))), expected);
+    }
+}
+
+/// Nothing else tells who did not ask for a callback that the work is done again.
+#[test]
+fn a_commit_fails_once_for_what_was_said_too_late_before_it() {
+    let mut script = Script::joined(&[0]);
+    let records = script.records(2);
+    script.pass(LOCK);
+    script.say(&records, A::Accept);
+    for expected in [Some(false), Some(true)] {
+        let commit = script.machine.commit(script.now);
+        assert_eq!(script.committed(commit), expected);
+    }
+}
+
+#[test]
+fn a_commit_fails_for_what_was_said_in_time_and_sent_too_late() {
+    let mut script = Script::joined(&[0]);
+    let records = script.records(1);
+    script.want();
+    let _ = script.fetch(1);
+    script.say(&records, A::Accept);
+    script.pass(LOCK);
+    script.answer_fetch(&[]);
+    let commit = script.machine.commit(script.now);
+    assert_eq!(script.committed(commit), Some(false));
+}
+
+#[test]
+fn a_commit_fails_for_what_the_broker_refused_before_it() {
+    let mut script = Script::joined(&[0]);
+    let records = script.records(1);
+    script.say(&records, A::Accept);
+    script.pass(500 * MS);
+    let _ = script.acknowledge(1);
+    script.answer_acknowledge(&[(0, ErrorCode::INVALID_RECORD_STATE)]);
+    let commit = script.machine.commit(script.now);
+    assert_eq!(script.committed(commit), Some(false));
+}
+
+#[test]
+fn what_is_accepted_implicitly_after_its_lock_ran_out_fails_the_commit_too() {
+    let mut script = Script::new(|settings| {
+        settings.acknowledgement_mode = AcknowledgementMode::Implicit;
+    });
+    script.settle(&[0]);
+    assert_eq!(script.records(3).len(), 3);
+    script.pass(LOCK);
+    script.buffer.accept_in_hand();
+    let commit = script.machine.commit(script.now);
+    assert_eq!(script.committed(commit), Some(false));
+    assert_eq!(script.acknowledged().len(), 3);
+}
+
+/// Kafka 4.1 knows no renewals; what else was said must not go down with them.
+#[test]
+fn a_renewal_that_the_broker_does_not_know_takes_nothing_with_it() {
+    let mut script = Script::joined(&[0]);
+    let records = script.records(2);
+    script.buffer.acknowledge(
+        records[1].acquisition,
+        &records[1].partition,
+        records[1].record.offset(),
+        A::Accept,
+    );
+    script.say(&records[..1], A::Renew);
+    let commit = script.machine.commit(script.now);
+    assert_eq!(said(&Request::from(script.acknowledge(1))), [(0, 0, 0, 4), (0, 1, 1, 1)]);
+    script.fail(Failure::UnsupportedVersion);
+    assert_eq!(script.committed(commit), None);
+    let told = script.acknowledged();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].result.is_err());
+    let again = script.acknowledge(1);
+    assert!(!again.is_renew_ack);
+    assert_eq!(said(&Request::from(again)), [(0, 1, 1, 1)]);
+    script.answer_acknowledge(&[(0, ErrorCode::NONE)]);
+    assert_eq!(script.committed(commit), Some(false), "the renewal failed");
+    // The old lock still holds.
+    script.say(&records[..1], A::Accept);
+    let commit = script.machine.commit(script.now);
+    assert_eq!(said(&Request::from(script.acknowledge(1))), [(0, 0, 0, 1)]);
+    script.answer_acknowledge(&[(0, ErrorCode::NONE)]);
+    assert_eq!(script.committed(commit), Some(true));
 }
 
 /// A wire that says nonsense: ranges that overlap, run backwards or reach to the end of time.

@@ -244,7 +244,13 @@ impl Script {
         self.answer_fetch(&[(0, records, ranges)]);
     }
 
-    /// The same, the second damaged.
+    /// Offsets 0 to 2, and the first `shown` bytes of a batch that begins at `next`.
+    pub(super) fn acquire_cut_off(&mut self, next: i64, shown: usize, ranges: &[(i64, i64, i16)]) {
+        let records = [&batch(0..3, false)[..], &batch(next..next + 9, false)[..shown]].concat();
+        self.answer_fetch(&[(0, records, ranges)]);
+    }
+
+    /// Offsets 0 to 2 and 5 to 7, the second batch damaged.
     pub(super) fn acquire_damaged(&mut self, ranges: &[(i64, i64, i16)]) {
         let records = [batch(0..3, false), batch(5..8, true)].concat();
         self.answer_fetch(&[(0, records, ranges)]);
