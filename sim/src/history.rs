@@ -237,6 +237,8 @@ pub struct History {
     /// The logs of each life of the topic: it may be deleted and made anew under its name (F26). The last are the
     /// final ones.
     pub lives: Vec<Logs>,
+    /// When it was made anew.
+    pub recreated: Vec<Duration>,
     /// Transactions in the order in which they began.
     pub transactions: Vec<Transaction>,
     /// What became of the records of transactions in the last life of the topic.
@@ -346,6 +348,8 @@ pub struct Promises {
     pub faultless: bool,
     /// From when on nothing stands in the way any more: what is not due before that is stored.
     pub healed: Duration,
+    /// In what time a record is stored where nothing stands in its way.
+    pub ample: Duration,
     /// How long after the last fault the world may take to come to rest.
     pub calm: Duration,
     /// The most requests and the most wake-ups in a simulated second.

@@ -75,6 +75,14 @@ pub struct ProducerPlan {
     pub compressed: bool,
 }
 
+impl ProducerPlan {
+    /// Its records, and those of the transaction that comes when all is well.
+    fn records_in_all(&self) -> u32 {
+        let last = self.transaction.as_ref().map_or(0, |plan| plan.records);
+        u32::try_from(self.records + last).unwrap_or(u32::MAX)
+    }
+}
+
 /// How a producer's transactions are.
 #[derive(Clone, Debug)]
 pub struct TransactionPlan {
@@ -108,7 +116,8 @@ pub struct ConsumerPlan {
     pub rewinds: u32,
 }
 
-/// After the last fault: reconnects, elections and a few retries.
+/// After the last fault: reconnects, elections and a few retries. A record that has this long is sent in time, unless the
+/// network is too slow for those before it.
 const HEALS: Duration = Duration::from_secs(30);
 
 /// Where nothing goes wrong: connecting and learning of the topic, over the slowest network.
@@ -304,6 +313,7 @@ impl Scenario {
             in_flight: 5,
             faultless: self.faults.is_empty(),
             healed: self.healed(),
+            ample: self.ample(),
             // What was sent just before the end of the faults may still take its time to be given up.
             calm: CALM + wait.unwrap_or_default() + self.work() + settles.unwrap_or_default(),
             spin: (5_000, 2_000),
@@ -315,13 +325,44 @@ impl Scenario {
         self.producers.iter().filter_map(|plan| plan.transaction.as_ref())
     }
 
-    /// How long transactions take that come one after the other, each with some round trips.
+    /// How long takes what is left to do when nothing stands in its way any more, one thing after the other:
+    /// transactions, each with some round trips; what waits in a producer's buffer; and all that is to be read, at
+    /// worst from the start.
     fn work(&self) -> Duration {
         let transactions = self.producers.iter().filter_map(|plan| {
             let each = plan.transaction.as_ref()?.records.max(1);
             u32::try_from(plan.records / each + 2).ok()
         });
-        self.weather.latency.1 * ROUNDS * transactions.max().unwrap_or_default()
+        let transactions = self.weather.latency.1 * ROUNDS * transactions.max().unwrap_or_default();
+        transactions + self.drains() + self.reads()
+    }
+
+    /// A round trip at its longest: brokers answer at once, and what is torn arrives no later than its last segment.
+    fn round_trip(&self) -> Duration {
+        self.weather.latency.1 * 2
+    }
+
+    /// How long the fullest queue takes at worst: each record in a batch of its own, and one request in flight. A batch
+    /// that is too large is refused before its parts are taken: there are fewer such than records.
+    fn drains(&self) -> Duration {
+        let records = self.producers.iter().map(ProducerPlan::records_in_all).max();
+        let requests = if self.message_bytes_max.is_some() { 2 } else { 1 };
+        self.round_trip() * records.unwrap_or_default() * requests
+    }
+
+    /// How long it takes at worst to read all there is: an answer brings one batch, of one record or one marker.
+    fn reads(&self) -> Duration {
+        let batches = self.producers.iter().map(|plan| {
+            let markers = if plan.transaction.is_some() { 2 } else { 1 };
+            plan.records_in_all() * markers
+        });
+        self.round_trip() * batches.sum()
+    }
+
+    /// In what time a record is stored where nothing stands in its way: its producer connects and learns of the topic,
+    /// or recovers, and then sends what may have come before.
+    fn ample(&self) -> Duration {
+        HEALS.max(SETTLES + self.drains())
     }
 
     /// When nothing stands in the way of a record any more.
@@ -332,7 +373,7 @@ impl Scenario {
         // What a client left open is aborted by time.
         let open = self.transactions().map(|plan| plan.timeout).max().unwrap_or_default();
         match last {
-            Some(last) => last + RULE_LASTS + timeout.unwrap_or_default() + open + HEALS,
+            Some(last) => last + RULE_LASTS + timeout.unwrap_or_default() + open + self.ample(),
             None => SETTLES,
         }
     }

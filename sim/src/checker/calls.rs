@@ -1,7 +1,5 @@
 //! When calls end, and what the world costs while it runs.
 
-use std::time::Duration;
-
 use super::{Property, Verdict, broken};
 use crate::history::{CallKind, History, Outcome, Promises, Send};
 
@@ -73,13 +71,13 @@ pub(super) fn the_world_comes_to_rest(history: &History, promises: &Promises) ->
 /// A producer that only waits for the end of a batch's time meets every deadline.
 ///
 /// Only records with ample time are judged: worlds may send faster than their network carries, and then a queue of
-/// short-lived records is given up rightly.
+/// short-lived records is given up rightly. How long is ample, the world says.
 pub(super) fn what_has_time_is_stored(history: &History, promises: &Promises) -> Verdict {
     // A lingering batch that nobody wakes up for is stored at the next occasion, or when the producer is closed.
-    let is_late = |send: &Send, at| at > send.invoked.max(promises.healed) + AMPLE;
+    let is_late = |send: &Send, at| at > send.invoked.max(promises.healed) + promises.ample;
     let given_up = history.sends.iter().find(|send| {
         let is_done = |(_, outcome): &(_, Outcome)| matches!(outcome, Outcome::Done(_));
-        let is_ample = send.deadline.saturating_sub(send.invoked) >= AMPLE;
+        let is_ample = send.deadline.saturating_sub(send.invoked) >= promises.ample;
         let is_refused =
             promises.refusals && send.returned.first().is_some_and(|(at, _)| *at < promises.healed);
         // Whether a transaction is committed is judged as a whole.
@@ -131,6 +129,3 @@ pub(super) fn memory_is_bounded(history: &History, promises: &Promises) -> Verdi
     }
     Ok(())
 }
-
-/// More than the most records of a world take one by one through its slowest network.
-const AMPLE: Duration = Duration::from_secs(30);

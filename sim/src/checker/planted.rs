@@ -241,6 +241,26 @@ fn p23_a_gap_in_the_sequences() {
     rejects(Property::P23, |h| h.batches[1].identity = Some((7, 0, 5)));
 }
 
+/// What had not come through when the topic was made anew is sent under the next epoch; what had overtaken it stands
+/// behind a gap. Only a window of batches can have done that, and only then.
+#[test]
+fn p23_a_topic_made_anew_may_leave_a_gap_within_a_window() {
+    let with_gap = |recreated: u64, behind: i32| {
+        let mut history = clean();
+        history.recreated.push(ms(recreated));
+        let batch = history.batches[1].clone();
+        history.batches.truncate(1);
+        history.batches.extend((0..behind).map(|n| {
+            let values = vec![Value(100 + u64::try_from(n).unwrap())];
+            BatchSeen { identity: Some((7, 0, 2 + n)), values, ..batch.clone() }
+        }));
+        check(&history, &promises()).iter().any(|found| found.property == Property::P23)
+    };
+    assert!(!with_gap(1_000, 4), "four of five are behind the one that is missing");
+    assert!(with_gap(1_000, 5), "a window is five batches wide");
+    assert!(with_gap(0, 4), "the topic was made anew before anything was sent");
+}
+
 #[test]
 fn p23_a_window_too_wide() {
     rejects(Property::P23, |h| h.in_flight_max = 6);
@@ -364,6 +384,7 @@ pub(super) fn clean() -> History {
         stored: Vec::new(),
         group: None,
         deleted: [].into(),
+        recreated: Vec::new(),
         calls: vec![Call {
             what: CallKind::Flush,
             client: 0,
@@ -407,6 +428,7 @@ pub(super) fn promises() -> Promises {
         in_flight: 5,
         faultless: false,
         healed: ms(2_000),
+        ample: Duration::from_secs(30),
         calm: Duration::from_secs(60),
         spin: (1_000, 10_000),
     }

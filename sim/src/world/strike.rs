@@ -232,6 +232,7 @@ impl World {
             return;
         }
         self.end_life();
+        self.history.recreated.push(self.clock.elapsed());
         self.cluster.recreate_topic(self.clock.now(), TOPIC);
         for host in &mut self.hosts {
             if let User::Consumer(consumer) = host.user_mut() {

@@ -1,4 +1,6 @@
 //! Worlds that were written by hand: bugs of other clients, each set up to happen.
 
 #[cfg(test)]
+mod slow;
+#[cfg(test)]
 mod transactions;
