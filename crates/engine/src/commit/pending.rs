@@ -1,7 +1,8 @@
 //! Commits on their way to the coordinator, one at a time and in the order of the calls.
 //!
 //! The order is what keeps an older commit from overwriting a newer one: a commit that is tried again stays first
-//! in line, and one that is not tried again is over before the next is sent.
+//! in line, and one that is not tried again is over before the next is sent. One that waits takes in a later one of the
+//! same partitions, so that whoever commits faster than the coordinator answers does not grow the line.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -37,11 +38,33 @@ pub(crate) enum Sender {
     Gone,
 }
 
+/// Whose a commit was when it was asked for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Origin {
+    /// Nobody's.
+    Standalone,
+    /// That of a member of this generation, by its assignment in it.
+    Member(Generation),
+    /// That of one who had no assignment of the present generation, if any. A generation that such a member was told
+    /// may have given its partitions to others before it is told the next one.
+    Joining,
+}
+
+impl Origin {
+    fn of(sender: &Sender) -> Self {
+        match sender {
+            Sender::Standalone => Self::Standalone,
+            Sender::Member(identity) => identity.generation.map_or(Self::Joining, Self::Member),
+            Sender::Joining | Sender::Gone => Self::Joining,
+        }
+    }
+}
+
 /// What a commit's answer means to the others.
 #[derive(Debug, Default)]
 pub(crate) struct Settled {
     /// Commits that are over, with whether the offsets are stored.
-    pub(crate) over: Vec<(CommitId, Result<(), Error>)>,
+    pub(crate) over: Vec<Over>,
     /// The offsets that are stored by now.
     pub(crate) stored: BTreeMap<TopicPartition, CommittedOffset>,
     /// What the group machine has to hear.
@@ -59,20 +82,37 @@ pub(crate) struct Commits {
     in_flight: Option<InFlight>,
     backoff: Backoff,
     retry_at: Option<Instant>,
+    /// Those for whom there was no room.
+    crowded_out: Vec<Over>,
 }
+
+/// A commit that is over, and whether its offsets are stored.
+pub(crate) type Over = (CommitId, Result<(), Error>);
 
 #[derive(Debug)]
 struct Pending {
-    /// More than one where calls without retry were joined while they waited.
-    ids: Vec<CommitId>,
+    /// Each until its own deadline; more than one where commits were joined while they waited.
+    waiters: Vec<(CommitId, Instant)>,
     offsets: BTreeMap<TopicPartition, CommittedOffset>,
     mode: CommitMode,
-    deadline: Instant,
-    /// The generation in which it was asked for; `None` outside of one.
-    generation: Option<Generation>,
+    origin: Origin,
     /// The stays of the partitions when it was asked for.
     stays: BTreeMap<TopicPartition, Stay>,
     last_error: Option<Error>,
+}
+
+impl Pending {
+    fn over(&self, result: &Result<(), Error>) -> impl Iterator<Item = Over> {
+        self.waiters.iter().map(|(id, _)| (*id, result.clone()))
+    }
+
+    fn first_deadline(&self) -> Option<Instant> {
+        self.waiters.iter().map(|(_, deadline)| *deadline).min()
+    }
+
+    fn is_waited_for(&self, now: Instant) -> bool {
+        self.waiters.iter().any(|(_, deadline)| now < *deadline)
+    }
 }
 
 #[derive(Debug)]
@@ -97,6 +137,7 @@ impl Commits {
             in_flight: None,
             backoff,
             retry_at: None,
+            crowded_out: Vec::new(),
         }
     }
 
@@ -107,37 +148,65 @@ impl Commits {
     /// Whether every commit up to this one is over.
     pub(crate) fn is_done_to(&self, last: CommitId) -> bool {
         let sent = self.in_flight.iter().map(|flight| &flight.pending);
-        let mut ids = self.queue.iter().chain(sent).flat_map(|pending| &pending.ids);
-        ids.all(|id| *id > last)
+        let mut waiters = self.queue.iter().chain(sent).flat_map(|pending| &pending.waiters);
+        waiters.all(|(id, _)| *id > last)
     }
 
-    /// Takes in a commit; it is over within the time to `deadline`.
+    /// Takes in a commit that `sender` would send now; it is over within the time to `deadline`.
     pub(crate) fn push(
         &mut self,
         id: CommitId,
         offsets: BTreeMap<TopicPartition, CommittedOffset>,
         mode: CommitMode,
-        generation: Option<Generation>,
+        sender: &Sender,
         stays: BTreeMap<TopicPartition, Stay>,
         deadline: Instant,
     ) {
-        // Commits without retry that wait behind another become one: the newer offsets win, and a user who commits
-        // faster than the coordinator answers does not grow the queue without bound.
-        if let Some(last) = self.queue.back_mut()
-            && (last.mode, mode) == (CommitMode::Once, CommitMode::Once)
-            && last.generation == generation
-            && last.ids.len() < JOINED_MAX
+        let origin = Origin::of(sender);
+        let error = |commits: &Self, fate| {
+            let error = commits.error(ErrorKind::Timeout).with_fate(fate);
+            error.with_detail("too many commits wait for the coordinator")
+        };
+        if let Some(index) = self.joinable(&offsets, mode, origin)
+            && let Some(waiting) = self.queue.get_mut(index)
         {
-            last.ids.push(id);
-            last.offsets.extend(offsets);
-            last.stays.extend(stays);
-            last.deadline = last.deadline.max(deadline);
+            let is_full = waiting.waiters.len() >= JOINED_MAX;
+            // Its offsets are behind these, which go out in their place.
+            let first = is_full.then(|| waiting.waiters.remove(0));
+            waiting.waiters.push((id, deadline));
+            waiting.offsets.extend(offsets);
+            waiting.stays.extend(stays);
+            if let Some((first, _)) = first {
+                self.crowded_out.push((first, Err(error(self, Fate::Unknown))));
+            }
+        } else if self.queue.len() < QUEUE_MAX {
+            let (waiters, last_error) = (vec![(id, deadline)], None);
+            self.queue.push_back(Pending { waiters, offsets, mode, origin, stays, last_error });
         } else {
-            let ids = vec![id];
-            let last_error = None;
-            let pending = Pending { ids, offsets, mode, deadline, generation, stays, last_error };
-            self.queue.push_back(pending);
+            self.crowded_out.push((id, Err(error(self, Fate::NotStored))));
         }
+    }
+
+    /// The place in line of a commit that may take this one in.
+    fn joinable(
+        &self,
+        offsets: &BTreeMap<TopicPartition, CommittedOffset>,
+        mode: CommitMode,
+        origin: Origin,
+    ) -> Option<usize> {
+        for (index, waiting) in self.queue.iter().enumerate().rev() {
+            let alike = (waiting.mode, waiting.origin) == (mode, origin);
+            // Nobody waits for one without retry, so that it matters to none what else is refused.
+            let is_last = mode == CommitMode::Once && index + 1 == self.queue.len();
+            if alike && (is_last || waiting.offsets.keys().eq(offsets.keys())) {
+                return Some(index);
+            }
+            // Whatever is of the same partitions must not be overtaken.
+            if offsets.keys().any(|tp| waiting.offsets.contains_key(tp)) {
+                return None;
+            }
+        }
+        None
     }
 
     /// Ends what is late or belongs to nobody.
@@ -146,25 +215,25 @@ impl Commits {
         now: Instant,
         sender: &Sender,
         stay: impl Fn(&TopicPartition) -> Option<Stay>,
-    ) -> Vec<(CommitId, Result<(), Error>)> {
-        let mut over = Vec::new();
+    ) -> Vec<Over> {
+        let mut over = std::mem::take(&mut self.crowded_out);
         let mut kept = VecDeque::with_capacity(self.queue.len());
-        for pending in std::mem::take(&mut self.queue) {
-            let verdict = if pending.offsets.is_empty() {
-                Some(Ok(()))
-            } else if !self.is_current(&pending, sender, &stay) {
+        for mut pending in std::mem::take(&mut self.queue) {
+            if pending.offsets.is_empty() {
+                over.extend(pending.over(&Ok(())));
+            } else if !is_current(&pending, sender, &stay) {
                 let rebalanced = self.error(ErrorKind::Rebalanced).with_detail(
                     "the group has rebalanced and the partitions may be another member's",
                 );
-                Some(Err(rebalanced))
-            } else if pending.deadline <= now {
-                Some(Err(self.timeout_error(&pending)))
+                over.extend(pending.over(&Err(rebalanced)));
             } else {
-                None
-            };
-            match verdict {
-                Some(result) => over.extend(pending.ids.iter().map(|id| (*id, result.clone()))),
-                None => kept.push_back(pending),
+                let is_late = |(_, deadline): &mut (CommitId, Instant)| *deadline <= now;
+                for (id, _) in pending.waiters.extract_if(.., is_late) {
+                    over.push((id, Err(self.timeout_error(pending.last_error.as_ref()))));
+                }
+                if !pending.waiters.is_empty() {
+                    kept.push_back(pending);
+                }
             }
         }
         self.queue = kept;
@@ -190,7 +259,8 @@ impl Commits {
         let pending = self.queue.pop_front()?;
         let id = ids.deal();
         let body = self.request(&pending, &sender);
-        let left = pending.deadline.saturating_duration_since(now);
+        let deadline = pending.first_deadline().unwrap_or(now);
+        let left = deadline.saturating_duration_since(now);
         let timeout = self.request_timeout.min(left.max(TIMEOUT_MIN));
         let mut outbound =
             Outbound::new(id, Target::Broker(coordinator), Lane::Group, timeout, body.into());
@@ -200,16 +270,19 @@ impl Commits {
         Some(outbound)
     }
 
-    /// Takes in an answer; `None` if it is not to a commit.
+    /// Takes in an answer; `None` if it is not to a commit. Where others wait for the consumer to go, as `is_leaving`
+    /// says, a topic that is gone is not waited for.
     pub(crate) fn handle_answer(
         &mut self,
         now: Instant,
         answer: &mut Answer,
+        is_leaving: bool,
         rng: &mut Rng,
     ) -> Option<Settled> {
         let flight = self.in_flight.take_if(|flight| flight.request == answer.id)?;
         let InFlight { sender, pending, .. } = flight;
         let mut settled = Settled::default();
+        let mut is_gone = false;
         let (error, reaction) = match std::mem::replace(&mut answer.result, Ok(None)) {
             Err(failure) => {
                 settled.lose_coordinator = true;
@@ -221,12 +294,14 @@ impl Commits {
                 Ok(()) => {
                     self.backoff.reset();
                     self.retry_at = None;
-                    settled.over.extend(pending.ids.iter().map(|id| (*id, Ok(()))));
+                    settled.over.extend(pending.over(&Ok(())));
                     settled.stored = pending.offsets;
                     return Some(settled);
                 }
                 Err((code, partition)) => {
                     let reaction = disposition::reaction(ApiKey::OFFSET_COMMIT, code);
+                    // As in Java before a revocation: all but a deleted topic's is stored.
+                    is_gone = code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION && is_leaving;
                     settled.lose_coordinator = reaction == Reaction::FindCoordinator;
                     let is_members =
                         is_members_business(reaction, code) && sender.generation.is_some();
@@ -251,34 +326,35 @@ impl Commits {
                 | Reaction::FindCoordinator
                 | Reaction::Rejoin
         );
-        let again = passes && pending.mode == CommitMode::Retry && now < pending.deadline;
+        let is_wanted = pending.mode == CommitMode::Retry && pending.is_waited_for(now);
+        let again = passes && is_wanted && !is_gone;
         if again {
             self.retry_at = Some(now + self.backoff.next_wait(rng));
             self.queue.push_front(Pending { last_error: Some(error), ..pending });
         } else {
             self.retry_at = None;
-            let ids = pending.ids.into_iter();
-            settled.over.extend(ids.map(|id| (id, Err(error.clone()))));
+            settled.over.extend(pending.over(&Err(error)));
         }
         Some(settled)
     }
 
     /// When something is due, where `sendable` says that the coordinator is known and would take a commit.
     pub(crate) fn timeout(&self, sendable: bool) -> Option<Instant> {
-        let deadlines = self.queue.iter().map(|pending| pending.deadline);
+        let deadlines = self.queue.iter().filter_map(Pending::first_deadline);
         let waits = sendable && self.in_flight.is_none() && !self.queue.is_empty();
         deadlines.chain(self.retry_at.filter(|_| waits)).min()
     }
 
     /// Ends what waits: the coordinator will not be found.
-    pub(crate) fn fail(&mut self, error: &Error) -> Vec<(CommitId, Result<(), Error>)> {
-        let waiting = self.queue.drain(..).flat_map(|pending| pending.ids);
-        waiting.map(|id| (id, Err(error.clone()))).collect()
+    pub(crate) fn fail(&mut self, error: &Error) -> Vec<Over> {
+        let result = Err(error.clone());
+        let waiting = std::mem::take(&mut self.queue);
+        waiting.iter().flat_map(|pending| pending.over(&result)).collect()
     }
 
     /// Ends everything, as nobody waits for it any more.
-    pub(crate) fn abandon(&mut self) -> Vec<(CommitId, Result<(), Error>)> {
-        let mut over = Vec::new();
+    pub(crate) fn abandon(&mut self) -> Vec<Over> {
+        let mut over = std::mem::take(&mut self.crowded_out);
         let sent = self.in_flight.take().map(|flight| flight.pending);
         for (pending, fate) in sent
             .into_iter()
@@ -286,34 +362,9 @@ impl Commits {
             .chain(self.queue.drain(..).map(|pending| (pending, Fate::NotStored)))
         {
             let error = Error::closed().during(Operation::Commit).with_fate(fate);
-            over.extend(pending.ids.iter().map(|id| (*id, Err(error.clone()))));
+            over.extend(pending.over(&Err(error)));
         }
         over
-    }
-
-    /// Whether `pending` may be sent by `sender`, now or later.
-    fn is_current(
-        &self,
-        pending: &Pending,
-        sender: &Sender,
-        stay: &impl Fn(&TopicPartition) -> Option<Stay>,
-    ) -> bool {
-        match sender {
-            Sender::Standalone | Sender::Joining => true,
-            Sender::Gone => false,
-            Sender::Member(identity) => {
-                let (Some(asked), Some(now)) = (pending.generation, identity.generation) else {
-                    return false;
-                };
-                // One generation on, nobody else can have owned in between what we own again; two on, somebody can,
-                // unless it never left: epochs of the consumer protocol move on while others come and go.
-                let follows = now == asked || now.get() == asked.get().wrapping_add(1);
-                // The coordinator looks at the generation alone: it would take from us what is another member's.
-                let stayed = |tp: &TopicPartition, now: Stay| pending.stays.get(tp) == Some(&now);
-                let is_ours = |tp| stay(tp).is_some_and(|now| follows || stayed(tp, now));
-                pending.offsets.keys().all(is_ours)
-            }
-        }
     }
 
     fn request(&self, pending: &Pending, sender: &Identity) -> OffsetCommitRequest {
@@ -346,9 +397,9 @@ impl Commits {
         }
     }
 
-    fn timeout_error(&self, pending: &Pending) -> Error {
+    fn timeout_error(&self, last: Option<&Error>) -> Error {
         let error = self.error(ErrorKind::Timeout);
-        match &pending.last_error {
+        match last {
             // What was tried may have been stored; what was never sent was not.
             Some(cause) => error.with_fate(cause.fate()).because(cause.clone()),
             None => error.with_fate(Fate::NotStored).with_detail("the coordinator was not reached"),
@@ -357,6 +408,36 @@ impl Commits {
 
     fn error(&self, kind: ErrorKind) -> Error {
         Error::new(kind).during(Operation::Commit).with_group(&*self.group_id)
+    }
+}
+
+/// Whether `pending` may be sent by `sender`, now or later.
+fn is_current(
+    pending: &Pending,
+    sender: &Sender,
+    stay: impl Fn(&TopicPartition) -> Option<Stay>,
+) -> bool {
+    let has_stayed =
+        |tp: &TopicPartition| stay(tp).is_some_and(|now| pending.stays.get(tp) == Some(&now));
+    match (sender, pending.origin) {
+        (Sender::Standalone, Origin::Standalone) => true,
+        // Who has left a group, or joins one, does not go on with what it did before.
+        (Sender::Gone, _)
+        | (Sender::Standalone, Origin::Member(_) | Origin::Joining)
+        | (Sender::Joining | Sender::Member(_), Origin::Standalone) => false,
+        (Sender::Joining, Origin::Member(_)) => true,
+        (Sender::Joining | Sender::Member(_), Origin::Joining) => {
+            pending.offsets.keys().all(has_stayed)
+        }
+        (Sender::Member(identity), Origin::Member(asked)) => {
+            // One generation on, nobody else can have owned in between what we own again; two on, somebody can,
+            // unless it never left: epochs of the consumer protocol move on while others come and go.
+            let next = asked.get().wrapping_add(1);
+            let follows = identity.generation.is_some_and(|now| now == asked || now.get() == next);
+            // The coordinator looks at the generation alone: it would take from us what is another member's.
+            let is_ours = |tp| if follows { stay(tp).is_some() } else { has_stayed(tp) };
+            pending.offsets.keys().all(is_ours)
+        }
     }
 }
 
@@ -412,6 +493,9 @@ const TIMEOUT_MIN: Duration = Duration::from_millis(100);
 
 /// Calls that may share one request; each has a waiter of its own.
 const JOINED_MAX: usize = 1024;
+
+/// Commits that wait in line: of so many sets of partitions, each of which a task of its own may commit.
+const QUEUE_MAX: usize = 4 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -40,10 +40,16 @@ impl Consumer {
         timeout: Duration,
         operation: GroupMembershipOperation,
     ) {
-        if !self.is_open() {
-            return;
-        }
         let deadline = now + timeout.min(TIMEOUT_MAX);
+        match &mut self.phase {
+            Phase::Open => {}
+            // Whoever has less patience is heard; the commit that is under way keeps its time.
+            Phase::Closing(closing) => {
+                closing.deadline = closing.deadline.min(deadline);
+                return;
+            }
+            Phase::Closed => return,
+        }
         self.buffer.hold(&self.subscription.partitions());
         let auto = self.membership.as_ref().is_some_and(|membership| membership.auto.is_some());
         let commit = auto.then(|| {

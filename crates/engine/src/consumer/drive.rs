@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use milena_types::TopicPartition;
+use milena_types::{NodeId, TopicPartition};
 
 use super::close::Phase;
 use super::machine::Consumer;
@@ -195,6 +195,7 @@ impl Consumer {
     }
 
     fn dispatch_to_group(&mut self, now: Instant, answer: &mut Answer) {
+        let is_leaving = self.is_leaving();
         let Some(membership) = &mut self.membership else { return };
         let answered = answer.result.is_ok();
         if membership.member.handle_answer(now, answer, &mut self.rng) {
@@ -203,9 +204,10 @@ impl Consumer {
             }
             return;
         }
-        if let Some(settled) = membership.commits.handle_answer(now, answer, &mut self.rng) {
+        let (commits, rng) = (&mut membership.commits, &mut self.rng);
+        if let Some(settled) = commits.handle_answer(now, answer, is_leaving, rng) {
             if settled.lose_coordinator {
-                self.lose_coordinator(now);
+                self.lose_coordinator(now, answer.broker);
             }
             if let (Some(membership), Some((reaction, code, sender))) =
                 (&mut self.membership, settled.reaction)
@@ -221,7 +223,7 @@ impl Consumer {
         if let Some((asker, result)) =
             membership.committed.handle_answer(now, answer, subscription, rng)
         {
-            self.handle_committed(now, asker, result);
+            self.handle_committed(now, answer.broker, asker, result);
         }
     }
 
@@ -248,13 +250,14 @@ impl Consumer {
     fn handle_committed(
         &mut self,
         now: Instant,
+        broker: Option<NodeId>,
         asker: CommittedAsker,
         result: Result<crate::commit::Fetched, Again>,
     ) {
         let mut fetched = match result {
             Ok(fetched) => fetched,
             Err(Again::Unanswered | Again::Code(Reaction::FindCoordinator)) => {
-                return self.lose_coordinator(now);
+                return self.lose_coordinator(now, broker);
             }
             Err(Again::Code(_)) => return,
         };

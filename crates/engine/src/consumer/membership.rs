@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use milena_types::TopicPartition;
+use milena_types::{NodeId, TopicPartition};
 
 use super::machine::Consumer;
 use super::output::Output;
@@ -161,7 +161,7 @@ impl Consumer {
                 Some(Action::Send(outbound)) => {
                     self.outputs.push_back(Output::Request(outbound));
                 }
-                Some(Action::LoseCoordinator) => self.lose_coordinator(now),
+                Some(Action::LoseCoordinator(broker)) => self.lose_coordinator(now, broker),
                 Some(Action::RefreshMetadata) => self.refresh = true,
                 Some(Action::Tell(event)) => self.buffer.tell(event),
                 Some(Action::GiveUp { change, partitions }) => {
@@ -174,9 +174,11 @@ impl Consumer {
         debug_assert!(false, "the member does not come to rest");
     }
 
-    pub(super) fn lose_coordinator(&mut self, now: Instant) {
+    /// `broker` coordinates no more, or does not answer; `None` is whoever does by now. A late word of one that was
+    /// coordinator before says nothing of the one that was found since.
+    pub(super) fn lose_coordinator(&mut self, now: Instant, broker: Option<NodeId>) {
         if let Some(membership) = &mut self.membership
-            && let Some(broker) = membership.lookup.coordinator()
+            && let Some(broker) = broker.or(membership.lookup.coordinator())
         {
             membership.lookup.forget(now, broker, &mut self.rng);
         }
@@ -334,6 +336,12 @@ impl Consumer {
         }
     }
 
+    /// Whether somebody waits for the last commits before partitions go, or all of it does.
+    pub(super) fn is_leaving(&self) -> bool {
+        let rebalance = self.membership.as_ref().and_then(|one| one.rebalance.as_ref());
+        !self.is_open() || rebalance.is_some_and(|pending| pending.commits_until.is_some())
+    }
+
     /// When a rebalance stops waiting for commits.
     pub(super) fn rebalance_timeout(&self) -> Option<Instant> {
         let (until, _) = self.membership.as_ref()?.rebalance.as_ref()?.commits_until?;
@@ -368,10 +376,10 @@ impl Consumer {
             return;
         };
         let is_shared = self.subscription.source.is_shared();
-        let generation = membership.member.identity().generation.filter(|_| is_shared);
+        let sender = if is_shared { membership.sender() } else { Sender::Standalone };
         let stay = |tp: &TopicPartition| Some((tp.clone(), self.buffer.stay(tp)?));
         let stays = offsets.keys().filter_map(stay).collect();
-        membership.commits.push(id, offsets, mode, generation, stays, deadline);
+        membership.commits.push(id, offsets, mode, &sender, stays, deadline);
     }
 
     /// Sends what may be sent, and ends what is late.

@@ -23,8 +23,8 @@ pub(crate) enum Action {
     /// Take these partitions in addition to those held, then call [`Protocol::settled`](super::Protocol::settled)
     /// once the user's callback has returned.
     Take(BTreeSet<TopicPartition>),
-    /// The coordinator does not answer, or is it no longer.
-    LoseCoordinator,
+    /// This broker does not answer, or is the coordinator no longer; `None` is whoever is it by now.
+    LoseCoordinator(Option<NodeId>),
     /// The metadata does not know a topic that it should.
     RefreshMetadata,
     Tell(Event),

@@ -36,6 +36,11 @@ impl Heartbeat {
         self.in_flight.is_none() && self.next_at.is_some_and(|at| at <= now)
     }
 
+    /// When the coordinator gives us up, as far as we know.
+    pub(crate) fn session_ends(&self) -> Option<Instant> {
+        self.session_ends
+    }
+
     pub(crate) fn is_expired(&self, now: Instant) -> bool {
         self.session_ends.is_some_and(|at| at <= now)
     }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use milena_types::{ApiKey, ErrorCode, Generation, Topic, TopicPartition};
+use milena_types::{ApiKey, ErrorCode, Generation, NodeId, Topic, TopicPartition};
 
 use super::action::{Action, Identity, Surroundings};
 use super::assignor::{self, AssignmentStrategy};
@@ -50,8 +50,11 @@ pub(crate) struct Member {
     rejoin: Option<Cow<'static, str>>,
     backoff: Backoff,
     retry_at: Option<Instant>,
-    /// When partitions that are kept while joining are another's: the coordinator has not been heard of for a session.
+    /// When partitions that are kept while joining are another's, as the coordinator has not been heard of for a session.
+    /// A JoinGroup that waits at the coordinator stops the clock: it keeps the member itself.
     doubt_ends: Option<Instant>,
+    /// Why the member leaves, until it knows the id under which it joins.
+    farewell: Option<&'static str>,
     actions: VecDeque<Action>,
 }
 
@@ -60,8 +63,15 @@ pub(crate) struct Member {
 struct Call {
     request: RequestId,
     api: ApiKey,
+    coordinator: NodeId,
     sent: Instant,
     identity: Identity,
+}
+
+impl Call {
+    fn is_join(&self) -> bool {
+        self.api == ApiKey::JOIN_GROUP
+    }
 }
 
 /// The leader's duty, until the assignment is sent.
@@ -100,6 +110,7 @@ impl Member {
             backoff,
             retry_at: None,
             doubt_ends: None,
+            farewell: None,
             actions: VecDeque::new(),
         }
     }
@@ -222,19 +233,30 @@ impl Member {
         self.owned.clear();
         self.leaving.clear();
         self.enter(MemberState::Leaving);
-        match around.coordinator {
-            Some(coordinator) if self.may_leave(operation) => {
-                let id = around.ids.deal();
-                let mut outbound = self.requests.leave(id, coordinator, &self.identity, reason);
-                if self.call.as_ref().is_some_and(|call| call.api == ApiKey::JOIN_GROUP) {
-                    // The broker reads nothing more from a connection on which a JoinGroup waits.
-                    outbound.lane = Lane::Control;
-                }
-                self.put_call(now, id, ApiKey::LEAVE_GROUP);
-                self.actions.push_back(Action::Send(outbound));
-            }
-            Some(_) | None => self.left(),
+        if !self.leaves(operation) {
+            return self.left();
         }
+        let is_joining = self.call.as_ref().is_some_and(Call::is_join);
+        if self.identity.member_id.is_empty() && is_joining {
+            // The answer says who we are. Coordinators before 2.2 count us in already, and would wait for us for a session.
+            self.farewell = Some(reason);
+            return;
+        }
+        self.say_farewell(now, reason, around);
+    }
+
+    fn say_farewell(&mut self, now: Instant, reason: &'static str, around: &mut Surroundings<'_>) {
+        let Some(coordinator) = around.coordinator.filter(|_| self.is_known()) else {
+            return self.left();
+        };
+        let id = around.ids.deal();
+        let mut outbound = self.requests.leave(id, coordinator, &self.identity, reason);
+        if self.call.as_ref().is_some_and(Call::is_join) {
+            // The broker reads nothing more from a connection on which a JoinGroup waits.
+            outbound.lane = Lane::Control;
+        }
+        self.put_call(now, id, coordinator, ApiKey::LEAVE_GROUP);
+        self.actions.push_back(Action::Send(outbound));
     }
 
     /// Takes in a snapshot of the cluster: a leader shares out again when topics grew.

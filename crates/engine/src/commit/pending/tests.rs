@@ -29,22 +29,29 @@ impl Fixture {
     }
 
     fn push(&mut self, id: u64, epoch: i32) {
+        let generation = Generation::from_wire(epoch);
+        self.push_as(id, &Sender::Member(Identity { member_id: "me".into(), generation }));
+    }
+
+    fn push_as(&mut self, id: u64, sender: &Sender) {
         let tp = TopicPartition::new("t", 0);
         let offset = Offset::new(5).unwrap();
         let offsets = BTreeMap::from([(tp.clone(), CommittedOffset::new(offset))]);
         let stays = self.stay.map(|stay| (tp, stay)).into_iter().collect();
         let (id, deadline) = (CommitId(id), self.now + Duration::from_secs(60));
-        let generation = Generation::from_wire(epoch);
-        self.commits.push(id, offsets, CommitMode::Retry, generation, stays, deadline);
+        self.commits.push(id, offsets, CommitMode::Retry, sender, stays, deadline);
     }
 
     /// What is over, and the epoch of the commit that goes out.
-    fn drive(&mut self, epoch: i32) -> (Over, Option<(RequestId, i32)>) {
+    fn drive(&mut self, epoch: i32) -> (Vec<Over>, Option<(RequestId, i32)>) {
         let generation = Generation::from_wire(epoch);
-        let sender = Sender::Member(Identity { member_id: "me".into(), generation });
+        self.drive_as(&Sender::Member(Identity { member_id: "me".into(), generation }))
+    }
+
+    fn drive_as(&mut self, sender: &Sender) -> (Vec<Over>, Option<(RequestId, i32)>) {
         let stay = self.stay;
-        let over = self.commits.expire(self.now, &sender, |_| stay);
-        let sent = self.commits.poll(self.now, NodeId::new(1), &sender, &mut self.ids);
+        let over = self.commits.expire(self.now, sender, |_| stay);
+        let sent = self.commits.poll(self.now, NodeId::new(1), sender, &mut self.ids);
         let sent = sent.map(|outbound| {
             let Request::OffsetCommit(request) = outbound.body else { panic!("a commit") };
             (outbound.id, request.generation_id_or_member_epoch)
@@ -62,11 +69,9 @@ impl Fixture {
         let response = OffsetCommitResponse { topics: vec![topic], ..Default::default() };
         let result = Ok(Some(Response::from(response)));
         let mut answer = Answer::new(request, None, 9, self.now, result);
-        self.commits.handle_answer(self.now, &mut answer, &mut Rng::with_seed(1)).unwrap()
+        self.commits.handle_answer(self.now, &mut answer, false, &mut Rng::with_seed(1)).unwrap()
     }
 }
-
-type Over = Vec<(CommitId, Result<(), Error>)>;
 
 /// Two stays of one partition, one after the other.
 #[expect(clippy::disallowed_methods, reason = "any instant will do as the start of time")]
@@ -114,6 +119,65 @@ fn what_went_and_came_back_is_not_committed_by_the_old_stay() {
     let [(_, Err(error))] = over.as_slice() else { panic!("{over:?}") };
     assert_eq!(error.kind(), ErrorKind::Rebalanced);
     assert!(sent.is_none());
+}
+
+/// A generation that was joined and never heard the assignment of lies between the two: another member may have read on
+/// in it.
+#[test]
+fn what_was_asked_while_joining_follows_by_its_stay_alone() {
+    for has_stayed in [true, false] {
+        let mut fixture = Fixture::new();
+        fixture.push_as(1, &Sender::Joining);
+        assert!(fixture.drive_as(&Sender::Joining).0.is_empty());
+        if !has_stayed {
+            fixture.stay = stays().last().copied();
+        }
+        let (over, sent) = fixture.drive(4);
+        assert_eq!(sent.is_some(), has_stayed);
+        assert_eq!(over.len(), usize::from(!has_stayed));
+    }
+}
+
+/// Others may have joined, committed and gone since: the coordinator takes anything of an empty group.
+#[test]
+fn what_a_member_asked_for_is_not_sent_in_nobodys_name() {
+    let mut fixture = Fixture::new();
+    fixture.push(1, 3);
+    let (over, sent) = fixture.drive_as(&Sender::Standalone);
+    let [(_, Err(error))] = over.as_slice() else { panic!("{over:?}") };
+    assert_eq!(error.kind(), ErrorKind::Rebalanced);
+    assert!(sent.is_none());
+    fixture.push_as(2, &Sender::Standalone);
+    assert!(fixture.drive_as(&Sender::Standalone).1.is_some());
+}
+
+/// Joined out of order, the older offset would be stored last.
+#[test]
+fn a_commit_is_joined_to_one_of_the_same_partitions_and_overtakes_none() {
+    let mut fixture = Fixture::new();
+    let sender = Sender::Standalone;
+    let deadline = fixture.now + Duration::from_secs(60);
+    let mut id = 0;
+    for partitions in [&[0][..], &[1], &[0], &[0, 1], &[0], &[1], &[0]] {
+        id += 1;
+        let offset = CommittedOffset::new(Offset::new(i64::try_from(id).unwrap()).unwrap());
+        let offsets =
+            partitions.iter().map(|one| (TopicPartition::new("t", *one), offset.clone())).collect();
+        let stays = BTreeMap::new();
+        fixture.commits.push(CommitId(id), offsets, CommitMode::Retry, &sender, stays, deadline);
+    }
+    let line = fixture.commits.queue.iter().map(|pending| {
+        let offsets = pending.offsets.iter().map(|(tp, end)| (tp.partition, end.offset.get()));
+        (offsets.collect::<Vec<_>>(), pending.waiters.len())
+    });
+    let expected = [
+        (vec![(0, 3)], 2),
+        (vec![(1, 2)], 1),
+        (vec![(0, 4), (1, 4)], 1),
+        (vec![(0, 7)], 2),
+        (vec![(1, 6)], 1),
+    ];
+    assert_eq!(line.collect::<Vec<_>>(), expected);
 }
 
 /// A user who commits all the time does not keep a rebalance waiting.

@@ -7,7 +7,7 @@ use milena_types::ErrorCode;
 use milena_wire::Request;
 
 use crate::consumer::tests::world::{Fault, LEAVE, SECOND, World, offset, tp};
-use crate::consumer::{CommitMode, CommittedOffset, Settings};
+use crate::consumer::{CommitMode, CommittedOffset, MemberState, Settings};
 use crate::error::{ErrorKind, Fate};
 
 fn automatic() -> Settings {
@@ -140,28 +140,105 @@ fn a_commit_says_what_became_of_it_by_its_deadline() {
 
 /// Trap 34: a commit that meets a rebalance waits for it, and is sent if its partitions are still ours.
 #[test]
-fn a_commit_during_a_rebalance_waits_for_its_end() {
+fn a_commit_before_a_rebalance_waits_for_its_end() {
     let mut world = World::new(1, 1);
     world.produce(0, 10);
     let client = world.member(World::settings());
     world.run_for(5 * SECOND);
-    let second = world.member(World::settings());
-    // Until the first has given up and joins.
-    while world.stub.committed.is_empty() && world.clients[client].owned.len() == 1 {
-        world.run_for(Duration::from_millis(5));
+    world.fault = Some(Box::new(|_, _, request| {
+        matches!(request, Request::OffsetCommit(_)).then_some(Fault::LoseRequest)
+    }));
+    let now = world.now;
+    let id = world.clients[client].consumer.commit(now, at(4), CommitMode::Retry);
+    let before = world.stub.group.generation;
+    world.clients[client].consumer.enforce_rebalance(now, "a test");
+    world.run_for(40 * SECOND);
+    assert_eq!(world.stub.group.generation, before + 1);
+    assert!(world.clients[client].owned.contains(&tp(0)));
+    world.fault = None;
+    world.run_for(5 * SECOND);
+    let result = &world.clients[client].committed[&id];
+    assert!(result.is_ok(), "{result:?}");
+    assert_eq!(world.stub.committed[&tp(0)].0, 4);
+}
+
+/// What is given up is not ours to commit, and what comes back may have been another's: a generation that this member
+/// joined and never heard the assignment of is one in which others read.
+#[test]
+fn a_commit_while_joining_is_refused_where_the_partition_was_given_up() {
+    let mut world = World::new(1, 1);
+    world.produce(0, 10);
+    let client = world.member(World::settings());
+    world.run_for(5 * SECOND);
+    world.fault = Some(Box::new(|_, _, request| {
+        matches!(request, Request::SyncGroup(_)).then_some(Fault::LoseRequest)
+    }));
+    let now = world.now;
+    world.clients[client].consumer.enforce_rebalance(now, "a test");
+    while world.clients[client].consumer.member_state() != Some(MemberState::Syncing) {
+        world.run_for(Duration::from_millis(1));
     }
     let now = world.now;
     let id = world.clients[client].consumer.commit(now, at(4), CommitMode::Retry);
+    world.run_for(3 * SECOND);
+    world.fault = None;
     world.run_for(10 * SECOND);
-    let kept = world.clients[client].owned.contains(&tp(0));
-    let result = &world.clients[client].committed[&id];
-    if kept {
-        assert!(result.is_ok(), "{result:?}");
-        assert_eq!(world.stub.committed[&tp(0)].0, 4);
-    } else {
-        assert_eq!(result.as_ref().unwrap_err().kind(), ErrorKind::Rebalanced);
-        assert!(world.clients[second].owned.contains(&tp(0)));
+    assert_eq!(world.clients[client].owned.len(), 1);
+    let error = world.clients[client].committed[&id].as_ref().unwrap_err();
+    assert_eq!((error.kind(), error.fate()), (ErrorKind::Rebalanced, Fate::NotStored));
+    assert!(world.stub.commits.is_empty());
+}
+
+/// Who commits in a loop while the coordinator is out of reach: each call ends by its own deadline, and the last offset
+/// goes out, once.
+#[test]
+fn commits_that_wait_for_a_retry_are_sent_as_one() {
+    let mut world = World::new(1, 1);
+    world.produce(0, 100);
+    let client = world.member(World::settings());
+    world.run_for(5 * SECOND);
+    world.fault = Some(Box::new(|_, _, request| {
+        matches!(request, Request::OffsetCommit(_)).then_some(Fault::LoseRequest)
+    }));
+    let mut ids = Vec::new();
+    for raw in 1..=90 {
+        let now = world.now;
+        ids.push(world.clients[client].consumer.commit(now, at(raw), CommitMode::Retry));
+        world.run_for(SECOND);
     }
+    let committed = &world.clients[client].committed;
+    let late: Vec<_> = ids.iter().filter_map(|id| committed.get(id)).collect();
+    assert!((29..=31).contains(&late.len()), "60 s each: {}", late.len());
+    assert!(late.iter().all(|late| late.as_ref().is_err_and(|e| e.kind() == ErrorKind::Timeout)));
+    world.fault = None;
+    world.run_for(5 * SECOND);
+    let stored: Vec<_> = world.stub.commits.iter().map(|(_, offset)| *offset).collect();
+    assert_eq!(stored, [90]);
+    let committed = &world.clients[client].committed;
+    assert!(ids[40..].iter().all(|id| committed[id].is_ok()));
+}
+
+/// A topic that was deleted cannot be committed any more, and must not keep others waiting for partitions.
+#[test]
+fn a_deleted_topic_holds_up_neither_a_rebalance_nor_a_close() {
+    let mut world = World::new(1, 2);
+    world.produce(0, 7);
+    let client = world.member(automatic());
+    world.run_for(5 * SECOND);
+    world.stub.commit_error = Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    let now = world.now;
+    let by_hand = world.clients[client].consumer.commit(now, at(3), CommitMode::Retry);
+    world.run_for(3 * SECOND);
+    assert!(!world.clients[client].committed.contains_key(&by_hand), "it may come to be known");
+    let second = world.member(automatic());
+    world.run_for(6 * SECOND);
+    assert_eq!(world.clients[second].owned.len(), 1);
+    let error = world.clients[client].committed[&by_hand].as_ref().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UnknownTopic);
+    let now = world.now;
+    world.clients[client].consumer.close(now, 30 * SECOND, LEAVE);
+    world.run_for(2 * SECOND);
+    assert!(world.clients[client].closed);
 }
 
 /// A zombie: the group has moved on while it slept.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use milena_types::{ApiKey, Topic};
 use milena_wire::Request;
 
-use crate::consumer::tests::world::{Fault, LEAVE, SECOND, World, log_of, tp};
-use crate::consumer::{Change, Event, MemberState};
+use crate::consumer::tests::world::{Fault, LEAVE, SECOND, World, log_of, offset, tp};
+use crate::consumer::{Change, CommitMode, Event, MemberState};
 use crate::error::ErrorKind;
 
 fn changes(world: &World, client: usize) -> Vec<(Change, usize)> {
@@ -308,4 +308,50 @@ fn closing_does_not_wait_behind_a_join() {
     assert!(world.clients[second].closed);
     assert_eq!(world.stub.group.members.len(), 1);
     assert!(world.stub.requests.contains(&ApiKey::LEAVE_GROUP));
+}
+
+/// A coordinator before 2.2 counts in who joins without an id: gone without a word, it would keep partitions that nobody
+/// reads until its session ends, or even lead the group.
+#[test]
+fn who_goes_before_it_knows_its_id_leaves_no_ghost_behind() {
+    let mut world = World::new(1, 1);
+    world.stub.group.is_old = true;
+    let first = world.member(World::settings());
+    world.run_for(5 * SECOND);
+    world.clients[first].holds = Some(Vec::new());
+    let second = world.member(World::settings());
+    world.run_for(3 * SECOND);
+    assert_eq!(world.clients[second].consumer.member_state(), Some(MemberState::Joining));
+    let now = world.now;
+    world.clients[second].consumer.close(now, 10 * SECOND, LEAVE);
+    world.run_for(SECOND);
+    assert!(!world.clients[second].closed, "its id is not known yet");
+    let held = world.clients[first].holds.take().unwrap();
+    let now = world.now;
+    for id in held {
+        world.clients[first].consumer.acknowledge(now, id);
+    }
+    world.run_for(SECOND);
+    assert!(world.clients[second].closed);
+    assert_eq!(world.stub.group.members.len(), 1);
+    world.run_for(3 * SECOND);
+    assert_eq!(world.clients[first].owned.len(), 1);
+}
+
+/// Who has less patience than the first who closed is not kept waiting.
+#[test]
+fn the_shorter_of_two_closes_counts() {
+    let mut world = World::new(1, 1);
+    let client = world.member(World::settings());
+    world.run_for(5 * SECOND);
+    world.fault = Some(Box::new(|_, _, _| Some(Fault::LoseAnswer)));
+    let now = world.now;
+    let consumer = &mut world.clients[client].consumer;
+    consumer.commit(now, Some([(tp(0), offset(0).into())].into()), CommitMode::Retry);
+    consumer.close(now, 30 * SECOND, LEAVE);
+    consumer.close(now, 2 * SECOND, LEAVE);
+    world.run_for(Duration::from_millis(1_900));
+    assert!(!world.clients[client].closed);
+    world.run_for(Duration::from_millis(200));
+    assert!(world.clients[client].closed);
 }

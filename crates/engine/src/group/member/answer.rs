@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Operation};
 use crate::group::assignor::{self, AssignmentStrategy};
 use crate::group::message::{MemberAssignment, MemberSubscription, PROTOCOL_TYPE};
 use crate::group::state::MemberState;
-use crate::request::Answer;
+use crate::request::{Answer, Failure};
 use crate::subscription::Event;
 
 /// Answers.
@@ -30,20 +30,32 @@ impl Member {
             return true;
         }
         let Some(call) = self.call.take_if(|call| call.request == answer.id) else { return false };
-        if call.api == ApiKey::LEAVE_GROUP {
-            // Whatever it says, there is nothing left to do: the session ends by itself.
-            self.left();
+        if self.state == MemberState::Leaving {
+            match &answer.result {
+                Ok(Some(Response::JoinGroup(response))) if !response.member_id.is_empty() => {
+                    self.identity.member_id = response.member_id.clone();
+                }
+                // Whatever it says, there is nothing left to do: the session ends by itself.
+                _ => self.left(),
+            }
             return true;
         }
         let body = match std::mem::replace(&mut answer.result, Ok(None)) {
             Ok(body) => body,
             Err(failure) => {
                 tracing::debug!(group = %self.settings.group_id, api = %call.api, ?failure, "no answer");
-                self.actions.push_back(Action::LoseCoordinator);
+                self.actions.push_back(Action::LoseCoordinator(Some(call.coordinator)));
                 self.pause(now, rng);
                 if !self.owned.is_empty() {
-                    // Nobody keeps our place any more, unless the coordinator hears of us within a session.
-                    self.doubt_ends.get_or_insert(now + self.settings.session_timeout);
+                    // Nobody keeps our place any more, unless the coordinator hears of us within a session. One that let a
+                    // JoinGroup wait, and then was lost, kept it until now.
+                    let ends = now + self.settings.session_timeout;
+                    let waited = call.sent + self.settings.heartbeat_interval <= now;
+                    if call.is_join() && waited && failure == Failure::ConnectionLost {
+                        self.doubt_ends = Some(ends);
+                    } else {
+                        self.doubt_ends.get_or_insert(ends);
+                    }
                 }
                 if call.api == ApiKey::SYNC_GROUP && self.state == MemberState::Syncing {
                     // What the group has become meanwhile is best asked by joining.
@@ -174,7 +186,7 @@ impl Member {
     ) {
         match std::mem::replace(&mut answer.result, Ok(None)) {
             Err(_) => {
-                self.actions.push_back(Action::LoseCoordinator);
+                self.actions.push_back(Action::LoseCoordinator(answer.broker));
                 let wait = self.backoff.next_wait(rng);
                 self.heartbeat.failed(now, wait);
             }
@@ -191,6 +203,9 @@ impl Member {
                 }
                 let wait = self.backoff.next_wait(rng);
                 self.heartbeat.failed(now, wait);
+                if reaction == Reaction::FindCoordinator {
+                    self.actions.push_back(Action::LoseCoordinator(answer.broker));
+                }
                 // Heartbeats are dropped when the identity changes, so this one was ours.
                 let sender = self.identity.clone();
                 self.react(reaction, code, &sender, Operation::Heartbeat);
@@ -205,11 +220,11 @@ impl Member {
         tracing::debug!(group = %self.settings.group_id, %api, %code, "refused");
         let reaction = disposition::reaction(api, code);
         self.pause(now, rng);
+        if reaction == Reaction::FindCoordinator {
+            self.actions.push_back(Action::LoseCoordinator(Some(call.coordinator)));
+        }
         match reaction {
             Reaction::Retry | Reaction::FindCoordinator if api == ApiKey::SYNC_GROUP => {
-                if reaction == Reaction::FindCoordinator {
-                    self.actions.push_back(Action::LoseCoordinator);
-                }
                 self.enter(MemberState::Joining);
             }
             Reaction::Rejoin => {
@@ -233,8 +248,8 @@ impl Member {
         operation: Operation,
     ) {
         match reaction {
-            Reaction::Accept | Reaction::Retry => {}
-            Reaction::FindCoordinator => self.actions.push_back(Action::LoseCoordinator),
+            // A coordinator that is none is forgotten by whoever knows which one it was.
+            Reaction::Accept | Reaction::Retry | Reaction::FindCoordinator => {}
             Reaction::Rejoin => {
                 if matches!(
                     self.state,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use milena_types::{ApiKey, TopicPartition};
+use milena_types::{ApiKey, NodeId, TopicPartition};
 
 use super::{Action, Call, GroupMembershipOperation, Identity, Member, MemberState};
 use crate::error::Error;
@@ -134,17 +134,22 @@ impl Member {
     }
 
     /// Whether the coordinator has to hear that we go; a static member comes back under its name (KIP-345).
-    pub(super) fn may_leave(&self, operation: GroupMembershipOperation) -> bool {
-        let leaves = match operation {
+    pub(super) fn leaves(&self, operation: GroupMembershipOperation) -> bool {
+        match operation {
             GroupMembershipOperation::Default => self.settings.instance_id.is_none(),
             GroupMembershipOperation::LeaveGroup => true,
             GroupMembershipOperation::RemainInGroup => false,
-        };
-        leaves && !self.identity.member_id.is_empty()
+        }
+    }
+
+    /// Whether the coordinator could tell who leaves.
+    pub(super) fn is_known(&self) -> bool {
+        !self.identity.member_id.is_empty()
     }
 
     pub(super) fn left(&mut self) {
         self.call = None;
+        self.farewell = None;
         self.leading = None;
         self.shared_out = None;
         self.rejoin = None;
@@ -161,8 +166,15 @@ impl Member {
         }
     }
 
-    pub(super) fn put_call(&mut self, now: Instant, request: RequestId, api: ApiKey) {
-        self.call = Some(Call { request, api, sent: now, identity: self.identity.clone() });
+    pub(super) fn put_call(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        coordinator: NodeId,
+        api: ApiKey,
+    ) {
+        let identity = self.identity.clone();
+        self.call = Some(Call { request, api, coordinator, sent: now, identity });
     }
 
     pub(super) fn enter(&mut self, state: MemberState) {
@@ -174,6 +186,10 @@ impl Member {
         tracing::debug!(group = %self.settings.group_id, from = ?self.state, to = ?state, "member");
         if state != MemberState::Syncing {
             self.leading = None;
+        }
+        if state == MemberState::Joining && !self.owned.is_empty() && self.doubt_ends.is_none() {
+            // No heartbeat goes out any more, and a coordinator for JoinGroup may not be found.
+            self.doubt_ends = self.heartbeat.session_ends();
         }
         self.state = state;
     }

@@ -34,14 +34,13 @@ impl Member {
         let calls = matches!(self.state, MemberState::Joining | MemberState::Syncing);
         let retry = self.retry_at.filter(|_| reachable && calls && self.call.is_none());
         let leading = self.leading.as_ref().filter(|_| reachable).map(|leading| leading.deadline);
-        let doubt = self.doubt_ends.filter(|_| self.state == MemberState::Joining);
+        let doubt = self.doubt_ends.filter(|_| self.is_in_doubt());
         [heartbeat, user, retry, leading, doubt].into_iter().flatten().min()
     }
 
     /// Looks at the clocks.
     fn watch(&mut self, now: Instant, around: &mut Surroundings<'_>) {
-        let doubtful = self.doubt_ends.is_some_and(|at| at <= now);
-        if doubtful && self.state == MemberState::Joining {
+        if self.is_in_doubt() && self.doubt_ends.is_some_and(|at| at <= now) {
             tracing::warn!(group = %self.settings.group_id, "session over while joining");
             self.identity.generation = None;
             self.lose();
@@ -52,7 +51,7 @@ impl Member {
         }
         if self.heartbeat.is_expired(now) {
             tracing::warn!(group = %self.settings.group_id, "session expired without a heartbeat");
-            self.actions.push_back(Action::LoseCoordinator);
+            self.actions.push_back(Action::LoseCoordinator(None));
             // The member id may live on at the coordinator, so it is kept; the assignment may not.
             self.identity.generation = None;
             self.lose();
@@ -75,10 +74,21 @@ impl Member {
         }
     }
 
+    /// Whether nobody may be keeping the place of this member.
+    fn is_in_doubt(&self) -> bool {
+        self.state == MemberState::Joining && self.call.is_none()
+    }
+
     /// Goes on with joining.
     fn proceed(&mut self, now: Instant, around: &mut Surroundings<'_>) {
         if self.rejoin.is_some() {
             self.begin_rebalance();
+        }
+        if self.state == MemberState::Leaving
+            && self.call.is_none()
+            && let Some(reason) = self.farewell.take()
+        {
+            return self.say_farewell(now, reason, around);
         }
         let Some(coordinator) = around.coordinator else { return };
         if self.call.is_some() || self.retry_at.is_some_and(|at| now < at) {
@@ -91,7 +101,7 @@ impl Member {
                 let subscriptions = self.subscriptions();
                 let outbound =
                     self.requests.join(id, coordinator, &self.identity, &subscriptions, &reason);
-                self.put_call(now, id, ApiKey::JOIN_GROUP);
+                self.put_call(now, id, coordinator, ApiKey::JOIN_GROUP);
                 self.actions.push_back(Action::Send(outbound));
             }
             MemberState::Syncing => self.sync(now, coordinator, around),
@@ -110,7 +120,8 @@ impl Member {
     fn expel(&mut self, limit: Duration, around: &mut Surroundings<'_>) {
         tracing::warn!(group = %self.settings.group_id, ?limit, "not polled for max.poll.interval.ms");
         if let Some(coordinator) = around.coordinator
-            && self.may_leave(GroupMembershipOperation::Default)
+            && self.leaves(GroupMembershipOperation::Default)
+            && self.is_known()
         {
             let id = around.ids.deal();
             let reason = "consumer poll timeout has expired";

@@ -60,7 +60,7 @@ impl Member {
         self.leading = None;
         let id = around.ids.deal();
         let outbound = self.requests.sync(id, coordinator, &self.identity, self.strategy, &shares);
-        self.put_call(now, id, ApiKey::SYNC_GROUP);
+        self.put_call(now, id, coordinator, ApiKey::SYNC_GROUP);
         self.actions.push_back(Action::Send(outbound));
     }
 }

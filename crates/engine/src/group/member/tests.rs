@@ -234,10 +234,93 @@ fn a_lost_join_is_asked_again_after_a_wait() {
     let result = Err(Failure::ConnectionLost);
     let mut answer = Answer::new(join.id, None, 0, fixture.now, result);
     fixture.member.handle_answer(fixture.now, &mut answer, &mut fixture.rng);
-    assert!(matches!(fixture.poll(), Some(Action::LoseCoordinator)));
+    assert!(matches!(fixture.poll(), Some(Action::LoseCoordinator(_))));
     assert!(fixture.poll().is_none());
     fixture.now += Duration::from_secs(2);
     assert!(matches!(fixture.sent().body, Request::JoinGroup(_)));
+}
+
+/// Late news of one that was coordinator must not cost the one that was found since.
+#[test]
+fn a_coordinator_that_is_lost_is_named() {
+    let mut fixture = Fixture::new();
+    let join = fixture.sent();
+    let result = Err(Failure::ConnectionLost);
+    let mut answer = Answer::new(join.id, None, 0, fixture.now, result);
+    fixture.member.handle_answer(fixture.now, &mut answer, &mut fixture.rng);
+    let named = Some(NodeId::new(1));
+    assert!(matches!(fixture.poll(), Some(Action::LoseCoordinator(lost)) if lost == named));
+}
+
+/// A member that keeps its partitions while it joins, and cannot find the coordinator.
+fn cooperative_and_stable() -> Fixture {
+    let strategy = AssignmentStrategy::CooperativeSticky;
+    let mut fixture = with(|group| group.assignment_strategies = vec![strategy]);
+    let join = fixture.sent();
+    let response = JoinGroupResponse {
+        generation_id: 1,
+        protocol_name: Some(strategy.name().into()),
+        leader: "other".into(),
+        member_id: "me".into(),
+        ..Default::default()
+    };
+    fixture.answer(&join, response);
+    let sync = fixture.sent();
+    let assignment = MemberAssignment { partitions: [TopicPartition::new("t", 0)].into() }.encode();
+    fixture.answer(&sync, SyncGroupResponse { assignment, ..Default::default() });
+    assert!(matches!(fixture.poll(), Some(Action::Take(_))));
+    fixture.member.settled();
+    fixture
+}
+
+/// No heartbeat goes out while joining: without a clock of its own it would hand out what is another's by then.
+#[test]
+fn what_is_kept_without_a_coordinator_is_lost_when_the_session_ends() {
+    let mut fixture = cooperative_and_stable();
+    fixture.member.enforce_rebalance("a test");
+    let lost_at = fixture.now + fixture.member.settings.session_timeout;
+    let (cluster, ids) = (&fixture.cluster, &mut fixture.ids);
+    for now in [fixture.now, lost_at - Duration::from_millis(1), lost_at] {
+        let held = &fixture.held;
+        let mut around = Surroundings { coordinator: None, cluster, held, idle_since: None, ids };
+        let action = fixture.member.poll(now, &mut around);
+        match action {
+            None => {
+                assert_eq!(fixture.member.state(), MemberState::Joining);
+                assert_eq!(fixture.member.timeout(false, None), Some(lost_at));
+                assert!(now < lost_at);
+            }
+            Some(Action::GiveUp { change: Change::Lost, .. }) => assert_eq!(now, lost_at),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// The coordinator keeps who waits at it, however long the others take.
+#[test]
+fn a_join_that_waits_stops_the_clock_of_what_is_kept() {
+    let mut fixture = cooperative_and_stable();
+    fixture.member.enforce_rebalance("a test");
+    let session = fixture.member.settings.session_timeout;
+    let lose = |fixture: &mut Fixture, join: Outbound| {
+        let result = Err(Failure::ConnectionLost);
+        let mut answer = Answer::new(join.id, None, 0, fixture.now, result);
+        fixture.member.handle_answer(fixture.now, &mut answer, &mut fixture.rng);
+    };
+    let join = fixture.sent();
+    lose(&mut fixture, join);
+    fixture.now += 2 * Duration::from_secs(1);
+    let join = fixture.sent();
+    fixture.now += 3 * session;
+    assert_eq!(fixture.member.timeout(true, None), None);
+    assert!(changes(&mut fixture).is_empty(), "it waits");
+    lose(&mut fixture, join);
+    fixture.now += session - Duration::from_millis(1);
+    let join = fixture.sent();
+    lose(&mut fixture, join);
+    assert!(changes(&mut fixture).is_empty(), "it was kept until it was lost");
+    fixture.now += Duration::from_millis(1);
+    assert_eq!(changes(&mut fixture), [Change::Lost]);
 }
 
 fn with(settings: impl FnOnce(&mut GroupSettings)) -> Fixture {

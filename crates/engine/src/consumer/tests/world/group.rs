@@ -28,6 +28,8 @@ pub(crate) struct Group {
     pub(crate) generation: i32,
     pub(crate) members: BTreeMap<String, Member>,
     promised: BTreeSet<String>,
+    /// Before 2.2 whoever joins is a member at once, and learns its id when the others have joined too.
+    pub(crate) is_old: bool,
     last_id: u32,
     /// How many rebalances were completed.
     pub(crate) rebalances: u32,
@@ -65,6 +67,8 @@ impl Group {
             self.last_id += 1;
             id = format!("m-{}", self.last_id);
             self.promised.insert(id.clone());
+        }
+        if request.member_id.is_empty() && !self.is_old {
             out.push(refuse(ErrorCode::MEMBER_ID_REQUIRED, id.into()));
             return;
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use milena_types::{ApiKey, ErrorCode, Generation};
+use milena_types::{ApiKey, ErrorCode, Generation, NodeId};
 use milena_wire::Response;
 use milena_wire::messages::ConsumerGroupHeartbeatResponse;
 
@@ -33,7 +33,7 @@ impl Member {
                 if response.error_code == ErrorCode::NONE {
                     self.accepted(sent, &response);
                 } else {
-                    self.refused(now, &response);
+                    self.refused(now, answer.broker, &response);
                 }
             }
             Ok(_) => self.fail(self.error(ErrorKind::Protocol)),
@@ -45,7 +45,7 @@ impl Member {
                 // It may have been heard or not.
                 self.requests.forget();
                 self.pause(now);
-                self.actions.push_back(Action::LoseCoordinator);
+                self.actions.push_back(Action::LoseCoordinator(answer.broker));
             }
         }
         true
@@ -80,7 +80,12 @@ impl Member {
         clippy::wildcard_enum_match_arm,
         reason = "what joining again does not heal is told to the user"
     )]
-    fn refused(&mut self, now: Instant, response: &ConsumerGroupHeartbeatResponse) {
+    fn refused(
+        &mut self,
+        now: Instant,
+        broker: Option<NodeId>,
+        response: &ConsumerGroupHeartbeatResponse,
+    ) {
         let code = response.error_code;
         let detail = response.error_message.as_deref().unwrap_or_default();
         tracing::info!(group = %self.settings.group_id, %code, detail, "heartbeat refused");
@@ -99,7 +104,7 @@ impl Member {
             Reaction::ResetMember => self.fence(),
             Reaction::FindCoordinator => {
                 self.pause(now);
-                self.actions.push_back(Action::LoseCoordinator);
+                self.actions.push_back(Action::LoseCoordinator(broker));
             }
             Reaction::Retry => self.pause(now),
             // Rights may be given; until then the member stays what it is.

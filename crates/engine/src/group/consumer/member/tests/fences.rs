@@ -118,7 +118,7 @@ fn a_coordinator_that_moves_or_loads_is_asked_again() {
         fixture.next_sent();
         fixture.refuse(code);
         if is_lost {
-            assert!(matches!(fixture.poll(), Some(Action::LoseCoordinator)), "{code}");
+            assert!(matches!(fixture.poll(), Some(Action::LoseCoordinator(_))), "{code}");
         }
         let before = fixture.now;
         let again = fixture.next_sent();

@@ -77,7 +77,7 @@ fn after_a_lost_answer_all_is_said_in_the_same_epoch() {
     let mut fixture = Fixture::stable(&[0, 1]);
     fixture.next_sent();
     fixture.land(Err(Failure::ConnectionLost));
-    assert!(matches!(fixture.poll(), Some(Action::LoseCoordinator)));
+    assert!(matches!(fixture.poll(), Some(Action::LoseCoordinator(_))));
     let again = fixture.next_sent();
     assert_eq!(again.member_epoch, 1);
     assert_eq!((names(&again), owned(&again)), (Some(vec!["t"]), Some(vec![0, 1])));
