@@ -25,7 +25,7 @@ pub(super) fn handle(
     call: &Call<'_>,
     request: &AlterShareGroupOffsetsRequest,
 ) -> Outcome {
-    if let Err((code, message)) = check(state, call, request) {
+    if let Err((code, message)) = check_idle(state, call, &request.group_id) {
         return Outcome::Answer(failure(code, message));
     }
     if let Err(code) = state.ensure_share_group(&request.group_id) {
@@ -43,12 +43,12 @@ pub(super) fn error(_: &AlterShareGroupOffsetsRequest, code: ErrorCode) -> Respo
     failure(code, String::new())
 }
 
-fn check(
+/// Whether the offsets of a share group may be changed: no, if it has members or is a group of another kind.
+pub(super) fn check_idle(
     state: &State,
     call: &Call<'_>,
-    request: &AlterShareGroupOffsetsRequest,
+    group: &str,
 ) -> Result<(), (ErrorCode, String)> {
-    let group = &*request.group_id;
     if !state.has_share_groups() {
         return Err((ErrorCode::UNSUPPORTED_VERSION, String::new()));
     }
@@ -103,5 +103,5 @@ fn failure(error_code: ErrorCode, message: String) -> Response {
 }
 
 pub(super) const UNKNOWN_PARTITION: &str = "This server does not host this topic-partition.";
-pub(super) const INVALID_GROUP: &str = "The group id is invalid.";
-pub(super) const NOT_EMPTY: &str = "The group is not empty.";
+const INVALID_GROUP: &str = "The group id is invalid.";
+const NOT_EMPTY: &str = "The group is not empty.";

@@ -11,7 +11,7 @@ use milena_wire::messages::delete_share_group_offsets_response::{
     DeleteShareGroupOffsetsResponse, DeleteShareGroupOffsetsResponseTopic,
 };
 
-use super::alter_share_group_offsets::{INVALID_GROUP, NOT_EMPTY, UNKNOWN_PARTITION};
+use super::alter_share_group_offsets::{UNKNOWN_PARTITION, check_idle};
 use super::{Call, Outcome, Versions};
 use crate::state::State;
 
@@ -43,24 +43,11 @@ fn check(
     request: &DeleteShareGroupOffsetsRequest,
 ) -> Result<(), (ErrorCode, String)> {
     let group = &*request.group_id;
-    if !state.has_share_groups() {
-        return Err((ErrorCode::UNSUPPORTED_VERSION, String::new()));
+    check_idle(state, call, group)?;
+    if state.share_groups.contains_key(group) {
+        return Ok(());
     }
-    if group.is_empty() {
-        return Err((ErrorCode::INVALID_GROUP_ID, INVALID_GROUP.to_owned()));
-    }
-    state.check_committer(call.node, group).map_err(|code| (code, String::new()))?;
-    match state.share_groups.get(group) {
-        Some(found) if !found.members().is_empty() => {
-            Err((ErrorCode::NON_EMPTY_GROUP, NOT_EMPTY.to_owned()))
-        }
-        Some(_) => Ok(()),
-        None if state.groups.contains_key(group) => {
-            let message = format!("Group {group} is not a share group.");
-            Err((ErrorCode::GROUP_ID_NOT_FOUND, message))
-        }
-        None => Err((ErrorCode::GROUP_ID_NOT_FOUND, format!("Group {group} not found."))),
-    }
+    Err((ErrorCode::GROUP_ID_NOT_FOUND, format!("Group {group} not found.")))
 }
 
 fn delete(
