@@ -35,8 +35,10 @@ mod delivery;
 mod kafka;
 mod producer;
 mod runtime;
+mod share;
 
 pub use consumer::Consumer;
 pub use delivery::Delivery;
 pub use kafka::{Kafka, connect};
 pub use producer::Producer;
+pub use share::ShareConsumer;

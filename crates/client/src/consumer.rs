@@ -41,7 +41,7 @@ pub use listener::RebalanceListener;
 pub use mark::Mark;
 pub use message::{Message, MessageRef};
 pub use metrics::ConsumerMetrics;
-pub(crate) use metrics::{Counters, Stopwatch};
+pub(crate) use metrics::Counters;
 pub use partition::PartitionStream;
 pub use pattern::SubscriptionPattern;
 pub use poison::{DeadLetter, PoisonHandler, SkipPoison};
@@ -284,7 +284,7 @@ impl Consumer {
         match closed {
             // A handle was faster; or else nobody knows what became of the last commit.
             Err(error) if error.kind() == ErrorKind::Closed => {
-                match self.handle.signals.is_closed() {
+                match self.handle.signals.life.is_over() {
                     true => Ok(()),
                     false => Err(error.with_detail("the consumer's task has panicked")),
                 }
@@ -468,7 +468,7 @@ impl Stream for Consumer {
 impl Drop for Consumer {
     fn drop(&mut self) {
         if !self.is_closed {
-            self.handle.signals.abandon();
+            self.handle.signals.life.abandon();
         }
     }
 }

@@ -55,21 +55,53 @@ pub trait ProducerInterceptor: Send + Sync + 'static {
     fn close(&self) {}
 }
 
-/// A producer's interceptors in order.
-pub(crate) struct Interceptors {
-    chain: Vec<Arc<dyn ProducerInterceptor>>,
+/// A client's interceptors in order.
+pub(crate) struct Chain<I: ?Sized> {
+    pub(crate) links: Vec<Arc<I>>,
+    close: fn(&I),
     is_closed: AtomicBool,
 }
 
-impl Interceptors {
-    /// `None` where there are none, so that records without interceptors pay nothing.
-    pub(crate) fn new(chain: Vec<Arc<dyn ProducerInterceptor>>) -> Option<Arc<Self>> {
+impl<I: ?Sized> Chain<I> {
+    /// `close` ends one of them. `None` where there are none, so that records without interceptors pay nothing.
+    pub(crate) fn of(links: Vec<Arc<I>>, close: fn(&I)) -> Option<Arc<Self>> {
         let is_closed = AtomicBool::new(false);
-        (!chain.is_empty()).then(|| Arc::new(Self { chain, is_closed }))
+        (!links.is_empty()).then(|| Arc::new(Self { links, close, is_closed }))
+    }
+
+    /// Tells them once that nothing more will come.
+    pub(crate) fn close(&self) {
+        if !self.is_closed.swap(true, AcqRel) {
+            for interceptor in &self.links {
+                guarded("interceptor's close", || (self.close)(interceptor));
+            }
+        }
+    }
+}
+
+impl<I: ?Sized> Drop for Chain<I> {
+    /// A runtime that ends takes the driver with it, which would have closed them.
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl<I: ?Sized> fmt::Debug for Chain<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Interceptors({})", self.links.len())
+    }
+}
+
+/// A producer's interceptors in order.
+pub(crate) type Interceptors = Chain<dyn ProducerInterceptor>;
+
+impl Interceptors {
+    pub(crate) fn new(chain: Vec<Arc<dyn ProducerInterceptor>>) -> Option<Arc<Self>> {
+        Self::of(chain, |interceptor| interceptor.close())
     }
 
     pub(crate) fn on_send<'a>(&self, mut record: Record<'a>) -> Record<'a> {
-        for interceptor in &self.chain {
+        for interceptor in &self.links {
             let before = record.clone();
             record = match guarded("interceptor's on_send", || interceptor.on_send(record)) {
                 Some(Ok(changed)) => changed,
@@ -84,7 +116,7 @@ impl Interceptors {
     }
 
     pub(crate) fn on_ack(&self, result: &Result<RecordMetadata, Error>) {
-        for interceptor in &self.chain {
+        for interceptor in &self.links {
             guarded("interceptor's on_ack", || interceptor.on_ack(result));
         }
     }
@@ -100,27 +132,5 @@ impl Interceptors {
                 (Watch::Detached | Watch::Nobody, _) => {}
             }
         }))
-    }
-
-    /// Tells them once that nothing more will come.
-    pub(crate) fn close(&self) {
-        if !self.is_closed.swap(true, AcqRel) {
-            for interceptor in &self.chain {
-                guarded("interceptor's close", || interceptor.close());
-            }
-        }
-    }
-}
-
-impl Drop for Interceptors {
-    /// A runtime that ends takes the driver with it, which would have closed them.
-    fn drop(&mut self) {
-        self.close();
-    }
-}
-
-impl fmt::Debug for Interceptors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Interceptors({})", self.chain.len())
     }
 }

@@ -69,8 +69,10 @@ mod consumer;
 mod driver;
 pub mod format;
 mod interceptor;
+mod meter;
 mod net;
 mod producer;
+mod received;
 mod share;
 
 pub use milena_engine::metadata::PartitionMetadata;
@@ -105,7 +107,9 @@ pub use producer::{
 };
 #[cfg(feature = "unstable-two-phase-commit")]
 pub use producer::{PreparedState, PreparedTransaction};
-pub use share::{ShareConsumer, ShareConsumerBuilder, ShareConsumerHandle, ShareMessage};
+pub use share::{
+    ShareConsumer, ShareConsumerBuilder, ShareConsumerHandle, ShareConsumerMetrics, ShareMessage,
+};
 
 /// What every call of the client returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

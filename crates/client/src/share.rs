@@ -3,6 +3,7 @@
 mod builder;
 mod handle;
 mod message;
+mod metrics;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -19,6 +20,8 @@ use tokio::time::{Instant, timeout_at};
 pub use builder::ShareConsumerBuilder;
 pub use handle::ShareConsumerHandle;
 pub use message::ShareMessage;
+pub(crate) use metrics::Counters;
+pub use metrics::ShareConsumerMetrics;
 
 use crate::Kafka;
 use crate::clock::after;
@@ -130,6 +133,11 @@ impl ShareConsumer {
         self.handle.commit_async();
     }
 
+    /// What was handed out and acknowledged so far; see [`ShareConsumerHandle::metrics`].
+    pub fn metrics(&self) -> ShareConsumerMetrics {
+        self.handle.metrics()
+    }
+
     /// The configuration in force.
     pub fn config(&self) -> &ShareConsumerConfig {
         &self.config
@@ -149,7 +157,7 @@ impl ShareConsumer {
         match closed {
             // A handle was faster; or else nobody knows what became of the last acknowledgements.
             Err(error) if error.kind() == ErrorKind::Closed => {
-                match self.handle.signals.is_closed() {
+                match self.handle.signals.life.is_over() {
                     true => Ok(()),
                     false => Err(error.with_detail("the share consumer's task has panicked")),
                 }
@@ -192,6 +200,7 @@ impl ShareConsumer {
                 }
             }
             if !messages.is_empty() {
+                self.handle.counters.handed_out(messages.len());
                 return Poll::Ready(Ok(messages));
             }
             if self.handle.buffer.is_closed() {
@@ -225,7 +234,7 @@ impl Stream for ShareConsumer {
 impl Drop for ShareConsumer {
     fn drop(&mut self) {
         if !self.is_closed {
-            self.handle.signals.abandon();
+            self.handle.signals.life.abandon();
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The handle that blocking producers and consumers are made from.
 
 use super::runtime::Runtime;
-use super::{Consumer, Producer};
-use crate::{ConsumerBuilder, Error, KafkaBuilder, ProducerBuilder};
+use super::{Consumer, Producer, ShareConsumer};
+use crate::{ConsumerBuilder, Error, KafkaBuilder, ProducerBuilder, ShareConsumerBuilder};
 
 /// Connects to a cluster with the default configuration; `servers` are `host:port` pairs separated by commas.
 ///
@@ -61,6 +61,38 @@ impl Kafka {
     pub fn build_consumer(&self, builder: ConsumerBuilder) -> Result<Consumer, Error> {
         let consumer = self.runtime.wait(builder.build())??;
         Ok(Consumer::new(consumer, self.runtime.clone()))
+    }
+
+    /// Sets up a share consumer that is a member of `group`, for
+    /// [`build_share_consumer`](Self::build_share_consumer).
+    pub fn share_consumer(&self, group: impl Into<String>) -> ShareConsumerBuilder {
+        self.kafka.share_consumer(group)
+    }
+
+    /// Starts a share consumer.
+    ///
+    /// # Errors
+    /// As [`ShareConsumerBuilder::build`].
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # fn main() -> milena::Result<()> {
+    /// let kafka = milena::blocking::connect("localhost:9092")?;
+    /// let mut jobs = kafka.build_share_consumer(kafka.share_consumer("workers").subscribe(["jobs"]))?;
+    /// for job in jobs.poll(Duration::from_secs(1))? {
+    ///     println!("{:?}", job.value());
+    ///     job.accept();
+    /// }
+    /// jobs.close(Duration::from_secs(10))
+    /// # }
+    /// ```
+    pub fn build_share_consumer(
+        &self,
+        builder: ShareConsumerBuilder,
+    ) -> Result<ShareConsumer, Error> {
+        let consumer = self.runtime.wait(builder.build())??;
+        Ok(ShareConsumer::new(consumer, self.runtime.clone()))
     }
 
     /// The async handle, for what has no call of its own here: give its futures to [`wait`](Self::wait).

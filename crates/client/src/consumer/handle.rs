@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::mark::{Mark, Marks};
 use super::{ConsumerMetrics, Counters, Interceptors};
+use crate::driver::ask;
 use crate::driver::consumer::{Command, Offsets, Read, ReadAtLast, Signals};
 
 /// Steers a consumer from any task; a clone steers the same one.
@@ -76,12 +77,12 @@ impl ConsumerHandle {
 
     async fn commit_some(&self, offsets: Option<Offsets>) -> Result<(), Error> {
         let (done, reply) = oneshot::channel();
-        self.ask(Command::Commit { offsets, done }, reply, Operation::Commit).await?
+        ask(&self.commands, Command::Commit { offsets, done }, reply, Operation::Commit).await?
     }
 
     pub(super) async fn commit_read(&self, read: ReadAtLast) -> Result<(), Error> {
         let (done, reply) = oneshot::channel();
-        self.ask(Command::CommitRead { read, done }, reply, Operation::Commit).await?
+        ask(&self.commands, Command::CommitRead { read, done }, reply, Operation::Commit).await?
     }
 
     /// Remembers that everything of the record's partition up to it is done with, for
@@ -374,7 +375,8 @@ impl ConsumerHandle {
         operation: GroupMembershipOperation,
     ) -> Result<(), Error> {
         let (done, reply) = oneshot::channel();
-        self.ask(Command::Close { timeout, operation, done }, reply, Operation::Close).await?
+        ask(&self.commands, Command::Close { timeout, operation, done }, reply, Operation::Close)
+            .await?
     }
 
     /// Notes what is about to be handed out.
@@ -412,7 +414,7 @@ impl ConsumerHandle {
             _ => Operation::ListOffsets,
         };
         let (done, reply) = oneshot::channel();
-        self.ask(Command::Query { query, done }, reply, operation).await?
+        ask(&self.commands, Command::Query { query, done }, reply, operation).await?
     }
 
     async fn seek_by(
@@ -432,19 +434,7 @@ impl ConsumerHandle {
     ) -> Result<T, Error> {
         let (done, reply) = oneshot::channel();
         let call = move |machine: &mut Machine, now| drop(done.send(call(machine, now)));
-        self.ask(Command::Call(Box::new(call)), reply, operation).await
-    }
-
-    async fn ask<T>(
-        &self,
-        command: Command,
-        reply: oneshot::Receiver<T>,
-        operation: Operation,
-    ) -> Result<T, Error> {
-        // The driver has ended if either side of its channels is gone.
-        let closed = || Error::closed().during(operation);
-        self.commands.send(command).await.map_err(|_| closed())?;
-        reply.await.map_err(|_| closed())
+        ask(&self.commands, Command::Call(Box::new(call)), reply, operation).await
     }
 }
 

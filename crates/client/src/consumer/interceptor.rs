@@ -1,14 +1,13 @@
 //! Code of the user's that sees what a consumer does.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::AcqRel};
 
 use milena_engine::consumer::{CommittedOffset, Polled};
 use milena_types::TopicPartition;
 
 use super::{Message, MessageRef};
+use crate::interceptor::Chain;
 use crate::producer::guarded;
 
 /// Sees every record that a consumer hands out, and every commit that succeeds (KIP-42).
@@ -50,16 +49,11 @@ pub trait ConsumerInterceptor: Send + Sync + 'static {
 }
 
 /// A consumer's interceptors in order.
-pub(crate) struct Interceptors {
-    chain: Vec<Arc<dyn ConsumerInterceptor>>,
-    is_closed: AtomicBool,
-}
+pub(crate) type Interceptors = Chain<dyn ConsumerInterceptor>;
 
 impl Interceptors {
-    /// `None` where there are none, so that records without interceptors pay nothing.
     pub(super) fn new(chain: Vec<Arc<dyn ConsumerInterceptor>>) -> Option<Arc<Self>> {
-        let is_closed = AtomicBool::new(false);
-        (!chain.is_empty()).then(|| Arc::new(Self { chain, is_closed }))
+        Self::of(chain, |interceptor| interceptor.close())
     }
 
     pub(super) fn on_batch(&self, polled: &Polled) {
@@ -75,36 +69,14 @@ impl Interceptors {
     }
 
     fn on_consume(&self, message: MessageRef<'_>) {
-        for interceptor in &self.chain {
+        for interceptor in &self.links {
             guarded("interceptor's on_consume", || interceptor.on_consume(message));
         }
     }
 
     pub(crate) fn on_commit(&self, offsets: &BTreeMap<TopicPartition, CommittedOffset>) {
-        for interceptor in &self.chain {
+        for interceptor in &self.links {
             guarded("interceptor's on_commit", || interceptor.on_commit(offsets));
         }
-    }
-
-    /// Tells them once that nothing more will come.
-    pub(crate) fn close(&self) {
-        if !self.is_closed.swap(true, AcqRel) {
-            for interceptor in &self.chain {
-                guarded("interceptor's close", || interceptor.close());
-            }
-        }
-    }
-}
-
-impl Drop for Interceptors {
-    /// A runtime that ends takes the driver with it, which would have closed them.
-    fn drop(&mut self) {
-        self.close();
-    }
-}
-
-impl fmt::Debug for Interceptors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Interceptors({})", self.chain.len())
     }
 }

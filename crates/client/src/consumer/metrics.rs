@@ -1,14 +1,13 @@
 //! What a consumer has done so far, in numbers.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use milena_engine::request::{Answer, Outbound, RequestId};
-use milena_types::ApiKey;
+use milena_engine::request::Answer;
 use milena_wire::Response;
-use milena_wire::messages::FetchResponse;
 use tokio::time::Instant;
+
+use crate::meter::{Fetches, Latency, micros};
 
 /// What a consumer did so far, and where it stands. Totals only rise: read twice for a rate.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -57,10 +56,7 @@ pub struct ConsumerMetrics {
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     records: AtomicU64,
-    bytes: AtomicU64,
-    fetches: Latency,
-    throttle_max_ms: AtomicU64,
-    throttle_total_ms: AtomicU64,
+    fetches: Fetches,
     commits: AtomicU64,
     commit_errors: AtomicU64,
     commit_answers: Latency,
@@ -68,29 +64,6 @@ pub(crate) struct Counters {
     losses: AtomicU64,
     late: AtomicU64,
     idle_us: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Latency {
-    count: AtomicU64,
-    total_us: AtomicU64,
-    max_us: AtomicU64,
-}
-
-impl Latency {
-    fn note(&self, took: Duration) {
-        self.count.fetch_add(1, Relaxed);
-        self.total_us.fetch_add(micros(took), Relaxed);
-        self.max_us.fetch_max(micros(took), Relaxed);
-    }
-
-    fn total(&self) -> Duration {
-        Duration::from_micros(self.total_us.load(Relaxed))
-    }
-
-    fn max(&self) -> Duration {
-        Duration::from_micros(self.max_us.load(Relaxed))
-    }
 }
 
 impl Counters {
@@ -119,15 +92,17 @@ impl Counters {
         counter.fetch_add(1, Relaxed);
     }
 
-    fn fetched(&self, response: &FetchResponse, took: Duration) {
-        self.fetches.note(took);
-        let partitions = response.responses.iter().flat_map(|topic| &topic.partitions);
-        let records = partitions.filter_map(|partition| partition.records.as_ref());
-        let bytes: usize = records.map(|records| records.head.len() + records.body.len()).sum();
-        self.bytes.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Relaxed);
-        let throttle_ms = u64::try_from(response.throttle_time_ms).unwrap_or(0);
-        self.throttle_max_ms.fetch_max(throttle_ms, Relaxed);
-        self.throttle_total_ms.fetch_add(throttle_ms, Relaxed);
+    /// Takes in an answer that took so long.
+    pub(crate) fn answered(&self, answer: &Answer, took: Duration) {
+        match &answer.result {
+            Ok(Some(Response::Fetch(response))) => {
+                let partitions = response.responses.iter().flat_map(|topic| &topic.partitions);
+                let records = partitions.filter_map(|partition| partition.records.as_ref());
+                self.fetches.note(records, response.throttle_time_ms, took);
+            }
+            Ok(Some(Response::OffsetCommit(_))) => self.commit_answers.note(took),
+            _ => {}
+        }
     }
 
     pub(super) fn read(&self, lags: impl Iterator<Item = Option<u64>>) -> ConsumerMetrics {
@@ -139,12 +114,12 @@ impl Counters {
         }
         ConsumerMetrics {
             records_consumed: get(&self.records),
-            bytes_fetched: get(&self.bytes),
-            fetches: get(&self.fetches.count),
-            fetch_latency_total: self.fetches.total(),
-            fetch_latency_max: self.fetches.max(),
-            throttle_max: Duration::from_millis(get(&self.throttle_max_ms)),
-            throttle_total: Duration::from_millis(get(&self.throttle_total_ms)),
+            bytes_fetched: self.fetches.bytes(),
+            fetches: self.fetches.latency.count(),
+            fetch_latency_total: self.fetches.latency.total(),
+            fetch_latency_max: self.fetches.latency.max(),
+            throttle_max: self.fetches.throttle_max(),
+            throttle_total: self.fetches.throttle_total(),
             records_lag_max,
             partitions_assigned,
             commits: get(&self.commits),
@@ -157,30 +132,4 @@ impl Counters {
             poll_idle_total: Duration::from_micros(get(&self.idle_us)),
         }
     }
-}
-
-/// When the requests that are measured were submitted; bounded by what the machine has in flight.
-#[derive(Debug, Default)]
-pub(crate) struct Stopwatch(BTreeMap<RequestId, Instant>);
-
-impl Stopwatch {
-    pub(crate) fn start(&mut self, request: &Outbound) {
-        if [ApiKey::FETCH, ApiKey::OFFSET_COMMIT].contains(&request.body.api_key()) {
-            self.0.insert(request.id, Instant::now());
-        }
-    }
-
-    pub(crate) fn stop(&mut self, answer: &Answer, counters: &Counters) {
-        let Some(started) = self.0.remove(&answer.id) else { return };
-        let took = started.elapsed();
-        match &answer.result {
-            Ok(Some(Response::Fetch(response))) => counters.fetched(response, took),
-            Ok(Some(Response::OffsetCommit(_))) => counters.commit_answers.note(took),
-            _ => {}
-        }
-    }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

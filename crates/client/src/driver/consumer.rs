@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,13 +13,14 @@ use milena_engine::metadata::Interest;
 use milena_engine::request::Answer;
 use milena_engine::{Error, Operation};
 use milena_types::TopicPartition;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::metadata::MetadataHandle;
-use super::{now, until};
+use super::{Life, now, until};
 use crate::clock::Clock;
-use crate::consumer::{Counters, Interceptors, Stopwatch};
+use crate::consumer::{Counters, Interceptors};
+use crate::meter::Stopwatch;
 use crate::net::{Pool, ReplyTo};
 
 /// Work on the machine, at a moment.
@@ -68,10 +68,8 @@ impl Read {
 /// What needs no reply: flags that the driver looks at when it is woken, so that any number of them takes no room.
 #[derive(Debug, Default)]
 pub(crate) struct Signals {
-    wake: Notify,
+    pub(crate) life: Life,
     commit: Mutex<Option<Read>>,
-    abandon: AtomicBool,
-    closed: AtomicBool,
 }
 
 impl Signals {
@@ -79,23 +77,12 @@ impl Signals {
     /// last one counts, which is why it is told under the lock.
     pub(crate) fn commit(&self, read: impl FnOnce() -> Read) {
         *self.wanted() = Some(read());
-        self.wake.notify_one();
+        self.life.wake();
     }
 
     fn wanted(&self) -> MutexGuard<'_, Option<Read>> {
         // What is put there is whole or not there at all.
         self.commit.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether the driver has come to its end, rather than panicked.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
-    }
-
-    /// Says that the consumer was dropped.
-    pub(crate) fn abandon(&self) {
-        self.abandon.store(true, Ordering::Release);
-        self.wake.notify_one();
     }
 }
 
@@ -150,7 +137,7 @@ impl Driver {
                     }
                     Output::Answered { id, result } => waiting.answered(id, result),
                     Output::Closed { result } => {
-                        signals.closed.store(true, Ordering::Release);
+                        signals.life.end();
                         if let Some(chain) = &interceptors {
                             chain.close();
                         }
@@ -171,7 +158,7 @@ impl Driver {
                         machine.close(now(), ABANDONED_TIMEOUT, GroupMembershipOperation::Default);
                     }
                 },
-                () = signals.wake.notified() => {
+                () = signals.life.woken() => {
                     let wanted = signals.wanted().take();
                     if let Some(Read { mut ends, stays }) = wanted {
                         // What was taken away since is another member's to commit.
@@ -179,12 +166,14 @@ impl Driver {
                         // Nobody waits for it: what went wrong is in the log.
                         let _ = machine.commit(now(), Some(ends), CommitMode::Once);
                     }
-                    if signals.abandon.swap(false, Ordering::Acquire) {
+                    if signals.life.take_abandoned() {
                         machine.close(now(), ABANDONED_TIMEOUT, GroupMembershipOperation::Default);
                     }
                 }
                 Some(answer) = answers.recv() => {
-                    stopwatch.stop(&answer, &counters);
+                    if let Some(took) = stopwatch.stop(&answer) {
+                        counters.answered(&answer, took);
+                    }
                     machine.handle_answer(now(), answer);
                 }
                 () = poll_fn(|cx| buffer.poll_stirred(cx)) => machine.handle_buffer(now()),

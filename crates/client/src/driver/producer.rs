@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::metadata::MetadataHandle;
 use super::seal::Sealers;
 use super::transaction::{Ask, Transacting};
-use super::{now, turn, until};
+use super::{ask, now, turn, until};
 use crate::Kafka;
 use crate::clock::after;
 use crate::interceptor::Interceptors;
@@ -82,7 +82,7 @@ impl Control {
 
     async fn flush_admitted(&self) -> Result<(), Error> {
         let (done, reply) = oneshot::channel();
-        self.ask(Command::Flush { done }, reply, Operation::Flush).await
+        ask(&self.commands, Command::Flush { done }, reply, Operation::Flush).await
     }
 
     /// Has the driver do something about transactions; `ask` makes it of the deadline and of where the reply goes.
@@ -93,13 +93,14 @@ impl Control {
     ) -> Result<T, Error> {
         let (done, reply) = oneshot::channel();
         let command = Command::Transaction(ask(after(limit), done));
-        self.ask(command, reply, Operation::Transaction).await?
+        super::ask(&self.commands, command, reply, Operation::Transaction).await?
     }
 
     pub(crate) async fn close(&self, timeout: Duration) -> Result<(), Error> {
         let deadline = after(timeout);
         let (done, reply) = oneshot::channel();
-        let closed = self.ask(Command::Close { deadline, done }, reply, Operation::Close).await?;
+        let closed =
+            ask(&self.commands, Command::Close { deadline, done }, reply, Operation::Close).await?;
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(task) = task {
             // Its last word was said: what is left is the end of its tasks.
@@ -110,18 +111,6 @@ impl Control {
 
     pub(crate) fn detached(&self) -> &Arc<Detached> {
         &self.detached
-    }
-
-    async fn ask<T>(
-        &self,
-        command: Command,
-        reply: oneshot::Receiver<T>,
-        operation: Operation,
-    ) -> Result<T, Error> {
-        // The driver has ended if either side of its channels is gone.
-        let closed = || Error::closed().during(operation);
-        self.commands.send(command).await.map_err(|_| closed())?;
-        reply.await.map_err(|_| closed())
     }
 }
 

@@ -10,12 +10,14 @@ use milena_engine::metadata::Interest;
 use milena_engine::request::Answer;
 use milena_engine::share::{Acknowledgement, CommitId, Output, ShareConsumer as Machine};
 use milena_engine::{Error, Operation};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use super::metadata::MetadataHandle;
-use super::{now, until};
+use super::{Life, now, until};
+use crate::meter::Stopwatch;
 use crate::net::{Pool, ReplyTo};
 use crate::producer::guarded;
+use crate::share::Counters;
 
 /// Work on the machine, at a moment.
 pub(crate) type Call = Box<dyn FnOnce(&mut Machine, std::time::Instant) + Send>;
@@ -36,28 +38,15 @@ pub(crate) enum Command {
 /// What needs no reply: flags that the driver looks at when it is woken, so that any number of them takes no room.
 #[derive(Debug, Default)]
 pub(crate) struct Signals {
-    wake: Notify,
+    pub(crate) life: Life,
     hurry: AtomicBool,
-    abandon: AtomicBool,
-    closed: AtomicBool,
 }
 
 impl Signals {
     /// Asks for what was said to be sent at once.
     pub(crate) fn hurry(&self) {
         self.hurry.store(true, Ordering::Release);
-        self.wake.notify_one();
-    }
-
-    /// Whether the driver has come to its end, rather than panicked.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
-    }
-
-    /// Says that the consumer was dropped.
-    pub(crate) fn abandon(&self) {
-        self.abandon.store(true, Ordering::Release);
-        self.wake.notify_one();
+        self.life.wake();
     }
 }
 
@@ -68,13 +57,16 @@ pub(crate) struct Driver {
     pub(crate) metadata: MetadataHandle,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) signals: Arc<Signals>,
+    pub(crate) counters: Arc<Counters>,
     pub(crate) on_acknowledged: Option<OnAcknowledged>,
 }
 
 impl Driver {
     /// Runs until the consumer is closed, or dropped and left its group.
     pub(crate) async fn run(self) {
-        let Self { mut machine, pool, metadata, mut commands, signals, on_acknowledged } = self;
+        let Self { mut machine, pool, metadata, mut commands, signals, .. } = self;
+        let (counters, on_acknowledged) = (self.counters, self.on_acknowledged);
+        let mut stopwatch = Stopwatch::default();
         let (interest, mut changes) = (metadata.interest(), metadata.subscribe());
         let buffer = Arc::clone(machine.buffer());
         // Bounded by the requests that the machine has in flight.
@@ -87,6 +79,7 @@ impl Driver {
             while let Some(output) = machine.poll_output() {
                 match output {
                     Output::Request(request) => {
+                        stopwatch.start(&request);
                         pool.submit(request, ReplyTo::Driver(answer.clone()));
                     }
                     Output::Topics(topics) => {
@@ -95,13 +88,14 @@ impl Driver {
                     Output::RefreshMetadata => metadata.refresh(),
                     Output::LeaderHint(hint) => metadata.hint(hint),
                     Output::Acknowledged(acknowledgement) => {
+                        counters.acknowledged(&acknowledgement);
                         if let Some(callback) = &on_acknowledged {
                             guarded("callback of acknowledgements", || callback(&acknowledgement));
                         }
                     }
                     Output::Committed { id, result } => waiting.committed(id, result),
                     Output::Closed { result } => {
-                        signals.closed.store(true, Ordering::Release);
+                        signals.life.end();
                         waiting.closed(&result);
                         // Who asks for something hears at once that it is over.
                         drop(commands);
@@ -119,15 +113,20 @@ impl Driver {
                         machine.close(now(), ABANDONED_TIMEOUT);
                     }
                 },
-                () = signals.wake.notified() => {
+                () = signals.life.woken() => {
                     if signals.hurry.swap(false, Ordering::Acquire) {
                         machine.hurry(now());
                     }
-                    if signals.abandon.swap(false, Ordering::Acquire) {
+                    if signals.life.take_abandoned() {
                         machine.close(now(), ABANDONED_TIMEOUT);
                     }
                 }
-                Some(answer) = answers.recv() => machine.handle_answer(now(), answer),
+                Some(answer) = answers.recv() => {
+                    if let Some(took) = stopwatch.stop(&answer) {
+                        counters.answered(&answer, took);
+                    }
+                    machine.handle_answer(now(), answer);
+                }
                 () = poll_fn(|cx| buffer.poll_stirred(cx)) => machine.handle_buffer(now()),
                 Ok(()) = changes.changed() => {
                     pool.update(&metadata.load());

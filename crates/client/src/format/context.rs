@@ -4,11 +4,11 @@ use std::fmt;
 
 use bytes::Bytes;
 use milena_engine::{Error, ErrorKind, Operation};
-use milena_records::{Header, Headers};
+use milena_records::{Header, Headers, SharedRecord};
 use milena_types::{Offset, TopicPartition};
 
 use super::Deserializer;
-use crate::{BoxError, Message, Payload, Record};
+use crate::{BoxError, Payload, Record};
 
 /// Which part of a record is written or read.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -65,26 +65,28 @@ impl fmt::Display for Part {
 /// The record that a [`Deserializer`] reads a part of.
 #[derive(Clone, Copy, Debug)]
 pub struct DeserializeContext<'a> {
-    message: &'a Message,
+    partition: &'a TopicPartition,
+    record: &'a SharedRecord,
     part: Part,
 }
 
 impl<'a> DeserializeContext<'a> {
-    /// Reads a part of `message`; null is `None`.
+    /// Reads a part of `record`; null is `None`.
     pub(crate) fn read<T>(
-        message: &'a Message,
+        partition: &'a TopicPartition,
+        record: &'a SharedRecord,
         part: Part,
         format: &(impl Deserializer<T> + ?Sized),
     ) -> Result<Option<T>, Error> {
         let bytes = match part {
-            Part::Key => message.key(),
-            Part::Value => message.value(),
+            Part::Key => record.key(),
+            Part::Value => record.value(),
         };
         let Some(bytes) = bytes else { return Ok(None) };
-        format.deserialize(bytes, &Self { message, part }).map(Some).map_err(|cause| {
-            let offset = message.offset().get();
+        format.deserialize(bytes, &Self { partition, record, part }).map(Some).map_err(|cause| {
+            let offset = record.offset().get();
             let error = Error::new(ErrorKind::Serialization).during(Operation::Poll);
-            let error = error.with_partition(message.topic_partition());
+            let error = error.with_partition(partition);
             let detail = format!("the {part} at offset {offset} cannot be deserialized");
             error.with_detail(detail).because(Cause(cause))
         })
@@ -92,7 +94,7 @@ impl<'a> DeserializeContext<'a> {
 
     /// The topic that the record is from.
     pub fn topic(&self) -> &'a str {
-        self.message.topic().as_str()
+        self.partition.topic.as_str()
     }
 
     /// Which part of the record is read.
@@ -102,24 +104,24 @@ impl<'a> DeserializeContext<'a> {
 
     /// The topic and the partition.
     pub fn topic_partition(&self) -> &'a TopicPartition {
-        self.message.topic_partition()
+        self.partition
     }
 
     /// The record's place in its partition.
     pub fn offset(&self) -> Offset {
-        self.message.offset()
+        self.record.offset()
     }
 
     /// The headers, in order.
     pub fn headers(&self) -> Headers<'a> {
-        self.message.headers()
+        self.record.headers()
     }
 
     /// The bytes that are read, without a copy: they share the memory of the record.
     pub fn bytes(&self) -> Bytes {
         let bytes = match self.part {
-            Part::Key => self.message.key_bytes(),
-            Part::Value => self.message.value_bytes(),
+            Part::Key => self.record.key_bytes(),
+            Part::Value => self.record.value_bytes(),
         };
         bytes.unwrap_or_default()
     }

@@ -13,7 +13,7 @@ use milena_types::Topic;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::{ShareConsumer, ShareConsumerHandle};
+use super::{Counters, ShareConsumer, ShareConsumerHandle};
 use crate::Kafka;
 use crate::client::note;
 use crate::config::{Scope, Settings, ShareConsumerConfig};
@@ -100,6 +100,7 @@ impl ShareConsumerBuilder {
         machine.subscribe(Instant::now().into_std(), self.topics)?;
         let buffer = Arc::clone(machine.buffer());
         let signals = Arc::new(Signals::default());
+        let counters = Arc::new(Counters::default());
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let fetch_bytes_max = usize::try_from(config.fetch_max_bytes()).unwrap_or(usize::MAX);
         let driver = Driver {
@@ -108,6 +109,7 @@ impl ShareConsumerBuilder {
             metadata: self.kafka.metadata().clone(),
             commands: inbox,
             signals: Arc::clone(&signals),
+            counters: Arc::clone(&counters),
             on_acknowledged: self.on_acknowledged,
         };
         tokio::spawn(driver.run());
@@ -116,7 +118,7 @@ impl ShareConsumerBuilder {
             limits.bytes_max.max(fetch_bytes_max.saturating_mul(DECOMPRESSED_PER_FETCHED));
         let reader = ShareReader::new(Arc::clone(&buffer), config.check_crcs(), limits);
         let group_id = self.group_id;
-        let handle = ShareConsumerHandle { commands, signals, buffer, group_id };
+        let handle = ShareConsumerHandle { commands, signals, counters, buffer, group_id };
         Ok(ShareConsumer::new(handle, config, reader, self.kafka))
     }
 

@@ -10,6 +10,8 @@ use milena_engine::{Error, Operation};
 use milena_types::{Topic, TopicPartition};
 use tokio::sync::{mpsc, oneshot};
 
+use super::{Counters, ShareConsumerMetrics};
+use crate::driver::ask;
 use crate::driver::share::{Command, Signals};
 
 /// Steers a share consumer from any task; a clone steers the same one.
@@ -20,6 +22,7 @@ use crate::driver::share::{Command, Signals};
 pub struct ShareConsumerHandle {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) signals: Arc<Signals>,
+    pub(super) counters: Arc<Counters>,
     pub(super) buffer: Arc<ShareBuffer>,
     pub(super) group_id: Arc<str>,
 }
@@ -37,7 +40,7 @@ impl ShareConsumerHandle {
     pub async fn commit(&self) -> Result<(), Error> {
         self.buffer.accept_in_hand();
         let (done, reply) = oneshot::channel();
-        self.ask(Command::Commit { done }, reply, Operation::Acknowledge).await?
+        ask(&self.commands, Command::Commit { done }, reply, Operation::Acknowledge).await?
     }
 
     /// As [`commit`](Self::commit), but does not wait.
@@ -91,6 +94,11 @@ impl ShareConsumerHandle {
         self.call(Operation::Fetch, |machine, _| machine.lock_timeout()).await
     }
 
+    /// What was handed out and acknowledged so far. Asks no broker.
+    pub fn metrics(&self) -> ShareConsumerMetrics {
+        self.counters.read()
+    }
+
     /// Closes the consumer: sends what was acknowledged, has the brokers release everything else, leaves the group, and
     /// ends its task. A `poll` that waits ends with `Closed`.
     ///
@@ -100,7 +108,7 @@ impl ShareConsumerHandle {
     /// The first acknowledgement's that failed meanwhile. `Closed` if it was closed before.
     pub async fn close(&self, timeout: Duration) -> Result<(), Error> {
         let (done, reply) = oneshot::channel();
-        self.ask(Command::Close { timeout, done }, reply, Operation::Close).await?
+        ask(&self.commands, Command::Close { timeout, done }, reply, Operation::Close).await?
     }
 
     /// Does something with the machine, in its task.
@@ -111,19 +119,7 @@ impl ShareConsumerHandle {
     ) -> Result<T, Error> {
         let (done, reply) = oneshot::channel();
         let call = move |machine: &mut Machine, now| drop(done.send(call(machine, now)));
-        self.ask(Command::Call(Box::new(call)), reply, operation).await
-    }
-
-    async fn ask<T>(
-        &self,
-        command: Command,
-        reply: oneshot::Receiver<T>,
-        operation: Operation,
-    ) -> Result<T, Error> {
-        // The driver has ended if either side of its channels is gone.
-        let closed = || Error::closed().during(operation);
-        self.commands.send(command).await.map_err(|_| closed())?;
-        reply.await.map_err(|_| closed())
+        ask(&self.commands, Command::Call(Box::new(call)), reply, operation).await
     }
 }
 

@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use milena_engine::share::{Acknowledge, AcquisitionId, Delivered, ShareBuffer};
-use milena_records::{Headers, SharedRecord};
-use milena_types::{Offset, Timestamp, Topic, TopicPartition};
+use milena_records::SharedRecord;
+use milena_types::TopicPartition;
+
+use crate::received::{describe, received};
 
 /// A record that a share group gave to this member: it can be kept and sent to other tasks, and is acknowledged from
 /// wherever it is.
@@ -74,67 +75,14 @@ impl ShareMessage {
     pub fn locked_until(&self) -> Instant {
         self.locked_until
     }
-
-    /// The topic.
-    pub fn topic(&self) -> &Topic {
-        &self.partition.topic
-    }
-
-    /// The partition's index.
-    pub fn partition(&self) -> i32 {
-        self.partition.partition
-    }
-
-    /// The topic and the partition.
-    pub fn topic_partition(&self) -> &TopicPartition {
-        &self.partition
-    }
-
-    /// The record's place in its partition.
-    pub fn offset(&self) -> Offset {
-        self.record.offset()
-    }
-
-    /// When it was made, or appended where the topic says so; `None` where the producer gave no time.
-    pub fn timestamp(&self) -> Option<Timestamp> {
-        self.record.timestamp()
-    }
-
-    /// The key; null and empty differ.
-    pub fn key(&self) -> Option<&[u8]> {
-        self.record.key()
-    }
-
-    /// The value; null (a tombstone) and empty differ.
-    pub fn value(&self) -> Option<&[u8]> {
-        self.record.value()
-    }
-
-    /// The key as bytes of their own, without a copy.
-    pub fn key_bytes(&self) -> Option<Bytes> {
-        self.record.key_bytes()
-    }
-
-    /// The value as bytes of their own, without a copy.
-    pub fn value_bytes(&self) -> Option<Bytes> {
-        self.record.value_bytes()
-    }
-
-    /// The headers, in order.
-    pub fn headers(&self) -> Headers<'_> {
-        self.record.headers()
-    }
 }
 
+received!(ShareMessage);
+
 impl fmt::Debug for ShareMessage {
-    /// Sizes alone: contents are the user's secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ShareMessage")
-            .field("partition", &format_args!("{}", self.partition))
-            .field("offset", &self.offset().get())
+        describe(f, "ShareMessage", &self.partition, self.record.borrowed())
             .field("delivery_count", &self.delivery_count)
-            .field("key_bytes", &self.key().map(<[u8]>::len))
-            .field("value_bytes", &self.value().map(<[u8]>::len))
-            .finish()
+            .finish_non_exhaustive()
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use milena::blocking::{self, Kafka};
-use milena::config::OffsetReset;
+use milena::config::{AcknowledgementMode, OffsetReset};
 use milena::{ErrorKind, Record};
 use milena_broker::Broker;
 
@@ -99,6 +99,34 @@ fn threads_share_a_producer_and_a_consumer_reads_what_they_sent() {
 }
 
 /// Blocking there would stop the runtime that is to do the work, and tokio's own guard against it is a panic.
+#[test]
+fn a_share_consumer_accepts_what_it_read_and_gives_back_what_it_dropped() {
+    let world = World::start();
+    let workers = |mode| {
+        let builder = world.kafka.share_consumer("workers").subscribe(["t"]);
+        world.kafka.build_share_consumer(builder.share_acknowledgement_mode(mode)).unwrap()
+    };
+    let mut first = workers(AcknowledgementMode::Implicit);
+    // A group begins at the end of its topics.
+    let begins = || world.broker.share_partition("workers", "t", 0);
+    while begins().is_none_or(|partition| partition.start.is_none()) {
+        assert!(first.poll(Duration::from_millis(100)).unwrap().is_empty());
+    }
+    let producer = world.kafka.build_producer(world.kafka.producer()).unwrap();
+    producer.send(record(0)).unwrap();
+    let message = first.try_next().unwrap().unwrap();
+    assert_eq!(text(message.value()), "0");
+    first.commit().unwrap();
+    producer.send(record(1)).unwrap();
+    assert_eq!(first.try_next().unwrap().unwrap().offset().get(), 1);
+    drop(first);
+    let mut second = workers(AcknowledgementMode::Explicit);
+    let again = second.try_next().unwrap().unwrap();
+    assert_eq!((text(again.value()), again.delivery_count()), ("1".to_owned(), 2));
+    again.accept();
+    second.close(GRACE).unwrap();
+}
+
 #[test]
 fn in_a_thread_of_a_runtime_blocking_calls_fail_and_the_others_work() {
     let world = World::start();

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use milena::config::AcknowledgementMode;
+use milena::format::Plain;
 use milena::{Acknowledgement, ErrorCode, ErrorKind, Kafka, ShareConsumer, ShareConsumerBuilder};
 use milena_broker::on;
 use milena_types::ApiKey;
@@ -186,6 +187,28 @@ async fn a_lock_that_ran_out_is_told_and_the_record_is_anothers() {
     let failed: Vec<_> = told.iter().filter_map(|told| told.result.as_ref().err()).collect();
     assert_eq!(failed.len(), 1, "{told:?}");
     assert_eq!(failed[0].code(), Some(ErrorCode::INVALID_RECORD_STATE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_count_what_was_handed_out_and_what_became_of_it() {
+    let (world, mut consumer) = stage_for(by_hand).await;
+    world.fill(0..3).await;
+    let mut held = Vec::new();
+    while held.len() < 3 {
+        held.extend(consumer.poll(LONG).await.unwrap());
+    }
+    let late = held.pop().unwrap();
+    assert_eq!(late.value_as::<String>(&Plain).unwrap().as_deref(), Some("2"));
+    held.into_iter().for_each(|message| message.accept());
+    consumer.commit().await.unwrap();
+    let metrics = consumer.metrics();
+    assert_eq!((metrics.records_consumed, metrics.acknowledgements), (3, 2));
+    assert_eq!(metrics.acknowledgement_errors, 0);
+    assert!(metrics.fetches > 0 && metrics.bytes_fetched > 0, "{metrics:?}");
+    tokio::time::sleep(LOCK + Duration::from_secs(1)).await;
+    late.accept();
+    consumer.commit().await.unwrap_err();
+    assert_eq!(consumer.metrics().acknowledgement_errors, 1);
 }
 
 /// The broker lets go of what was handed out over a connection when that ends.
