@@ -77,6 +77,9 @@ pub enum Fault {
     Reap { node: i32 },
     /// F21: the client can write nothing to the node.
     Clog { client: usize, node: i32, lasts: Duration },
+    /// F28: an unclean election: the newest records of a partition are gone, acknowledged or not. Only worlds written by
+    /// hand have it, as it breaks promises that others are held to.
+    LoseRecords { partition: i32, count: i64 },
     /// F30: records are deleted from a partition's start; this share of them, in percent.
     DeleteRecords { partition: i32, percent: i64 },
     /// F40: the node comes back as an older one, which knows the API up to this version.
@@ -175,6 +178,7 @@ impl Fault {
             | Self::AddPartitions { .. }
             | Self::Reap { .. }
             | Self::DeleteRecords { .. }
+            | Self::LoseRecords { .. }
             | Self::Forbid { .. }
             | Self::Jump { .. }
             | Self::TransactionVersion { .. }

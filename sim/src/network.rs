@@ -61,6 +61,8 @@ pub struct Network {
     weather: Weather,
     links: BTreeMap<LinkId, Link>,
     links_made: u64,
+    /// The first event of each direction of each link, and the end that hears it.
+    next: BTreeSet<(Duration, LinkId, Side)>,
     refusing: BTreeSet<NodeId>,
     unreachable: BTreeSet<NodeId>,
     /// Client and node between which bytes in this direction (sent by that side) vanish.
@@ -86,6 +88,8 @@ struct Stream {
     due: VecDeque<(Duration, Event)>,
     last: Duration,
     closed: bool,
+    /// When its first event is, as [`Network::next`] has it.
+    listed: Option<Duration>,
 }
 
 impl Network {
@@ -96,6 +100,7 @@ impl Network {
             weather,
             links: BTreeMap::new(),
             links_made: 0,
+            next: BTreeSet::new(),
             refusing: BTreeSet::new(),
             unreachable: BTreeSet::new(),
             silent: BTreeSet::new(),
@@ -125,6 +130,7 @@ impl Network {
             link.to_client.push(now + there + back, Event::Opened);
         }
         self.links.insert(id, link);
+        self.list(id);
         id
     }
 
@@ -170,6 +176,7 @@ impl Network {
             let travel = travel(&mut self.rng, &self.weather);
             link.stream(side).push(now + travel, Event::Received(segment));
         }
+        self.list(id);
         if cut_now {
             self.reset(now, id);
         }
@@ -188,6 +195,7 @@ impl Network {
         let back = link.stream(side.other());
         back.due.clear();
         back.closed = true;
+        self.list(id);
     }
 
     /// Both ends lose the connection; bytes on their way arrive first.
@@ -200,6 +208,7 @@ impl Network {
                 stream.closed = true;
             }
         }
+        self.list(id);
     }
 
     /// Resets every connection of `node`, as the end of its process does.
@@ -257,12 +266,13 @@ impl Network {
 
     /// What `client` sends on its open connections to `node` arrives no sooner than `until`; nothing is lost.
     pub fn stall(&mut self, client: usize, node: NodeId, until: Duration) {
-        let is_it = |link: &&mut Link| link.client == client && link.node == node;
-        for link in self.links.values_mut().filter(is_it) {
+        for id in self.links_of(|link| link.client == client && link.node == node) {
+            let Some(link) = self.links.get_mut(&id) else { continue };
             for (at, _) in &mut link.to_broker.due {
                 *at = until.max(*at);
             }
             link.to_broker.last = until.max(link.to_broker.last);
+            self.list(id);
         }
     }
 
@@ -280,6 +290,7 @@ impl Network {
         let link = self.links.get_mut(&id)?;
         let (_, event) = link.stream(side.other()).due.pop_front()?;
         let over = link.to_client.is_over() && link.to_broker.is_over();
+        self.list(id);
         if over {
             self.links.remove(&id);
         }
@@ -293,15 +304,25 @@ impl Network {
 
     /// The earliest event, and the end that hears it.
     fn earliest(&self) -> Option<(Duration, LinkId, Side)> {
-        self.links
-            .iter()
-            .flat_map(|(id, link)| {
-                let first =
-                    |stream: &Stream, side| stream.due.front().map(|(at, _)| (*at, *id, side));
-                [first(&link.to_client, Side::Client), first(&link.to_broker, Side::Broker)]
-            })
-            .flatten()
-            .min()
+        self.next.first().copied()
+    }
+
+    /// The link has other first events than it had.
+    fn list(&mut self, id: LinkId) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let streams = [(&mut link.to_client, Side::Client), (&mut link.to_broker, Side::Broker)];
+        for (stream, side) in streams {
+            let first = stream.due.front().map(|(at, _)| *at);
+            if stream.listed == first {
+                continue;
+            }
+            if let Some(old) = std::mem::replace(&mut stream.listed, first) {
+                self.next.remove(&(old, id, side));
+            }
+            if let Some(at) = first {
+                self.next.insert((at, id, side));
+            }
+        }
     }
 
     /// Whether bytes of one of `clients` are on their way to a broker.

@@ -114,6 +114,7 @@ impl World {
             Fault::DeleteRecords { partition, percent } => {
                 return self.delete_records(partition, percent);
             }
+            Fault::LoseRecords { partition, count } => return self.lose_records(partition, count),
             Fault::Withdraw { node: n, api, version, .. } => {
                 self.tamper.withdraw(node(n), key(api), version);
                 self.network.reset_node(at, node(n));
@@ -311,6 +312,13 @@ impl World {
         let gone = before.into_iter().filter(|(offset, _)| *offset < start);
         self.deleted.entry(tp.clone()).or_default().extend(gone);
         self.history.deleted.entry(tp).or_default().push((self.clock.elapsed(), start));
+    }
+
+    fn lose_records(&mut self, partition: i32, count: i64) {
+        let tp = TopicPartition::new(TOPIC, partition);
+        let Some(view) = self.cluster.partition(&tp) else { return };
+        let end = Offset::new(view.log_end_offset.get() - count).unwrap_or(Offset::ZERO);
+        self.cluster.truncate_log(self.clock.now(), &tp, end);
     }
 
     /// Whoever leads a partition of `topic` coordinates what belongs there.
