@@ -85,6 +85,8 @@ pub enum Act {
     Dawdle(Duration),
     /// Pauses a partition for this long, unless it is taken away meanwhile (R12).
     Pause(Duration),
+    /// Has the group share its partitions out anew (KIP-568).
+    Rebalance,
 }
 
 impl GroupPlan {
@@ -126,6 +128,12 @@ impl GroupPlan {
         acts.map(|(at, act)| *at + act.lasts()).max().unwrap_or_default()
     }
 
+    /// Whether members of a classic group come back under their names, so that nobody joins anew.
+    pub fn keeps_places(&self) -> bool {
+        self.strategy != Strategy::Consumer
+            && self.members.iter().any(|member| member.instance.is_some())
+    }
+
     /// How long the group may take, once left alone, to become stable and to read on.
     pub fn settles(&self) -> Duration {
         let api = self.members.iter().map(|member| member.api_timeout).max();
@@ -136,10 +144,12 @@ impl GroupPlan {
 }
 
 impl Act {
-    fn lasts(self) -> Duration {
+    pub(crate) fn lasts(self) -> Duration {
         match self {
             Self::Dawdle(lasts) | Self::Pause(lasts) => lasts,
-            Self::Join | Self::Unsubscribe | Self::Close | Self::Abandon => Duration::ZERO,
+            Self::Join | Self::Unsubscribe | Self::Close | Self::Abandon | Self::Rebalance => {
+                Duration::ZERO
+            }
         }
     }
 }
@@ -208,7 +218,7 @@ mod tests {
                 plan.members[0].acts.iter().fold(false, |is_there, (_, act)| match act {
                     Act::Join => true,
                     Act::Close | Act::Abandon | Act::Unsubscribe => false,
-                    Act::Dawdle(_) | Act::Pause(_) => is_there,
+                    Act::Dawdle(_) | Act::Pause(_) | Act::Rebalance => is_there,
                 });
             assert!(is_there, "seed {seed}: {:?}", plan.members[0].acts);
             let times: Vec<_> = plan.members[0].acts.iter().map(|(at, _)| *at).collect();

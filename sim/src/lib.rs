@@ -8,6 +8,7 @@
 
 pub mod checker;
 mod clock;
+pub mod day;
 pub mod fault;
 pub mod group;
 pub mod history;

@@ -9,9 +9,11 @@ use std::thread;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use milena_sim::group::Strategy;
+use milena_sim::history::{self, Send};
 use milena_sim::scenario::Scenario;
 use milena_sim::shrink::shrink;
-use milena_sim::world;
+use milena_sim::{day, world};
 
 /// Seeds that failed once; they run every time.
 const REGRESSIONS: &str = include_str!("../regressions");
@@ -65,6 +67,12 @@ enum Command {
         #[arg(long)]
         with_groups: bool,
     },
+    /// Run a day of a group whose members come and go: one group of each kind.
+    Day {
+        /// Where its chances come from.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
 }
 
 fn main() -> ExitCode {
@@ -78,6 +86,7 @@ fn main() -> ExitCode {
         Command::Replay { seed, shrink, quiet, with_groups } => {
             replay(seed, shrink, quiet, with_groups)
         }
+        Command::Day { seed } => days(seed),
     };
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -135,6 +144,40 @@ fn one(seed: u64, with_groups: bool) -> (Duration, Option<String>) {
         return (outcome.lasted, Some("two runs of it differ".into()));
     }
     (outcome.lasted, None)
+}
+
+/// A day of each kind of group, with members that have names of their own and without.
+fn days(seed: u64) -> bool {
+    let strategies = [Strategy::Range, Strategy::Cooperative, Strategy::Consumer];
+    let all = strategies.map(|strategy| {
+        thread::spawn(move || [false, true].map(|is_static| one_day(seed, strategy, is_static)))
+    });
+    // Who panicked has said why.
+    all.map(|days| days.join().is_ok_and(|days| days == [true, true])) == [true; 3]
+}
+
+fn one_day(seed: u64, strategy: Strategy, is_static: bool) -> bool {
+    let scenario = day::day(seed, strategy, is_static);
+    let outcome = world::run(&scenario, false);
+    let history = &outcome.history;
+    let is_done = |send: &&Send| {
+        send.returned.iter().any(|(_, outcome)| matches!(outcome, history::Outcome::Done(_)))
+    };
+    let acknowledged = history.sends.iter().filter(is_done).count();
+    println!(
+        "{strategy:?}{}: {:.1} hours, {} faults, {} stays of a partition with a member, {acknowledged} records \
+         acknowledged, {} handed out, {}",
+        if is_static { ", static" } else { "" },
+        outcome.lasted.as_secs_f64() / 3600.0,
+        scenario.faults.len(),
+        history.stays.len(),
+        history.reads.len(),
+        if outcome.violations.is_empty() { "all in order" } else { "FAILED" },
+    );
+    for violation in &outcome.violations {
+        println!("  {violation}");
+    }
+    outcome.violations.is_empty() && acknowledged > 0
 }
 
 fn replay(seed: u64, is_shrunk: bool, is_quiet: bool, with_groups: bool) -> bool {

@@ -7,7 +7,7 @@ use fastrand::Rng;
 use milena_engine::producer::Acks;
 
 use crate::fault::{self, Api, Fault, Garbling, RULE_LASTS, Targets, Timed};
-use crate::group::{Commits, GroupPlan, MemberPlan, Strategy};
+use crate::group::{Act, Commits, GroupPlan, MemberPlan, Strategy};
 use crate::history::Promises;
 use crate::network::Weather;
 
@@ -229,6 +229,21 @@ impl Scenario {
         let grows = self.grows();
         if let Some(group) = self.group.as_mut().filter(|_| grows) {
             group.metadata_max_age = group.metadata_max_age.min(Duration::from_secs(5));
+        }
+        self.settle_what_static_members_leave();
+    }
+
+    /// A static member that comes back gets what it was assigned, and nobody joins anew (KIP-345, KIP-814). What it
+    /// gave up in the middle of a cooperative rebalance, and what was added while the leader was away, is then nobody's
+    /// until the next rebalance: Kafka's own consumers do no better. So in such worlds users ask for one in the end.
+    pub(crate) fn settle_what_static_members_leave(&mut self) {
+        let (grows, faults_end) = (self.grows(), self.faults_end() + RULE_LASTS);
+        let Some(group) = self.group.as_mut().filter(|group| group.keeps_places()) else { return };
+        if grows || group.strategy == Strategy::Cooperative {
+            let at = faults_end.max(group.busy_until()) + group.settles();
+            for member in &mut group.members {
+                member.acts.push((at, Act::Rebalance));
+            }
         }
     }
 

@@ -65,6 +65,8 @@ pub struct World {
     deleted: Logs,
     /// The group's offsets as they were noted last.
     committed: BTreeMap<TopicPartition, Offset>,
+    /// How far the group ever was: a commit that a connection held up for long may have moved it back since.
+    furthest: BTreeMap<TopicPartition, Offset>,
     history: History,
     trace: DefaultHasher,
     is_traced: bool,
@@ -159,6 +161,7 @@ impl World {
             tamper: Tamper::new(tamper),
             deleted: Logs::new(),
             committed: BTreeMap::new(),
+            furthest: BTreeMap::new(),
             trace: DefaultHasher::new(),
             is_traced,
             second: Second::default(),

@@ -47,6 +47,7 @@ pub(crate) fn run(args: &Args) -> Result {
     let seconds = if args.quick { FUZZ_SECONDS_QUICK } else { FUZZ_SECONDS };
     plan.push(Step::command("short fuzz run", fuzz::command(seconds, None)));
     if !args.quick {
+        plan.push(day_of_groups());
         plan.push(Step::command("doc tests", in_workspace(["test", "--workspace", "--doc"])));
         plan.push(Step::command("docs", docs()));
         plan.push(demo());
@@ -104,6 +105,12 @@ fn simulation(seeds: u32) -> Step {
     let seeds = seeds.to_string();
     let sim = then(sim, &["--", "seeds", "--from", &base, "--count", &seeds]);
     Step::command(format!("{seeds} simulated worlds"), sim)
+}
+
+/// A day of each kind of group, whose members come and go.
+fn day_of_groups() -> Step {
+    let sim = in_workspace(["run", "--quiet", "--profile", "sim", "--package", "milena-sim"]);
+    Step::command("a simulated day of groups", then(sim, &["--", "day"]))
 }
 
 /// What the README promises to a newcomer.

@@ -4,7 +4,7 @@
 
 mod reading;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use milena_engine::consumer::{
 };
 use milena_engine::metadata::Cluster;
 use milena_engine::request::Answer;
-use milena_types::{Topic, TopicPartition};
+use milena_types::{Offset, Topic, TopicPartition};
 
 use super::Wish;
 use crate::clock::Clock;
@@ -184,6 +184,7 @@ impl MemberHost {
             (Act::Abandon, Some(reading)) => reading.close(clock, history, false),
             (Act::Dawdle(lasts), Some(reading)) => reading.dawdle(clock, lasts),
             (Act::Pause(lasts), Some(reading)) => reading.pause(clock, lasts),
+            (Act::Rebalance, Some(reading)) => reading.rebalance(clock),
         }
     }
 
@@ -212,9 +213,13 @@ impl MemberHost {
         self.reading.as_ref().map(Reading::held).unwrap_or_default()
     }
 
-    /// Whether everything of its partitions is handed out, and committed as far as it was.
-    pub(crate) fn has_read_all(&self, brokers: &Brokers) -> bool {
-        self.reading.as_ref().is_none_or(|reading| reading.has_read_all(brokers))
+    /// Whether everything of its partitions is handed out, and was committed as far; `furthest` is where the group was.
+    pub(crate) fn has_read_all(
+        &self,
+        brokers: &Brokers,
+        furthest: &BTreeMap<TopicPartition, Offset>,
+    ) -> bool {
+        self.reading.as_ref().is_none_or(|reading| reading.has_read_all(brokers, furthest))
     }
 }
 

@@ -31,6 +31,8 @@ impl World {
         let at = self.clock.elapsed();
         for (of, committed) in self.cluster.committed(GROUP) {
             let offset = committed.offset;
+            let furthest = self.furthest.entry(of.clone()).or_insert(offset);
+            *furthest = offset.max(*furthest);
             if self.committed.insert(of.clone(), offset) != Some(offset) {
                 self.history.stored.push(Stored { at, of, offset });
             }
@@ -45,7 +47,7 @@ impl World {
         self.members().all(|(_, member)| member.is_done())
             && self.is_group_stable()
             && self.is_shared_out()
-            && self.members().all(|(_, member)| member.has_read_all(&self.cluster))
+            && self.members().all(|(_, member)| member.has_read_all(&self.cluster, &self.furthest))
     }
 
     /// Notes how the group is at the end.

@@ -19,7 +19,7 @@ use milena_records::Limits;
 use milena_types::{ErrorCode, Offset, Topic, TopicPartition};
 
 use crate::clock::Clock;
-use crate::group::{Commits, GROUP};
+use crate::group::Commits;
 use crate::history::{self, CallKind, History, Read, Start, Value};
 use crate::host::Wish;
 use crate::line::Owner;
@@ -164,13 +164,16 @@ impl Reading {
         self.held.keys().cloned().collect()
     }
 
-    pub(super) fn has_read_all(&self, brokers: &Brokers) -> bool {
-        let committed = brokers.committed(GROUP);
+    pub(super) fn has_read_all(
+        &self,
+        brokers: &Brokers,
+        furthest: &BTreeMap<TopicPartition, Offset>,
+    ) -> bool {
         self.held.iter().all(|(tp, held)| {
             let end = brokers.partition(tp).map(|partition| partition.log_end_offset);
             let position = self.buffer.position(tp).map(|position| position.offset);
-            let stored = committed.get(tp).map(|committed| committed.offset);
-            (end == Some(Offset::ZERO) || position >= end) && stored >= held.end
+            let is_committed = furthest.get(tp).copied() >= held.end;
+            (end == Some(Offset::ZERO) || position >= end) && is_committed
         })
     }
 
@@ -295,6 +298,10 @@ impl Reading {
         if self.machine.pause(clock.now(), &[tp.clone()].into()).is_ok() {
             self.paused.push((tp.clone(), held.assignment, clock.elapsed() + lasts));
         }
+    }
+
+    pub(super) fn rebalance(&mut self, clock: &Clock) {
+        self.machine.enforce_rebalance(clock.now(), "the user wants it");
     }
 
     pub(super) fn die(self, clock: &Clock, history: &mut History) {
