@@ -200,5 +200,35 @@ mod tests {
         drop((pool.take(64), pool.take(64)));
         drop(pool.take(4096));
         assert_eq!(pool.free(), 1);
+        let exact = Buffer { bytes: Vec::with_capacity(1024), pool: Some(pool.clone()), frozen: 0 };
+        drop(exact);
+        assert_eq!(pool.free(), 2, "one of just the largest size is kept");
+    }
+
+    #[test]
+    fn a_buffer_without_bytes_is_not_kept() {
+        let pool = BufferPool::new(2, 1024);
+        drop(pool.take(0));
+        assert_eq!(pool.free(), 0);
+    }
+
+    /// A batch is compressed into a buffer from where its own came.
+    #[test]
+    fn another_buffer_comes_from_the_same_pool() {
+        let pool = BufferPool::new(2, 1024);
+        let (one, two) = (pool.take(10), pool.take(10));
+        drop(one.another(500));
+        assert_eq!(pool.free(), 1);
+        drop((one, two));
+        assert_eq!(pool.free(), 2);
+        assert!(Buffer::with_capacity(7).another(500).capacity() >= 500);
+    }
+
+    #[test]
+    fn a_buffer_of_no_pool_gives_its_bytes_away() {
+        let mut buffer = Buffer::with_capacity(10);
+        buffer.extend_from_slice(b"bytes");
+        assert_eq!(buffer.as_ref(), b"bytes");
+        assert_eq!(&buffer.freeze()[..], b"bytes");
     }
 }

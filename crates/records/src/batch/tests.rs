@@ -1,10 +1,14 @@
 use bytes::Bytes;
 use milena_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
+use crate::batch::builder::size_upper_bound;
 use crate::batch::control::{ControlType, end_transaction};
+use crate::batch::header::BatchHeader;
+use crate::batch::iter::{Records, WalkEnd};
 use crate::{
-    AbortedTransactions, Batch, BatchBuilder, Buffer, Compression, Compressor, Decompressor, Error,
-    Header, Malformation, ProducerStamp, RecordSet, SealedBatch, TimestampType,
+    AbortedTransactions, Batch, BatchBuilder, Buffer, Compression, CompressionType, Compressor,
+    Decompressor, Error, Header, Malformation, ProducerStamp, RecordSet, SealedBatch,
+    TimestampType,
 };
 
 #[test]
@@ -198,6 +202,236 @@ fn a_split_keeps_the_records_and_their_order() {
         }
     }
     assert_eq!(again, values);
+}
+
+/// Each is the edge of a check; one further in would refuse what brokers write.
+#[test]
+fn a_header_at_the_edges_of_its_ranges_is_read_and_one_beyond_is_not() {
+    let good = *sealed(["a", "b", "c"]).header();
+    let check = |change: fn(&mut BatchHeader)| {
+        let mut header = good;
+        change(&mut header);
+        BatchHeader::parse(&header.encode()).err().map(|error| match error {
+            Error::Malformed { reason, .. } => reason,
+            other => panic!("{other}"),
+        })
+    };
+    assert_eq!(check(|header| header.length = 49), None);
+    assert_eq!(check(|header| header.length = 48), Some(Malformation::Length));
+    assert_eq!(check(|header| header.base_offset = i64::MAX - 3), None);
+    assert_eq!(check(|header| header.base_offset = i64::MAX - 2), Some(Malformation::Offset));
+    assert_eq!(check(|header| header.base_offset = -1), Some(Malformation::Offset));
+    assert_eq!(check(|header| header.record_count = 0), None);
+    assert_eq!(check(|header| header.last_offset_delta = 1), Some(Malformation::LastOffsetDelta));
+    let empty = |header: &mut BatchHeader| (header.record_count, header.last_offset_delta) = (0, 0);
+    assert_eq!(check(empty), None);
+    let before =
+        |header: &mut BatchHeader| (header.record_count, header.last_offset_delta) = (0, -1);
+    assert_eq!(check(before), Some(Malformation::LastOffsetDelta));
+}
+
+#[test]
+fn a_header_tells_what_it_was_given() {
+    let mut builder = BatchBuilder::new(Buffer::default());
+    assert!(builder.is_empty());
+    builder.append(at(70), None, Some(b"a"), []).unwrap();
+    builder.append(at(90), None, Some(b"b"), []).unwrap();
+    assert_eq!((builder.is_empty(), builder.record_count()), (false, 2));
+    let sealed = seal(builder);
+    assert_eq!((sealed.record_count(), sealed.max_timestamp()), (2, Some(at(90))));
+    let mut header = *sealed.header();
+    assert_eq!((header.leader_epoch(), header.producer_id()), (None, None));
+    assert_eq!((header.base_timestamp(), header.delete_horizon()), (Some(at(70)), None));
+    header.attributes |= 1 << 6;
+    assert_eq!(header.delete_horizon(), Some(at(70)));
+    header.set_leader_epoch(LeaderEpoch::from_wire(3));
+    header.set_producer(Some(ProducerStamp { transactional: false, ..stamp(5, 1, 9) }));
+    assert_eq!(header.leader_epoch(), LeaderEpoch::from_wire(3));
+    assert_eq!(header.producer_id(), ProducerId::from_wire(5));
+    assert!(!header.is_transactional() && !header.is_control());
+    header.set_producer(Some(stamp(5, 1, 9)));
+    assert!(header.is_transactional());
+    header.set_producer(None);
+    assert_eq!((header.is_transactional(), header.producer()), (false, None));
+    assert_eq!((header.record_count(), header.last_offset_delta()), (2, 1));
+}
+
+#[test]
+fn a_batch_has_the_size_that_it_says() {
+    let sealed = sealed(["a", "bb", "ccc"]);
+    let parts = sealed.stamp(None);
+    let bytes = parts.to_bytes();
+    assert_eq!((parts.len(), sealed.size(), sealed.uncompressed_size()), (bytes.len(), 88, 88));
+    assert_eq!((bytes.len(), sealed.header().batch_bytes(), parts.is_empty()), (88, 88, false));
+    let batch = Batch::parse(bytes.clone()).unwrap();
+    assert_eq!((batch.size(), batch.bytes(), batch.magic()), (88, &bytes, 2));
+    assert_eq!(batch.header().unwrap().checksum(), sealed.header().checksum());
+    assert_eq!(batch.compression(), Ok(CompressionType::None));
+    let decoded = batch.decode(&mut Decompressor::default()).unwrap();
+    assert_eq!((decoded.record_count(), decoded.records_bytes()), (Some(3), 27));
+    assert_eq!(decoded.control_record(), Ok(None));
+    let mut short = bytes.to_vec();
+    short.push(0);
+    let error = Batch::parse(short.into()).unwrap_err();
+    assert_eq!(error, Error::Malformed { base_offset: 0, reason: Malformation::Length });
+}
+
+/// What compression does not make smaller is sent as it is; what it does, with the size that it had before.
+#[test]
+fn a_batch_is_compressed_where_that_makes_it_smaller() {
+    let seal = |value: &[u8]| {
+        let mut builder = BatchBuilder::new(Buffer::default());
+        builder.append(at(0), None, Some(value), []).unwrap();
+        builder.seal(Compression::new(CompressionType::Lz4), &mut Compressor::new()).unwrap()
+    };
+    let (small, large) = (seal(b"noise"), seal(&[7; 1000]));
+    assert_eq!(small.header().compression(), Ok(CompressionType::None));
+    assert_eq!(large.header().compression(), Ok(CompressionType::Lz4));
+    assert_eq!(small.size(), small.uncompressed_size());
+    assert_eq!(large.uncompressed_size(), 61 + 1000 + 9);
+    assert!(large.size() < 150, "{}", large.size());
+}
+
+/// `max.request.size` is held against this, as Java's producer does; told by `DefaultRecordBatch`.
+#[test]
+fn the_upper_bound_of_a_size_is_java_s() {
+    let none: [Header<'_>; 0] = [];
+    assert_eq!(size_upper_bound(None, None, none), 61 + 21 + 1 + 1 + 1);
+    assert_eq!(size_upper_bound(Some(b"key"), Some(&[0; 100]), none), 61 + 21 + 4 + 102 + 1);
+    let headers = [Header::new("a", b"1"), Header { key: b"bb", value: None }];
+    assert_eq!(size_upper_bound(None, None, headers), 61 + 21 + 1 + 1 + 1 + 4 + 4);
+}
+
+#[test]
+fn a_builder_makes_room_once_and_starts_empty() {
+    let builder = BatchBuilder::new(Buffer::from(vec![1, 2, 3]));
+    assert_eq!((builder.size(), builder.record_count()), (61, 0));
+    assert!(BatchBuilder::new(Buffer::with_capacity(1000)).capacity() >= 1000);
+    let error = BatchBuilder::new(Buffer::default()).seal(Compression::NONE, &mut Compressor::new());
+    assert_eq!(error.err(), Some(Error::BatchEmpty));
+}
+
+/// A consumer walks ahead, and hands out later.
+#[test]
+fn a_walk_counts_from_an_offset_up_to_a_number_and_can_be_gone_back() {
+    let whole = moved(sealed(["a", "b", "c", "d", "e"]), None, 10);
+    let mut records = whole.decode(&mut Decompressor::default()).unwrap().into_records();
+    let offset = |raw| Offset::new(raw).unwrap();
+    assert_eq!(records.iter().size_hint(), (0, Some(6)));
+    let start = records.mark();
+    let walk = records.walk(offset(11), 2);
+    assert_eq!((walk.count, walk.last), (2, Some(offset(12))));
+    assert!(matches!(walk.end, WalkEnd::Full));
+    let values = |records: &Records| -> Vec<Vec<u8>> {
+        records.iter().map(|record| record.unwrap().value().unwrap().to_vec()).collect()
+    };
+    assert_eq!(values(&records), [b"d", b"e"]);
+    let walk = records.walk(Offset::ZERO, 5);
+    assert_eq!((walk.count, walk.last), (2, Some(offset(14))));
+    assert!(matches!(walk.end, WalkEnd::Finished));
+    assert!(records.next().is_none());
+    records.rewind(start);
+    let first = records.next().unwrap().unwrap();
+    assert_eq!((first.offset(), first.value()), (offset(10), Some(&b"a"[..])));
+    assert_eq!(values(&records).len(), 4);
+    let walk = records.walk(Offset::ZERO, 0);
+    assert_eq!((walk.count, walk.last), (0, None));
+    assert_eq!(values(&records).len(), 4);
+}
+
+#[test]
+fn a_walk_ends_at_bytes_that_are_no_record() {
+    let sealed = sealed(["a", "b"]);
+    let mut header = *sealed.header();
+    header.record_count = 1;
+    let batch = Batch::parse(sealed.with_header(&header).to_bytes()).unwrap();
+    let decoded = batch.decode_unverified(&mut Decompressor::default()).unwrap();
+    let mut records = decoded.into_records();
+    let walk = records.walk(Offset::ZERO, 10);
+    assert_eq!(walk.count, 1);
+    let WalkEnd::Failed(error) = walk.end else { panic!("{:?}", walk.end) };
+    assert_eq!(error, Error::Malformed { base_offset: 0, reason: Malformation::TrailingBytes });
+    assert!(records.next().is_none());
+}
+
+/// Offsets within a batch rise, and none is beyond the last that the header names.
+#[test]
+fn records_out_of_order_are_an_error() {
+    let sealed = sealed(["a", "b", "c"]);
+    // Each record takes 8 bytes here, and its offset is the fourth of them.
+    for (offset_of_second, is_fine) in [(0, false), (1, true), (2, false), (3, false)] {
+        let mut bytes = sealed.stamp(None).to_bytes().to_vec();
+        bytes[61 + 8 + 3] = offset_of_second * 2;
+        let batch = Batch::parse(bytes.into()).unwrap();
+        let decoded = batch.decode_unverified(&mut Decompressor::default()).unwrap();
+        let walked: Result<Vec<_>, _> = decoded.iter().collect();
+        assert_eq!(walked.is_ok(), is_fine, "{offset_of_second}");
+    }
+}
+
+/// Kept records share the batch's buffer, and say the same as borrowed ones.
+#[test]
+fn a_record_that_is_kept_says_the_same() {
+    let headers = [Header::new("a", b"1"), Header { key: b"b", value: None }];
+    let mut builder = BatchBuilder::new(Buffer::default());
+    builder.append(at(7), None, Some(b"first"), []).unwrap();
+    builder.append(at(9), Some(b"key"), Some(b""), headers).unwrap();
+    let batch = Batch::parse(seal(builder).stamp(None).to_bytes()).unwrap();
+    let decoded = batch.decode(&mut Decompressor::default()).unwrap();
+    let borrowed = (&decoded).into_iter().nth(1).unwrap().unwrap();
+    let kept = decoded.share(&borrowed);
+    assert_eq!((kept.offset().get(), kept.timestamp()), (1, Some(at(9))));
+    assert_eq!((kept.key(), kept.value()), (Some(&b"key"[..]), Some(&b""[..])));
+    assert_eq!(kept.key_bytes(), Some(Bytes::from_static(b"key")));
+    assert_eq!(kept.value_bytes(), Some(Bytes::new()));
+    let again = kept.borrowed();
+    assert_eq!((again.offset(), again.timestamp()), (borrowed.offset(), borrowed.timestamp()));
+    assert_eq!((again.key(), again.value()), (borrowed.key(), borrowed.value()));
+    let mut walk = again.headers().into_iter();
+    assert_eq!((again.headers().len(), again.headers().is_empty(), walk.len()), (2, false, 2));
+    assert_eq!((walk.next(), walk.len()), (Some(headers[0]), 1));
+    assert_eq!((walk.next(), walk.next(), walk.len()), (Some(headers[1]), None, 0));
+    assert_eq!((again.headers().last("b"), again.headers().last("c")), (Some(headers[1]), None));
+    let first = decoded.iter().next().unwrap().unwrap();
+    let kept = decoded.share(&first);
+    assert_eq!((kept.key(), kept.key_bytes(), kept.headers().is_empty()), (None, None, true));
+    assert_eq!(kept.value_bytes(), Some(Bytes::from_static(b"first")));
+}
+
+/// Compaction may have removed the marker's record; other control records name no coordinator.
+#[test]
+fn control_records_of_other_kinds_have_no_coordinator_epoch() {
+    let record = |key: &'static [u8], value: Option<&'static [u8]>| {
+        let mut builder = BatchBuilder::new(Buffer::default());
+        builder.append(at(0), Some(key), value, []).unwrap();
+        let mut sealed = seal(builder);
+        sealed.make_control(ProducerStamp { base_sequence: None, ..stamp(1, 0, 0) });
+        let batch = Batch::parse(sealed.with_header(sealed.header()).to_bytes()).unwrap();
+        batch.decode(&mut Decompressor::default()).unwrap().control_record()
+    };
+    let change = record(&[0, 0, 0, 2], None).unwrap().unwrap();
+    assert_eq!((change.kind, change.coordinator_epoch), (ControlType::LEADER_CHANGE, None));
+    assert_eq!((change.kind.get(), ControlType::new(2)), (2, change.kind));
+    let malformed = Error::Malformed { base_offset: 0, reason: Malformation::ControlRecord };
+    assert_eq!(record(&[0, 0, 0], None), Err(malformed));
+    assert_eq!(record(&[0, 0, 0, 1], None), Err(malformed));
+    assert_eq!(record(&[0, 0, 0, 1], Some(&[0, 0, 0, 0, 1])), Err(malformed));
+}
+
+/// A batch is cut at the last record that fits, not at the first that is one byte short.
+#[test]
+fn a_split_fills_its_parts_to_the_byte() {
+    let whole = sealed(["a", "b", "c", "d"]);
+    let record_bytes = (whole.size() - 61) / 4;
+    let counts = |batch_bytes| -> Vec<i32> {
+        let (mut compressor, mut decompressor) = (Compressor::new(), Decompressor::default());
+        let parts = whole.split(batch_bytes, Compression::NONE, &mut compressor, &mut decompressor);
+        parts.unwrap().iter().map(SealedBatch::record_count).collect()
+    };
+    assert_eq!(counts(61 + 2 * record_bytes), [2, 2]);
+    assert_eq!(counts(61 + 2 * record_bytes - 1), [1, 1, 1, 1]);
+    assert_eq!(counts(61 + 3 * record_bytes), [3, 1]);
+    assert_eq!(counts(0), [1, 1, 1, 1]);
 }
 
 fn data(producer: i64, offset: i64) -> Batch {

@@ -173,6 +173,40 @@ fn levels_are_those_of_kafka() {
     }
 }
 
+/// They are in batches and in configurations.
+#[test]
+fn names_and_numbers_are_those_of_kafka() {
+    let names = ["none", "gzip", "snappy", "lz4", "zstd"];
+    for (id, (name, kind)) in (0..).zip(names.into_iter().zip(CompressionType::ALL)) {
+        assert_eq!((kind.id(), kind.name(), kind.to_string().as_str()), (id, name, name));
+        assert_eq!(CompressionType::from_id(id), Ok(kind));
+        assert_eq!(CompressionType::from_name(name), Some(kind));
+    }
+    assert_eq!(CompressionType::from_id(5), Err(Error::UnknownCompression { id: 5 }));
+    assert_eq!(CompressionType::from_name("GZIP"), None);
+    assert_eq!(CompressionType::from_name(""), None);
+}
+
+#[test]
+fn default_levels_are_those_of_kafka() {
+    let levels = CompressionType::ALL.map(|kind| Compression::from(kind).level());
+    assert_eq!(levels, [0, -1, 0, 9, 3]);
+}
+
+/// All three bound the output, and none of them replaces another.
+#[test]
+fn the_lowest_limit_holds() {
+    let limits = |bytes_max, ratio_max, ratio_floor| Limits { bytes_max, ratio_max, ratio_floor };
+    assert_eq!(limits(1000, 10, 50).decompressed_max(20), 200);
+    assert_eq!(limits(1000, 10, 50).decompressed_max(2), 50);
+    assert_eq!(limits(1000, 10, 50).decompressed_max(200), 1000);
+    assert_eq!(limits(usize::MAX, 10, 50).decompressed_max(usize::MAX), u32::MAX as usize);
+    let default = Limits::default();
+    assert_eq!(default.decompressed_max(1), 16 << 20);
+    assert_eq!(default.decompressed_max(20_000), 22_000_000);
+    assert_eq!(default.decompressed_max(1 << 20), 64 << 20);
+}
+
 const CODECS: [CompressionType; 4] =
     [CompressionType::Gzip, CompressionType::Snappy, CompressionType::Lz4, CompressionType::Zstd];
 
