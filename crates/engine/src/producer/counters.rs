@@ -123,9 +123,12 @@ mod tests {
         counters.split();
         counters.throttled(5);
         counters.throttled(3);
+        counters.settled(4, true);
+        counters.settled(1, false);
         let told = counters.snapshot();
         assert_eq!((told.batches_sent, told.bytes_sent, told.record_retries), (2, 150, 2));
         assert_eq!((told.batch_splits, told.throttles), (1, 2));
+        assert_eq!((told.records_sent, told.record_errors), (4, 1));
         let ms = Duration::from_millis;
         assert_eq!((told.throttle_max, told.throttle_total), (ms(5), ms(8)));
     }

@@ -282,6 +282,48 @@ mod tests {
     }
 
     #[test]
+    fn the_first_refusal_is_told_at_once() {
+        let mut deliveries = Deliveries::new();
+        assert!(deliveries.is_empty() && deliveries.refusal().is_none());
+        place(&mut deliveries, &batch(), 0, 7);
+        assert!(!deliveries.is_empty() && deliveries.refusal().is_none());
+        deliveries.fail(Error::new(ErrorKind::BufferFull));
+        deliveries.fail(Error::new(ErrorKind::Timeout));
+        assert_eq!(deliveries.refusal().unwrap().kind(), ErrorKind::BufferFull);
+        assert_eq!(deliveries.len(), 3);
+    }
+
+    /// Records that were sent one by one are awaited as those that were sent together.
+    #[test]
+    fn a_delivery_of_its_own_can_be_added() {
+        let one = batch();
+        let time = Timestamp::from_millis(7);
+        let mut deliveries = Deliveries::new();
+        deliveries.push(Delivery::new(Arc::clone(&one), 3, time));
+        let mut resolved = Delivery::new(Arc::clone(&one), 4, time);
+        one.settle(0, 5, true, stored(0, 100));
+        let _ = Pin::new(&mut resolved).poll(&mut Context::from_waker(Waker::noop()));
+        deliveries.push(resolved);
+        let Poll::Ready(outcomes) = poll(&mut deliveries) else { panic!("not resolved") };
+        let known: Vec<_> = outcomes.iter().map(|o| o.map(|m| m.offset())).collect();
+        assert_eq!(*known[0].as_ref().unwrap(), Offset::new(103));
+        assert_eq!(known[1].as_ref().unwrap_err().kind(), ErrorKind::Misuse);
+        assert!(!outcomes.is_empty());
+        assert_eq!((outcomes.len(), outcomes.failures()), (2, 1));
+    }
+
+    #[test]
+    fn a_batch_that_failed_as_one_fails_each_of_its_records() {
+        let one = batch();
+        let mut deliveries = Deliveries::new();
+        (0..4).for_each(|record| place(&mut deliveries, &one, record, 7));
+        one.settle(0, 4, true, Err(Error::new(ErrorKind::Timeout)));
+        let Poll::Ready(outcomes) = poll(&mut deliveries) else { panic!("not resolved") };
+        assert_eq!(outcomes.failures(), 4);
+        assert!(outcomes.iter().all(|outcome| outcome.is_err()));
+    }
+
+    #[test]
     fn nothing_sent_is_done_at_once() {
         let Poll::Ready(outcomes) = poll(&mut Deliveries::new()) else { panic!("not resolved") };
         assert!(outcomes.is_empty() && outcomes.into_result().is_ok());

@@ -54,3 +54,31 @@ impl SealJob {
         self.compression == Compression::NONE
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use milena_records::{Buffer, CompressionType};
+    use milena_types::Timestamp;
+
+    use super::*;
+
+    /// Whoever drives the machine hands large work to another thread, and does small work itself.
+    #[test]
+    fn a_job_says_how_much_work_it_is() {
+        let builder = || {
+            let mut builder = BatchBuilder::new(Buffer::default());
+            builder.append(Timestamp::from_millis(0), None, Some(&[7; 1000]), []).unwrap();
+            builder
+        };
+        let bytes = builder().size();
+        let job = |compression, work| SealJob { slot: 0, number: 0, compression, work };
+        let lz4 = Compression::new(CompressionType::Lz4);
+        let (plain, packed) =
+            (job(Compression::NONE, Work::Seal(builder())), job(lz4, Work::Seal(builder())));
+        assert_eq!((plain.bytes(), plain.is_cheap()), (bytes, true));
+        assert_eq!((packed.bytes(), packed.is_cheap()), (bytes, false));
+        let sealed = builder().seal(lz4, &mut Compressor::new()).unwrap();
+        assert!(sealed.size() < 200);
+        assert_eq!(job(lz4, Work::Split(sealed, 100)).bytes(), bytes);
+    }
+}

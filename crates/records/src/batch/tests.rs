@@ -307,7 +307,8 @@ fn a_builder_makes_room_once_and_starts_empty() {
     let builder = BatchBuilder::new(Buffer::from(vec![1, 2, 3]));
     assert_eq!((builder.size(), builder.record_count()), (61, 0));
     assert!(BatchBuilder::new(Buffer::with_capacity(1000)).capacity() >= 1000);
-    let error = BatchBuilder::new(Buffer::default()).seal(Compression::NONE, &mut Compressor::new());
+    let error =
+        BatchBuilder::new(Buffer::default()).seal(Compression::NONE, &mut Compressor::new());
     assert_eq!(error.err(), Some(Error::BatchEmpty));
 }
 

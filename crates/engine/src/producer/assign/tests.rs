@@ -207,6 +207,28 @@ fn a_partitioner_of_ones_own_decides_or_leaves_it_to_the_default() {
     }
 }
 
+#[test]
+fn a_partitioner_sees_the_whole_record() {
+    let seen = |record: &PartitionContext<'_>| {
+        assert_eq!((record.topic().as_str(), record.partition_count()), ("t", 3));
+        assert_eq!((record.key(), record.value()), (Some(&b"k"[..]), Some(&b"v"[..])));
+        let there: Vec<_> = (-1..4).map(|partition| record.is_available(partition)).collect();
+        assert_eq!(there, [false, false, true, true, false]);
+        Some(0)
+    };
+    assign(&assigner(seen), &topic(&[false, true, true]), Some("k")).unwrap();
+}
+
+/// Configurations are compared, as where one is changed after it was built.
+#[test]
+fn partitionings_are_equal_where_they_are_the_same() {
+    let own = |of: i32| Partitioning::from(move |_: &PartitionContext<'_>| Some(of));
+    let (a, b) = (own(0), own(0));
+    assert!(a == a.clone() && a != b && a != Partitioning::Default);
+    assert!(Partitioning::RoundRobin == Partitioning::RoundRobin);
+    assert!(Partitioning::RoundRobin != Partitioning::Consistent);
+}
+
 /// A partitioner with a state sees a record once.
 #[test]
 fn a_record_that_names_its_partition_passes_by_the_partitioner() {

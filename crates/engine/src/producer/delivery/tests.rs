@@ -148,6 +148,40 @@ fn the_brokers_time_replaces_the_records() {
 }
 
 #[test]
+fn metadata_say_where_the_record_is() {
+    let batch = batch();
+    let delivery = delivery(&batch, 2);
+    assert_eq!(delivery.topic_partition(), Some(&TopicPartition::new("orders", 3)));
+    batch.settle(0, 3, true, stored(0, 15));
+    let metadata = delivery.result().unwrap().unwrap();
+    assert_eq!((metadata.topic().as_str(), metadata.partition()), ("orders", 3));
+    assert_eq!(metadata.to_string(), "orders-3@17");
+    batch.settle(0, 3, true, stored(0, 0));
+    let unknown = RecordMetadata { offset: None, ..metadata };
+    assert_eq!(unknown.to_string(), "orders-3");
+}
+
+/// Two tasks await records of one batch in turn; each is woken once, by its last waker.
+#[test]
+fn a_seat_that_two_records_share_is_given_up_one_by_one() {
+    let batch = batch();
+    let counts: Vec<_> = (0..3).map(|_| Arc::new(Count::default())).collect();
+    let first = Waker::from(Arc::clone(&counts[0]));
+    let mut deliveries: Vec<_> = (0..2).map(|record| delivery(&batch, record)).collect();
+    for delivery in &mut deliveries {
+        assert!(Pin::new(delivery).poll(&mut Context::from_waker(&first)).is_pending());
+    }
+    // The first moves to a task of its own; then the seat is the second's alone, and is taken over in place.
+    assert!(poll(&mut deliveries[0], &counts[1]).is_pending());
+    assert_eq!(batch.parts().waiting.len(), 2);
+    assert!(poll(&mut deliveries[1], &counts[2]).is_pending());
+    assert_eq!(batch.parts().waiting.len(), 2);
+    batch.settle(0, 2, true, stored(0, 0));
+    let woken: Vec<_> = counts.iter().map(|count| count.0.load(SeqCst)).collect();
+    assert_eq!(woken, [0, 1, 1]);
+}
+
+#[test]
 fn a_delivery_polled_after_its_end_is_an_error_and_not_a_panic() {
     let batch = batch();
     let mut delivery = delivery(&batch, 0);

@@ -117,7 +117,7 @@ fn a_close_sends_what_there_is_and_takes_nothing_more() {
     assert_eq!(error.kind(), ErrorKind::Closed);
     assert!(!world.is_closed);
     world.run(10 * MS);
-    assert!(world.is_closed);
+    assert!(world.is_closed && !world.machine().has_given_up());
     assert_eq!(world.offsets(), [Some(0), Some(1), Some(2)]);
     world.is_closed = false;
     world.close(Duration::from_secs(1));
@@ -150,6 +150,7 @@ fn a_close_that_runs_out_of_time_fails_what_is_left() {
     assert!(!world.is_closed);
     world.run(2 * MS);
     assert!(world.is_closed);
+    assert!(world.machine().has_given_up());
     let fates: Vec<_> = (0..2).map(|i| world.result(i).expect_err("no time").fate()).collect();
     assert_eq!(fates, [Fate::Unknown, Fate::NotStored]);
     assert_eq!(world.accumulator.bytes_used(), 0);

@@ -4,7 +4,10 @@
 mod broker;
 mod faults;
 mod flow;
+mod hand;
 mod placement;
 mod random;
 mod sequences;
+mod topics;
+mod transactional;
 mod world;
