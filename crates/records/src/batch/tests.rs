@@ -133,6 +133,14 @@ fn a_count_that_lies_is_an_error() {
         });
         assert_eq!(result, Err(Error::Malformed { base_offset: 0, reason }), "{count}");
     }
+    // Three records have room for three counts of the smallest record, and a byte.
+    for (count, is_possible) in [(3, true), (4, false)] {
+        header.last_offset_delta = count - 1;
+        header.record_count = count;
+        let batch = Batch::parse(sealed.with_header(&header).to_bytes()).unwrap();
+        let result = batch.decode_unverified(&mut Decompressor::default());
+        assert_eq!(result.is_ok(), is_possible, "{count}");
+    }
     header.last_offset_delta = i32::MAX;
     header.record_count = i32::MAX;
     let batch = Batch::parse(sealed.with_header(&header).to_bytes()).unwrap();
@@ -211,9 +219,9 @@ fn a_header_at_the_edges_of_its_ranges_is_read_and_one_beyond_is_not() {
     let check = |change: fn(&mut BatchHeader)| {
         let mut header = good;
         change(&mut header);
-        BatchHeader::parse(&header.encode()).err().map(|error| match error {
-            Error::Malformed { reason, .. } => reason,
-            other => panic!("{other}"),
+        BatchHeader::parse(&header.encode()).err().map(|error| {
+            let Error::Malformed { reason, .. } = error else { panic!("{error}") };
+            reason
         })
     };
     assert_eq!(check(|header| header.length = 49), None);
@@ -265,6 +273,11 @@ fn a_batch_has_the_size_that_it_says() {
     assert_eq!((bytes.len(), sealed.header().batch_bytes(), parts.is_empty()), (88, 88, false));
     let batch = Batch::parse(bytes.clone()).unwrap();
     assert_eq!((batch.size(), batch.bytes(), batch.magic()), (88, &bytes, 2));
+    assert!(!batch.is_transactional() && !batch.is_control());
+    assert_eq!((batch.producer_id(), batch.last_offset().get()), (None, 2));
+    let stamped = Batch::parse(sealed.stamp(Some(stamp(4, 0, 0))).to_bytes()).unwrap();
+    assert!(stamped.is_transactional() && !stamped.is_control());
+    assert_eq!(stamped.producer_id(), ProducerId::from_wire(4));
     assert_eq!(batch.header().unwrap().checksum(), sealed.header().checksum());
     assert_eq!(batch.compression(), Ok(CompressionType::None));
     let decoded = batch.decode(&mut Decompressor::default()).unwrap();

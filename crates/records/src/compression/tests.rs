@@ -68,6 +68,57 @@ fn the_limit_itself_is_allowed_and_one_more_is_not() {
     }
 }
 
+/// A context that was made for another level would compress by that one.
+#[test]
+fn a_compressor_that_is_used_again_compresses_as_a_new_one() {
+    let input = text(20_000);
+    let mut used = Compressor::new();
+    for _ in 0..2 {
+        for compression in every_level() {
+            let mut output = b"before".to_vec();
+            used.compress(compression, &input, &mut output).unwrap();
+            assert_eq!(output[6..], compress(compression, &input), "{compression:?}");
+        }
+    }
+}
+
+/// The search for matches may be changed; what that does to the sizes is seen here: level, bytes, and the CRC-32 of them.
+#[test]
+fn lz4_s_levels_compress_as_they_did() {
+    // Long runs of literals and long matches, near and far, so that lengths take further bytes.
+    let mut rng = fastrand::Rng::with_seed(11);
+    let noise: Vec<u8> = (0..3000).map(|_| rng.u8(..)).collect();
+    let mixed = [&noise[..], &noise[..700], &[5; 600], &noise[100..], &noise[..19]].concat();
+    let inputs = [mixed, text(13), text(40_000), vec![7; 70_000]];
+    let told = [1, 2, 3, 6, 8, 10, 11, 12].map(|level| {
+        let compression = Compression::new(CompressionType::Lz4).with_level(level).unwrap();
+        let outputs: Vec<u8> =
+            inputs.iter().flat_map(|input| compress(compression, input)).collect();
+        (level, outputs.len(), crate::crc::crc32(&outputs))
+    });
+    let known = [
+        (1, 18_417, 509_802_607),
+        (2, 18_417, 509_802_607),
+        (3, 17_987, 3_222_086_422),
+        (6, 15_668, 1_210_441_670),
+        (8, 14_770, 1_783_102_158),
+        (10, 14_647, 1_753_538_494),
+        (11, 14_179, 3_684_046_889),
+        (12, 14_169, 1_509_950_737),
+    ];
+    assert_eq!(told, known);
+}
+
+#[test]
+fn what_is_not_compressed_is_held_against_the_limit_too() {
+    for (bytes_max, fits) in [(10, true), (9, false)] {
+        let limits = Limits { bytes_max, ..Limits::default() };
+        let mut decompressor = Decompressor::new(limits, BufferPool::new(0, 0));
+        let result = decompress(&mut decompressor, CompressionType::None, &[1; 10]);
+        assert_eq!(result.is_ok(), fits, "{bytes_max}");
+    }
+}
+
 #[test]
 fn data_that_grows_too_much_is_refused_above_the_floor_only() {
     let zeros = vec![0; 3 << 20];

@@ -179,3 +179,82 @@ const WINDOW_LOG_MAX: u32 = 27;
 /// Steps in which the output grows.
 const ROOM_MIN: usize = 4 << 10;
 const ROOM_MAX: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A frame whose one block holds `size` bytes of its own, or of one byte's run.
+    fn frame(header: &[u8], kind: u32, size: u32, trailer: usize) -> Vec<u8> {
+        let mut frame = MAGIC.to_le_bytes().to_vec();
+        frame.extend_from_slice(header);
+        frame.extend_from_slice(&(size << 3 | kind << 1 | 1).to_le_bytes()[..3]);
+        let stored = if kind == RLE { 1 } else { size as usize };
+        frame.resize(frame.len() + stored + trailer, 0);
+        frame
+    }
+
+    /// RFC 8878, 3.1.1: what a frame's header holds is skipped by its length, and no byte of it taken for another.
+    #[test]
+    fn a_frame_holds_what_it_states_whatever_else_its_header_has() {
+        let known: [(&[u8], usize, Option<u64>); 12] = [
+            // Single segments with 1, 2, 4 and 8 bytes of size; the second counts from 256.
+            (&[0x20, 100], 0, Some(100)),
+            (&[0x60, 44, 1], 0, Some(556)),
+            (&[0xa0, 0x58, 2, 0, 0], 0, Some(600)),
+            (&[0xe0, 0x58, 2, 0, 0, 0, 0, 0, 0], 0, Some(600)),
+            // With a window, and with no size: as much as the block can hold.
+            (&[0x40, 0x58, 44, 1], 0, Some(556)),
+            (&[0x00, 0x58], 0, Some(1000)),
+            // Dictionaries are named by 1, 2 and 4 bytes.
+            (&[0x21, 9, 100], 0, Some(100)),
+            (&[0x22, 9, 9, 100], 0, Some(100)),
+            (&[0x23, 9, 9, 9, 9, 100], 0, Some(100)),
+            // A checksum is behind the blocks.
+            (&[0x24, 100], 4, Some(100)),
+            (&[0x24, 100], 3, None),
+            // More than the blocks can hold.
+            (&[0xa0, 0xe9, 3, 0, 0], 0, None),
+        ];
+        for (header, trailer, expected) in known {
+            let one = frame(header, RLE, 1000, trailer);
+            assert_eq!(content_max(&one), expected, "{header:x?}");
+            let two = [&one[..], &frame(&[0x20, 7], RAW, 7, 0)].concat();
+            assert_eq!(content_max(&two), expected.map(|bytes| bytes + 7), "{header:x?}");
+            for end in 1..one.len() {
+                assert_eq!(content_max(&one[..end]), None, "{header:x?} cut at {end}");
+            }
+        }
+        assert_eq!(content_max(&[]), Some(0));
+    }
+
+    #[test]
+    fn a_block_holds_what_its_kind_can() {
+        let header = [0x00, 0x58];
+        assert_eq!(content_max(&frame(&header, RAW, 30, 0)), Some(30));
+        assert_eq!(content_max(&frame(&header, RLE, 30, 0)), Some(30));
+        assert_eq!(content_max(&frame(&header, COMPRESSED, 30, 0)), Some(128 << 10));
+        assert_eq!(content_max(&frame(&header, 3, 30, 0)), None);
+        // Three blocks, of which the last is marked.
+        let mut blocks = frame(&header, RAW, 0, 0);
+        blocks.truncate(6);
+        for (size, last) in [(5u32, 0), (6, 0), (7, 1)] {
+            blocks.extend_from_slice(&(size << 3 | last).to_le_bytes()[..3]);
+            blocks.resize(blocks.len() + size as usize, 0);
+        }
+        assert_eq!(content_max(&blocks), Some(18));
+        blocks.push(0);
+        assert_eq!(content_max(&blocks), None, "no frame begins with this");
+    }
+
+    #[test]
+    fn skippable_frames_are_skipped_by_their_length() {
+        for magic in [0x50, 0x5f] {
+            let skipped = [magic, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3];
+            let after = [&skipped[..], &frame(&[0x20, 7], RAW, 7, 0)].concat();
+            assert_eq!((content_max(&skipped), content_max(&after)), (Some(0), Some(7)));
+            assert_eq!(content_max(&skipped[..10]), None);
+        }
+        assert_eq!(content_max(&[0x60, 0x2a, 0x4d, 0x18, 0, 0, 0, 0]), None);
+    }
+}

@@ -207,6 +207,15 @@ fn a_partitioner_of_ones_own_decides_or_leaves_it_to_the_default() {
     }
 }
 
+/// Splitmix64 from seed 0, as its authors give it: the draws are even because these numbers are.
+#[test]
+fn numbers_are_drawn_as_splitmix64_makes_them() {
+    let sticky = Sticky::new(0);
+    let high_halves = [(); 3].map(|()| sticky.below(1 << 16));
+    assert_eq!(high_halves, [0xe220, 0x6e78, 0x06c4]);
+    assert!((0..100).all(|_| sticky.below(1) == 0 && sticky.below(3) < 3));
+}
+
 #[test]
 fn a_partitioner_sees_the_whole_record() {
     let seen = |record: &PartitionContext<'_>| {

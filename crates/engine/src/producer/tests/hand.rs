@@ -174,16 +174,15 @@ impl Hand {
 
     /// Answers for the one batch of `request`.
     pub(super) fn stored(&mut self, request: &Outbound, base_offset: i64, error_code: ErrorCode) {
+        let answer = PartitionProduceResponse { base_offset, error_code, ..<_>::default() };
+        self.answer_batch(request, answer);
+    }
+
+    pub(super) fn answer_batch(&mut self, request: &Outbound, answer: PartitionProduceResponse) {
         let Request::Produce(body) = &request.body else { panic!("{request:?}") };
         let topic = &body.topic_data[0];
         let index = topic.partition_data[0].index;
-        let partition = PartitionProduceResponse {
-            index,
-            base_offset,
-            error_code,
-            log_append_time_ms: -1,
-            ..<_>::default()
-        };
+        let partition = PartitionProduceResponse { index, log_append_time_ms: -1, ..answer };
         let (name, topic_id) = (topic.name.clone(), topic.topic_id);
         let partition_responses = vec![partition];
         let topic = TopicProduceResponse { name, topic_id, partition_responses };

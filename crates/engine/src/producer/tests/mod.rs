@@ -7,6 +7,7 @@ mod flow;
 mod hand;
 mod placement;
 mod random;
+mod refusals;
 mod sequences;
 mod topics;
 mod transactional;

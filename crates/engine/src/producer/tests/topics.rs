@@ -82,6 +82,10 @@ fn a_wait_hears_only_of_errors_that_come_after_it_began() {
         assert!(topic.0.is_waited_for());
     }
     assert!(!topic.0.is_waited_for(), "whoever stops waiting is forgotten");
+    let (one, two) = (topic.0.wait(Some(7)), topic.0.wait(Some(8)));
+    drop(one);
+    assert!(topic.0.is_waited_for(), "and nobody else with him");
+    drop(two);
     let mut known = pin!(topic.0.wait(Some(1)));
     assert!(matches!(poll(known.as_mut()), Poll::Ready(Ok(()))), "the error is not of this wait");
 }

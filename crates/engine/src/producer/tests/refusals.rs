@@ -1,0 +1,173 @@
+//! What one answer does to its batch, and what it leaves alone.
+
+use std::sync::{Arc, Mutex};
+
+use milena_records::batch::size_upper_bound;
+use milena_records::{Batch, Header};
+use milena_types::{ErrorCode, LeaderEpoch, NodeId, Timestamp};
+use milena_wire::Request;
+use milena_wire::messages::produce_response::{LeaderIdAndEpoch, PartitionProduceResponse};
+
+use super::hand::{Hand, settings};
+use crate::metadata::{Broker, Cluster, PartitionMetadata, TopicMetadata};
+use crate::producer::{Callback, NewRecord, Refused, Settings, Watch};
+use crate::request::Outbound;
+use crate::transaction::TransactionVersion::Two;
+use crate::{ErrorKind, Fate};
+
+fn plain() -> Settings {
+    Settings { transactional_id: None, ..settings() }
+}
+
+/// An idempotent producer that has its identity, and whose first batch is stored.
+fn ready() -> Hand {
+    let mut hand = Hand::new(plain());
+    hand.identify();
+    let _first = hand.send(0);
+    let request = hand.next();
+    hand.stored(&request, 0, ErrorCode::NONE);
+    hand
+}
+
+/// Epoch and base sequence of the one batch.
+fn stamp(request: &Outbound) -> (i16, i32) {
+    let Request::Produce(body) = &request.body else { panic!("{request:?}") };
+    let records = body.topic_data[0].partition_data[0].records.clone().unwrap();
+    let batch = Batch::parse(records.into_bytes()).unwrap();
+    let stamp = batch.header().unwrap().producer().unwrap();
+    (stamp.producer_epoch.get(), stamp.base_sequence.unwrap().get())
+}
+
+fn answer(error_code: ErrorCode) -> PartitionProduceResponse {
+    PartitionProduceResponse { error_code, base_offset: -1, ..PartitionProduceResponse::default() }
+}
+
+/// Trap 6: a broker that does not know us, and does not know where its log starts either, is no leader for long.
+#[test]
+fn a_broker_that_knows_nothing_is_asked_again_under_the_same_name() {
+    for (code, log_start_offset, renamed) in [
+        (ErrorCode::UNKNOWN_PRODUCER_ID, -1, false),
+        (ErrorCode::UNKNOWN_PRODUCER_ID, 0, true),
+        (ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER, -1, true),
+    ] {
+        let mut hand = ready();
+        let _second = hand.send(0);
+        let request = hand.next();
+        assert_eq!(stamp(&request), (0, 1));
+        let answer = PartitionProduceResponse { log_start_offset, ..answer(code) };
+        hand.answer_batch(&request, answer);
+        hand.wait(std::time::Duration::from_secs(5));
+        let expected = if renamed { (1, 0) } else { (0, 1) };
+        assert_eq!(stamp(&hand.next()), expected, "{code:?}, log start {log_start_offset}");
+    }
+}
+
+/// KIP-951: a hint that is no news has been followed already, or is stale, and nothing is gained by haste.
+#[test]
+fn a_stale_hint_neither_moves_a_partition_nor_hurries_it() {
+    let epoch = LeaderEpoch::from_wire(5);
+    for (leader_id, leader_epoch, at_once) in [(1, 5, true), (2, 5, false), (1, 4, false)] {
+        let mut hand = Hand::new(plain());
+        hand.identify();
+        let partition = PartitionMetadata::new(0, Some(NodeId::new(1)), epoch);
+        let topic = TopicMetadata::new("t", None, vec![partition]);
+        let brokers = [1, 2].map(|id| Broker::new(NodeId::new(id), "broker", 9092));
+        hand.learn(Arc::new(Cluster::new(brokers, [topic])));
+        let _delivery = hand.send(0);
+        let request = hand.next();
+        let current_leader = LeaderIdAndEpoch { leader_id, leader_epoch };
+        let moved = answer(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+        hand.answer_batch(&request, PartitionProduceResponse { current_leader, ..moved });
+        if at_once {
+            assert_eq!(hand.next().target, request.target);
+        } else {
+            hand.expect_nothing();
+        }
+    }
+}
+
+/// What the transaction lost cannot be mended by storing more of it.
+#[test]
+fn nothing_is_tried_again_once_the_transaction_failed() {
+    let mut hand = Hand::open(Two, settings());
+    let (first, second) = (hand.send(0), hand.send(1));
+    let _ = (first, second);
+    let request = hand.next();
+    let Request::Produce(body) = &request.body else { panic!("{request:?}") };
+    assert_eq!(body.topic_data[0].partition_data.len(), 2, "both travel together");
+    let mut hand = Hand::open(Two, settings());
+    let first = hand.send(0);
+    let one = hand.next();
+    let second = hand.send(1);
+    let two = hand.next();
+    hand.stored(&one, -1, ErrorCode::INVALID_RECORD);
+    assert_eq!(first.result().unwrap().unwrap_err().kind(), ErrorKind::InvalidRecord);
+    hand.stored(&two, -1, ErrorCode::NOT_ENOUGH_REPLICAS);
+    let error = second.result().expect("not tried again").unwrap_err();
+    assert_eq!((error.fate(), error.is_abortable()), (Fate::NotStored, true));
+    hand.expect_nothing();
+}
+
+/// `max.request.size` is the largest that is taken, not the first that is not.
+#[test]
+fn a_record_of_the_largest_size_is_taken() {
+    let none: [Header<'_>; 0] = [];
+    let bytes = size_upper_bound(None, Some(&[0; 50]), none);
+    for (request_bytes_max, fits) in [(bytes, true), (bytes - 1, false)] {
+        let hand = Hand::new(Settings { request_bytes_max, ..plain() });
+        let record = NewRecord {
+            partition: Some(0),
+            timestamp: Timestamp::from_millis(1),
+            key: None,
+            value: Some(&[0; 50]),
+            headers: [],
+        };
+        let topic = hand.accumulator.topic("t");
+        let now = hand.now;
+        match hand.accumulator.try_append(&topic, &record, None, || now) {
+            Ok(_) => assert!(fits),
+            Err(Refused::Failed(error)) => {
+                assert_eq!((error.kind(), fits), (ErrorKind::RecordTooLarge, false));
+            }
+            Err(refused) => panic!("{refused:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_callback_is_told_and_a_detached_failure_counted() {
+    for code in [ErrorCode::NONE, ErrorCode::INVALID_RECORD] {
+        let mut hand = ready();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let callback: Callback = Box::new({
+            let told = Arc::clone(&told);
+            move |result| told.lock().unwrap().push(result)
+        });
+        let record = NewRecord {
+            partition: Some(0),
+            timestamp: Timestamp::from_millis(1),
+            key: None,
+            value: Some(b"v"),
+            headers: [],
+        };
+        let topic = hand.accumulator.topic("t");
+        let now = hand.now;
+        for mut watch in [Watch::Callback(callback), Watch::Detached] {
+            let append =
+                hand.accumulator.try_append_watched(&topic, &record, &mut watch, None, || now);
+            assert!(append.is_ok());
+        }
+        let request = hand.next();
+        assert!(told.lock().unwrap().is_empty());
+        hand.stored(&request, 8, code);
+        let told: Vec<_> = std::mem::take(&mut told.lock().unwrap());
+        let failures = hand.accumulator.take_detached_failures();
+        let offsets: Vec<_> = told.iter().map(|told| told.as_ref().ok()?.offset()).collect();
+        if code.is_error() {
+            assert_eq!((offsets, failures.map(|failures| failures.0)), (vec![None], Some(1)));
+        } else {
+            let offset = milena_types::Offset::new(8);
+            assert_eq!((offsets, failures.is_none()), (vec![offset], true));
+        }
+    }
+}
