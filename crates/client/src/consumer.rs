@@ -37,7 +37,7 @@ pub use builder::ConsumerBuilder;
 pub use handle::ConsumerHandle;
 pub use interceptor::ConsumerInterceptor;
 pub(crate) use interceptor::Interceptors;
-pub use listener::RebalanceListener;
+pub use listener::{RebalanceListener, Stall};
 pub use mark::Mark;
 pub use message::{Message, MessageRef};
 pub use metrics::ConsumerMetrics;
@@ -297,12 +297,9 @@ impl Consumer {
     async fn hand_back(&mut self) {
         if let Some(workers) = &mut self.workers {
             self.handle.buffer.end_claims();
-            workers.take_all().finish(Duration::MAX).await;
+            workers.finish(self.config.max_poll_interval() / 2).await;
         }
-        if let Some(hearing) = &mut self.hearing {
-            hearing.await;
-            self.hearing = None;
-        }
+        self.hear_out().await;
         let Some(listener) = self.listener.clone() else { return };
         if self.handle.buffer.is_closed() {
             return;
@@ -314,12 +311,23 @@ impl Consumer {
             let partitions: Vec<_> =
                 partitions.into_iter().filter(|tp| self.owned.remove(tp)).collect();
             if change != Change::Assigned && !partitions.is_empty() {
-                Arc::clone(&listener).hear(change, handle.clone(), partitions).await;
+                let listener = Arc::clone(&listener);
+                self.hearing = Some(listener.hear(change, handle.clone(), partitions));
+                self.hear_out().await;
             }
         }
         let partitions: Vec<_> = std::mem::take(&mut self.owned).into_iter().collect();
         if !partitions.is_empty() {
-            listener.hear(Change::Revoked, handle, partitions).await;
+            self.hearing = Some(listener.hear(Change::Revoked, handle, partitions));
+            self.hear_out().await;
+        }
+    }
+
+    /// Waits for the listener; dropped half-way, whoever comes next goes on where it was.
+    async fn hear_out(&mut self) {
+        if let Some(hearing) = &mut self.hearing {
+            hearing.await;
+            self.hearing = None;
         }
     }
 
@@ -366,6 +374,14 @@ impl Consumer {
                         tracing::warn!(?limit, "left the group: no poll for max.poll.interval.ms");
                         self.handle.counters.polled_late();
                         self.hearing = self.listener.clone().map(|listener| listener.late(limit));
+                    }
+                    Event::Stalled { partition, position, end, waited, .. } => {
+                        let position = position.map(|position| position.offset);
+                        tracing::warn!(%partition, ?position, ?end, ?waited, "behind, and no progress");
+                        self.handle.counters.stalled();
+                        let stall = Stall { partition, position, end, waited };
+                        let (listener, handle) = (self.listener.clone(), self.handle.clone());
+                        self.hearing = listener.map(|listener| listener.stall(handle, stall));
                     }
                     event => match error_of(event) {
                         // Told below, once the listener has heard what came with it. The first one is the cause.
@@ -508,7 +524,7 @@ impl Drop for Polling<'_> {
     }
 }
 
-/// The error that an event comes to; `None` for one that is only logged.
+/// The error that an event comes to; `None` for one that is none.
 fn error_of(event: Event) -> Option<Error> {
     match event {
         Event::Error(error) => Some(error),
@@ -530,12 +546,6 @@ fn error_of(event: Event) -> Option<Error> {
             );
             let error = Error::new(ErrorKind::LogTruncated).with_detail(detail);
             Some(error.during(Operation::Fetch).with_partition(&partition))
-        }
-        Event::Stalled { partition, position, end, waited, .. } => {
-            let position = position.map(|position| position.offset.get());
-            let end = end.map(milena_types::Offset::get);
-            tracing::warn!(%partition, position, end, ?waited, "behind, and no progress");
-            None
         }
         _ => None,
     }

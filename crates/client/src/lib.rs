@@ -51,7 +51,7 @@
 //! [`Send`], [`Delivery`], [`Deliveries`], [`Outcomes`], [`RecordMetadata`], [`TypedProducer`], [`Partitioner`],
 //! [`ProducerInterceptor`]; [`Consumer`], [`ConsumerBuilder`], [`ConsumerHandle`], [`Batch`], [`Message`],
 //! [`MessageRef`], [`PartitionStream`], [`TypedConsumer`], [`DeadLetter`], [`RebalanceListener`],
-//! [`ConsumerInterceptor`]; [`ShareConsumer`], [`ShareConsumerBuilder`], [`ShareConsumerHandle`], [`ShareMessage`],
+//! [`Stall`], [`ConsumerInterceptor`]; [`ShareConsumer`], [`ShareConsumerBuilder`], [`ShareConsumerHandle`], [`ShareMessage`],
 //! [`Acknowledgement`]; [`Admin`] with its descriptions; [`Error`] and [`ErrorKind`]; the modules
 //! [`blocking`], [`config`] and [`format`](mod@format); and the vocabulary of `milena-types`.
 #![forbid(unsafe_code)]
@@ -92,7 +92,7 @@ pub use client::{Kafka, KafkaBuilder, connect};
 pub use consumer::{
     Batch, Consumer, ConsumerBuilder, ConsumerHandle, ConsumerInterceptor, ConsumerMetrics,
     DeadLetter, Mark, Message, MessageRef, Messages, PartitionStream, PoisonHandler,
-    RebalanceListener, SkipPoison, SubscriptionPattern, TypedConsumer, TypedMessage,
+    RebalanceListener, SkipPoison, Stall, SubscriptionPattern, TypedConsumer, TypedMessage,
 };
 pub use interceptor::ProducerInterceptor;
 pub use milena_engine::consumer::{

@@ -129,11 +129,9 @@ impl ConsumerHandle {
     pub fn commit_async(&self) {
         self.signals.commit(|| {
             let mut read = Read::default();
-            for (tp, position) in self.buffer.positions() {
-                if let (Some(position), Some(stay)) = (position, self.buffer.stay(&tp)) {
-                    let end = CommittedOffset::new(position.offset);
-                    read.put(tp, end.with_leader_epoch(position.leader_epoch), stay);
-                }
+            for (tp, position, stay) in self.buffer.positions_held() {
+                let end = CommittedOffset::new(position.offset);
+                read.put(tp, end.with_leader_epoch(position.leader_epoch), stay);
             }
             read
         });

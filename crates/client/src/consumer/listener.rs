@@ -5,11 +5,11 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use milena_engine::consumer::Change;
-use milena_types::TopicPartition;
+use milena_types::{Offset, TopicPartition};
 
 use super::ConsumerHandle;
 
-/// Hears of partitions that come and go.
+/// Hears of partitions that come and go, or stand still.
 ///
 /// Called within the consumer's `poll`, one call at a time; the group waits for it, for `max.poll.interval.ms` at most.
 /// Calls of the handle work inside: commit what was worked off when partitions are revoked, seek when they are assigned.
@@ -54,6 +54,28 @@ pub trait RebalanceListener: Send + Sync + 'static {
         let _ = limit;
         async {}
     }
+
+    /// A partition that is assigned and not paused makes no progress, though there is something to read, or it is not
+    /// known where to start: its leader may be gone, or a coordinator out of reach, while everything else looks healthy.
+    /// Called once, until the partition goes on; the consumer keeps trying.
+    fn stalled(&self, handle: &ConsumerHandle, stall: &Stall) -> impl Future<Output = ()> + Send {
+        let _ = (handle, stall);
+        async {}
+    }
+}
+
+/// A partition that stands still; see [`RebalanceListener::stalled`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Stall {
+    /// Where.
+    pub partition: TopicPartition,
+    /// The next offset to fetch; `None` where it is not known yet.
+    pub position: Option<Offset>,
+    /// The end of what may be read, as a broker said last; `None` where none has.
+    pub end: Option<Offset>,
+    /// For how long, at least: twice `request.timeout.ms`.
+    pub waited: Duration,
 }
 
 pub(super) type Hearing = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -69,6 +91,8 @@ pub(super) trait Listener: Send + Sync {
     ) -> Hearing;
 
     fn late(self: std::sync::Arc<Self>, limit: Duration) -> Hearing;
+
+    fn stall(self: std::sync::Arc<Self>, handle: ConsumerHandle, stall: Stall) -> Hearing;
 }
 
 impl<L: RebalanceListener> Listener for L {
@@ -89,6 +113,10 @@ impl<L: RebalanceListener> Listener for L {
 
     fn late(self: std::sync::Arc<Self>, limit: Duration) -> Hearing {
         Box::pin(async move { self.poll_interval_exceeded(limit).await })
+    }
+
+    fn stall(self: std::sync::Arc<Self>, handle: ConsumerHandle, stall: Stall) -> Hearing {
+        Box::pin(async move { self.stalled(&handle, &stall).await })
     }
 }
 

@@ -47,6 +47,9 @@ pub struct ConsumerMetrics {
     pub losses: u64,
     /// Times that `max.poll.interval.ms` was exceeded.
     pub poll_intervals_exceeded: u64,
+    /// Times that a partition was found to be behind and to make no progress; see
+    /// [`RebalanceListener::stalled`](crate::RebalanceListener::stalled).
+    pub stalls: u64,
     /// How long calls that ask for records have waited for them together: the rest of the time records were worked off.
     /// Java's `poll-idle-ratio-avg` times the time.
     pub poll_idle_total: Duration,
@@ -63,6 +66,7 @@ pub(crate) struct Counters {
     rebalances: AtomicU64,
     losses: AtomicU64,
     late: AtomicU64,
+    stalls: AtomicU64,
     idle_us: AtomicU64,
 }
 
@@ -85,6 +89,10 @@ impl Counters {
 
     pub(super) fn polled_late(&self) {
         self.late.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn stalled(&self) {
+        self.stalls.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn committed(&self, is_stored: bool) {
@@ -129,6 +137,7 @@ impl Counters {
             rebalances: get(&self.rebalances),
             losses: get(&self.losses),
             poll_intervals_exceeded: get(&self.late),
+            stalls: get(&self.stalls),
             poll_idle_total: Duration::from_micros(get(&self.idle_us)),
         }
     }

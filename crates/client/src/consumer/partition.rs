@@ -289,18 +289,13 @@ impl Workers {
         Self(taken.collect())
     }
 
-    /// All of them.
-    pub(super) fn take_all(&mut self) -> Self {
-        std::mem::take(self)
-    }
-
-    /// Waits until they are done, for `limit` at most.
-    pub(super) async fn finish(self, limit: Duration) {
-        let Self(workers) = self;
+    /// Waits until they are done, for `limit` at most; then there are none. Dropped, it leaves those it waits for.
+    pub(super) async fn finish(&mut self, limit: Duration) {
         let finish = async {
-            for (partition, ended) in workers {
-                tracing::debug!(%partition, "waiting for who reads the partition");
-                let _ = ended.await;
+            while let Some(mut worker) = self.0.first_entry() {
+                tracing::debug!(partition = %worker.key(), "waiting for who reads the partition");
+                let _ = worker.get_mut().await;
+                worker.remove();
             }
         };
         if timeout(limit, finish).await.is_err() {
@@ -308,6 +303,7 @@ impl Workers {
                 ?limit,
                 "going on without those who still hold their partition's stream"
             );
+            self.0.clear();
         }
     }
 }

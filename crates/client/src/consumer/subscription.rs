@@ -49,6 +49,10 @@ impl Consumer {
     /// Reads nothing any more: tells the listener that the partitions are revoked, commits where it commits by itself,
     /// and leaves the group. [`subscribe`](Self::subscribe) or [`assign`](Self::assign) to go on.
     ///
+    /// Waits until the streams of [`next_partition`](Self::next_partition), which end with this, are dropped, for half of
+    /// `max.poll.interval.ms` at most. Where the future is dropped half-way, call it again: it goes on where it was, and
+    /// until then the partitions stay without a reader.
+    ///
     /// # Errors
     /// `Closed`.
     pub async fn unsubscribe(&mut self) -> Result<(), Error> {

@@ -187,6 +187,51 @@ async fn a_stream_that_is_given_up_comes_again_with_what_was_in_hand() {
     assert_eq!(second.position(), Offset::new(10));
 }
 
+/// Handed out again, it would be worked off twice, and the next automatic commit would take the group back to it.
+#[tokio::test(start_paused = true)]
+async fn what_a_stream_has_committed_does_not_come_again() {
+    let world = World::with_partitions(1).await;
+    fill(&world, 1, 0..10).await;
+    let member = world.member().enable_auto_commit(true);
+    let mut consumer = member.auto_commit_interval(Duration::from_secs(1)).build().await.unwrap();
+    let mut first = stream(&mut consumer).await;
+    assert_eq!(take(&mut first, 5).await, numbers(0..5));
+    first.commit().await.unwrap();
+    drop(first);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(world.committed(0), Some(5));
+    let mut second = stream(&mut consumer).await;
+    assert_eq!(take(&mut second, 2).await, numbers(5..7));
+}
+
+/// Whoever gave up waiting and asks again must not leave the group over the head of who still works.
+#[tokio::test(start_paused = true)]
+async fn an_unsubscribe_that_was_dropped_waits_for_the_streams_all_the_same() {
+    let world = World::with_partitions(1).await;
+    fill(&world, 1, 0..10).await;
+    let mut consumer = world.member().build().await.unwrap();
+    let mut stream = stream(&mut consumer).await;
+    assert_eq!(take(&mut stream, 4).await, numbers(0..4));
+    for _ in 0..3 {
+        let unsubscribe = timeout(Duration::from_secs(10), consumer.unsubscribe());
+        assert!(unsubscribe.await.is_err(), "a stream is still there");
+    }
+    assert!(stream.try_next().await.unwrap().is_none());
+    stream.commit().await.unwrap();
+    drop(stream);
+    timeout(GRACE, consumer.unsubscribe()).await.unwrap().unwrap();
+    assert_eq!((world.committed(0), world.members()), (Some(4), 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unsubscribe_waits_for_a_stream_no_longer_than_a_rebalance_does() {
+    let world = World::with_partitions(1).await;
+    let mut consumer = world.member().build().await.unwrap();
+    let _kept = stream(&mut consumer).await;
+    timeout(LONG, consumer.unsubscribe()).await.expect("half of max.poll.interval.ms").unwrap();
+    assert_eq!(world.members(), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn automatic_commits_cover_what_the_reader_came_back_for() {
     let world = World::with_partitions(1).await;

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_core::Stream;
-use milena::{Consumer, ConsumerHandle, ErrorKind, RebalanceListener, TopicPartition};
+use milena::{Consumer, ConsumerHandle, ErrorKind, RebalanceListener, Stall, TopicPartition};
 use milena_broker::on;
 use milena_types::{ApiKey, ErrorCode};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::world::{GRACE, LONG, World, eventually};
 
@@ -47,6 +47,11 @@ impl RebalanceListener for Listener {
 
     async fn lost(&self, _: &ConsumerHandle, partitions: &[TopicPartition]) {
         self.note("lost", partitions);
+    }
+
+    async fn stalled(&self, _: &ConsumerHandle, stall: &Stall) {
+        assert!(stall.position.is_none() && stall.waited >= Duration::from_secs(60));
+        self.note("stalled", std::slice::from_ref(&stall.partition));
     }
 
     async fn poll_interval_exceeded(&self, limit: Duration) {
@@ -97,6 +102,28 @@ async fn neither_drop_nor_a_handle_calls_the_listener() {
     by_handle.handle().close(GRACE).await.unwrap();
     by_handle.close(GRACE).await.unwrap();
     assert_eq!((dropped.heard().len(), closed.heard().len()), (1, 1));
+}
+
+/// Everything looks healthy and no record comes: whoever waits must hear of it, however he reads.
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_stands_still_is_told() {
+    for by_streams in [false, true] {
+        let world = World::with_partitions(1).await;
+        world.fill(0..10).await;
+        world.broker.add_fault(on(ApiKey::LIST_OFFSETS).hang());
+        let listener = Listener::default();
+        let mut member = world.member().on_rebalance(listener.clone()).build().await.unwrap();
+        let mut streams = Vec::new();
+        if by_streams {
+            streams.push(member.next_partition().await.unwrap().unwrap());
+            let _ = timeout(LONG, member.next_partition()).await;
+        } else {
+            assert!(member.poll(LONG).await.unwrap().is_empty());
+        }
+        assert_eq!(listener.heard(), [("assigned", vec![0]), ("stalled", vec![0])]);
+        assert_eq!(member.metrics().stalls, 1);
+        member.close(Duration::ZERO).await.unwrap();
+    }
 }
 
 /// A consumer that failed for good and is polled on would wait in silence for ever.

@@ -299,6 +299,7 @@ impl Consumer {
             return id;
         }
         let offsets = offsets.unwrap_or_else(|| self.positions(Which::HandedOut));
+        self.buffer.return_to(&offsets);
         let deadline = now + self.settings.default_api_timeout;
         self.push_commit(id, offsets, mode, deadline);
         self.drive(now);

@@ -212,6 +212,14 @@ impl FetchBuffer {
         state.lanes.iter().map(|(tp, lane)| (tp.clone(), lane.position)).collect()
     }
 
+    /// The same with the stay that each partition is in, of those whose position is known: both of one moment, as the
+    /// position of one stay is not for the next to commit.
+    pub fn positions_held(&self) -> Vec<(TopicPartition, Position, Stay)> {
+        let state = self.lock();
+        let held = state.lanes.iter();
+        held.filter_map(|(tp, lane)| Some((tp.clone(), lane.position?, lane.stay))).collect()
+    }
+
     /// The stay that `partition` is in; `None` where it is not assigned.
     pub fn stay(&self, partition: &TopicPartition) -> Option<Stay> {
         Some(self.lock().lanes.get(partition)?.stay)

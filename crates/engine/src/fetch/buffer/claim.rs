@@ -168,10 +168,13 @@ impl State {
     pub(super) fn tell_claimed(&mut self, event: Event) -> Option<Event> {
         let partition = match &event {
             Event::Error(error) => error.topic_partition(),
-            Event::Truncated { partition, .. }
-            | Event::Recreated { partition, .. }
-            | Event::Stalled { partition, .. } => Some(partition.clone()),
-            Event::Rebalance(_) | Event::PollIntervalExceeded { .. } => None,
+            Event::Truncated { partition, .. } | Event::Recreated { partition, .. } => {
+                Some(partition.clone())
+            }
+            // Who reads a partition that gives nothing can do nothing about it, and must not miss its error for it.
+            Event::Stalled { .. } | Event::Rebalance(_) | Event::PollIntervalExceeded { .. } => {
+                None
+            }
         };
         match partition.and_then(|tp| self.lanes.get_mut(&tp)).filter(|_| self.claiming) {
             Some(lane) => {

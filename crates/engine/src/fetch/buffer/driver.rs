@@ -8,6 +8,7 @@ use milena_types::{NodeId, TopicPartition};
 
 use super::super::budget::{Held, Room};
 use super::{CompletedFetch, Ends, FetchBuffer, Lane, Stay, Which};
+use crate::commit::CommittedOffset;
 use crate::error::Error;
 use crate::subscription::{Event, Position, RebalanceId, Revision};
 
@@ -62,6 +63,23 @@ impl FetchBuffer {
             lane.broken = false;
         }
         state.sweep();
+    }
+
+    /// Takes note that the user is done with what lies before `offsets`: he commits them. Whatever is in his hand behind them
+    /// is not, and what they lie behind already stays so.
+    pub(crate) fn return_to(&self, offsets: &BTreeMap<TopicPartition, CommittedOffset>) {
+        let mut state = self.lock();
+        for (tp, end) in offsets {
+            let Some(lane) = state.lanes.get_mut(tp) else { continue };
+            let Some(position) = lane.position.filter(|one| end.offset <= one.offset) else {
+                continue;
+            };
+            if lane.returned.is_none_or(|old| old.offset < end.offset) {
+                let is_all = end.offset == position.offset;
+                let end = Position::new(end.offset, end.leader_epoch);
+                lane.returned = Some(if is_all { position } else { end });
+            }
+        }
     }
 
     /// Starts over at the position of a partition whose bytes could not be read.

@@ -85,7 +85,9 @@ impl State {
         let Run { partition, leader_epoch } = run;
         self.moved = true;
         if let Some(lane) = self.lanes.get_mut(&partition) {
-            lane.returned = Some(Position::new(last, leader_epoch));
+            // Before the first record of the batch it is where the run began, with the epoch of another batch.
+            let before = lane.position.filter(|one| one.offset == last);
+            lane.returned = Some(before.unwrap_or(Position::new(last, leader_epoch)));
             lane.position = Some(Position::new(last.next(), leader_epoch));
             if !self.in_hand.contains(&partition) {
                 self.in_hand.push(partition);

@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use milena_records::{BatchBuilder, Buffer, Compression, CompressionType, Compressor};
-use milena_types::{NodeId, Timestamp};
+use milena_types::{LeaderEpoch, NodeId, Timestamp};
 
 use super::*;
 use crate::fetch::Which;
@@ -81,6 +81,39 @@ impl Fixture {
 
     fn position(&self) -> i64 {
         self.buffer.position(&tp()).unwrap().offset.get()
+    }
+}
+
+/// The epoch of a committed offset is that of the record before it: a later one hides from the leader that the log was cut
+/// between the two.
+#[test]
+fn what_is_done_with_carries_the_epoch_of_its_own_batch() {
+    let of_epoch = |epoch: i32, mut bytes: Vec<u8>| {
+        bytes[12..16].copy_from_slice(&epoch.to_be_bytes());
+        bytes
+    };
+    let mut fixture = Fixture::new(10);
+    fixture.push([of_epoch(3, batch(0, 1, 1)), of_epoch(4, batch(1, 2, 2))].concat());
+    assert_eq!((fixture.one(), fixture.one()), (Some(0), Some(1)));
+    let done = |fixture: &Fixture| fixture.buffer.offsets(Which::Returned)[&tp()];
+    let place = |offset, epoch| Position::new(at(offset).offset, LeaderEpoch::from_wire(epoch));
+    assert_eq!(done(&fixture), place(1, 3), "the record at 1 is in hand");
+    assert_eq!(fixture.one(), Some(2));
+    assert_eq!(done(&fixture), place(2, 4));
+}
+
+/// What the user commits he is done with; the rest of what is in his hand he is not.
+#[test]
+fn what_is_committed_is_done_with() {
+    let mut fixture = Fixture::new(10);
+    fixture.push(batch(0, 5, 5));
+    assert_eq!(fixture.poll().len(), 5);
+    let done = |fixture: &Fixture| fixture.buffer.offsets(Which::Returned)[&tp()].offset.get();
+    assert_eq!(done(&fixture), 0);
+    for (committed, expected) in [(3, 3), (2, 3), (9, 3), (5, 5)] {
+        let end = crate::commit::CommittedOffset::new(at(committed).offset);
+        fixture.buffer.return_to(&[(tp(), end)].into());
+        assert_eq!(done(&fixture), expected);
     }
 }
 
