@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use milena_broker::{Broker, Settings};
+use milena_broker::{Broker, Release, Settings};
 use milena_types::{ApiKey, ErrorCode, NodeId, Uuid};
 use milena_wire::Response;
 use milena_wire::messages::metadata_request::MetadataRequestTopic;
@@ -25,6 +25,7 @@ pub(crate) struct Target {
     choice: Choice,
     bootstrap_servers: String,
     cluster: Cluster,
+    version: Version,
     names: AtomicU32,
     apis: BTreeSet<ApiKey>,
 }
@@ -35,11 +36,13 @@ enum Cluster {
     Real(RealCluster),
 }
 
-/// Which cluster to start, as `embedded`, `embedded-x3`, `4.4.0`, `4.4.0-tv1` or `4.4.0-tv1-x3`.
+/// Which cluster to start, as `embedded`, `embedded-x3`, `embedded-as3.9`, `4.4.0`, `4.4.0-tv1` or `4.4.0-tv1-x3`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Choice {
     /// The version of a real one; `None` is the embedded broker.
     pub(crate) version: Option<Version>,
+    /// The release that the embedded broker plays, where it is not the newest.
+    pub(crate) release: Option<Release>,
     /// The level of the feature `transaction.version`, where it is not the version's own.
     pub(crate) transaction_version: Option<i16>,
     /// What the version calls unstable is switched on: two-phase commit (KIP-939).
@@ -107,6 +110,7 @@ impl Target {
             }
             None => {
                 let broker = Broker::builder().nodes(usize::try_from(choice.brokers)?);
+                let broker = broker.as_version(choice.release.unwrap_or(Release::NEWEST));
                 let broker = match choice.transaction_version {
                     Some(level) => broker.transaction_version(level),
                     None => broker,
@@ -116,10 +120,15 @@ impl Target {
                 (Cluster::Embedded(broker), servers)
             }
         };
+        let version = match (&choice.version, choice.release) {
+            (Some(version), _) => version.clone(),
+            (None, Some(release)) => format!("{release}.0").parse()?,
+            (None, None) => NEWEST,
+        };
         let names = AtomicU32::new(0);
         let first = bootstrap_servers.split(',').next().unwrap_or_default();
         let apis = apis_of(first).await?;
-        Ok(Self { choice: choice.clone(), bootstrap_servers, cluster, names, apis })
+        Ok(Self { choice: choice.clone(), bootstrap_servers, cluster, version, names, apis })
     }
 
     /// Addresses of all brokers, with commas.
@@ -171,7 +180,7 @@ impl Target {
 
     /// The version that this cluster is, or that the embedded broker plays.
     pub(crate) fn version(&self) -> &Version {
-        self.choice.version.as_ref().unwrap_or(&NEWEST)
+        &self.version
     }
 
     /// A name that no other scenario on this target has.
@@ -255,8 +264,9 @@ impl Target {
     /// # Errors
     /// If it cannot be started.
     pub(crate) async fn try_tool(&self, name: &str, args: &[&str], input: &str) -> Result<Told> {
-        // Before this version some of them do not know --bootstrap-server; the newest ones speak to all brokers.
-        let own = Some(self.version()).filter(|version| **version >= Version::of(2, 8, 0));
+        // Before this version some of them do not know --bootstrap-server; the newest ones speak to all brokers, and
+        // judge the embedded one whatever release it plays.
+        let own = self.choice.version.as_ref().filter(|version| **version >= Version::of(2, 8, 0));
         let version = own.unwrap_or(&NEWEST).to_string();
         tool(&version, &self.bootstrap_servers, name, args, input).await
     }
@@ -311,6 +321,9 @@ impl fmt::Display for Choice {
             Some(version) => write!(f, "{version}")?,
             None => f.write_str("embedded")?,
         }
+        if let Some(release) = self.release {
+            write!(f, "-as{release}")?;
+        }
         if let Some(level) = self.transaction_version {
             write!(f, "-tv{level}")?;
         }
@@ -337,8 +350,15 @@ impl FromStr for Choice {
             Some(name) => (name, true),
             None => (name, false),
         };
-        let version = if name == "embedded" { None } else { Some(name.parse()?) };
-        Ok(Self { version, transaction_version, unstable, brokers })
+        let (version, release) = match name.strip_prefix("embedded") {
+            Some("") => (None, None),
+            Some(other) => {
+                let release = other.strip_prefix("-as").unwrap_or(other);
+                (None, Some(release.parse().map_err(|e| format!("{text}: {e}"))?))
+            }
+            None => (Some(name.parse()?), None),
+        };
+        Ok(Self { version, release, transaction_version, unstable, brokers })
     }
 }
 
@@ -370,11 +390,14 @@ mod tests {
             "4.4.0-tv1",
             "embedded-tv1-x3",
             "4.4.0-unstable",
+            "embedded-as3.9",
+            "embedded-as4.0-tv1-x3",
         ] {
             assert_eq!(text.parse::<Choice>().unwrap().to_string(), text);
         }
         assert!("4.4".parse::<Choice>().is_err());
         assert!("newest".parse::<Choice>().is_err());
+        assert!("embedded-as2.0".parse::<Choice>().is_err());
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod fetch;
 mod group;
 mod journal;
 mod node;
+mod release;
 mod settings;
 mod share;
 mod shell;
@@ -38,6 +39,7 @@ pub use journal::{
     AcceptedAcknowledgement, AcceptedBatch, AcceptedCommit, EndedTransaction, Journal, SeenRequest,
 };
 pub use node::NodeStatus;
+pub use release::{Release, UnknownRelease};
 pub use settings::{NodeSettings, Settings, TopicSettings};
 pub use share::{Acknowledgement, RecordState, ShareGroupSettings};
 pub use shell::{Broker, Builder};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use milena_types::{NodeId, Timestamp};
 
 use crate::group::ConsumerGroupSettings;
+use crate::release::{Feature, GROUP_VERSION, Release, SHARE_VERSION, TRANSACTION_VERSION};
 use crate::share::ShareGroupSettings;
 use crate::transaction::TransactionVersion;
 
@@ -15,6 +16,8 @@ use crate::transaction::TransactionVersion;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Settings {
+    /// Changed by [`Settings::as_version`], with the levels of the features.
+    release: Release,
     /// Seeds all that is drawn: topic ids, member ids, fetch sessions, fault rules with a probability. Default 0.
     pub seed: u64,
     /// The name in metadata. Default one that is shaped as Kafka's.
@@ -125,6 +128,54 @@ impl Settings {
         }
     }
 
+    /// Plays a release of Kafka: its APIs and their versions, and its features at the levels of a cluster that is made anew.
+    ///
+    /// Default 4.4. What a request of a given version does is the same in all of them; up to 3.2 the cluster lists what
+    /// brokers with ZooKeeper do.
+    #[must_use]
+    pub fn as_version(mut self, release: Release) -> Self {
+        self.release = release;
+        self.transaction_version = release.level(TRANSACTION_VERSION);
+        self.group_version = release.level(GROUP_VERSION);
+        self.share_version = release.level(SHARE_VERSION);
+        self
+    }
+
+    /// The release that is played.
+    pub fn release(&self) -> Release {
+        self.release
+    }
+
+    /// The finalized level of a feature.
+    pub(crate) fn level(&self, feature: &Feature) -> i16 {
+        match feature.name {
+            TRANSACTION_VERSION => self.transaction_version,
+            GROUP_VERSION => self.group_version,
+            SHARE_VERSION => self.share_version,
+            _ => feature.level,
+        }
+    }
+
+    /// Says which feature is at a level that the release does not know.
+    pub(crate) fn check_features(&self) -> Result<(), String> {
+        let set = [
+            (TRANSACTION_VERSION, self.transaction_version),
+            (GROUP_VERSION, self.group_version),
+            (SHARE_VERSION, self.share_version),
+        ];
+        for (name, level) in set {
+            let known = self.release.features().find(|feature| feature.name == name);
+            let max = known.map_or(0, |feature| feature.max);
+            if !(0..=max).contains(&level) {
+                return Err(format!(
+                    "{name} is {level}, which Kafka {} does not know: it is {max} at most",
+                    self.release
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// The protocol that the coordinator itself follows where no producer asks.
     pub(crate) fn transaction_version(&self) -> TransactionVersion {
         if self.transaction_version >= 2 { TransactionVersion::V2 } else { TransactionVersion::V1 }
@@ -134,6 +185,7 @@ impl Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            release: Release::NEWEST,
             seed: 0,
             cluster_id: "milena-embedded-cluster".to_owned(),
             wall_clock: Timestamp::from_millis(1_767_225_600_000),

@@ -1,7 +1,7 @@
 //! `milena dev`: a broker in this process.
 
 use clap::Args;
-use milena_broker::{Broker, TopicSettings};
+use milena_broker::{Broker, Release, TopicSettings};
 
 use crate::failure::Failure;
 use crate::interrupt::interrupted;
@@ -11,7 +11,8 @@ const EXAMPLES: &str = "\
 Examples:
   milena dev                                 one node on port 9092
   milena dev --nodes 3 --topic orders:6      three nodes, and a topic with six partitions
-  milena dev --port 0                        on free ports; the first line says which";
+  milena dev --port 0                        on free ports; the first line says which
+  milena dev --as-version 3.9                with the APIs, versions and features of Kafka 3.9";
 
 /// Starts a broker in this process and keeps it until ^C. What it stores is gone with it.
 #[derive(Args, Debug)]
@@ -28,11 +29,18 @@ pub(crate) struct DevArgs {
     /// A topic to create, as NAME or NAME:PARTITIONS; may be repeated
     #[arg(long = "topic", value_name = "NAME[:PARTITIONS]", value_parser = topic)]
     topics: Vec<(String, i32)>,
+
+    /// The release of Kafka to play, from 2.1 to 4.4 [default: 4.4]
+    #[arg(long, value_name = "RELEASE")]
+    as_version: Option<Release>,
 }
 
 /// Runs the command.
 pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
     let mut builder = Broker::builder().nodes(usize::from(args.nodes)).port(args.port);
+    if let Some(release) = args.as_version {
+        builder = builder.as_version(release);
+    }
     for (name, partitions) in args.topics {
         builder = builder.topic_with(TopicSettings::new(name, partitions));
     }

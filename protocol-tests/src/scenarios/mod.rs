@@ -15,6 +15,7 @@ mod kills;
 mod producers;
 mod rebalances;
 mod records;
+mod releases;
 mod share;
 mod share_java;
 mod tools;
@@ -48,6 +49,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!(records::a_waiting_fetch_is_answered_when_a_record_comes),
     scenario!(records::a_waiting_fetch_ends_without_a_record),
     scenario!(records::nonsense_closes_the_connection),
+    scenario!(releases::the_embedded_broker_lists_what_the_real_one_does, fits: releases::fits),
     scenario!(followers::a_replica_in_the_reader_s_rack_is_read_from, fits: followers::fits),
     scenario!(rebalances::a_second_member_shares_the_work),
     scenario!(rebalances::a_member_that_leaves_sets_the_other_to_work),

@@ -3,9 +3,9 @@
 //! Lists what is answered. A version above the newest is answered in version 0 with UNSUPPORTED_VERSION and the
 //! range of this API, so that the client can ask again. Version 5 checks cluster and node id (KIP-1242).
 //!
-//! Notes: Produce is listed from version 0 on although 0-2 are refused (KAFKA-18659). Features are those that change
-//! what is answered: `metadata.version`, and `group.version`, `share.version` and `transaction.version` at the levels of
-//! the settings.
+//! Notes: Produce is listed from version 0 on although 0-2 are refused (KAFKA-18659); of other APIs versions that Kafka
+//! dropped with 4.0 are not listed, whatever release is played. Features are those that change what is answered:
+//! `metadata.version`, and `group.version`, `share.version` and `transaction.version` at the levels of the settings.
 
 use milena_types::{ApiKey, ErrorCode};
 use milena_wire::Response;
@@ -14,7 +14,7 @@ use milena_wire::messages::api_versions_response::{
     ApiVersion, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
 };
 
-use super::{APIS, Call, Outcome, Versions};
+use super::{Call, Outcome, Versions};
 use crate::state::State;
 
 pub(super) const VERSIONS: Versions = Versions::new(0, 5);
@@ -30,30 +30,25 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &ApiVersionsRe
         return Outcome::Answer(error(request, ErrorCode::REBOOTSTRAP_REQUIRED));
     }
     // Up to version 3 a level of 0 cannot be told, and the feature is left out.
-    let supported = FEATURES.iter().filter(|(_, [min, _])| *min > 0 || call.version >= 4);
-    let supported = supported.map(|(name, [min_version, max_version])| SupportedFeatureKey {
-        name: (*name).into(),
-        min_version: *min_version,
-        max_version: *max_version,
+    let release = state.settings.release();
+    let supported = release.features().filter(|feature| feature.min > 0 || call.version >= 4);
+    let supported = supported.map(|feature| SupportedFeatureKey {
+        name: feature.name.into(),
+        min_version: feature.min,
+        max_version: feature.max,
     });
-    let settings = &state.settings;
-    let finalized = [
-        (METADATA_VERSION, METADATA_LEVEL),
-        (TRANSACTION_VERSION, settings.transaction_version),
-        (GROUP_VERSION, settings.group_version),
-        (SHARE_VERSION, settings.share_version),
-    ];
     // A feature at level 0 is not there.
-    let finalized = finalized.iter().filter(|(_, level)| *level > 0);
+    let finalized = release.features().map(|known| (known.name, state.settings.level(&known)));
+    let finalized = finalized.filter(|(_, level)| *level > 0);
     let finalized = finalized.map(|(name, level)| FinalizedFeatureKey {
-        name: (*name).into(),
-        max_version_level: *level,
-        min_version_level: *level,
+        name: name.into(),
+        max_version_level: level,
+        min_version_level: level,
     });
     let response = ApiVersionsResponse {
-        api_keys: api_keys(),
+        api_keys: api_keys(state),
         supported_features: supported.collect(),
-        finalized_features_epoch: state.features_epoch,
+        finalized_features_epoch: if release.tells_features() { state.features_epoch } else { -1 },
         finalized_features: finalized.collect(),
         ..Default::default()
     };
@@ -61,25 +56,23 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &ApiVersionsRe
 }
 
 pub(super) fn error(_: &ApiVersionsRequest, code: ErrorCode) -> Response {
-    ApiVersionsResponse { error_code: code, api_keys: api_keys(), ..Default::default() }.into()
+    ApiVersionsResponse { error_code: code, ..Default::default() }.into()
 }
 
 /// The answer to a version that is not known here, to be written in version 0.
-pub(crate) fn unsupported() -> Response {
-    let range = api_keys().into_iter().filter(|api| api.api_key == ApiKey::API_VERSIONS.get());
+pub(crate) fn unsupported(state: &State) -> Response {
+    let range = api_keys(state).into_iter().filter(|api| api.api_key == ApiKey::API_VERSIONS.get());
     let error_code = ErrorCode::UNSUPPORTED_VERSION;
     ApiVersionsResponse { error_code, api_keys: range.collect(), ..Default::default() }.into()
 }
 
-fn api_keys() -> Vec<ApiVersion> {
-    let entry = |(key, versions): &(ApiKey, Versions)| ApiVersion {
+fn api_keys(state: &State) -> Vec<ApiVersion> {
+    let entry = |(key, versions): (&ApiKey, &Versions)| ApiVersion {
         api_key: key.get(),
         min_version: if *key == ApiKey::PRODUCE { 0 } else { versions.min },
         max_version: versions.max,
     };
-    let mut entries: Vec<_> = APIS.iter().map(entry).collect();
-    entries.sort_by_key(|entry| entry.api_key);
-    entries
+    state.apis.iter().map(entry).collect()
 }
 
 /// Letters, digits, `.` and `-`, beginning and ending with a letter or digit, as Kafka's pattern says (KIP-511).
@@ -93,19 +86,3 @@ fn is_legal_software(request: &ApiVersionsRequest) -> bool {
     };
     is_legal(&request.client_software_name) && is_legal(&request.client_software_version)
 }
-
-const METADATA_VERSION: &str = "metadata.version";
-const TRANSACTION_VERSION: &str = "transaction.version";
-const GROUP_VERSION: &str = "group.version";
-const SHARE_VERSION: &str = "share.version";
-
-/// Features and the levels that they may be at. 3.3-IV3 is the oldest metadata that Kafka 4 knows.
-const FEATURES: &[(&str, [i16; 2])] = &[
-    (METADATA_VERSION, [7, METADATA_LEVEL]),
-    (TRANSACTION_VERSION, [0, 2]),
-    (GROUP_VERSION, [0, 1]),
-    (SHARE_VERSION, [0, 2]),
-];
-
-/// That of Kafka 4.4.
-const METADATA_LEVEL: i16 = 33;

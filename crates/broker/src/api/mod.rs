@@ -43,12 +43,14 @@ pub(crate) mod sync_group;
 mod txn_offset_commit;
 mod write_txn_markers;
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use milena_types::{ApiKey, ErrorCode, NodeId, Topic};
 use milena_wire::{ByteString, Request, Response};
 
 use crate::connection::ConnectionId;
+use crate::release::Release;
 use crate::state::State;
 use crate::ticket::Ticket;
 
@@ -177,9 +179,15 @@ apis! {
     + WriteTxnMarkers WRITE_TXN_MARKERS write_txn_markers;
 }
 
-/// The answered versions of an API, if it is answered at all.
-pub(crate) fn versions(api: ApiKey) -> Option<Versions> {
-    APIS.iter().find(|(key, _)| *key == api).map(|(_, versions)| *versions)
+/// The versions of each API that are answered where the cluster plays this release.
+pub(crate) fn answered(by: Release) -> BTreeMap<ApiKey, Versions> {
+    let listed = by.apis();
+    let both = APIS.iter().filter_map(|(api, answered)| {
+        let listed = listed.get(api)?;
+        let (min, max) = (answered.min.max(*listed.start()), answered.max.min(*listed.end()));
+        (min <= max).then_some((*api, Versions { min, max }))
+    });
+    both.collect()
 }
 
 /// A request with all that it is about, where it leaves to the node what it said before: a Fetch that goes on with a

@@ -84,8 +84,9 @@ impl Cluster {
     /// A cluster as the settings say.
     ///
     /// # Errors
-    /// What is wrong about a topic of the settings.
+    /// What is wrong about a topic of the settings, or the level of a feature.
     pub fn new(settings: Settings, now: Instant) -> Result<Self, String> {
+        settings.check_features()?;
         let topics = settings.topics.clone();
         let faults = Faults::new(settings.seed);
         let mut state = State::new(settings, now);
@@ -271,7 +272,8 @@ impl Cluster {
             return;
         };
         let (api, version) = (header.api_key, header.api_version);
-        let is_answered = api::versions(api).is_some_and(|versions| versions.contains(version));
+        let answered = self.state.apis.get(&api);
+        let is_answered = answered.is_some_and(|versions| versions.contains(version));
         if is_new {
             self.state.journal.note_request(SeenRequest {
                 at: self.state.wall(now),
@@ -284,7 +286,8 @@ impl Cluster {
         }
         if api == ApiKey::API_VERSIONS && !is_answered {
             // Readable by a client that knows no version at all.
-            self.reply(id, &api::api_versions::unsupported(), 0, header.correlation_id);
+            let unsupported = api::api_versions::unsupported(&self.state);
+            self.reply(id, &unsupported, 0, header.correlation_id);
             return;
         }
         let request = if is_answered { decode_request(frame.clone()).ok() } else { None };

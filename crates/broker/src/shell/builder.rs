@@ -8,6 +8,7 @@ use milena_types::Timestamp;
 use super::broker::Broker;
 use super::listen;
 use crate::cluster::Cluster;
+use crate::release::Release;
 use crate::settings::{Settings, TopicSettings};
 
 /// A cluster before it runs. Made by [`Broker::builder`].
@@ -60,6 +61,14 @@ impl Builder {
     /// The wall clock at the start. Default: the machine's.
     pub fn wall_clock(mut self, wall_clock: Timestamp) -> Self {
         self.wall_clock = Some(wall_clock);
+        self
+    }
+
+    /// Plays a release of Kafka, as `"3.9".parse()` reads it: its APIs, their versions and its features. Default 4.4.
+    ///
+    /// See [`Settings::as_version`].
+    pub fn as_version(mut self, release: Release) -> Self {
+        self.settings = self.settings.as_version(release);
         self
     }
 

@@ -11,7 +11,7 @@ mod waits;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use milena_types::{NodeId, Timestamp, Topic, Uuid};
+use milena_types::{ApiKey, NodeId, Timestamp, Topic, Uuid};
 use milena_wire::Response;
 
 pub(crate) use groups::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, is_internal, java_hash};
@@ -22,6 +22,7 @@ pub(crate) use topics::{NewTopic, Refused, cut};
 pub(crate) use transactions::offsets_partition;
 pub(crate) use waits::{Wait, Waits};
 
+use crate::api::{self, Versions};
 use crate::clock::Clock;
 use crate::connection::ConnectionId;
 use crate::group::Group;
@@ -37,6 +38,8 @@ use crate::transaction::Transaction;
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) settings: Settings,
+    /// What is answered, in the release that is played.
+    pub(crate) apis: BTreeMap<ApiKey, Versions>,
     pub(crate) clock: Clock,
     pub(crate) rng: fastrand::Rng,
     pub(crate) nodes: Nodes,
@@ -86,6 +89,7 @@ impl State {
     pub(crate) fn new(settings: Settings, now: Instant) -> Self {
         let nodes = Nodes::new(&settings);
         Self {
+            apis: api::answered(settings.release()),
             clock: Clock::new(now, settings.wall_clock),
             rng: fastrand::Rng::with_seed(settings.seed),
             nodes,

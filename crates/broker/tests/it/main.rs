@@ -11,6 +11,7 @@ mod migration;
 mod nodes;
 mod produce;
 mod producer;
+mod releases;
 mod retention;
 mod share;
 mod shells;

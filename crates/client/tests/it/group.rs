@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::world::{GRACE, World, text};
 
 /// A member that polls in a task until its handle closes it, and tells what it reads.
-fn run(mut member: Consumer, read: mpsc::UnboundedSender<String>) -> JoinHandle<()> {
+pub(crate) fn run(mut member: Consumer, read: mpsc::UnboundedSender<String>) -> JoinHandle<()> {
     tokio::spawn(async move {
         while let Some(message) = member.try_next().await.unwrap() {
             read.send(text(message.value())).unwrap();
@@ -20,7 +20,7 @@ fn run(mut member: Consumer, read: mpsc::UnboundedSender<String>) -> JoinHandle<
 }
 
 /// Waits until the members have `shares` partitions each, every one of six once; how long it took.
-async fn settle(members: &[ConsumerHandle], shares: &[usize]) -> Duration {
+pub(crate) async fn settle(members: &[ConsumerHandle], shares: &[usize]) -> Duration {
     let begun = Instant::now();
     loop {
         let mut all = BTreeSet::new();

@@ -44,6 +44,8 @@ mod positions;
 #[cfg(test)]
 mod rebalance;
 #[cfg(test)]
+mod releases;
+#[cfg(test)]
 mod repeat;
 #[cfg(test)]
 mod round_trip;

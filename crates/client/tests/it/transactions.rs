@@ -50,12 +50,12 @@ pub(crate) async fn committed(world: &World, topic: &'static str, partitions: i3
 }
 
 /// A member of group `g` that reads what is committed of topic `t`.
-fn member(world: &World) -> ConsumerBuilder {
+pub(crate) fn member(world: &World) -> ConsumerBuilder {
     world.member().isolation_level(IsolationLevel::ReadCommitted)
 }
 
 /// Copies what the consumer reads to topic `u`.
-async fn copy(
+pub(crate) async fn copy(
     producer: &mut TransactionalProducer,
     consumer: &mut Consumer,
 ) -> Result<usize, Error> {

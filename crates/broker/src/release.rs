@@ -1,0 +1,225 @@
+//! Which release of Apache Kafka a cluster plays.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use milena_types::ApiKey;
+
+/// A release of Apache Kafka from 2.1 to 4.4, without its patch number.
+///
+/// # Examples
+/// ```
+/// use milena_broker::Release;
+///
+/// let release: Release = "3.9".parse()?;
+/// assert!(release < Release::NEWEST);
+/// assert_eq!("3.9.2".parse(), Ok(release));
+/// assert!("3.10".parse::<Release>().is_err());
+/// # Ok::<(), milena_broker::UnknownRelease>(())
+/// ```
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Release {
+    major: u8,
+    minor: u8,
+}
+
+/// A text that names no release that can be played.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct UnknownRelease {
+    text: String,
+}
+
+/// A feature that a cluster has as a whole, as its brokers know it (KIP-584).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Feature {
+    pub(crate) name: &'static str,
+    /// The levels that it may be set to.
+    pub(crate) min: i16,
+    pub(crate) max: i16,
+    /// That of a cluster which is made anew.
+    pub(crate) level: i16,
+}
+
+impl Release {
+    /// 2.1, the oldest.
+    pub const OLDEST: Self = Self::of(2, 1);
+
+    /// 4.4, the newest.
+    pub const NEWEST: Self = Self::of(4, 4);
+
+    const fn of(major: u8, minor: u8) -> Self {
+        Self { major, minor }
+    }
+
+    /// All of them, oldest first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let minors = LAST_MINORS
+            .iter()
+            .flat_map(|&(major, last)| (0..=last).map(move |minor| Self::of(major, minor)));
+        minors.filter(|release| *release >= Self::OLDEST)
+    }
+
+    /// The versions of each API that its brokers list.
+    pub(crate) fn apis(self) -> BTreeMap<ApiKey, RangeInclusive<i16>> {
+        lines().filter_map(|(api, history)| Some((api, versions(history, self)?))).collect()
+    }
+
+    /// The features that its brokers know and that change what is answered.
+    pub(crate) fn features(self) -> impl Iterator<Item = Feature> {
+        let feature = |name, [min, max, level]: [i16; 3]| Feature { name, min, max, level };
+        let since = |first: Self| (self >= first).then_some(());
+        let metadata_min = if self >= Self::of(4, 0) { METADATA_LEVEL_MIN } else { 1 };
+        let metadata = METADATA_LEVELS.iter().find(|(release, _)| *release == self);
+        let metadata =
+            metadata.map(|(_, level)| feature(METADATA_VERSION, [metadata_min, *level, *level]));
+        let transaction = since(Self::of(4, 0)).map(|()| feature(TRANSACTION_VERSION, [0, 2, 2]));
+        let group = since(Self::of(4, 0)).map(|()| feature(GROUP_VERSION, [0, 1, 1]));
+        let share = SHARE_LEVELS.iter().rfind(|(release, _)| *release <= self);
+        let share = share.map(|(_, [max, level])| feature(SHARE_VERSION, [0, *max, *level]));
+        [metadata, transaction, group, share].into_iter().flatten()
+    }
+
+    /// The level that a feature has in a cluster which is made anew; 0 for one that its brokers do not know.
+    pub(crate) fn level(self, feature: &str) -> i16 {
+        self.features().find(|known| known.name == feature).map_or(0, |known| known.level)
+    }
+
+    /// Whether ApiVersions tells the features and the epoch at which they were finalized (KIP-584).
+    pub(crate) fn tells_features(self) -> bool {
+        self >= Self::of(2, 7)
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+impl FromStr for Release {
+    type Err = UnknownRelease;
+
+    /// Reads `3.9` or `3.9.2`; the patch number says nothing.
+    fn from_str(text: &str) -> Result<Self, UnknownRelease> {
+        let release = release_of(text).filter(|release| Self::all().any(|known| known == *release));
+        release.ok_or_else(|| UnknownRelease { text: text.to_owned() })
+    }
+}
+
+impl fmt::Display for UnknownRelease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (oldest, newest) = (Release::OLDEST, Release::NEWEST);
+        write!(f, "{:?} is no release of Kafka from {oldest} to {newest}, as 3.9", self.text)
+    }
+}
+
+impl std::error::Error for UnknownRelease {}
+
+fn release_of(text: &str) -> Option<Release> {
+    let mut numbers = text.split('.').map(str::parse::<u8>);
+    let (major, minor) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    let patch = numbers.next();
+    let is_whole = patch.is_none_or(|patch| patch.is_ok()) && numbers.next().is_none();
+    is_whole.then_some(Release::of(major, minor))
+}
+
+/// Each API of the table with its history.
+fn lines() -> impl Iterator<Item = (ApiKey, &'static str)> {
+    TABLE.lines().filter_map(|line| {
+        let (name, history) = line.split_once(' ')?;
+        let api = ApiKey::ALL.iter().find(|api| api.name() == Some(name))?;
+        Some((*api, history))
+    })
+}
+
+/// What a history as `2.1:0-7 2.4:0-8` says of a release.
+fn versions(history: &str, at: Release) -> Option<RangeInclusive<i16>> {
+    let entries = history.split_whitespace().filter_map(|entry| {
+        let (since, range) = entry.split_once(':')?;
+        let (min, max) = range.split_once('-')?;
+        Some((release_of(since)?, min.parse().ok()?..=max.parse().ok()?))
+    });
+    let of_release = entries.take_while(|(since, _)| *since <= at).last();
+    of_release.map(|(_, versions)| versions)
+}
+
+pub(crate) const METADATA_VERSION: &str = "metadata.version";
+pub(crate) const TRANSACTION_VERSION: &str = "transaction.version";
+pub(crate) const GROUP_VERSION: &str = "group.version";
+pub(crate) const SHARE_VERSION: &str = "share.version";
+
+/// The last minor release of each major one.
+const LAST_MINORS: &[(u8, u8)] = &[(2, 8), (3, 9), (4, 4)];
+
+/// The APIs that the cluster answers, with the versions that each release lists.
+const TABLE: &str = include_str!("release.txt");
+
+/// The level of `metadata.version`; releases before play a cluster with ZooKeeper, which has none.
+const METADATA_LEVELS: &[(Release, i16)] = &[
+    (Release::of(3, 3), 7),
+    (Release::of(3, 4), 8),
+    (Release::of(3, 5), 11),
+    (Release::of(3, 6), 14),
+    (Release::of(3, 7), 19),
+    (Release::of(3, 8), 20),
+    (Release::of(3, 9), 21),
+    (Release::of(4, 0), 25),
+    (Release::of(4, 1), 27),
+    (Release::of(4, 2), 29),
+    (Release::of(4, 3), 30),
+    (Release::of(4, 4), 33),
+];
+
+/// 3.3-IV3 is the oldest metadata that Kafka 4 knows.
+const METADATA_LEVEL_MIN: i16 = 7;
+
+/// The greatest level of `share.version` and that of a new cluster, since when.
+const SHARE_LEVELS: &[(Release, [i16; 2])] =
+    &[(Release::of(4, 1), [1, 0]), (Release::of(4, 2), [1, 1]), (Release::of(4, 4), [2, 2])];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A line that cannot be read would take its API away from every release without a word.
+    #[test]
+    fn every_line_of_the_table_is_read_whole() {
+        for line in TABLE.lines().filter(|line| !line.starts_with('#')) {
+            let (name, history) = line.split_once(' ').expect("a name and its history");
+            assert!(lines().any(|(api, _)| api.name() == Some(name)), "{name} is no API");
+            let mut before = None;
+            for entry in history.split(' ') {
+                let since = entry.split_once(':').and_then(|(since, _)| since.parse().ok());
+                let since: Release = since.expect(entry);
+                assert!(before < Some(since), "{line}: {entry} comes late");
+                let read = versions(entry, since).expect(entry);
+                assert_eq!(entry, format!("{since}:{}-{}", read.start(), read.end()));
+                before = Some(since);
+            }
+        }
+    }
+
+    #[test]
+    fn every_api_that_is_answered_is_in_the_table() {
+        let newest = Release::NEWEST.apis();
+        for (api, answered) in crate::api::APIS {
+            let listed = newest.get(api).unwrap_or_else(|| panic!("{api:?} is not listed"));
+            assert!(listed.contains(&answered.max), "{api:?} is answered beyond {listed:?}");
+        }
+    }
+
+    #[test]
+    fn releases_are_read_and_printed() {
+        let texts: Vec<_> = Release::all().map(|release| release.to_string()).collect();
+        assert_eq!(texts.len(), 23);
+        assert_eq!((texts[0].as_str(), texts[22].as_str()), ("2.1", "4.4"));
+        for text in &texts {
+            assert_eq!(text.parse::<Release>().expect(text).to_string(), *text);
+        }
+        for text in ["2.0", "3.10", "4.5", "4", "", "3.9.x", "3.9.2.1"] {
+            assert!(text.parse::<Release>().is_err(), "{text}");
+        }
+    }
+}

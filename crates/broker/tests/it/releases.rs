@@ -1,0 +1,119 @@
+//! The releases of Kafka that a cluster plays.
+
+use bytes::Bytes;
+use milena_broker::{Cluster, Output, Release, Settings};
+use milena_types::{ApiKey, ErrorCode};
+use milena_wire::messages::api_versions_request::ApiVersionsRequest;
+use milena_wire::messages::api_versions_response::ApiVersionsResponse;
+use milena_wire::messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest;
+use milena_wire::{Response, decode_response};
+
+use crate::world::{World, batch, fetch, node, ok, produce, produced};
+
+fn release(text: &str) -> Release {
+    text.parse().expect("a release")
+}
+
+fn playing(text: &str) -> World {
+    World::with(|settings| *settings = settings.clone().as_version(release(text)))
+}
+
+fn told(world: &mut World, version: i16) -> ApiVersionsResponse {
+    let connection = world.connect(node(1));
+    let request = ApiVersionsRequest {
+        client_software_name: "test".into(),
+        client_software_version: "1".into(),
+        ..Default::default()
+    };
+    let Response::ApiVersions(told) = world.ask(connection, version, request) else { panic!() };
+    assert_eq!(told.error_code, ErrorCode::NONE);
+    told
+}
+
+fn range(told: &ApiVersionsResponse, api: ApiKey) -> Option<(i16, i16)> {
+    let api = told.api_keys.iter().find(|listed| listed.api_key == api.get());
+    api.map(|listed| (listed.min_version, listed.max_version))
+}
+
+fn levels(text: &str) -> Vec<(String, i16)> {
+    let told = told(&mut playing(text), 3);
+    let levels = told.finalized_features.iter();
+    levels.map(|feature| (feature.name.to_string(), feature.max_version_level)).collect()
+}
+
+#[test]
+fn a_release_lists_its_own_versions_and_no_other_api() {
+    let old = told(&mut playing("2.1"), 2);
+    assert_eq!(range(&old, ApiKey::PRODUCE), Some((0, 7)));
+    assert_eq!(range(&old, ApiKey::FETCH), Some((4, 10)));
+    assert_eq!(range(&old, ApiKey::INCREMENTAL_ALTER_CONFIGS), None);
+    let older = told(&mut playing("3.9"), 3);
+    assert_eq!(range(&older, ApiKey::PRODUCE), Some((0, 11)));
+    assert_eq!(range(&older, ApiKey::SHARE_FETCH), None);
+    assert_eq!(
+        range(&told(&mut playing("4.0"), 3), ApiKey::CONSUMER_GROUP_HEARTBEAT),
+        Some((0, 1))
+    );
+}
+
+/// The client asks with its newest version first, whatever the broker is.
+#[test]
+fn an_old_release_answers_a_new_api_versions_in_version_0_with_its_own_range() {
+    let mut world = playing("2.1");
+    let connection = world.connect(node(1));
+    let request = [0, 18, 0, 4, 0, 0, 0, 5, 0xff, 0xff, 0];
+    world.cluster.handle(world.now, connection, Bytes::copy_from_slice(&request));
+    let Some(Output::Reply { frame, .. }) = world.cluster.poll_output(world.now) else { panic!() };
+    let answer = decode_response(ApiKey::API_VERSIONS, 0, frame.into_bytes().slice(4..));
+    let answer = answer.expect("version 0");
+    let Response::ApiVersions(answer) = answer.1 else { panic!() };
+    assert_eq!(answer.error_code, ErrorCode::UNSUPPORTED_VERSION);
+    assert_eq!(range(&answer, ApiKey::API_VERSIONS), Some((0, 2)));
+    assert!(!world.is_closed(connection));
+}
+
+#[test]
+fn a_version_that_the_release_lacks_closes_the_connection() {
+    let mut world = playing("2.1");
+    let connection = world.connect_leader();
+    ok(&produced(world.ask(connection, 7, produce(-1, batch(&["a"], None)))));
+    world.send(connection, 11, fetch(0, 0, 0));
+    assert!(world.is_closed(connection));
+}
+
+#[test]
+fn features_have_the_levels_of_a_new_cluster_of_the_release() {
+    let level = |name: &str, level| (name.to_owned(), level);
+    assert_eq!(levels("3.2"), []);
+    assert_eq!(levels("3.9"), [level("metadata.version", 21)]);
+    let of_4_0 = [("metadata.version", 25), ("transaction.version", 2), ("group.version", 1)];
+    assert_eq!(levels("4.0"), of_4_0.map(|(name, at)| level(name, at)));
+    assert_eq!(levels("4.1").len(), 3, "share groups are a preview there");
+    assert!(levels("4.2").contains(&level("share.version", 1)));
+    assert!(levels("4.4").contains(&level("share.version", 2)));
+    assert_eq!(told(&mut playing("2.6"), 3).finalized_features_epoch, -1, "before KIP-584");
+    assert_eq!(told(&mut playing("2.8"), 3).finalized_features_epoch, 0);
+}
+
+/// 3.9 lists the API, and refuses it where the protocol is not switched on.
+#[test]
+fn the_consumer_protocol_is_listed_before_it_is_spoken() {
+    let mut world = playing("3.9");
+    let connection = world.connect(node(1));
+    let request = ConsumerGroupHeartbeatRequest { group_id: "g".into(), ..Default::default() };
+    let answer = world.ask(connection, 0, request);
+    let Response::ConsumerGroupHeartbeat(answer) = answer else { panic!() };
+    assert_eq!(answer.error_code, ErrorCode::UNSUPPORTED_VERSION);
+}
+
+#[test]
+fn a_level_that_the_release_does_not_know_is_refused() {
+    let mut settings = Settings::default().as_version(release("3.9"));
+    settings.transaction_version = 2;
+    #[expect(clippy::disallowed_methods, reason = "any instant does")]
+    let refused = Cluster::new(settings, std::time::Instant::now()).map(drop);
+    assert_eq!(
+        refused,
+        Err("transaction.version is 2, which Kafka 3.9 does not know: it is 0 at most".to_owned())
+    );
+}
