@@ -26,9 +26,9 @@ mod topic;
 mod transaction;
 
 pub use cluster::{
-    Cluster, CommandError, ConsumerGroupView, ConsumerMemberView, GroupView, MemberView, OpenError,
-    Output, PartitionView, ShareGroupView, ShareMemberView, SharePartitionView, SharedRecords,
-    StoredBatch, StoredRecord, TransactionView,
+    Cluster, CommandError, ConsumerGroupView, ConsumerMemberView, GroupView, MemberView, NewRecord,
+    OpenError, Output, PartitionView, ShareGroupView, ShareMemberView, SharePartitionView,
+    SharedRecords, StoredBatch, StoredRecord, TransactionView,
 };
 pub use connection::ConnectionId;
 pub use fault::{Condition, Fault, FaultId, FaultRule, on, on_any};

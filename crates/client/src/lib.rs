@@ -138,6 +138,11 @@ struct ConsumerPages;
 #[doc = include_str!("../../../docs/producer.md")]
 struct ProducerPage;
 
+/// The page on testing an application, likewise.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/testing.md")]
+struct TestingPage;
+
 /// The page of share groups, likewise.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/share-groups.md")]

@@ -339,7 +339,8 @@ fn enrol(
     })
 }
 
-fn accepted(
+/// What the journal says of a batch, once it has its offset.
+pub(crate) fn accepted(
     batch: &Batch,
     at: Timestamp,
     node: NodeId,

@@ -1,11 +1,13 @@
 //! The cluster as a machine: frames in, frames out, and `now` with each call.
 
+mod append;
 mod commands;
 mod groups;
 mod machine;
 mod query;
 mod shares;
 
+pub use append::NewRecord;
 pub use commands::CommandError;
 pub use groups::{ConsumerGroupView, ConsumerMemberView, GroupView, MemberView};
 pub use machine::{Cluster, OpenError, Output};

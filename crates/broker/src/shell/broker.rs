@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use milena_types::{ApiKey, NodeId, TopicPartition};
+use milena_types::{ApiKey, NodeId, Offset, TopicPartition};
 use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -15,7 +15,7 @@ use super::builder::Builder;
 use super::shared::Shared;
 use super::{listen, pump};
 use crate::cluster::{
-    Cluster, CommandError, ConsumerGroupView, GroupView, PartitionView, ShareGroupView,
+    Cluster, CommandError, ConsumerGroupView, GroupView, NewRecord, PartitionView, ShareGroupView,
     SharePartitionView, StoredBatch, StoredRecord, TransactionView,
 };
 use crate::fault::{FaultId, FaultRule};
@@ -199,6 +199,81 @@ impl Broker {
     pub fn move_leader(&self, topic: &str, partition: i32, node: NodeId) -> bool {
         let partition = TopicPartition::new(topic, partition);
         self.with(|cluster, now| cluster.move_leader(now, &partition, node))
+    }
+
+    /// Stores records in a partition as one batch, past any producer, and returns the offset of the first.
+    ///
+    /// # Errors
+    /// As [`Cluster::append`].
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use milena_broker::{Broker, NewRecord};
+    ///
+    /// let broker = Broker::builder().topic("orders", 6).start_in_memory().await?;
+    /// broker.append("orders", 0, (0..100).map(|n| NewRecord::new(format!("order {n}"))))?;
+    /// assert_eq!(broker.records("orders", 0).len(), 100);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn append(
+        &self,
+        topic: &str,
+        partition: i32,
+        records: impl IntoIterator<Item = NewRecord>,
+    ) -> Result<Offset, CommandError> {
+        let partition = TopicPartition::new(topic, partition);
+        self.with(|cluster, now| cluster.append(now, &partition, records))
+    }
+
+    /// Waits until `holds` of the cluster: asked now, and each time after the cluster did something.
+    ///
+    /// `holds` runs under the cluster's lock: it must not ask the `Broker` itself. Dropping the future has no effect.
+    ///
+    /// # Errors
+    /// `TimedOut`, where it does not hold within `limit`.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// use milena_broker::{Broker, NewRecord};
+    ///
+    /// let broker = Broker::builder().topic("orders", 1).start_in_memory().await?;
+    /// let is_stored = |cluster: &milena_broker::Cluster| {
+    ///     cluster.records(&("orders", 0).into()).iter().any(|record| record.value.as_deref() == Some(b"paid"))
+    /// };
+    /// let limit = Duration::from_secs(60);
+    /// let (stored, _) = tokio::join!(broker.wait_until(limit, is_stored), async {
+    ///     broker.append("orders", 0, [NewRecord::new("paid")])
+    /// });
+    /// stored?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn wait_until(
+        &self,
+        limit: Duration,
+        mut holds: impl FnMut(&Cluster) -> bool,
+    ) -> io::Result<()> {
+        let wait = async {
+            loop {
+                // Made before the look, so that what happens between the two is not missed.
+                let worked = self.shared.worked.notified();
+                if self.shared.look(&mut holds) {
+                    return;
+                }
+                worked.await;
+            }
+        };
+        let waited = tokio::time::timeout(limit, wait).await;
+        waited.map_err(|_| {
+            io::Error::new(io::ErrorKind::TimedOut, format!("it does not hold after {limit:?}"))
+        })
     }
 
     /// Every record of a partition.

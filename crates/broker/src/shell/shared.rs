@@ -85,6 +85,11 @@ impl Shared {
         result
     }
 
+    /// Looks at the machine and changes nothing.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Cluster) -> T) -> T {
+        look(&self.lock().cluster)
+    }
+
     /// A client connects.
     pub(super) fn open(&self, node: NodeId) -> io::Result<(ConnectionId, Arc<Outbox>, Inbox)> {
         let now = now();
@@ -115,7 +120,7 @@ impl Shared {
 
     /// Whether too much of the connection waits to be read.
     pub(super) fn is_behind(&self, connection: ConnectionId) -> bool {
-        self.lock().cluster.is_behind(connection)
+        self.look(|cluster| cluster.is_behind(connection))
     }
 
     /// The client is gone, or the pump gave up.
