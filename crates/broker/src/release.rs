@@ -86,6 +86,11 @@ impl Release {
         self.features().find(|known| known.name == feature).map_or(0, |known| known.level)
     }
 
+    /// Whether the answer to an ApiVersions that is too new says which versions there are (KIP-511).
+    pub(crate) fn tells_own_range(self) -> bool {
+        self >= Self::of(2, 4)
+    }
+
     /// Whether ApiVersions tells the features and the epoch at which they were finalized (KIP-584).
     pub(crate) fn tells_features(self) -> bool {
         self >= Self::of(2, 7)

@@ -1,7 +1,8 @@
 //! ApiVersions (key 18), versions 0-5.
 //!
 //! Lists what is answered. A version above the newest is answered in version 0 with UNSUPPORTED_VERSION and the
-//! range of this API, so that the client can ask again. Version 5 checks cluster and node id (KIP-1242).
+//! range of this API, so that the client can ask again; before Kafka 2.4 without the range. Version 5 checks cluster
+//! and node id (KIP-1242).
 //!
 //! Notes: Produce is listed from version 0 on although 0-2 are refused (KAFKA-18659); of other APIs versions that Kafka
 //! dropped with 4.0 are not listed, whatever release is played. Features are those that change what is answered:
@@ -61,7 +62,10 @@ pub(super) fn error(_: &ApiVersionsRequest, code: ErrorCode) -> Response {
 
 /// The answer to a version that is not known here, to be written in version 0.
 pub(crate) fn unsupported(state: &State) -> Response {
-    let range = api_keys(state).into_iter().filter(|api| api.api_key == ApiKey::API_VERSIONS.get());
+    let is_told = |api: &ApiVersion| {
+        state.settings.release().tells_own_range() && api.api_key == ApiKey::API_VERSIONS.get()
+    };
+    let range = api_keys(state).into_iter().filter(is_told);
     let error_code = ErrorCode::UNSUPPORTED_VERSION;
     ApiVersionsResponse { error_code, api_keys: range.collect(), ..Default::default() }.into()
 }

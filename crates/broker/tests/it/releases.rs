@@ -58,18 +58,22 @@ fn a_release_lists_its_own_versions_and_no_other_api() {
 
 /// The client asks with its newest version first, whatever the broker is.
 #[test]
-fn an_old_release_answers_a_new_api_versions_in_version_0_with_its_own_range() {
-    let mut world = playing("2.1");
-    let connection = world.connect(node(1));
-    let request = [0, 18, 0, 4, 0, 0, 0, 5, 0xff, 0xff, 0];
-    world.cluster.handle(world.now, connection, Bytes::copy_from_slice(&request));
-    let Some(Output::Reply { frame, .. }) = world.cluster.poll_output(world.now) else { panic!() };
-    let answer = decode_response(ApiKey::API_VERSIONS, 0, frame.into_bytes().slice(4..));
-    let answer = answer.expect("version 0");
-    let Response::ApiVersions(answer) = answer.1 else { panic!() };
-    assert_eq!(answer.error_code, ErrorCode::UNSUPPORTED_VERSION);
-    assert_eq!(range(&answer, ApiKey::API_VERSIONS), Some((0, 2)));
-    assert!(!world.is_closed(connection));
+fn an_old_release_answers_a_new_api_versions_in_version_0() {
+    for (text, own_range) in [("2.1", None), ("2.4", Some((0, 3))), ("3.9", Some((0, 4)))] {
+        let mut world = playing(text);
+        let connection = world.connect(node(1));
+        let request = [0, 18, 0, 5, 0, 0, 0, 5, 0xff, 0xff, 0];
+        world.cluster.handle(world.now, connection, Bytes::copy_from_slice(&request));
+        let Some(Output::Reply { frame, .. }) = world.cluster.poll_output(world.now) else {
+            panic!()
+        };
+        let answer = decode_response(ApiKey::API_VERSIONS, 0, frame.into_bytes().slice(4..));
+        let answer = answer.expect("version 0");
+        let Response::ApiVersions(answer) = answer.1 else { panic!() };
+        assert_eq!(answer.error_code, ErrorCode::UNSUPPORTED_VERSION);
+        assert_eq!(range(&answer, ApiKey::API_VERSIONS), own_range);
+        assert!(!world.is_closed(connection));
+    }
 }
 
 #[test]
