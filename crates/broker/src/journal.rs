@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use milena_types::{
     ApiKey, CorrelationId, LeaderEpoch, NodeId, Offset, ProducerEpoch, ProducerId, Sequence,
-    Timestamp, TopicPartition,
+    Timestamp, Topic, TopicPartition,
 };
 
 use crate::group::Committed;
@@ -20,6 +20,19 @@ pub struct Journal {
     transactions: VecDeque<EndedTransaction>,
     requests: VecDeque<SeenRequest>,
     request_counts: BTreeMap<ApiKey, u64>,
+    topics: BTreeMap<Topic, TopicMetrics>,
+}
+
+/// What a topic has taken and given since it was made, as Kafka's `BrokerTopicMetrics`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct TopicMetrics {
+    /// Records stored, transaction markers among them.
+    pub messages_in: u64,
+    /// Bytes of the batches stored, as they were sent.
+    pub bytes_in: u64,
+    /// Bytes of the batches given to consumers.
+    pub bytes_out: u64,
 }
 
 /// A batch that was appended to a log. A duplicate that was only acknowledged again is not among these.
@@ -128,6 +141,7 @@ impl Journal {
             transactions: VecDeque::new(),
             requests: VecDeque::new(),
             request_counts: BTreeMap::new(),
+            topics: BTreeMap::new(),
         }
     }
 
@@ -161,7 +175,26 @@ impl Journal {
         self.request_counts.get(&api).copied().unwrap_or(0)
     }
 
+    /// What each topic that is there has taken and given, those left out that did neither.
+    pub fn topics(&self) -> impl Iterator<Item = (&Topic, &TopicMetrics)> {
+        self.topics.iter()
+    }
+
+    pub(crate) fn note_read(&mut self, topic: &Topic, bytes: usize) {
+        if bytes > 0 {
+            self.topics.entry(topic.clone()).or_default().bytes_out += bytes as u64;
+        }
+    }
+
+    /// A topic is gone; one of its name that is made later begins anew.
+    pub(crate) fn forget_topic(&mut self, topic: &Topic) {
+        self.topics.remove(topic);
+    }
+
     pub(crate) fn note_batch(&mut self, batch: AcceptedBatch) {
+        let metrics = self.topics.entry(batch.partition.topic.clone()).or_default();
+        metrics.messages_in += u64::try_from(batch.records).unwrap_or(0);
+        metrics.bytes_in += batch.bytes as u64;
         push(&mut self.batches, batch, self.entries_max);
     }
 

@@ -37,6 +37,7 @@ pub use group::{
 };
 pub use journal::{
     AcceptedAcknowledgement, AcceptedBatch, AcceptedCommit, EndedTransaction, Journal, SeenRequest,
+    TopicMetrics,
 };
 pub use node::NodeStatus;
 pub use release::{Release, UnknownRelease};

@@ -1,8 +1,13 @@
 //! `milena dev`: a broker in this process.
 
+mod metrics;
+
+use std::sync::Arc;
+
 use clap::Args;
 use milena_broker::{Broker, Release, TopicSettings};
 
+use self::metrics::MetricsPort;
 use crate::failure::Failure;
 use crate::interrupt::interrupted;
 use crate::output;
@@ -33,6 +38,10 @@ pub(crate) struct DevArgs {
     /// The release of Kafka to play, from 2.1 to 4.4 [default: 4.4]
     #[arg(long, value_name = "RELEASE")]
     as_version: Option<Release>,
+
+    /// A port where Prometheus finds counters of records and bytes by topic, at /metrics. 0 takes a free one
+    #[arg(long, value_name = "PORT")]
+    metrics_port: Option<u16>,
 }
 
 /// Runs the command.
@@ -51,6 +60,7 @@ pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
             args.port
         ))
     })?;
+    let broker = Arc::new(broker);
     let servers = broker.bootstrap_servers();
     output::print(&format!("bootstrap.servers={servers}\n"))?;
     eprintln!("Try, in another terminal:");
@@ -59,7 +69,19 @@ pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
     eprintln!(
         "Kafka's own tools work too, with --bootstrap-server {servers}. ^C stops the broker."
     );
-    interrupted().await;
+    match args.metrics_port {
+        None => interrupted().await,
+        Some(port) => {
+            let metrics = MetricsPort::bind(port).await.map_err(|cause| {
+                Failure::new(format!("the counters cannot be had on port {port}: {cause}"))
+            })?;
+            eprintln!("Counters for Prometheus: {}", metrics.url()?);
+            tokio::select! {
+                () = interrupted() => {}
+                () = metrics.serve(broker) => {}
+            }
+        }
+    }
     Ok(())
 }
 

@@ -173,6 +173,9 @@ impl FetchPlan {
                 data.records.as_ref().map_or(0, |records| records.head.len() + records.body.len());
             room = room.saturating_sub(bytes);
             has_read |= bytes > 0;
+            if let Ok(topic) = state.resolve(&interest.topic) {
+                state.journal.note_read(&topic, bytes);
+            }
             read.push(data);
         }
         let session_id = self.keep_session(state, now, &mut read);

@@ -236,6 +236,10 @@ impl SharePlan {
                     let acquired = state.acquire_shared(now, &key, &demand, &read.offsets);
                     wanted -= acquired.iter().map(count).sum::<i64>();
                     data.records = read.slice(&acquired);
+                    let bytes = data.records.len();
+                    if let Some(topic) = state.topic_ids.get(&key.topic_id) {
+                        state.journal.note_read(topic, bytes);
+                    }
                     data.acquired_records = acquired.into_iter().map(acquired_records).collect();
                 }
                 Err(log_start) => state.skip_shared(&key, log_start),

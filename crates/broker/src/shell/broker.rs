@@ -20,7 +20,7 @@ use crate::cluster::{
 };
 use crate::fault::{FaultId, FaultRule};
 use crate::group::Committed;
-use crate::journal::{Journal, SeenRequest};
+use crate::journal::{Journal, SeenRequest, TopicMetrics};
 use crate::settings::TopicSettings;
 
 /// A running cluster. Dropping it stops everything at once, without waiting.
@@ -330,6 +330,14 @@ impl Broker {
     /// The requests of one API, oldest first.
     pub fn requests(&self, api: ApiKey) -> Vec<SeenRequest> {
         self.with(|cluster, _| cluster.requests(api))
+    }
+
+    /// What each topic has taken and given, those left out that did neither.
+    pub fn topic_metrics(&self) -> BTreeMap<String, TopicMetrics> {
+        self.shared.look(|cluster| {
+            let topics = cluster.journal().topics();
+            topics.map(|(topic, metrics)| (topic.to_string(), *metrics)).collect()
+        })
     }
 
     /// A copy of what was accepted so far.

@@ -108,6 +108,7 @@ impl State {
     pub(crate) fn delete_topic(&mut self, now: Instant, name: &Topic) -> bool {
         let Some(topic) = self.topics.remove(name) else { return false };
         self.topic_ids.remove(&topic.id);
+        self.journal.forget_topic(name);
         self.topics_version.note_change();
         for group in self.groups.values_mut() {
             group.offsets.forget_commits(|partition| partition.topic == *name);

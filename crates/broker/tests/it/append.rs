@@ -85,3 +85,23 @@ async fn a_wait_ends_when_it_holds_and_in_time_where_it_does_not() {
     assert_eq!(begun.elapsed(), Duration::from_secs(1), "not looked at again and again");
     assert_eq!(broker.partition("t", 0).and_then(|view| view.leader), Some(NodeId::new(1)));
 }
+
+#[test]
+fn what_goes_in_and_out_is_counted_by_topic_and_anew_for_a_topic_made_anew() {
+    let mut world = World::new();
+    let connection = world.connect_leader();
+    let counted = |world: &World| {
+        let topics = world.cluster.journal().topics();
+        topics.map(|(name, counted)| (name.to_string(), *counted)).collect::<Vec<_>>()
+    };
+    assert_eq!(counted(&world), []);
+    world.produce(connection, &["a", "b"], None);
+    world.produce(connection, &["c"], None);
+    let data = fetched(world.ask(connection, 11, fetch(0, 1, 0)));
+    let records = data.records.expect("records");
+    let [(name, all)] = &counted(&world)[..] else { panic!("one topic") };
+    assert_eq!((name.as_str(), all.messages_in), ("t", 3));
+    assert_eq!((all.bytes_in, all.bytes_out), (all.bytes_out, records.len() as u64));
+    world.cluster.recreate_topic(world.now, "t");
+    assert_eq!(counted(&world), []);
+}

@@ -5,6 +5,8 @@ mod consume;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod dev;
+#[cfg(test)]
 mod failure;
 #[cfg(test)]
 mod perf;
