@@ -108,6 +108,30 @@ fn nothing_is_tried_again_once_the_transaction_failed() {
     hand.expect_nothing();
 }
 
+/// The cluster does not want this producer at all: what travels elsewhere fails too, and nothing more is taken.
+#[test]
+fn an_answer_against_the_producer_fails_all_of_it() {
+    let mut hand = ready();
+    let refused = hand.send(0);
+    let request = hand.next();
+    let elsewhere = hand.send(1);
+    let _other = hand.next();
+    hand.stored(&request, -1, ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
+    for delivery in [refused, elsewhere] {
+        assert_eq!(delivery.result().unwrap().unwrap_err().kind(), ErrorKind::Authorization);
+    }
+    let record = NewRecord {
+        partition: Some(0),
+        timestamp: Timestamp::from_millis(1),
+        key: None,
+        value: Some(b"v"),
+        headers: [],
+    };
+    let (topic, now) = (hand.accumulator.topic("t"), hand.now);
+    let late = hand.accumulator.try_append(&topic, &record, None, || now);
+    assert!(matches!(late, Err(Refused::Failed(_))));
+}
+
 /// `max.request.size` is the largest that is taken, not the first that is not.
 #[test]
 fn a_record_of_the_largest_size_is_taken() {
