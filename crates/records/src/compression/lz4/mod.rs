@@ -210,4 +210,80 @@ mod tests {
         let [.., flags, sizes, checksum] = HEADER;
         assert_eq!((xxh32(&[flags, sizes]) >> 8) as u8, checksum);
     }
+
+    /// A frame of blocks that are written as they are given, each with its length, and a checksum where flags say so.
+    fn framed(flags: u8, sizes: u8, stated: Option<u64>, blocks: &[(u32, &[u8])]) -> Vec<u8> {
+        let mut descriptor = vec![flags, sizes];
+        descriptor.extend(stated.iter().flat_map(|stated| stated.to_le_bytes()));
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend_from_slice(&descriptor);
+        bytes.push((xxh32(&descriptor) >> 8) as u8);
+        for (stored, block) in blocks {
+            bytes.extend_from_slice(&(block.len() as u32 | stored).to_le_bytes());
+            bytes.extend_from_slice(block);
+            if flags & 0x10 != 0 {
+                bytes.extend_from_slice(&xxh32(block).to_le_bytes());
+            }
+        }
+        bytes.extend_from_slice(&END);
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
+        let mut output = Vec::new();
+        frame(bytes, &mut Output::new(&mut output, 64 << 20), true)?;
+        Ok(output)
+    }
+
+    /// Other clients write larger blocks than Java's.
+    #[test]
+    fn a_block_is_as_large_as_its_frame_allows() {
+        for (size, bytes_max) in [(4, 64 << 10), (5, 256 << 10), (6, 1 << 20), (7, 4 << 20)] {
+            let block = vec![3; bytes_max + 1];
+            let fits = framed(0x60, size << 4, None, &[(STORED, &block[..bytes_max])]);
+            assert_eq!(read(&fits).map(|read| read.len()), Ok(bytes_max));
+            let larger = framed(0x60, size << 4, None, &[(STORED, &block)]);
+            assert_eq!(read(&larger), Err(Refusal::Corrupt));
+        }
+    }
+
+    #[test]
+    fn a_descriptor_that_is_not_of_this_format_is_refused() {
+        assert!(read(&framed(0x60, 0x40, None, &[])).is_ok());
+        for (flags, sizes) in [
+            (0x20, 0x40),
+            (0xe0, 0x40),
+            (0x61, 0x40),
+            (0x62, 0x40),
+            (0x60, 0x30),
+            (0x60, 0x41),
+            (0x60, 0xc0),
+        ] {
+            let refused = read(&framed(flags, sizes, None, &[]));
+            assert_eq!(refused, Err(Refusal::Corrupt), "{flags:x} {sizes:x}");
+        }
+    }
+
+    #[test]
+    fn what_a_frame_states_of_its_content_is_held_against_it() {
+        for (stated, is_right) in [(5, true), (4, false), (6, false)] {
+            let bytes = framed(0x68, 0x40, Some(stated), &[(STORED, b"abcde")]);
+            assert_eq!(read(&bytes).is_ok(), is_right, "{stated}");
+        }
+        let mut checked = framed(0x70, 0x40, None, &[(STORED, b"abcde"), (STORED, b"fg")]);
+        assert_eq!(read(&checked).unwrap(), b"abcdefg");
+        let at = checked.len() - END.len() - 1;
+        checked[at] ^= 1;
+        assert_eq!(read(&checked), Err(Refusal::Corrupt));
+    }
+
+    /// A block may copy from the one before it where the frame says that blocks depend on each other, and nowhere else.
+    #[test]
+    fn blocks_that_depend_see_what_came_before() {
+        // A match of 8 bytes, 8 bytes back; then five literals, with which every block ends.
+        let copy = *b"\x04\x08\0\x50vwxyz";
+        let blocks = [(STORED, &b"abcdefgh"[..]), (0, &copy[..])];
+        assert_eq!(read(&framed(0x40, 0x40, None, &blocks)).unwrap(), b"abcdefghabcdefghvwxyz");
+        assert_eq!(read(&framed(0x60, 0x40, None, &blocks)), Err(Refusal::Corrupt));
+    }
 }
