@@ -165,3 +165,107 @@ fn take_nullable<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Malformati
     *rest = after;
     Ok(Some(field))
 }
+
+#[cfg(test)]
+mod tests {
+    use milena_types::Timestamp;
+
+    use super::*;
+    use crate::batch::Batch;
+    use crate::compression::{Compression, Compressor};
+
+    /// A message with key "k", its checksum 0.
+    fn message(magic: i8, offset: i64, attributes: u8, time: i64, value: Option<&[u8]>) -> Vec<u8> {
+        let mut fields = vec![0, 0, 0, 0, magic as u8, attributes];
+        if magic > 0 {
+            fields.extend_from_slice(&time.to_be_bytes());
+        }
+        fields.extend_from_slice(b"\0\0\0\x01k");
+        let length = value.map_or(-1, |value| value.len() as i32);
+        fields.extend_from_slice(&length.to_be_bytes());
+        fields.extend_from_slice(value.unwrap_or_default());
+        let size = fields.len() as i32;
+        [&offset.to_be_bytes()[..], &size.to_be_bytes(), &fields].concat()
+    }
+
+    type Seen = (i64, Option<Timestamp>, Option<Vec<u8>>);
+
+    fn read(message: Vec<u8>) -> Result<Vec<Seen>, Error> {
+        let decoded =
+            Batch::parse(message.into())?.decode_unverified(&mut Decompressor::default())?;
+        let seen = |record: Record<'_>| {
+            assert_eq!(record.key(), Some(&b"k"[..]));
+            (record.offset().get(), record.timestamp(), record.value().map(<[u8]>::to_vec))
+        };
+        decoded.iter().map(|record| record.map(seen)).collect()
+    }
+
+    /// Messages around `inner` as a gzip wrapper has them.
+    fn wrapper(magic: i8, offset: i64, attributes: u8, time: i64, inner: &[Vec<u8>]) -> Vec<u8> {
+        let mut packed = Vec::new();
+        let gzip = Compression::new(CompressionType::Gzip);
+        Compressor::new().compress(gzip, &inner.concat(), &mut packed).unwrap();
+        message(magic, offset, 1 | attributes, time, Some(&packed))
+    }
+
+    fn at(ms: i64) -> Option<Timestamp> {
+        Some(Timestamp::from_millis(ms))
+    }
+
+    fn malformed(base_offset: i64, reason: Malformation) -> Result<Vec<Seen>, Error> {
+        Err(Error::Malformed { base_offset, reason })
+    }
+
+    #[test]
+    fn format_0_has_no_time_whatever_its_attributes_say() {
+        for attributes in [0, LOG_APPEND_TIME] {
+            let seen = read(message(0, 7, attributes, 0, Some(b"v"))).unwrap();
+            assert_eq!(seen, [(7, None, Some(b"v".to_vec()))]);
+        }
+        assert_eq!(read(message(1, 7, 0, 99, None)).unwrap(), [(7, at(99), None)]);
+    }
+
+    /// Format 0 keeps offsets as they are; format 1 counts them, and the wrapper has the last one's.
+    #[test]
+    fn messages_in_a_wrapper_have_its_offsets() {
+        let inner = |magic, offsets: [i64; 2]| {
+            offsets.map(|offset| message(magic, offset, 0, 50 + offset, Some(b"v")))
+        };
+        let offsets = |seen: Vec<Seen>| seen.iter().map(|seen| seen.0).collect::<Vec<_>>();
+        let seen = read(wrapper(0, 21, 0, 0, &inner(0, [20, 21]))).unwrap();
+        assert_eq!(offsets(seen), [20, 21]);
+        let seen = read(wrapper(1, 21, 0, 0, &inner(1, [0, 1]))).unwrap();
+        assert_eq!(seen.iter().map(|seen| seen.1).collect::<Vec<_>>(), [at(50), at(51)]);
+        assert_eq!(offsets(seen), [20, 21]);
+        // Appended by the broker's clock: its one time is that of all.
+        let seen = read(wrapper(1, 21, LOG_APPEND_TIME, 77, &inner(1, [0, 1]))).unwrap();
+        assert_eq!(seen.iter().map(|seen| seen.1).collect::<Vec<_>>(), [at(77), at(77)]);
+    }
+
+    #[test]
+    fn what_does_not_belong_into_a_wrapper_is_refused() {
+        let mixed = [message(1, 0, 0, 1, None), message(0, 1, 0, 1, None)];
+        assert_eq!(read(wrapper(1, 5, 0, 0, &mixed)), malformed(5, Malformation::MixedMagic));
+        let nested = [wrapper(1, 0, 0, 0, &[message(1, 0, 0, 1, None)])];
+        let result = read(wrapper(1, 5, 0, 0, &nested));
+        assert_eq!(result, malformed(5, Malformation::NestedCompression));
+        assert_eq!(read(wrapper(1, 5, 0, 0, &[])), malformed(5, Malformation::RecordCount));
+        let null = message(1, 5, 1, 0, None);
+        assert_eq!(read(null), malformed(5, Malformation::FieldLength));
+    }
+
+    #[test]
+    fn a_message_whose_lengths_contradict_each_other_is_refused() {
+        let good = message(1, 3, 0, 1, Some(b"value"));
+        let length_at = good.len() - 5 - 4;
+        for (length, reason) in [
+            (4, Malformation::RecordLength),
+            (6, Malformation::FieldLength),
+            (-2, Malformation::FieldLength),
+        ] {
+            let mut bytes = good.clone();
+            bytes[length_at..length_at + 4].copy_from_slice(&i32::to_be_bytes(length));
+            assert_eq!(read(bytes), malformed(3, reason), "{length}");
+        }
+    }
+}

@@ -100,6 +100,10 @@ fn a_set_that_is_cut_off_gives_its_whole_batches() {
     let mut batches = RecordSet::new(Bytes::from(set));
     assert_eq!(batches.by_ref().map(Result::unwrap).count(), 2);
     assert_eq!(batches.trailing_bytes(), one.len() - 1);
+    assert_eq!(batches.next_offset(), Some(0));
+    let ahead = data(1, 77).parts().to_bytes();
+    assert_eq!(RecordSet::new(ahead.slice(..8)).next_offset(), Some(77));
+    assert_eq!(RecordSet::new(ahead.slice(..7)).next_offset(), None);
 }
 
 #[test]
