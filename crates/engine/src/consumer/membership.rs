@@ -323,6 +323,10 @@ impl Consumer {
 
     /// Lets revoked partitions go once their offsets are committed, or could not be in time.
     pub(super) fn proceed_rebalance(&mut self, now: Instant) {
+        if !self.is_open() {
+            // Who closes does not join again: what it commits last is of the partitions and the generation that it has.
+            return;
+        }
         let Some(membership) = &mut self.membership else { return };
         let done = membership.rebalance.take_if(|pending| {
             let awaited = pending.commits_until;
@@ -345,7 +349,7 @@ impl Consumer {
     /// When a rebalance stops waiting for commits.
     pub(super) fn rebalance_timeout(&self) -> Option<Instant> {
         let (until, _) = self.membership.as_ref()?.rebalance.as_ref()?.commits_until?;
-        Some(until)
+        Some(until).filter(|_| self.is_open())
     }
 }
 

@@ -218,6 +218,34 @@ fn commits_that_wait_for_a_retry_are_sent_as_one() {
     assert!(ids[40..].iter().all(|id| committed[id].is_ok()));
 }
 
+/// The commit of closing is asked for while that of the revocation is under way: let go then, the partitions would be
+/// nobody's to commit, and `close` would tell of a failure though all is stored.
+#[test]
+fn a_close_in_a_rebalance_commits_what_is_being_given_up() {
+    let mut world = World::new(1, 2);
+    world.produce(0, 7);
+    world.produce(1, 7);
+    let mut settings = automatic();
+    settings.auto_commit_interval = Some(Duration::from_secs(3600));
+    let client = world.member(settings.clone());
+    world.run_for(5 * SECOND);
+    world.clients[client].holds = Some(Vec::new());
+    let second = world.member(settings);
+    world.run_for(3 * SECOND);
+    let revoked = world.clients[client].holds.take().unwrap();
+    let now = world.now;
+    for id in revoked {
+        world.clients[client].consumer.acknowledge(now, id);
+    }
+    world.clients[client].consumer.close(now, 10 * SECOND, LEAVE);
+    world.run_for(5 * SECOND);
+    assert!(world.clients[client].closed);
+    let committed: Vec<_> = world.clients[client].committed.values().collect();
+    assert!(committed.len() == 2 && committed.iter().all(|one| one.is_ok()), "{committed:?}");
+    assert_eq!(world.clients[second].owned.len(), 2);
+    assert!(world.clients[second].got.is_empty(), "nothing is read twice");
+}
+
 /// A topic that was deleted cannot be committed any more, and must not keep others waiting for partitions.
 #[test]
 fn a_deleted_topic_holds_up_neither_a_rebalance_nor_a_close() {
