@@ -143,8 +143,16 @@ impl Transactions {
                     && self.state == State::Aborting
                     && self.begun == Begun::Maybe
                     && error.code() == Some(ErrorCode::INVALID_TXN_STATE);
-                // The request that would have begun it was lost: there was nothing to abort.
-                if was_none { self.ended() } else { self.broken(&error) }
+                // Until the markers of the last transaction are written, the coordinator says so of the next epoch, if
+                // nothing of this transaction has come to it. Who is fenced indeed hears it as he asks for an epoch.
+                let is_early = asked.what == What::End
+                    && self.state == State::Aborting
+                    && self.version == TransactionVersion::Two
+                    && self.outcome().is_some()
+                    && error.code() == Some(ErrorCode::PRODUCER_FENCED);
+                self.is_doubtful |= is_early;
+                // Or the request that would have begun it was lost: there was nothing to abort.
+                if was_none || is_early { self.ended() } else { self.broken(&error) }
             }
         }
     }

@@ -118,6 +118,40 @@ fn a_commit_that_may_have_happened_is_never_abortable() {
     }
 }
 
+/// A rebalance right after a commit: the abort finds the coordinator writing the markers of that commit, and nothing of
+/// the next transaction. Taken at its word, it would end a producer whom nobody has fenced.
+#[test]
+fn an_abort_before_the_last_markers_are_written_does_not_fence() {
+    for is_fenced in [false, true] {
+        let mut world = World::begun(Two);
+        let commit = world.commit();
+        let request = world.next();
+        world.end(&request, ErrorCode::NONE, Some(1));
+        world.succeeded(commit);
+        world.begin();
+        world.send();
+        let abort = world.abort();
+        let request = world.next();
+        assert!(!end_of(&request).committed);
+        world.end(&request, ErrorCode::PRODUCER_FENCED, None);
+        world.succeeded(abort);
+        assert_eq!(world.outcome(), Some(TransactionOutcome::Aborted));
+        // Whether somebody else has the id, the coordinator says when it is asked in the name of the last epoch.
+        let begin = world.machine.begin(world.deadline());
+        let request = world.next();
+        let Request::InitProducerId(body) = &request.body else { panic!("{request:?}") };
+        assert_eq!((body.producer_id, body.producer_epoch), (7, 1));
+        if is_fenced {
+            let error_code = ErrorCode::PRODUCER_FENCED;
+            world.answer(&request, InitProducerIdResponse { error_code, ..Default::default() });
+            assert_eq!(world.error(begin).kind(), ErrorKind::Fenced);
+        } else {
+            world.identify(&request, 2);
+            world.succeeded(begin);
+        }
+    }
+}
+
 /// R7, from the broker's side: under the first protocol a request that was given up, and is read late, would end the
 /// next transaction, were that one to have the same epoch.
 #[test]
