@@ -14,7 +14,10 @@
 mod compare;
 mod copier;
 mod kafka;
+mod ledger;
+mod link;
 mod member;
+mod mortal;
 mod raw;
 mod scenarios;
 mod suite;
@@ -51,7 +54,8 @@ enum What {
         /// Only scenarios whose name contains this.
         #[arg(long, default_value = "")]
         only: String,
-        /// The long scenarios instead: a million records while a leader dies. Use --release.
+        /// The scenarios that take long, or other people's clients, instead: a million records while a leader dies,
+        /// half a million through three groups. Use --release.
         #[arg(long)]
         soak: bool,
         /// Runs each scenario this many times: what fails now and then is found so.

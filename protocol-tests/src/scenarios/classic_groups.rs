@@ -253,7 +253,7 @@ async fn rows(on: &Target, group: &str, args: &[&str]) -> Result<Vec<Vec<String>
     Ok(lines.map(|line| line.split_whitespace().map(str::to_owned).collect()).collect())
 }
 
-async fn join(
+pub(super) async fn join(
     kafka: &Kafka,
     group: &str,
     topic: &str,

@@ -1,5 +1,6 @@
 //! The claims, one module a subject.
 
+mod chain;
 mod classic_groups;
 mod clients;
 mod connections;
@@ -11,6 +12,7 @@ mod guarantees;
 mod java;
 mod java_groups;
 mod java_transactions;
+mod judges;
 mod kills;
 mod producers;
 mod rebalances;
@@ -160,7 +162,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         limit: transactions::LIMIT),
 ];
 
-/// Only when asked for by `--soak`: they take minutes.
+/// Only when asked for by `--soak`: they take minutes, or other people's clients.
 pub(crate) const SOAK: &[Scenario] = &[
     scenario!(faults::a_killed_leader_loses_and_doubles_nothing_of_a_million, alone: true,
         fits: |on| on.choice().brokers >= 3, limit: faults::SOAK_LIMIT),
@@ -169,4 +171,56 @@ pub(crate) const SOAK: &[Scenario] = &[
         fits: |on| *on.version() >= epochs::ENDS_SINCE),
     scenario!(kills::all_or_nothing_of_a_hundred_thousand_records, alone: true,
         fits: |on| on.choice().brokers >= 3, limit: kills::SOAK_LIMIT),
+    scenario!(judges::franz_go_is_at_home, alone: true, limit: judges::LIMIT),
+    scenario!(judges::librdkafka_is_at_home, alone: true, limit: judges::LIMIT),
+    scenario!(judges::members_of_franz_go_and_ours_share_one_group, alone: true, limit: judges::LIMIT),
+    scenario!(judges::members_of_librdkafka_and_ours_share_one_group, alone: true, limit: judges::LIMIT),
+    scenario!(chain::range_groups_read_each_record_once, alone: true, fits: chain::fits,
+        limit: chain::LIMIT),
+    scenario!(chain::sticky_groups_read_each_record_once, alone: true, fits: chain::fits,
+        limit: chain::LIMIT),
+    scenario!(chain::cooperative_groups_read_each_record_once, alone: true, fits: chain::fits,
+        limit: chain::LIMIT),
+    scenario!(chain::consumer_groups_read_each_record_once, alone: true, fits: chain::consumer_fits,
+        limit: chain::LIMIT),
+    scenario!(chain::static_members_read_each_record_once, alone: true, fits: chain::fits,
+        limit: chain::LIMIT),
+    scenario!(chain::static_consumer_groups_read_each_record_once, alone: true, fits: chain::consumer_fits,
+        limit: chain::LIMIT),
+    scenario!(chain::transactions_of_range_groups_are_exact, alone: true, fits: chain::fits,
+        limit: chain::LIMIT),
+    scenario!(chain::transactions_of_sticky_groups_are_exact, alone: true, fits: chain::fits,
+        limit: chain::LIMIT),
+    scenario!(chain::transactions_of_cooperative_groups_are_exact, alone: true, fits: chain::fits,
+        limit: chain::LIMIT),
+    scenario!(chain::transactions_of_consumer_groups_are_exact, alone: true, fits: chain::consumer_fits,
+        limit: chain::LIMIT),
+    scenario!(chain::transactions_of_static_members_are_exact, alone: true, fits: chain::fits,
+        limit: chain::LIMIT),
+    scenario!(chain::transactions_of_static_consumer_groups_are_exact, alone: true, fits: chain::consumer_fits,
+        limit: chain::LIMIT),
+    scenario!(chain::long::range_groups_read_each_record_once, alone: true, fits: chain::fits,
+        limit: chain::LONG_LIMIT),
+    scenario!(chain::long::sticky_groups_read_each_record_once, alone: true, fits: chain::fits,
+        limit: chain::LONG_LIMIT),
+    scenario!(chain::long::cooperative_groups_read_each_record_once, alone: true, fits: chain::fits,
+        limit: chain::LONG_LIMIT),
+    scenario!(chain::long::consumer_groups_read_each_record_once, alone: true, fits: chain::consumer_fits,
+        limit: chain::LONG_LIMIT),
+    scenario!(chain::long::static_members_read_each_record_once, alone: true, fits: chain::fits,
+        limit: chain::LONG_LIMIT),
+    scenario!(chain::long::static_consumer_groups_read_each_record_once, alone: true, fits: chain::consumer_fits,
+        limit: chain::LONG_LIMIT),
+    scenario!(chain::long::transactions_of_range_groups_are_exact, alone: true, fits: chain::fits,
+        limit: chain::LONG_LIMIT),
+    scenario!(chain::long::transactions_of_sticky_groups_are_exact, alone: true, fits: chain::fits,
+        limit: chain::LONG_LIMIT),
+    scenario!(chain::long::transactions_of_cooperative_groups_are_exact, alone: true, fits: chain::fits,
+        limit: chain::LONG_LIMIT),
+    scenario!(chain::long::transactions_of_consumer_groups_are_exact, alone: true, fits: chain::consumer_fits,
+        limit: chain::LONG_LIMIT),
+    scenario!(chain::long::transactions_of_static_members_are_exact, alone: true, fits: chain::fits,
+        limit: chain::LONG_LIMIT),
+    scenario!(chain::long::transactions_of_static_consumer_groups_are_exact, alone: true, fits: chain::consumer_fits,
+        limit: chain::LONG_LIMIT),
 ];

@@ -1,0 +1,231 @@
+//! A member of a group that copies what it reads to the next topic of a chain.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use milena::{
+    Batch, Consumer, ConsumerHandle, GroupMembershipOperation, Kafka, RebalanceListener, Record,
+    TopicPartition,
+};
+
+use crate::Result;
+use crate::ledger::{Ledger, entries};
+
+/// How the members of one group copy.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) group: String,
+    pub(crate) source: String,
+    pub(crate) target: String,
+    /// Settings of the consumers.
+    pub(crate) settings: Vec<(&'static str, String)>,
+    /// Members have names, and keep their partitions while they are away.
+    pub(crate) is_static: bool,
+    /// Records and offsets go together, or the offsets follow.
+    pub(crate) is_transactional: bool,
+    pub(crate) ledger: Ledger,
+}
+
+impl Link {
+    /// Copies as the member `number` until all records are read. One that quits does so after so many batches, with one
+    /// more in hand; if it has a name it comes back, and stays.
+    pub(crate) async fn run(
+        &self,
+        kafka: Kafka,
+        number: usize,
+        quits_after: Option<usize>,
+    ) -> Result {
+        self.live(&kafka, number, quits_after).await.map_err(|e| self.told(number, &e))?;
+        if quits_after.is_some() && self.is_static {
+            self.live(&kafka, number, None).await.map_err(|e| self.told(number, &e))?;
+        }
+        kafka.close(GRACE).await;
+        Ok(())
+    }
+
+    fn told(&self, number: usize, error: &impl fmt::Display) -> String {
+        format!("member {number} of {}: {error}", self.group)
+    }
+
+    async fn live(&self, kafka: &Kafka, number: usize, quits_after: Option<usize>) -> Result {
+        let mut builder = kafka.consumer(self.group.as_str()).subscribe([self.source.as_str()]);
+        builder = builder.set("enable.auto.commit", "false")?;
+        builder = builder.set("auto.offset.reset", "earliest")?;
+        for (key, value) in &self.settings {
+            builder = builder.set(key, value)?;
+        }
+        if self.is_static {
+            builder = builder.set("group.instance.id", &format!("{}-{number}", self.group))?;
+        }
+        let listener = Commits {
+            troubles: Arc::default(),
+            commits: !self.is_transactional && quits_after.is_none(),
+        };
+        let troubles = Arc::clone(&listener.troubles);
+        if self.is_transactional {
+            builder = builder.set("isolation.level", "read_committed")?;
+        }
+        let mut consumer = builder.on_rebalance(listener).build().await?;
+        if self.is_transactional {
+            let id = format!("{}-{number}", self.group);
+            self.transact(kafka, &mut consumer, id, quits_after).await?;
+        } else {
+            self.copy(kafka, &mut consumer, quits_after, &troubles).await?;
+        }
+        // Only who comes back stays.
+        let leave = if self.is_static && quits_after.is_some() {
+            GroupMembershipOperation::RemainInGroup
+        } else {
+            GroupMembershipOperation::LeaveGroup
+        };
+        consumer.close_with(GRACE, leave).await?;
+        none(&troubles)
+    }
+
+    /// Who stays commits at times, and always what is about to go; who quits commits each batch but the last, which
+    /// nobody has then seen.
+    async fn copy(
+        &self,
+        kafka: &Kafka,
+        consumer: &mut Consumer,
+        quits_after: Option<usize>,
+        troubles: &Troubles,
+    ) -> Result {
+        let producer = kafka
+            .producer()
+            .set("buffer.memory", BUFFER)?
+            .set("batch.size", BATCH)?
+            .build()
+            .await?;
+        let handle = consumer.handle();
+        let mut batches = 0;
+        while !self.ledger.is_complete() {
+            let batch = consumer.poll(POLL).await?;
+            none(troubles)?;
+            if batch.is_empty() {
+                continue;
+            }
+            if quits_after == Some(batches) {
+                break;
+            }
+            self.ledger.note(&entries(&batch)?)?;
+            for outcome in producer.enqueue_all(self.records(&batch)).await.await.iter() {
+                outcome.map_err(|e| format!("{e}, of {:?}", e.fate()))?;
+            }
+            batches += 1;
+            if quits_after.is_some() || batches % COMMITS_EVERY == 0 {
+                handle.commit().await?;
+            }
+        }
+        Ok(producer.close(GRACE).await?)
+    }
+
+    async fn transact(
+        &self,
+        kafka: &Kafka,
+        consumer: &mut Consumer,
+        id: String,
+        quits_after: Option<usize>,
+    ) -> Result {
+        let producer = kafka.producer().transactional_id(id).set("max.block.ms", PATIENCE)?;
+        let producer = producer.set("transaction.timeout.ms", PATIENCE)?;
+        let mut producer = producer
+            .set("buffer.memory", BUFFER)?
+            .set("batch.size", BATCH)?
+            .build_transactional()
+            .await?;
+        let mut batches = 0;
+        while !self.ledger.is_complete() {
+            let quits = quits_after == Some(batches);
+            let mut read = Vec::new();
+            let copied = producer.transform(consumer, POLL, async |transaction, batch| {
+                read = entries(batch)?;
+                transaction.enqueue_all(self.records(batch)).await?;
+                if quits { Err(Quits.into()) } else { Result::Ok(()) }
+            });
+            match copied.await {
+                Ok(0) => {}
+                Ok(_) => {
+                    self.ledger.note(&read)?;
+                    batches += 1;
+                }
+                Err(error) if error.is::<Quits>() => break,
+                Err(error) => match error.downcast_ref::<milena::Error>() {
+                    Some(aborted) if aborted.is_abortable() => {
+                        println!("            {}: aborted: {aborted}", self.group);
+                    }
+                    _ => return Err(error),
+                },
+            }
+        }
+        Ok(producer.close(GRACE).await?)
+    }
+
+    fn records<'a>(&'a self, batch: &'a Batch) -> impl Iterator<Item = Record<'a>> {
+        batch.iter().map(|message| {
+            let record = Record::to(self.target.as_str()).key(message.key().unwrap_or_default());
+            record.value(message.value().unwrap_or_default())
+        })
+    }
+}
+
+/// A member leaves with a batch in hand.
+#[derive(Debug)]
+struct Quits;
+
+impl fmt::Display for Quits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the member quits")
+    }
+}
+
+impl std::error::Error for Quits {}
+
+/// What the listener could not do.
+type Troubles = Mutex<Vec<String>>;
+
+fn none(troubles: &Troubles) -> Result {
+    let troubles = troubles.lock().unwrap();
+    if troubles.is_empty() { Ok(()) } else { Err(format!("{troubles:?}").into()) }
+}
+
+/// A listener that commits what goes.
+struct Commits {
+    troubles: Arc<Troubles>,
+    commits: bool,
+}
+
+impl RebalanceListener for Commits {
+    async fn revoked(&self, handle: &ConsumerHandle, partitions: &[TopicPartition]) {
+        if self.commits
+            && let Err(error) = handle.commit().await
+        {
+            let trouble = format!("{partitions:?} go uncommitted: {error}");
+            self.troubles.lock().unwrap().push(trouble);
+        }
+    }
+
+    async fn lost(&self, _: &ConsumerHandle, partitions: &[TopicPartition]) {
+        if !partitions.is_empty() {
+            self.troubles.lock().unwrap().push(format!("{partitions:?} are lost"));
+        }
+    }
+}
+
+/// Short, for who waits at the end of a topic to see that all is read.
+const POLL: Duration = Duration::from_millis(100);
+
+/// Room for few batches, so that members wait for it.
+pub(crate) const BUFFER: &str = "65536";
+
+/// So that there is room for one of each partition.
+pub(crate) const BATCH: &str = "4096";
+
+/// Longer than connections are down on a machine that is busy with others.
+const PATIENCE: &str = "300000";
+
+const GRACE: Duration = Duration::from_secs(60);
+
+/// Seldom enough for most partitions to go with something uncommitted.
+const COMMITS_EVERY: usize = 4;

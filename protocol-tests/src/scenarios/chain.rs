@@ -1,0 +1,269 @@
+//! Numbered records pass through three groups in a row whose members come, quit and stay, while connections are cut: each
+//! group reads each record once and in order.
+
+use std::iter;
+use std::sync::Arc;
+use std::time::Duration;
+
+use milena::{Kafka, Record, TopicPartition};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use super::consumer_groups::{hasten, is_spoken};
+use super::{classic_groups, transactions};
+use crate::Result;
+use crate::ledger::{Ledger, entries, value_of};
+use crate::link::{BATCH, BUFFER, Link};
+use crate::mortal::Reaper;
+use crate::target::Target;
+use crate::user::{connect, create, end_offsets};
+
+/// Enough for several rebalances in the midst of it.
+const RECORDS: usize = 20_000;
+
+/// As in the aim.
+const LONG_RECORDS: usize = 500_000;
+
+/// Seconds on an idle machine.
+pub(super) const LIMIT: Duration = Duration::from_secs(300);
+
+/// The long form, in a build for debugging.
+pub(super) const LONG_LIMIT: Duration = Duration::from_secs(1800);
+
+const PARTITIONS: i32 = 6;
+
+/// Groups in a row.
+const LEVELS: usize = 3;
+
+/// What the members of a chain have in common.
+#[derive(Clone, Copy, Debug)]
+struct Kind {
+    strategy: Option<&'static str>,
+    is_static: bool,
+    is_transactional: bool,
+}
+
+const RANGE: Kind = classic("range");
+const STICKY: Kind = classic("sticky");
+const COOPERATIVE: Kind = classic("cooperative-sticky");
+const CONSUMER: Kind = Kind { strategy: None, ..RANGE };
+
+const fn classic(strategy: &'static str) -> Kind {
+    Kind { strategy: Some(strategy), is_static: false, is_transactional: false }
+}
+
+impl Kind {
+    const fn with_names(self) -> Self {
+        Self { is_static: true, ..self }
+    }
+
+    const fn in_transactions(self) -> Self {
+        Self { is_transactional: true, ..self }
+    }
+}
+
+/// One scenario a kind, short and long.
+macro_rules! chains {
+    ($($name:ident: $kind:expr;)*) => {
+        $(pub(super) async fn $name(on: Arc<Target>) -> Result {
+            pass(on, $kind, RECORDS).await
+        })*
+
+        pub(super) mod long {
+            use super::*;
+
+            $(pub(in crate::scenarios) async fn $name(on: Arc<Target>) -> Result {
+                pass(on, $kind, LONG_RECORDS).await
+            })*
+        }
+    };
+}
+
+chains! {
+    range_groups_read_each_record_once: RANGE;
+    sticky_groups_read_each_record_once: STICKY;
+    cooperative_groups_read_each_record_once: COOPERATIVE;
+    consumer_groups_read_each_record_once: CONSUMER;
+    static_members_read_each_record_once: COOPERATIVE.with_names();
+    static_consumer_groups_read_each_record_once: CONSUMER.with_names();
+    transactions_of_range_groups_are_exact: RANGE.in_transactions();
+    transactions_of_sticky_groups_are_exact: STICKY.in_transactions();
+    transactions_of_cooperative_groups_are_exact: COOPERATIVE.in_transactions();
+    transactions_of_consumer_groups_are_exact: CONSUMER.in_transactions();
+    transactions_of_static_members_are_exact: COOPERATIVE.with_names().in_transactions();
+    transactions_of_static_consumer_groups_are_exact: CONSUMER.with_names().in_transactions();
+}
+
+/// Where the chains of the classic protocol run; the other clusters' groups are no different.
+pub(super) fn fits(on: &Target) -> bool {
+    let has_enough = on.embedded().is_some() || on.choice().brokers >= 3;
+    has_enough
+        && *on.version() >= classic_groups::STATIC_SINCE
+        && *on.version() >= transactions::MEMBERS_SINCE
+}
+
+/// Where those of the consumer protocol do.
+pub(super) fn consumer_fits(on: &Target) -> bool {
+    fits(on) && is_spoken(on)
+}
+
+/// Passes `records` through the chain. Where there are three brokers, every connection is cut.
+async fn pass(on: Arc<Target>, kind: Kind, records: usize) -> Result {
+    let started = Instant::now();
+    let reaper = Reaper::default();
+    let cuts = on.choice().brokers >= 3;
+    let kafka = connect(&on).await?;
+    let stem = on.unique("chain");
+    let topics: Vec<String> = (0..=LEVELS).map(|level| format!("{stem}-{level}")).collect();
+    for topic in &topics {
+        create(&kafka, &on, topic, PARTITIONS).await?;
+    }
+    let mut links = Vec::new();
+    for (level, ends) in topics.windows(2).enumerate() {
+        let group = format!("{stem}-group-{level}");
+        hasten(&on, &group, SESSION_MS).await?;
+        links.push(Arc::new(Link {
+            ledger: Ledger::new(group.as_str(), records),
+            settings: settings(kind, records),
+            source: ends[0].clone(),
+            target: ends[1].clone(),
+            is_static: kind.is_static,
+            is_transactional: kind.is_transactional,
+            group,
+        }));
+    }
+
+    let mut tasks = JoinSet::new();
+    let mut members = 0;
+    let client = async || if cuts { reaper.connect(&on).await } else { connect(&on).await };
+    let head = client().await?;
+    tasks.spawn(produce(head, topics[0].clone(), kind, records));
+    // Some stay, and some quit at once or soon; later the same again.
+    let is_long = records > RECORDS;
+    let waves = if is_long { [3, 3] } else { [2, 1] };
+    let quits = [[&[Some(0), Some(2)][..], &[Some(2)], &[]], [&[Some(1)], &[Some(0)], &[]]];
+    for ((stay, quits), later) in waves.into_iter().zip(quits).zip([None, Some(records / 3)]) {
+        while later.is_some_and(|count| links[0].ledger.count() < count) {
+            ended(&mut tasks)?;
+            sleep(Duration::from_millis(20)).await;
+        }
+        for (link, quits) in links.iter().zip(quits) {
+            for quits_after in quits.iter().copied().chain(iter::repeat_n(None, stay)) {
+                let (link, member) = (Arc::clone(link), client().await?);
+                members += 1;
+                let number = members;
+                tasks.spawn(async move { link.run(member, number, quits_after).await });
+            }
+        }
+    }
+    let patience = Instant::now() + if is_long { LONG_LIMIT } else { LIMIT } - GRACE;
+    while !tasks.is_empty() {
+        ended(&mut tasks)?;
+        if Instant::now() > patience {
+            let reports: Vec<_> = links.iter().map(|link| link.ledger.report()).collect();
+            return Err(format!("{} are at work still: {reports:?}", tasks.len()).into());
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    let took = started.elapsed();
+
+    // What the last group has written, and that nothing else is anywhere.
+    let last = Ledger::new("the last topic", records);
+    read(&kafka, &topics[LEVELS], kind, &last).await?;
+    for topic in topics.iter().filter(|_| !kind.is_transactional) {
+        let end = usize::try_from(end_offsets(&kafka, topic, PARTITIONS).await?)?;
+        assert_eq!(end, records, "records in {topic}");
+    }
+    println!(
+        "            {records} records, {LEVELS} groups, {members} members, {:.1} s; connections cut: {}",
+        took.as_secs_f64(),
+        reaper.cut(),
+    );
+    Ok(())
+}
+
+/// Looks after the tasks that have ended.
+fn ended(tasks: &mut JoinSet<Result>) -> Result {
+    while let Some(ended) = tasks.try_join_next() {
+        ended??;
+    }
+    Ok(())
+}
+
+fn settings(kind: Kind, records: usize) -> Vec<(&'static str, String)> {
+    let most = (records / 200).clamp(50, 500).to_string();
+    let mut settings = vec![("max.poll.records", most), ("fetch.max.bytes", FETCH.to_owned())];
+    match kind.strategy {
+        None => settings.push(("group.protocol", "consumer".to_owned())),
+        Some(strategy) => settings.extend([
+            ("partition.assignment.strategy", strategy.to_owned()),
+            ("heartbeat.interval.ms", "300".to_owned()),
+            ("session.timeout.ms", SESSION_MS.to_string()),
+        ]),
+    }
+    settings
+}
+
+/// Fills the first topic in the order of keys.
+async fn produce(kafka: Kafka, topic: String, kind: Kind, records: usize) -> Result {
+    let builder = kafka.producer().set("buffer.memory", BUFFER)?.set("batch.size", BATCH)?;
+    let row = |key: String| (value_of(&key), key);
+    let rows: Vec<_> = (0..records).map(|key| row(key.to_string())).collect();
+    if kind.is_transactional {
+        let builder = builder.transactional_id(topic.as_str()).set("max.block.ms", "300000")?;
+        let builder = builder.set("transaction.timeout.ms", "300000")?;
+        let mut producer = builder.build_transactional().await?;
+        for rows in rows.chunks(records.div_ceil(12)) {
+            let transaction = producer.begin().await?;
+            transaction.enqueue_all(rows.iter().map(|row| record(&topic, row))).await?;
+            transaction.commit().await?;
+        }
+        producer.close(GRACE).await?;
+    } else {
+        let producer = builder.set("max.block.ms", "300000")?.build().await?;
+        for outcome in
+            producer.enqueue_all(rows.iter().map(|row| record(&topic, row))).await.await.iter()
+        {
+            outcome?;
+        }
+        producer.close(GRACE).await?;
+    }
+    kafka.close(GRACE).await;
+    Ok(())
+}
+
+fn record<'a>(topic: &'a str, (value, key): &'a (String, String)) -> Record<'a> {
+    Record::to(topic).key(key.as_str()).value(value.as_str())
+}
+
+/// Reads a topic to its end.
+async fn read(kafka: &Kafka, topic: &str, kind: Kind, ledger: &Ledger) -> Result {
+    let all: Vec<_> = (0..PARTITIONS).map(|index| TopicPartition::new(topic, index)).collect();
+    let builder = kafka.consumer_without_group().assign(all.clone());
+    let level = if kind.is_transactional { "read_committed" } else { "read_uncommitted" };
+    let builder = builder.set("auto.offset.reset", "earliest")?.set("isolation.level", level)?;
+    let mut consumer = builder.build().await?;
+    let handle = consumer.handle();
+    let deadline = Instant::now() + GRACE;
+    let ends = handle.end_offsets(all).await?;
+    let is_read = || {
+        let positions = handle.positions();
+        ends.iter().all(|(tp, end)| positions.get(tp).copied().flatten() >= Some(*end))
+    };
+    while !(is_read() && ledger.is_complete()) {
+        if Instant::now() > deadline {
+            return Err(ledger.report().into());
+        }
+        let batch = consumer.poll(Duration::from_millis(500)).await?;
+        ledger.note(&entries(&batch)?)?;
+    }
+    Ok(consumer.close(GRACE).await?)
+}
+
+/// Nobody is to lose his session for his connections' sake.
+const SESSION_MS: u32 = 45_000;
+
+/// Some polls' worth.
+const FETCH: &str = "100000";
+
+const GRACE: Duration = Duration::from_secs(60);
