@@ -202,6 +202,7 @@ fn a_throttled_broker_is_left_alone_and_the_others_are_not() {
     assert!(world.sent[2].delivery.result().is_some());
     world.run(200 * MS);
     assert_eq!(world.offsets(), [Some(0), Some(1), Some(0)]);
+    assert_eq!(world.accumulator.metrics().throttle_max, 500 * MS);
 }
 
 /// Brokers refuse a request with two batches of one partition (INVALID_RECORD), and one answer would be for both.
@@ -263,6 +264,22 @@ fn retries_are_counted_where_they_are_bounded() {
     assert_eq!((error.attempt(), error.fate()), (Some(3), Fate::NotStored));
     assert_eq!(error.code(), Some(ErrorCode::NOT_ENOUGH_REPLICAS));
     assert_eq!(world.produced, 3);
+    let metrics = world.accumulator.metrics();
+    assert_eq!((metrics.batches_sent, metrics.record_retries), (3, 2));
+    world.check(true);
+}
+
+/// A batch that is split is sent in other batches: its one retry is left to them.
+#[test]
+fn a_split_is_no_retry() {
+    let settings = Settings { retries: 1, ..settings() };
+    let fault = Fault::Refuse(ErrorCode::NOT_ENOUGH_REPLICAS);
+    let mut world = World::ready(1, 1, settings).fault(2, fault);
+    world.brokers.partitions[0].batch_bytes_max = 250;
+    world.send_batch(0, 5);
+    world.run(Duration::from_secs(5));
+    assert_eq!(world.offsets().len(), 5);
+    assert!(world.produced > 2);
     world.check(true);
 }
 

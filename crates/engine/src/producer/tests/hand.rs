@@ -32,6 +32,8 @@ pub(super) struct Hand {
     done: BTreeMap<TransactionCall, Result<(), Error>>,
     /// How often new metadata was asked for.
     pub(super) refreshes: usize,
+    /// How often the topic was said to be in use.
+    pub(super) uses: usize,
     epoch: i16,
 }
 
@@ -61,7 +63,8 @@ impl Hand {
         let accumulator = Arc::new(Accumulator::new(&settings, 1));
         let producer = Producer::new(settings, Arc::clone(&accumulator), Rng::with_seed(1));
         let (requests, done) = (VecDeque::new(), BTreeMap::new());
-        let mut hand = Self { now, producer, accumulator, requests, done, refreshes: 0, epoch: 0 };
+        let mut hand =
+            Self { now, producer, accumulator, requests, done, refreshes: 0, uses: 0, epoch: 0 };
         hand.accumulator.topic("t");
         hand.pump();
         hand.learn(cluster(1, Some(1)));
@@ -100,10 +103,8 @@ impl Hand {
                 Output::TransactionDone(call, result) => {
                     self.done.insert(call, result);
                 }
-                Output::UseTopic(_)
-                | Output::LeaderHint(_)
-                | Output::Flushed(_)
-                | Output::Closed => {}
+                Output::UseTopic(_) => self.uses += 1,
+                Output::LeaderHint(_) | Output::Flushed(_) | Output::Closed => {}
             }
         }
     }
@@ -161,6 +162,7 @@ impl Hand {
         let Request::AddPartitionsToTxn(body) = &request.body else { panic!("{request:?}") };
         let topic = &body.v3_and_below_topics[0];
         assert_eq!(topic.partitions, [partition]);
+        assert_eq!(body.v3_and_below_transactional_id.as_ref() as &str, "x");
         let partition_error_code = ErrorCode::NONE;
         let result =
             AddPartitionsToTxnPartitionResult { partition_index: partition, partition_error_code };

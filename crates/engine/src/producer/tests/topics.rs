@@ -35,6 +35,24 @@ fn a_partition_without_leader_asks_for_new_metadata_while_it_has_records() {
     assert!(delivery.result().unwrap().is_ok());
 }
 
+/// Metadata forgets a topic that nobody uses for 5 s (KIP-526), and need not hear of each batch.
+#[test]
+fn a_topic_in_use_is_named_once_a_second() {
+    let mut hand = Hand::new(plain());
+    let uses = |hand: &mut Hand| {
+        let before = hand.uses;
+        let _delivery = hand.send(0);
+        hand.pump();
+        hand.uses - before
+    };
+    assert_eq!(hand.uses, 1);
+    assert_eq!(uses(&mut hand), 0);
+    hand.wait(std::time::Duration::from_millis(999));
+    assert_eq!(uses(&mut hand), 0);
+    hand.wait(std::time::Duration::from_millis(1));
+    assert_eq!((uses(&mut hand), uses(&mut hand)), (1, 0));
+}
+
 /// To wait for a topic that is forbidden is in vain; for one that is not there yet it is not.
 #[test]
 fn whoever_waits_for_a_topic_hears_of_an_error_that_lasts() {

@@ -146,6 +146,26 @@ fn an_abandoned_transaction_is_aborted_with_nobody_to_wait() {
     assert_eq!(hand.producer.transaction_outcome(), Some(TransactionOutcome::Aborted));
 }
 
+#[test]
+fn no_offsets_are_in_a_transaction_at_once() {
+    let mut hand = Hand::open(Two, settings());
+    let (at, group) = (hand.deadline(), GroupMetadata::without_member("g"));
+    let call = hand.producer.send_offsets_to_transaction(BTreeMap::new(), group, at).unwrap();
+    hand.expect_nothing();
+    hand.result(call).unwrap();
+}
+
+#[test]
+fn a_call_ends_by_its_deadline_which_is_announced() {
+    let mut hand = Hand::new(settings());
+    let deadline = hand.now + Duration::from_secs(5);
+    let begin = hand.producer.begin_transaction(deadline).unwrap();
+    let _unanswered = hand.next();
+    assert_eq!(hand.producer.poll_timeout(), Some(deadline));
+    hand.wait(Duration::from_secs(5));
+    assert_eq!(hand.result(begin).unwrap_err().kind(), ErrorKind::Timeout);
+}
+
 /// A coordinator that the metadata does not know could not be reached.
 #[test]
 fn a_coordinator_elsewhere_asks_for_new_metadata() {
