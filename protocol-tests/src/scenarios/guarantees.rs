@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::Result;
 use crate::copier::{Guarantee, Plan};
-use crate::target::Target;
+use crate::target::{Target, Version};
 use crate::user::{connect, create};
 
 /// Each kill is noticed after a session only.
@@ -23,6 +23,10 @@ pub(super) const LIMIT: Duration = Duration::from_secs(300);
 pub(super) fn has_children(_: &Target) -> bool {
     !cfg!(test)
 }
+
+/// Before 2.5 a transaction's coordinator does not learn which member commits (KIP-447), and could not refuse one that
+/// was killed and lives on; as in Java that is an error.
+pub(super) const EXACTLY_ONCE_SINCE: Version = Version::of(2, 5, 0);
 
 const PARTITIONS: i32 = 2;
 const RECORDS: usize = 300;
