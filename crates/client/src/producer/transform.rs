@@ -25,7 +25,7 @@ impl TransactionalProducer {
     ///
     /// # Errors
     /// What `body` returns; else as [`Consumer::poll`], [`begin`](Self::begin), [`Transaction::send_offsets`] and
-    /// [`Transaction::commit`]. After an error whose fate is unknown nobody knows where to read on: go on with a new
+    /// [`Transaction::commit`], so that brokers before 2.5 are `UnsupportedVersion`. After an error whose fate is unknown nobody knows where to read on: go on with a new
     /// producer and a new consumer.
     ///
     /// # Examples
