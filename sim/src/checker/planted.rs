@@ -261,6 +261,28 @@ fn p23_a_topic_made_anew_may_leave_a_gap_within_a_window() {
     assert!(with_gap(0, 4), "the topic was made anew before anything was sent");
 }
 
+/// A batch that was too large was sent twice, as its connection stalled: the first copy arrives behind its parts.
+#[test]
+fn p23_a_whole_may_come_late_behind_its_parts() {
+    let finds = |was_there: bool, splits: bool| {
+        let mut history = clean();
+        let whole = BatchSeen {
+            records: 2,
+            values: vec![Value(1), Value(2)],
+            ..history.batches[0].clone()
+        };
+        if was_there {
+            history.batches.insert(0, whole.clone());
+        }
+        history.batches.push(whole);
+        let promises = Promises { splits, ..promises() };
+        check(&history, &promises).iter().any(|found| found.property == Property::P23)
+    };
+    assert!(!finds(true, true));
+    assert!(finds(false, true), "parts cannot become one");
+    assert!(finds(true, false), "nothing is split");
+}
+
 #[test]
 fn p23_a_window_too_wide() {
     rejects(Property::P23, |h| h.in_flight_max = 6);

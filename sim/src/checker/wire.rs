@@ -51,7 +51,15 @@ pub(super) fn what_brokers_see_is_legal(history: &History, promises: &Promises) 
         };
         let known = sent.entry((id, epoch, &batch.to)).or_default();
         known.since.get_or_insert(batch.at);
+        let is_new = known.seen.insert((sequence, &batch.values));
         let before = known.batches.insert(sequence, &batch.values);
+        // A whole that was too large may come once more, late, on a connection that was given up.
+        if let Some(part) = before.filter(|part| {
+            promises.splits && !is_new && *part != batch.values && batch.values.starts_with(part)
+        }) {
+            known.batches.insert(sequence, part);
+            continue;
+        }
         let is_refused = |values: &[Value]| values.iter().all(|value| refused.contains(value));
         // What was too large comes again in parts, the first of them under the sequence of the whole.
         let is_part = |whole: &[Value]| promises.splits && whole.starts_with(&batch.values);
@@ -75,7 +83,7 @@ pub(super) fn what_brokers_see_is_legal(history: &History, promises: &Promises) 
     // Of a batch that was too large some parts may come under the next epoch, where a broker denied this one: what was
     // sent behind the whole then stands behind a gap.
     let may_have_gaps = promises.splits && !promises.truthful;
-    for ((id, epoch, tp), Sequences { since, batches }) in sent {
+    for ((id, epoch, tp), Sequences { since, batches, .. }) in sent {
         let mut due = Sequence::ZERO.get();
         let is_cut_short = history.recreated.last() >= since.as_ref();
         let mut left = batches.len();
@@ -99,5 +107,7 @@ pub(super) fn what_brokers_see_is_legal(history: &History, promises: &Promises) 
 #[derive(Default)]
 struct Sequences<'a> {
     since: Option<Duration>,
+    /// All that came, by its first sequence.
+    seen: BTreeSet<(i32, &'a [Value])>,
     batches: BTreeMap<i32, &'a [Value]>,
 }
