@@ -215,16 +215,19 @@ async fn produce(kafka: Kafka, topic: String, kind: Kind, records: usize) -> Res
         let mut producer = builder.build_transactional().await?;
         for rows in rows.chunks(records.div_ceil(12)) {
             let transaction = producer.begin().await?;
-            transaction.enqueue_all(rows.iter().map(|row| record(&topic, row))).await?;
+            for rows in rows.chunks(CHUNK) {
+                transaction.enqueue_all(rows.iter().map(|row| record(&topic, row))).await?;
+            }
             transaction.commit().await?;
         }
         producer.close(GRACE).await?;
     } else {
         let producer = builder.set("max.block.ms", "300000")?.build().await?;
-        for outcome in
-            producer.enqueue_all(rows.iter().map(|row| record(&topic, row))).await.await.iter()
-        {
-            outcome?;
+        for rows in rows.chunks(CHUNK) {
+            let rows = rows.iter().map(|row| record(&topic, row));
+            for outcome in producer.enqueue_all(rows).await.await.iter() {
+                outcome?;
+            }
         }
         producer.close(GRACE).await?;
     }
@@ -259,6 +262,9 @@ async fn read(kafka: &Kafka, topic: &str, kind: Kind, ledger: &Ledger) -> Result
     }
     Ok(consumer.close(GRACE).await?)
 }
+
+/// Few enough to be admitted within `max.block.ms`, which counts for all that are enqueued at once.
+const CHUNK: usize = 1_000;
 
 /// Nobody is to lose his session for his connections' sake.
 const SESSION_MS: u32 = 45_000;
