@@ -11,6 +11,9 @@ use crate::Result;
 use crate::target::Target;
 use crate::user::{connect, create, read};
 
+/// Several JVMs, one after the other.
+pub(super) const LIMIT: Duration = Duration::from_secs(240);
+
 pub(super) async fn what_java_writes_we_read(on: Arc<Target>) -> Result {
     let kafka = connect(&on).await?;
     let topic = on.unique("java-writes");

@@ -1,9 +1,13 @@
 //! Kafka's own programs as judges: what they say of the embedded broker they say of a real one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::Result;
 use crate::target::Target;
+
+/// Several JVMs, one after the other.
+pub(super) const LIMIT: Duration = Duration::from_secs(240);
 
 pub(super) async fn topics_are_made_listed_described_and_deleted(on: Arc<Target>) -> Result {
     let topic = on.unique("tools-topics");
