@@ -48,7 +48,7 @@ enum Command {
         /// Leave out those that failed once.
         #[arg(long)]
         fresh: bool,
-        /// Also draw groups, and the faults that came with them: some of these worlds fail yet.
+        /// Also draw groups, and the faults that came with them.
         #[arg(long)]
         with_groups: bool,
     },
@@ -78,10 +78,9 @@ enum Command {
 fn main() -> ExitCode {
     let is_good = match Cli::parse().command {
         Command::Seeds { from, count, jobs, failures, fresh, with_groups } => {
-            let regressions = REGRESSIONS.lines().filter(|_| !fresh);
-            let known = regressions.filter_map(|line| line.split(' ').next()?.parse().ok());
-            let seeds = known.chain(from..from.saturating_add(count)).collect();
-            run_all(seeds, jobs.max(1), failures, with_groups)
+            let known = REGRESSIONS.lines().filter(|_| !fresh).filter_map(known_world);
+            let drawn = (from..from.saturating_add(count)).map(|seed| (seed, with_groups));
+            run_all(&known.chain(drawn).collect::<Vec<_>>(), jobs.max(1), failures)
         }
         Command::Replay { seed, shrink, quiet, with_groups } => {
             replay(seed, shrink, quiet, with_groups)
@@ -91,7 +90,13 @@ fn main() -> ExitCode {
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn run_all(all: Vec<u64>, jobs: usize, failures: usize, with_groups: bool) -> bool {
+/// A line of the regressions: the seed, whether its world has groups, and what it was.
+fn known_world(line: &str) -> Option<(u64, bool)> {
+    let (seed, rest) = line.split_once(' ')?;
+    Some((seed.parse().ok()?, rest.starts_with("with-groups ")))
+}
+
+fn run_all(all: &[(u64, bool)], jobs: usize, failures: usize) -> bool {
     let next = AtomicU64::new(0);
     let is_over = AtomicBool::new(false);
     let simulated = Mutex::new(Duration::ZERO);
@@ -101,14 +106,14 @@ fn run_all(all: Vec<u64>, jobs: usize, failures: usize, with_groups: bool) -> bo
             scope.spawn(|| {
                 while !is_over.load(Ordering::Relaxed) {
                     let n = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(seed) = usize::try_from(n).ok().and_then(|n| all.get(n)) else {
+                    let Some(world) = usize::try_from(n).ok().and_then(|n| all.get(n)) else {
                         break;
                     };
-                    let outcome = one(*seed, with_groups);
+                    let outcome = one(world.0, world.1);
                     let mut failed = failed.lock().unwrap_or_else(|e| e.into_inner());
                     *simulated.lock().unwrap_or_else(|e| e.into_inner()) += outcome.0;
                     if let Some(why) = outcome.1 {
-                        failed.push((*seed, why));
+                        failed.push((*world, why));
                         is_over.store(failed.len() >= failures, Ordering::Relaxed);
                     }
                 }
@@ -117,11 +122,11 @@ fn run_all(all: Vec<u64>, jobs: usize, failures: usize, with_groups: bool) -> bo
     });
     let failed = failed.into_inner().unwrap_or_default();
     let simulated = simulated.into_inner().unwrap_or_default();
-    for (seed, why) in &failed {
+    for ((seed, with_groups), why) in &failed {
         println!("seed {seed}: {why}");
         println!(
             "  replay: cargo run --profile sim -p milena-sim -- replay --shrink --seed {seed}{}",
-            if with_groups { " --with-groups" } else { "" }
+            if *with_groups { " --with-groups" } else { "" }
         );
     }
     let runs = next.into_inner().min(all.len() as u64);

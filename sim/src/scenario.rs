@@ -357,16 +357,25 @@ impl Scenario {
         self.weather.latency.1 * 2
     }
 
-    /// How long the fullest queue takes at worst: each record in a batch of its own, and one request in flight. A batch
+    /// How long the fullest queue takes at worst: each record in a batch of its own, as many in flight as may be. A batch
     /// that is too large is refused before its parts are taken: there are fewer such than records.
     fn drains(&self) -> Duration {
-        let records = self.producers.iter().map(ProducerPlan::records_in_all).max();
+        let rounds = self.producers.iter().map(|plan| {
+            let in_flight = u32::try_from(plan.in_flight).unwrap_or(u32::MAX).max(1);
+            plan.records_in_all().div_ceil(in_flight)
+        });
         let requests = if self.message_bytes_max.is_some() { 2 } else { 1 };
-        self.round_trip() * records.unwrap_or_default() * requests
+        self.round_trip() * rounds.max().unwrap_or_default() * requests
     }
 
-    /// How long it takes at worst to read all there is: an answer brings one batch, of one record or one marker.
+    /// How long it takes at worst to read all there is, where a reader wants so few bytes that an answer brings one batch,
+    /// of one record or one marker.
     fn reads(&self) -> Duration {
+        let readers = self.consumers.iter().map(|plan| plan.partition_bytes);
+        let members = self.members().map(|(_, plan)| plan.partition_bytes);
+        if readers.chain(members).all(|bytes| bytes > 1) {
+            return Duration::ZERO;
+        }
         let batches = self.producers.iter().map(|plan| {
             let markers = if plan.transaction.is_some() { 2 } else { 1 };
             plan.records_in_all() * markers

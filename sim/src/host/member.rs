@@ -217,9 +217,9 @@ impl MemberHost {
     pub(crate) fn has_read_all(
         &self,
         brokers: &Brokers,
-        furthest: &BTreeMap<TopicPartition, Offset>,
+        committed: &BTreeMap<TopicPartition, Offset>,
     ) -> bool {
-        self.reading.as_ref().is_none_or(|reading| reading.has_read_all(brokers, furthest))
+        self.reading.as_ref().is_none_or(|reading| reading.has_read_all(brokers, committed))
     }
 }
 

@@ -44,10 +44,13 @@ impl World {
         if self.scenario.group.is_none() {
             return true;
         }
+        // Where commits may overtake one another, the group may end behind where it was.
+        let in_order = self.scenario.promises().commits_in_order;
+        let committed = if in_order { &self.committed } else { &self.furthest };
         self.members().all(|(_, member)| member.is_done())
             && self.is_group_stable()
             && self.is_shared_out()
-            && self.members().all(|(_, member)| member.has_read_all(&self.cluster, &self.furthest))
+            && self.members().all(|(_, member)| member.has_read_all(&self.cluster, committed))
     }
 
     /// Notes how the group is at the end.

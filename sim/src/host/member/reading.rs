@@ -69,6 +69,8 @@ struct Held {
 
 struct Mark {
     at: Duration,
+    /// Its commit has failed once: it goes with the next one, whatever is due then.
+    is_owed: bool,
     of: TopicPartition,
     end: CommittedOffset,
     stay: Stay,
@@ -167,12 +169,12 @@ impl Reading {
     pub(super) fn has_read_all(
         &self,
         brokers: &Brokers,
-        furthest: &BTreeMap<TopicPartition, Offset>,
+        committed: &BTreeMap<TopicPartition, Offset>,
     ) -> bool {
         self.held.iter().all(|(tp, held)| {
             let end = brokers.partition(tp).map(|partition| partition.log_end_offset);
             let position = self.buffer.position(tp).map(|position| position.offset);
-            let is_committed = furthest.get(tp).copied() >= held.end;
+            let is_committed = committed.get(tp).copied() >= held.end;
             (end == Some(Offset::ZERO) || position >= end) && is_committed
         })
     }
@@ -442,6 +444,7 @@ impl Reading {
                 let at = clock.elapsed() + Duration::from_millis(self.rng.u64(0..2_000));
                 self.marks.push(Mark {
                     at,
+                    is_owed: false,
                     of: chunk.partition().clone(),
                     end,
                     stay: chunk.stay(),

@@ -61,7 +61,8 @@ impl Reading {
         }
         let mut ends: BTreeMap<TopicPartition, CommittedOffset> = BTreeMap::new();
         let mut stays = BTreeMap::new();
-        for mark in self.marks.iter().filter(|mark| mark.at <= clock.elapsed()) {
+        let is_due = |mark: &Mark| mark.is_owed || mark.at <= clock.elapsed();
+        for mark in self.marks.iter().filter(|mark| is_due(mark)) {
             let is_new_stay = stays.insert(mark.of.clone(), mark.stay) != Some(mark.stay);
             let end = ends.entry(mark.of.clone()).or_insert_with(|| mark.end.clone());
             if is_new_stay || end.offset < mark.end.offset {
@@ -76,7 +77,7 @@ impl Reading {
             return self.commit_marks(clock, history);
         }
         let all = std::mem::take(&mut self.marks).into_iter();
-        (self.marked, self.marks) = all.partition(|mark| mark.at <= clock.elapsed());
+        (self.marked, self.marks) = all.partition(is_due);
         let id = self.machine.commit(clock.now(), Some(ends), CommitMode::Retry);
         self.wait_for(clock, history, id);
     }
@@ -94,8 +95,11 @@ impl Reading {
             history.surfaced.push((clock.elapsed(), text));
             self.is_dirty |= self.style != Commits::Marked && self.is_subscribed;
             self.again_at = self.is_dirty.then(|| clock.elapsed() + AGAIN);
-            // What could not be stored stays marked.
-            self.marked.iter_mut().for_each(|mark| mark.at = clock.elapsed() + AGAIN);
+            // What could not be stored stays marked: a slower task's mark must not go back behind it, since it may be
+            // stored all the same.
+            for mark in &mut self.marked {
+                (mark.at, mark.is_owed) = (clock.elapsed() + AGAIN, true);
+            }
             self.marks.append(&mut self.marked);
         }
         for mark in self.marked.drain(..) {
