@@ -77,6 +77,27 @@ async fn a_topic_that_appears_meanwhile_gets_its_record() {
     assert_eq!(world.values(0), ["0"]);
 }
 
+/// Brokers hear of a topic that was just made one after the other, its leader perhaps last.
+#[tokio::test(start_paused = true)]
+async fn a_new_topic_that_its_leader_does_not_know_yet_gets_its_records() {
+    let world = World::start(Broker::builder().nodes(3)).await;
+    let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+    world.broker.add_fault(on(ApiKey::METADATA).topic("t").first(2).error(unknown));
+    world.broker.add_fault(on(ApiKey::PRODUCE).first(3).error(unknown));
+    let producer = world.kafka.producer().batch_size(100).build().await.unwrap();
+    let mut deliveries = Vec::new();
+    for number in 0..20 {
+        let record = Record::to("t").partition(0).value(number.to_string());
+        deliveries.push(producer.send(record).enqueue().await.unwrap());
+    }
+    for delivery in deliveries {
+        delivery.await.unwrap();
+    }
+    assert_eq!(world.values(0), numbers(0..20));
+    let refused = world.broker.requests(ApiKey::PRODUCE).len() - world.broker.batches("t", 0).len();
+    assert!(refused >= 3, "{refused}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn try_enqueue_gives_back_the_record_it_has_no_room_for() {
     let world = World::with_partitions(1).await;

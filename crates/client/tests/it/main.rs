@@ -50,6 +50,8 @@ mod repeat;
 #[cfg(test)]
 mod round_trip;
 #[cfg(test)]
+mod sequences;
+#[cfg(test)]
 mod share;
 #[cfg(test)]
 mod transaction_faults;
@@ -57,5 +59,7 @@ mod transaction_faults;
 mod transactions;
 #[cfg(test)]
 mod typed;
+#[cfg(test)]
+mod wires;
 #[cfg(test)]
 mod world;

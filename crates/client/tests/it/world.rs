@@ -65,8 +65,7 @@ impl World {
 
     /// The values in a partition of topic `t`, in the order of their offsets.
     pub(crate) fn values(&self, partition: i32) -> Vec<String> {
-        let records = self.broker.records("t", partition);
-        records.into_iter().map(|record| text(record.value.as_deref())).collect()
+        values(&self.broker, partition)
     }
 
     /// How many connections the cluster has.
@@ -84,6 +83,12 @@ impl World {
     pub(crate) fn members(&self) -> usize {
         self.broker.group("g").map_or(0, |group| group.members.len())
     }
+}
+
+/// The values in a partition of topic `t`, in the order of their offsets.
+pub(crate) fn values(broker: &Broker, partition: i32) -> Vec<String> {
+    let records = broker.records("t", partition);
+    records.into_iter().map(|record| text(record.value.as_deref())).collect()
 }
 
 /// A client before it connects.
