@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use milena::{ErrorKind, Record};
+use milena::{ErrorKind, ProducerInterceptor, Record};
 
 use crate::cancellation::at_each_poll;
 use crate::world::{GRACE, World, drop_after, eventually, numbers};
@@ -96,4 +96,48 @@ async fn an_owned_send_and_a_question_for_partitions_can_be_dropped() {
     let count = stored.len();
     stored.dedup();
     assert!(stored.len() == count && count >= acknowledged, "stored twice: {stored:?}");
+}
+
+struct Blind;
+
+impl ProducerInterceptor for Blind {}
+
+/// With interceptors records go one by one. Each producer is fresh, with room for a few records only.
+#[tokio::test(start_paused = true)]
+async fn many_records_whose_call_is_dropped_are_a_prefix_stored_once() {
+    for is_seen in [false, true] {
+        let world = World::with_partitions(1).await;
+        let mut before = 0;
+        at_each_poll(async |polls| {
+            let mut producer = world.kafka.producer().batch_size(1000).buffer_memory(4000);
+            if is_seen {
+                producer = producer.interceptor(Blind);
+            }
+            let producer = producer.build().await.unwrap();
+            let records = (0..500).map(|number| Record::to("t").value(number.to_string()));
+            let done = drop_after(polls, producer.enqueue_all(records)).await.is_some();
+            producer.close(GRACE).await.unwrap();
+            let stored = world.values(0).split_off(before);
+            before += stored.len();
+            assert_eq!(stored, numbers(0..stored.len()), "after {polls} polls");
+            assert!(!done || stored.len() == 500);
+            done
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn deliveries_that_nobody_waits_for_are_stored_all_the_same() {
+    let world = World::with_partitions(1).await;
+    let (producer, mut sent) = (world.producer().await, 0);
+    at_each_poll(async |polls| {
+        let records = (sent..sent + 10).map(|number| Record::to("t").value(number.to_string()));
+        let deliveries = producer.enqueue_all(records).await;
+        sent += 10;
+        drop_after(polls, deliveries).await.is_some()
+    })
+    .await;
+    producer.close(GRACE).await.unwrap();
+    assert_eq!(world.values(0), numbers(0..sent));
 }

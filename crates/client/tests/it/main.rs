@@ -24,7 +24,13 @@ mod configured;
 #[cfg(test)]
 mod costs;
 #[cfg(test)]
+mod dropped;
+#[cfg(test)]
+mod dropped_consumers;
+#[cfg(test)]
 mod dropped_sends;
+#[cfg(test)]
+mod dropped_transactions;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]

@@ -15,7 +15,7 @@ use milena_types::ApiKey;
 use tokio::time::Instant;
 
 use crate::cancellation::at_each_poll;
-use crate::world::{GRACE, LONG, World, drop_after, numbers, text};
+use crate::world::{GRACE, LONG, World, drop_after, eventually, numbers, text};
 
 /// Kafka's default.
 const LOCK: Duration = Duration::from_secs(30);
@@ -130,7 +130,9 @@ async fn dropped_calls_of_the_handle_leave_the_consumer_whole() {
         world.fill(written..written + 1).await;
         written += 1;
         consumer.try_next().await.unwrap().unwrap().accept();
-        drop_after(polls, handle.commit()).await.map(|result| result.unwrap()).is_some()
+        let one = drop_after(polls, consumer.commit()).await.map(|result| result.unwrap());
+        let done = drop_after(polls, handle.commit()).await.map(|result| result.unwrap());
+        one.and(done).is_some()
     })
     .await;
     at_each_poll(async |polls| {
@@ -141,9 +143,42 @@ async fn dropped_calls_of_the_handle_leave_the_consumer_whole() {
         drop_after(polls, handle.assignment()).await.map(|result| result.unwrap()).is_some()
     })
     .await;
+    at_each_poll(async |polls| drop_after(polls, handle.member_state()).await.is_some()).await;
+    at_each_poll(async |polls| drop_after(polls, handle.member_id()).await.is_some()).await;
+    at_each_poll(async |polls| drop_after(polls, handle.lock_timeout()).await.is_some()).await;
+    assert_eq!(handle.lock_timeout().await.unwrap(), Some(LOCK));
+    let members = || world.broker.share_group("g").unwrap().members;
+    assert!(members().contains_key(&handle.member_id().await.unwrap()));
+    at_each_poll(async |polls| drop_after(polls, by_hand(&world).build()).await.is_some()).await;
+    eventually("what was built and dropped leaves", || members().len() == 1).await;
     handle.commit().await.unwrap();
     consumer.close(GRACE).await.unwrap();
     assert_eq!(left(&world).await, []);
+}
+
+/// What was said stands, and what was not said of comes again, long before its lock runs out.
+#[tokio::test(start_paused = true)]
+async fn a_close_goes_on_without_its_caller() {
+    for by_handle in [false, true] {
+        at_each_poll(async |polls| {
+            let (world, mut consumer) = stage_for(by_hand).await;
+            world.fill(0..2).await;
+            consumer.try_next().await.unwrap().unwrap().accept();
+            let held = consumer.try_next().await.unwrap().unwrap();
+            let (handle, begun) = (consumer.handle(), Instant::now());
+            let done = match by_handle {
+                true => drop_after(polls, handle.close(GRACE)).await,
+                false => drop_after(polls, consumer.close(GRACE)).await,
+            };
+            if by_handle && polls == 0 {
+                handle.close(GRACE).await.unwrap();
+            }
+            assert_eq!(left(&world).await, [(text(held.value()), 2)], "after {polls} polls");
+            assert!(begun.elapsed() < LOCK, "{:?}", begun.elapsed());
+            done.map(|closed| closed.unwrap()).is_some()
+        })
+        .await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
