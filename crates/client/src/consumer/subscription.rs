@@ -12,6 +12,8 @@ impl Consumer {
     /// Reads the partitions of these topics that the group gives to this member: these topics and no others from now on.
     /// Partitions that the group takes away for it go through the listener, as in any rebalance.
     ///
+    /// Where the future is dropped half-way, call it again: the group may have heard of it, while this consumer has not.
+    ///
     /// # Errors
     /// `Misuse` without a group, or with partitions assigned by hand ([`unsubscribe`](Self::unsubscribe) first);
     /// `Closed`.
@@ -30,6 +32,8 @@ impl Consumer {
 
     /// Reads these partitions and no others from now on, whatever other consumers do. One that stays keeps its
     /// position.
+    ///
+    /// Where the future is dropped half-way, call it again.
     ///
     /// # Errors
     /// `Misuse` with a subscription ([`unsubscribe`](Self::unsubscribe) first); `Closed`.

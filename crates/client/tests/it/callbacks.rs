@@ -9,7 +9,7 @@ use milena_broker::{Broker, on};
 use milena_types::{ApiKey, ErrorCode};
 use tracing::span;
 
-use crate::world::{GRACE, POLLS_MAX, World, drop_after, eventually, numbers};
+use crate::world::{GRACE, STEPS_MAX, World, drop_after, eventually, numbers};
 
 /// What callbacks saw, by partition.
 type Seen = Arc<Mutex<Vec<Vec<i64>>>>;
@@ -180,17 +180,17 @@ async fn a_send_dropped_before_admission_calls_nothing_and_afterwards_once() {
     let world = World::with_partitions(1).await;
     let called = Arc::new(AtomicUsize::new(0));
     let mut admitted = 0;
-    for polls in 0..POLLS_MAX {
+    for step in 0..STEPS_MAX {
         let producer = world.producer().await;
         let counter = Arc::clone(&called);
         let sent = producer.send(Record::to("t").value(admitted.to_string())).on_ack(move |r| {
             r.unwrap();
             counter.fetch_add(1, SeqCst);
         });
-        let done = drop_after(polls, sent.enqueue()).await.is_some();
+        let done = drop_after(step, sent.enqueue()).await.is_some();
         admitted += usize::from(done);
         producer.close(GRACE).await.unwrap();
-        assert_eq!(called.load(SeqCst), admitted, "after {polls} polls");
+        assert_eq!(called.load(SeqCst), admitted, "at step {step}");
         if done {
             break;
         }

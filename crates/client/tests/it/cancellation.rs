@@ -7,18 +7,18 @@ use milena::{ErrorCode, Kafka, Offset, Record};
 use milena_broker::Broker;
 
 use crate::world::{
-    GRACE, LONG, POLLS_MAX, World, client_of, drop_after, eventually, numbers, read, text,
+    GRACE, LONG, STEPS_MAX, World, client_of, drop_after, eventually, numbers, read, text,
 };
 
-/// Runs `call` with 0, 1, 2 … polls until it comes to its end, which it must.
+/// Runs `call` with the steps 0, 1, 2 … of [`drop_after`] until it comes to its end, which it must.
 pub(crate) async fn at_each_poll(mut call: impl AsyncFnMut(usize) -> bool) {
-    for polls in 0..POLLS_MAX {
-        if call(polls).await {
-            assert!(polls > 0, "nothing can be ready before it is polled");
+    for step in 0..STEPS_MAX {
+        if call(step).await {
+            assert!(step > 0, "nothing can be ready before it is polled");
             return;
         }
     }
-    panic!("not done after {POLLS_MAX} polls");
+    panic!("not done after {STEPS_MAX} steps");
 }
 
 /// No value may be there twice.
@@ -33,8 +33,8 @@ fn assert_each_once(values: &[String]) {
 async fn connect_leaves_nothing_open() {
     let broker = Broker::builder().nodes(3).topic("t", 1).start_in_memory().await.unwrap();
     let open = || broker.with(|cluster, _| cluster.connection_count());
-    at_each_poll(async |polls| {
-        let kafka = drop_after(polls, client_of(&broker).connect()).await;
+    at_each_poll(async |step| {
+        let kafka = drop_after(step, client_of(&broker).connect()).await;
         let is_done = kafka.map(|connected| drop(connected.unwrap())).is_some();
         eventually("what it opened is closed", || open() == 0).await;
         is_done
@@ -47,9 +47,9 @@ async fn connect_leaves_nothing_open() {
 #[tokio::test(start_paused = true)]
 async fn building_leaves_the_handle_usable() {
     let world = World::with_partitions(1).await;
-    at_each_poll(async |polls| drop_after(polls, world.kafka.producer().build()).await.is_some())
+    at_each_poll(async |step| drop_after(step, world.kafka.producer().build()).await.is_some())
         .await;
-    at_each_poll(async |polls| drop_after(polls, world.member().build()).await.is_some()).await;
+    at_each_poll(async |step| drop_after(step, world.member().build()).await.is_some()).await;
     eventually("members leave", || world.members() == 0).await;
     world.fill(0..3).await;
     assert_eq!(read(&mut world.member().build().await.unwrap(), 3).await, numbers(0..3));
@@ -60,16 +60,16 @@ async fn building_leaves_the_handle_usable() {
 async fn send_stores_at_most_once() {
     let world = World::with_partitions(1).await;
     let mut acknowledged = Vec::new();
-    at_each_poll(async |polls| {
+    at_each_poll(async |step| {
         let producer = world.producer().await;
-        let value = format!("at {polls}");
+        let value = format!("at {step}");
         let sending = producer.send(Record::to("t").value(&value)).into_future();
-        let done = drop_after(polls, sending).await;
+        let done = drop_after(step, sending).await;
         acknowledged.extend(done.iter().map(|stored| {
             assert!(stored.is_ok());
             value.clone()
         }));
-        let fresh = format!("after {polls}");
+        let fresh = format!("after {step}");
         producer.send(Record::to("t").value(&fresh)).await.unwrap();
         acknowledged.push(fresh);
         producer.close(GRACE).await.unwrap();
@@ -90,11 +90,11 @@ async fn send_stores_at_most_once() {
 async fn enqueue_stores_exactly_what_was_admitted() {
     let world = World::with_partitions(1).await;
     let mut admitted = Vec::new();
-    at_each_poll(async |polls| {
+    at_each_poll(async |step| {
         let producer = world.producer().await;
-        let value = polls.to_string();
+        let value = step.to_string();
         let enqueue = producer.send(Record::to("t").value(&value)).enqueue();
-        let done = drop_after(polls, enqueue).await;
+        let done = drop_after(step, enqueue).await;
         if let Some(delivery) = &done {
             assert!(delivery.is_ok());
             admitted.push(value.clone());
@@ -116,13 +116,13 @@ async fn enqueue_into_a_full_buffer_leaks_no_room() {
     producer.send(Record::to("t").value("first")).await.unwrap();
     let value = "x".repeat(900);
     let mut admitted = 1;
-    at_each_poll(async |polls| {
+    at_each_poll(async |step| {
         world.broker.pause_node(node);
         while producer.try_enqueue(Record::to("t").value(&value)).is_ok() {
             admitted += 1;
         }
         let enqueue = producer.send(Record::to("t").value(&value)).enqueue();
-        let (done, ()) = tokio::join!(drop_after(polls, enqueue), async {
+        let (done, ()) = tokio::join!(drop_after(step, enqueue), async {
             tokio::time::sleep(Duration::from_millis(100)).await;
             world.broker.resume_node(node);
         });
@@ -145,11 +145,11 @@ async fn a_delivery_does_not_take_its_record_back() {
     let world = World::with_partitions(1).await;
     let producer = world.producer().await;
     let mut count = 0;
-    at_each_poll(async |polls| {
-        let record = Record::to("t").value(polls.to_string());
+    at_each_poll(async |step| {
+        let record = Record::to("t").value(step.to_string());
         let delivery = producer.send(record).enqueue().await.unwrap();
         count += 1;
-        drop_after(polls, delivery).await.is_some()
+        drop_after(step, delivery).await.is_some()
     })
     .await;
     producer.close(GRACE).await.unwrap();
@@ -161,13 +161,13 @@ async fn flush_stops_waiting_and_nothing_else() {
     let world = World::with_partitions(1).await;
     let producer = world.kafka.producer().linger(Duration::from_secs(1)).build().await.unwrap();
     let mut count = 0;
-    at_each_poll(async |polls| {
+    at_each_poll(async |step| {
         for _ in 0..10 {
             let record = Record::to("t").value(count.to_string());
             let _delivery = producer.send(record).enqueue().await.unwrap();
             count += 1;
         }
-        drop_after(polls, producer.flush()).await.is_some()
+        drop_after(step, producer.flush()).await.is_some()
     })
     .await;
     producer.flush().await.unwrap();
@@ -178,7 +178,7 @@ async fn flush_stops_waiting_and_nothing_else() {
 async fn a_producers_close_goes_on_without_its_caller() {
     let world = World::with_partitions(1).await;
     let mut count = 0;
-    at_each_poll(async |polls| {
+    at_each_poll(async |step| {
         let producer =
             world.kafka.producer().linger(Duration::from_secs(20)).build().await.unwrap();
         for _ in 0..10 {
@@ -186,8 +186,8 @@ async fn a_producers_close_goes_on_without_its_caller() {
             let _delivery = producer.send(record).enqueue().await.unwrap();
             count += 1;
         }
-        let done = drop_after(polls, producer.close(GRACE)).await;
-        if polls > 0 {
+        let done = drop_after(step, producer.close(GRACE)).await;
+        if step > 0 {
             // Well before `linger.ms`: it is the close that sends.
             tokio::time::sleep(Duration::from_secs(5)).await;
             let late = producer.send(Record::to("t").value("late")).await.unwrap_err();
@@ -206,10 +206,10 @@ async fn a_producers_close_goes_on_without_its_caller() {
 async fn poll_loses_nothing() {
     let world = World::with_partitions(1).await;
     world.fill(0..30).await;
-    at_each_poll(async |polls| {
+    at_each_poll(async |step| {
         let mut consumer = world.member().max_poll_records(7).build().await.unwrap();
         let mut values = Vec::new();
-        let done = drop_after(polls, consumer.poll(LONG)).await;
+        let done = drop_after(step, consumer.poll(LONG)).await;
         let is_done = done.is_some();
         if let Some(batch) = done {
             values.extend(batch.unwrap().iter().map(|message| text(message.value())));
@@ -217,11 +217,11 @@ async fn poll_loses_nothing() {
         // Again while the buffer is full, and again when the log is at its end.
         while values.len() < 30 {
             tokio::time::sleep(Duration::from_millis(1)).await;
-            if let Some(batch) = drop_after(polls.clamp(1, 2), consumer.poll(LONG)).await {
+            if let Some(batch) = drop_after(step.clamp(1, 3), consumer.poll(LONG)).await {
                 values.extend(batch.unwrap().iter().map(|message| text(message.value())));
             }
         }
-        assert_eq!(values, numbers(0..30), "after {polls} polls");
+        assert_eq!(values, numbers(0..30), "at step {step}");
         consumer.close(GRACE).await.unwrap();
         is_done
     })
@@ -232,13 +232,13 @@ async fn poll_loses_nothing() {
 async fn try_next_loses_nothing() {
     let world = World::with_partitions(1).await;
     world.fill(0..10).await;
-    at_each_poll(async |polls| {
+    at_each_poll(async |step| {
         let mut consumer = world.member().build().await.unwrap();
-        let first = drop_after(polls, consumer.try_next()).await;
+        let first = drop_after(step, consumer.try_next()).await;
         let mut values: Vec<_> =
             first.iter().map(|m| text(m.as_ref().unwrap().as_ref().unwrap().value())).collect();
         values.extend(read(&mut consumer, 10 - values.len()).await);
-        assert_eq!(values, numbers(0..10), "after {polls} polls");
+        assert_eq!(values, numbers(0..10), "at step {step}");
         consumer.close(GRACE).await.unwrap();
         first.is_some()
     })
@@ -251,24 +251,24 @@ async fn commits_go_on_and_never_go_back() {
     world.fill(0..50).await;
     let mut consumer = world.member().max_poll_records(1).build().await.unwrap();
     let mut position = 0;
-    at_each_poll(async |polls| {
+    at_each_poll(async |step| {
         assert_eq!(consumer.poll(LONG).await.unwrap().len(), 1);
         position += 1;
-        drop_after(polls, consumer.commit()).await.is_some()
+        drop_after(step, consumer.commit()).await.is_some()
     })
     .await;
     assert_eq!(world.committed(0), Some(position));
-    at_each_poll(async |polls| {
+    at_each_poll(async |step| {
         let batch = consumer.poll(LONG).await.unwrap();
         position += 1;
-        drop_after(polls, batch.commit()).await.is_some()
+        drop_after(step, batch.commit()).await.is_some()
     })
     .await;
     assert_eq!(world.committed(0), Some(position));
-    at_each_poll(async |polls| {
+    at_each_poll(async |step| {
         position += 1;
         let offsets = [(("t", 0), Offset::new(position).unwrap())];
-        drop_after(polls, consumer.commit_offsets(offsets)).await.is_some()
+        drop_after(step, consumer.commit_offsets(offsets)).await.is_some()
     })
     .await;
     assert_eq!(world.committed(0), Some(position));
@@ -286,17 +286,17 @@ async fn seeks_and_pauses_are_done_whole_or_not_at_all() {
     assert_eq!(read(&mut consumer, 10).await.len(), 10);
     let handle = consumer.handle();
     let zero = Offset::new(0).unwrap();
-    at_each_poll(async |polls| drop_after(polls, consumer.seek(("t", 0), zero)).await.is_some())
+    at_each_poll(async |step| drop_after(step, consumer.seek(("t", 0), zero)).await.is_some())
         .await;
     assert_eq!(read(&mut consumer, 10).await, numbers(0..10));
-    at_each_poll(async |polls| drop_after(polls, handle.pause([("t", 0)])).await.is_some()).await;
-    at_each_poll(async |polls| drop_after(polls, handle.resume([("t", 0)])).await.is_some()).await;
-    at_each_poll(async |polls| {
-        drop_after(polls, handle.seek_to_beginning([("t", 0)])).await.is_some()
+    at_each_poll(async |step| drop_after(step, handle.pause([("t", 0)])).await.is_some()).await;
+    at_each_poll(async |step| drop_after(step, handle.resume([("t", 0)])).await.is_some()).await;
+    at_each_poll(async |step| {
+        drop_after(step, handle.seek_to_beginning([("t", 0)])).await.is_some()
     })
     .await;
     assert_eq!(read(&mut consumer, 10).await, numbers(0..10));
-    at_each_poll(async |polls| drop_after(polls, handle.seek_to_end([("t", 0)])).await.is_some())
+    at_each_poll(async |step| drop_after(step, handle.seek_to_end([("t", 0)])).await.is_some())
         .await;
     assert!(consumer.poll(Duration::from_secs(5)).await.unwrap().is_empty());
 }
@@ -310,13 +310,12 @@ async fn questions_of_a_consumer_can_be_asked_again() {
     consumer.commit().await.unwrap();
     let handle = consumer.handle();
     let tp = [("t", 0)];
-    at_each_poll(async |polls| drop_after(polls, handle.assignment()).await.is_some()).await;
-    at_each_poll(async |polls| drop_after(polls, handle.paused()).await.is_some()).await;
-    at_each_poll(async |polls| drop_after(polls, handle.member_state()).await.is_some()).await;
-    at_each_poll(async |polls| drop_after(polls, handle.committed(tp)).await.is_some()).await;
-    at_each_poll(async |polls| drop_after(polls, handle.beginning_offsets(tp)).await.is_some())
-        .await;
-    at_each_poll(async |polls| drop_after(polls, handle.end_offsets(tp)).await.is_some()).await;
+    at_each_poll(async |step| drop_after(step, handle.assignment()).await.is_some()).await;
+    at_each_poll(async |step| drop_after(step, handle.paused()).await.is_some()).await;
+    at_each_poll(async |step| drop_after(step, handle.member_state()).await.is_some()).await;
+    at_each_poll(async |step| drop_after(step, handle.committed(tp)).await.is_some()).await;
+    at_each_poll(async |step| drop_after(step, handle.beginning_offsets(tp)).await.is_some()).await;
+    at_each_poll(async |step| drop_after(step, handle.end_offsets(tp)).await.is_some()).await;
     let ends = handle.end_offsets(tp).await.unwrap();
     assert_eq!(ends.values().map(|end| end.get()).collect::<Vec<_>>(), [10]);
     let committed = handle.committed(tp).await.unwrap();
@@ -327,10 +326,10 @@ async fn questions_of_a_consumer_can_be_asked_again() {
 async fn a_consumers_close_goes_on_without_its_caller() {
     let world = World::with_partitions(1).await;
     world.fill(0..10).await;
-    at_each_poll(async |polls| {
+    at_each_poll(async |step| {
         let mut consumer = world.member().build().await.unwrap();
         assert_eq!(read(&mut consumer, 10).await.len(), 10);
-        let done = drop_after(polls, consumer.close(GRACE)).await;
+        let done = drop_after(step, consumer.close(GRACE)).await;
         let before = tokio::time::Instant::now();
         eventually("the member leaves", || world.members() == 0).await;
         // Not by the end of its session.
@@ -344,9 +343,9 @@ async fn a_consumers_close_goes_on_without_its_caller() {
 async fn a_handles_close_can_be_dropped() {
     let broker = Broker::builder().topic("t", 1).start_in_memory().await.unwrap();
     let open = || broker.with(|cluster, _| cluster.connection_count());
-    at_each_poll(async |polls| {
+    at_each_poll(async |step| {
         let kafka: Kafka = client_of(&broker).connect().await.unwrap();
-        let done = drop_after(polls, kafka.close(GRACE)).await;
+        let done = drop_after(step, kafka.close(GRACE)).await;
         drop(kafka);
         eventually("connections close", || open() == 0).await;
         done.is_some()
@@ -362,28 +361,27 @@ async fn admin_calls_can_be_made_again() {
     assert_eq!(read(&mut consumer, 10).await.len(), 10);
     consumer.commit().await.unwrap();
     let (admin, kafka) = (world.kafka.admin(), &world.kafka);
-    at_each_poll(async |polls| {
-        let name = format!("new-{polls}");
+    at_each_poll(async |step| {
+        let name = format!("new-{step}");
         let create = || admin.create_topic(name.as_str()).partitions(1).into_future();
-        let done = drop_after(polls, create()).await;
+        let done = drop_after(step, create()).await;
         match create().await {
             Ok(()) => assert!(done.is_none()),
             Err(error) => assert_eq!(error.code(), Some(ErrorCode::TOPIC_ALREADY_EXISTS)),
         }
         let delete = || admin.delete_topics([name.as_str()]);
-        let deleted = drop_after(polls, delete()).await;
+        let deleted = drop_after(step, delete()).await;
         let again = delete().await.unwrap();
         assert!(again[0].1.is_ok() || again[0].1.as_ref().unwrap_err().code().is_some());
         done.is_some() && deleted.is_some()
     })
     .await;
-    at_each_poll(async |polls| drop_after(polls, admin.list_topics()).await.is_some()).await;
-    at_each_poll(async |polls| drop_after(polls, admin.describe_topics(["t"])).await.is_some())
-        .await;
-    at_each_poll(async |polls| drop_after(polls, admin.list_groups()).await.is_some()).await;
-    at_each_poll(async |polls| drop_after(polls, admin.describe_group("g")).await.is_some()).await;
-    at_each_poll(async |polls| drop_after(polls, admin.group_offsets("g")).await.is_some()).await;
-    at_each_poll(async |polls| drop_after(polls, kafka.partitions_for("t")).await.is_some()).await;
+    at_each_poll(async |step| drop_after(step, admin.list_topics()).await.is_some()).await;
+    at_each_poll(async |step| drop_after(step, admin.describe_topics(["t"])).await.is_some()).await;
+    at_each_poll(async |step| drop_after(step, admin.list_groups()).await.is_some()).await;
+    at_each_poll(async |step| drop_after(step, admin.describe_group("g")).await.is_some()).await;
+    at_each_poll(async |step| drop_after(step, admin.group_offsets("g")).await.is_some()).await;
+    at_each_poll(async |step| drop_after(step, kafka.partitions_for("t")).await.is_some()).await;
     let topics = admin.list_topics().await.unwrap();
     let names: Vec<_> = topics.iter().filter(|t| !t.is_internal()).map(|t| t.name()).collect();
     assert_eq!(names, ["t"]);

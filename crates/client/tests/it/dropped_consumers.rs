@@ -43,12 +43,12 @@ async fn a_subscription_is_changed_whole_or_not_at_all() {
     world.fill(0..3).await;
     let producer = world.producer().await;
     producer.send(Record::to("u").value("of u")).await.unwrap();
-    at_each_poll(async |polls| {
+    at_each_poll(async |step| {
         let mut consumer = world.member().build().await.unwrap();
         assert_eq!(read(&mut consumer, 3).await, numbers(0..3));
-        let done = drop_after(polls, consumer.subscribe(["u"])).await;
+        let done = drop_after(step, consumer.subscribe(["u"])).await;
         let topics = consumer.handle().subscription().await.unwrap();
-        assert_eq!(topics, BTreeSet::from([Topic::from(if polls == 0 { "t" } else { "u" })]));
+        assert_eq!(topics, BTreeSet::from([Topic::from(if step == 0 { "t" } else { "u" })]));
         consumer.subscribe(["u"]).await.unwrap();
         assert_eq!(read(&mut consumer, 1).await, ["of u"]);
         consumer.close(GRACE).await.unwrap();
@@ -62,17 +62,17 @@ async fn a_subscription_is_changed_whole_or_not_at_all() {
 async fn partitions_are_assigned_whole_or_not_at_all_and_what_stays_keeps_its_position() {
     let world = World::with_partitions(2).await;
     let mut written = 0;
-    at_each_poll(async |polls| {
+    at_each_poll(async |step| {
         world.fill(written..written + 1).await;
         written += 1;
         let consumer = world.kafka.consumer_without_group();
         let mut consumer = consumer.auto_offset_reset(OffsetReset::Earliest).build().await.unwrap();
-        let first = drop_after(polls, consumer.assign([("t", 0)])).await;
+        let first = drop_after(step, consumer.assign([("t", 0)])).await;
         consumer.assign([("t", 0)]).await.unwrap();
         assert_eq!(read(&mut consumer, written).await, numbers(0..written));
-        let second = drop_after(polls, consumer.assign([("t", 0), ("t", 1)])).await;
+        let second = drop_after(step, consumer.assign([("t", 0), ("t", 1)])).await;
         let count = consumer.handle().assignment().await.unwrap().len();
-        assert_eq!(count, if polls == 0 { 1 } else { 2 });
+        assert_eq!(count, if step == 0 { 1 } else { 2 });
         world.fill(written..written + 1).await;
         written += 1;
         assert_eq!(read(&mut consumer, 1).await, numbers(written - 1..written));
@@ -98,16 +98,16 @@ async fn an_unsubscribe_that_is_made_again_goes_on_where_it_was() {
     let (mut written, mut rounds, revoked) = (0, 0, Arc::new(AtomicUsize::new(0)));
     let member = world.member().on_rebalance(Slow(Arc::clone(&revoked)));
     let mut consumer = member.build().await.unwrap();
-    at_each_poll(async |polls| {
+    at_each_poll(async |step| {
         world.fill(written..written + 3).await;
         assert_eq!(read(&mut consumer, 3).await, numbers(written..written + 3));
         written += 3;
         consumer.commit().await.unwrap();
-        let done = drop_after(polls, consumer.unsubscribe()).await;
+        let done = drop_after(step, consumer.unsubscribe()).await;
         consumer.unsubscribe().await.unwrap();
         rounds += 1;
         assert_eq!((world.members(), world.committed(0)), (0, raw(written)));
-        assert_eq!(revoked.load(SeqCst), rounds, "told once, after {polls} polls");
+        assert_eq!(revoked.load(SeqCst), rounds, "told once, at step {step}");
         consumer.subscribe(["t"]).await.unwrap();
         done.map(|left| left.unwrap()).is_some()
     })
@@ -128,16 +128,16 @@ async fn what_is_marked_is_committed_or_stays_marked() {
         consumer.mark(&message);
         raw(written)
     };
-    at_each_poll(async |polls| {
+    at_each_poll(async |step| {
         let end = mark(&mut consumer).await;
-        let done = drop_after(polls, consumer.commit_marked()).await.is_some();
+        let done = drop_after(step, consumer.commit_marked()).await.is_some();
         assert!(!done || world.committed(0) == end);
         done
     })
     .await;
-    at_each_poll(async |polls| {
+    at_each_poll(async |step| {
         mark(&mut consumer).await;
-        drop_after(polls, handle.commit_marked()).await.is_some()
+        drop_after(step, handle.commit_marked()).await.is_some()
     })
     .await;
     // The last one was dropped on its way: its mark must not be forgotten.
@@ -156,23 +156,23 @@ async fn a_close_goes_on_without_its_caller_as_it_was_asked_for() {
     world.fill(0..3).await;
     let member = || world.member().set("group.instance.id", "static").unwrap();
     for by_handle in [false, true] {
-        at_each_poll(async |polls| {
+        at_each_poll(async |step| {
             let mut consumer = member().build().await.unwrap();
             assert_eq!(read(&mut consumer, 3).await, numbers(0..3));
             let (handle, leave) = (consumer.handle(), GroupMembershipOperation::LeaveGroup);
             let begun = Instant::now();
             let done = if by_handle {
-                let done = drop_after(polls, handle.close_with(GRACE, leave)).await;
-                if polls > 0 {
+                let done = drop_after(step, handle.close_with(GRACE, leave)).await;
+                if step > 0 {
                     eventually("the member leaves", || world.members() == 0).await;
                     let closed = consumer.poll(LONG).await.unwrap_err();
                     assert_eq!(closed.kind(), ErrorKind::Closed);
                 }
                 done
             } else {
-                drop_after(polls, consumer.close_with(GRACE, leave)).await
+                drop_after(step, consumer.close_with(GRACE, leave)).await
             };
-            if polls > 0 {
+            if step > 0 {
                 eventually("the member leaves", || world.members() == 0).await;
                 assert!(begun.elapsed() < SOON);
             }
@@ -180,10 +180,10 @@ async fn a_close_goes_on_without_its_caller_as_it_was_asked_for() {
         })
         .await;
     }
-    at_each_poll(async |polls| {
+    at_each_poll(async |step| {
         let consumer = world.member().build().await.unwrap();
         let handle = consumer.handle();
-        let done = drop_after(polls, handle.close(GRACE)).await;
+        let done = drop_after(step, handle.close(GRACE)).await;
         drop(consumer);
         eventually("the member leaves", || world.members() == 0).await;
         done.map(|closed| closed.unwrap()).is_some()
@@ -197,15 +197,15 @@ async fn a_rebalance_is_asked_for_once_a_call() {
     let generation = || world.broker.group("g").unwrap().generation.unwrap();
     let mut consumer = world.member().build().await.unwrap();
     let (handle, mut written) = (consumer.handle(), 0);
-    at_each_poll(async |polls| {
+    at_each_poll(async |step| {
         world.fill(written..written + 1).await;
         assert_eq!(read(&mut consumer, 1).await, numbers(written..written + 1));
         written += 1;
         consumer.commit().await.unwrap();
         let before = generation();
-        let done = drop_after(polls, handle.enforce_rebalance("on purpose")).await;
+        let done = drop_after(step, handle.enforce_rebalance("on purpose")).await;
         assert!(consumer.poll(SOON).await.unwrap().is_empty());
-        assert_eq!(generation() != before, polls > 0, "after {polls} polls");
+        assert_eq!(generation() != before, step > 0, "at step {step}");
         done.map(|asked| asked.unwrap()).is_some()
     })
     .await;
@@ -219,9 +219,9 @@ async fn more_questions_of_a_consumer_can_be_asked_again() {
     let mut consumer = world.member().build().await.unwrap();
     assert_eq!(read(&mut consumer, 3).await, numbers(0..3));
     let (handle, times) = (consumer.handle(), [(("t", 0), Timestamp::from_millis(0))]);
-    at_each_poll(async |polls| drop_after(polls, handle.subscription()).await.is_some()).await;
-    at_each_poll(async |polls| drop_after(polls, handle.group_metadata()).await.is_some()).await;
-    at_each_poll(async |polls| drop_after(polls, handle.offsets_for_times(times)).await.is_some())
+    at_each_poll(async |step| drop_after(step, handle.subscription()).await.is_some()).await;
+    at_each_poll(async |step| drop_after(step, handle.group_metadata()).await.is_some()).await;
+    at_each_poll(async |step| drop_after(step, handle.offsets_for_times(times)).await.is_some())
         .await;
     assert_eq!(handle.subscription().await.unwrap(), BTreeSet::from([Topic::from("t")]));
     handle.group_metadata().await.unwrap();
@@ -244,16 +244,16 @@ async fn next(stream: &mut PartitionStream) -> String {
 async fn a_partition_that_nobody_waited_for_is_handed_to_the_next_who_does() {
     let world = World::with_partitions(1).await;
     world.fill(0..3).await;
-    at_each_poll(async |polls| {
+    at_each_poll(async |step| {
         let mut consumer = world.member().build().await.unwrap();
-        let waited = drop_after(polls, consumer.next_partition()).await;
+        let waited = drop_after(step, consumer.next_partition()).await;
         let is_done = waited.is_some();
         let mut stream = match waited {
             Some(found) => found.unwrap().unwrap(),
             None => stream(&mut consumer).await,
         };
         for number in numbers(0..3) {
-            assert_eq!(next(&mut stream).await, number, "after {polls} polls");
+            assert_eq!(next(&mut stream).await, number, "at step {step}");
         }
         drop(stream);
         consumer.close(GRACE).await.unwrap();
@@ -269,23 +269,23 @@ async fn a_stream_of_one_partition_hands_each_record_out_once() {
     let mut consumer = world.member().build().await.unwrap();
     let mut stream = stream(&mut consumer).await;
     let (mut written, mut seen) = (0, Vec::new());
-    at_each_poll(async |polls| {
+    at_each_poll(async |step| {
         let filling = world.fill(written..written + 2);
-        let (one, ()) = tokio::join!(drop_after(polls, stream.try_next()), filling);
+        let (one, ()) = tokio::join!(drop_after(step, stream.try_next()), filling);
         seen.extend(one.iter().map(|one| text(one.as_ref().unwrap().as_ref().unwrap().value())));
         while seen.len() < written + 2 {
             seen.push(next(&mut stream).await);
         }
         written += 2;
         let filling = world.fill(written..written + 2);
-        let (many, ()) = tokio::join!(drop_after(polls, stream.next_batch()), filling);
+        let (many, ()) = tokio::join!(drop_after(step, stream.next_batch()), filling);
         let batch = many.as_ref().map(|batch| batch.as_ref().unwrap().as_ref().unwrap());
         seen.extend(batch.into_iter().flatten().map(|message| text(message.value())));
         while seen.len() < written + 2 {
             seen.push(next(&mut stream).await);
         }
         written += 2;
-        assert_eq!(seen, numbers(0..written), "after {polls} polls");
+        assert_eq!(seen, numbers(0..written), "at step {step}");
         one.is_some() && many.is_some()
     })
     .await;
@@ -297,14 +297,14 @@ async fn commits_of_a_stream_go_on_without_their_caller() {
     let world = World::with_partitions(1).await;
     let mut consumer = world.member().build().await.unwrap();
     let (mut stream, mut written) = (stream(&mut consumer).await, 0);
-    at_each_poll(async |polls| {
+    at_each_poll(async |step| {
         world.fill(written..written + 2).await;
         next(&mut stream).await;
-        let first = drop_after(polls, stream.commit()).await;
+        let first = drop_after(step, stream.commit()).await;
         assert!(first.is_none() || world.committed(0) == raw(written + 1));
         let message = stream.try_next().await.unwrap().unwrap();
         stream.mark(&message);
-        let second = drop_after(polls, stream.commit_marked()).await;
+        let second = drop_after(step, stream.commit_marked()).await;
         assert!(second.is_none() || world.committed(0) == raw(written + 2));
         written += 2;
         first.is_some() && second.is_some()
@@ -321,25 +321,25 @@ async fn poison_is_neither_passed_over_nor_met_again_once_it_is_skipped() {
     let world = World::with_partitions(1).await;
     let mut consumer = world.member().build().await.unwrap().typed::<(), i32>();
     let mut rounds = 0;
-    at_each_poll(async |polls| {
+    at_each_poll(async |step| {
         rounds += 1;
         let storing = async {
             store(&world, b"poison").await;
             store(&world, i32::to_be_bytes(rounds)).await;
         };
-        let (tried, ()) = tokio::join!(drop_after(polls, consumer.try_next()), storing);
+        let (tried, ()) = tokio::join!(drop_after(step, consumer.try_next()), storing);
         let is_tried = tried.is_some();
         match tried {
             Some(met) => drop(met.unwrap_err()),
             None => drop(consumer.try_next().await.unwrap_err()),
         }
-        let skipped = drop_after(polls, consumer.skip_poison()).await;
+        let skipped = drop_after(step, consumer.skip_poison()).await;
         let mut next = consumer.try_next().await;
         if next.is_err() {
             consumer.skip_poison().await.unwrap();
             next = consumer.try_next().await;
         }
-        assert_eq!(next.unwrap().unwrap().value(), Some(&rounds), "after {polls} polls");
+        assert_eq!(next.unwrap().unwrap().value(), Some(&rounds), "at step {step}");
         consumer.handle().commit().await.unwrap();
         assert_eq!(world.committed(0), Some(2 * i64::from(rounds)));
         is_tried && skipped.is_some()
@@ -354,7 +354,7 @@ async fn each_poison_record_has_its_letter_and_each_letter_is_sent_once_a_call()
     let world = World::start(Broker::builder().topic("t", 1).topic("dlq", 1)).await;
     let letters = || world.broker.records("dlq", 0);
     let mut rounds = 0;
-    at_each_poll(async |polls| {
+    at_each_poll(async |step| {
         rounds += 1;
         store(&world, format!("poison {rounds}")).await;
         store(&world, i32::to_be_bytes(rounds)).await;
@@ -362,25 +362,25 @@ async fn each_poison_record_has_its_letter_and_each_letter_is_sent_once_a_call()
         let producer = world.producer().await;
         let consumer = world.member().build().await.unwrap().typed::<(), i32>();
         let mut consumer = consumer.on_poison(DeadLetter::to("dlq", &producer));
-        let tried = drop_after(polls, consumer.try_next()).await;
+        let tried = drop_after(step, consumer.try_next()).await;
         let is_tried = tried.is_some();
         let good = match tried {
             Some(good) => good.unwrap().unwrap(),
             None => consumer.try_next().await.unwrap().unwrap(),
         };
-        assert_eq!(good.value(), Some(&rounds), "after {polls} polls");
+        assert_eq!(good.value(), Some(&rounds), "at step {step}");
         let poison = format!("poison {rounds}");
         assert!(letters().iter().any(|one| text(one.value.as_deref()) == poison));
         let before = letters().len();
         let (writer, reason) = (world.producer().await, std::io::Error::other("no reason"));
         let own = DeadLetter::to("dlq", &writer);
-        let sent = drop_after(polls, own.send(good.message(), &reason)).await;
+        let sent = drop_after(step, own.send(good.message(), &reason)).await;
         writer.close(GRACE).await.unwrap();
         let sent = sent.map(|stored| stored.unwrap()).is_some();
         let added = letters().len() - before;
-        assert!(added == 1 || added == 0 && !sent, "{added} after {polls} polls");
+        assert!(added == 1 || added == 0 && !sent, "{added} at step {step}");
         consumer.handle().commit().await.unwrap();
-        let closed = drop_after(polls, consumer.close(GRACE)).await;
+        let closed = drop_after(step, consumer.close(GRACE)).await;
         let begun = Instant::now();
         eventually("the member leaves", || world.members() == 0).await;
         assert!(begun.elapsed() < SOON);

@@ -29,23 +29,23 @@ async fn a_start_that_is_dropped_leaves_nothing_open() {
     for level in LEVELS {
         let world = world(level, 1).await;
         let mut expected = Vec::new();
-        at_each_poll(async |polls| {
+        at_each_poll(async |step| {
             let mut older = transactional(&world).await;
             let zombie = older.begin().await.unwrap();
             zombie.send(to_t("bad")).await.unwrap();
             let building = world.kafka.producer().transactional_id("x").build_transactional();
-            let built = drop_after(polls, building).await.map(|built| drop(built.unwrap()));
+            let built = drop_after(step, building).await.map(|built| drop(built.unwrap()));
             let mut producer = transactional(&world).await;
             drop(zombie);
-            commit_one(&mut producer, &format!("{polls} built")).await;
+            commit_one(&mut producer, &format!("{step} built")).await;
             abandon(&mut producer).await;
-            let begun = drop_after(polls, producer.begin()).await.map(|begun| drop(begun.unwrap()));
-            commit_one(&mut producer, &format!("{polls} begun")).await;
+            let begun = drop_after(step, producer.begin()).await.map(|begun| drop(begun.unwrap()));
+            commit_one(&mut producer, &format!("{step} begun")).await;
             abandon(&mut producer).await;
-            let ended = drop_after(polls, producer.wait_for_end()).await;
+            let ended = drop_after(step, producer.wait_for_end()).await;
             assert!(ended.as_ref().is_none_or(|end| end.as_ref().is_ok_and(Option::is_some)));
-            commit_one(&mut producer, &format!("{polls} ended")).await;
-            expected.extend(["built", "begun", "ended"].map(|what| format!("{polls} {what}")));
+            commit_one(&mut producer, &format!("{step} ended")).await;
+            expected.extend(["built", "begun", "ended"].map(|what| format!("{step} {what}")));
             assert_eq!(committed(&world, "t", 1).await, expected, "level {level}");
             producer.close(GRACE).await.unwrap();
             built.is_some() && begun.is_some() && ended.is_some()
@@ -73,14 +73,14 @@ async fn a_dropped_end_is_a_whole_commit_or_an_abort() {
         let world = world(level, 1).await;
         let mut producer = transactional(&world).await;
         let (mut expected, mut commits) = (Vec::new(), 0);
-        at_each_poll(async |polls| {
+        at_each_poll(async |step| {
             let transaction = producer.begin().await.unwrap();
-            transaction.send(to_t(format!("{polls} a"))).await.unwrap();
-            transaction.send(to_t(format!("{polls} b"))).enqueue().await.unwrap();
+            transaction.send(to_t(format!("{step} a"))).await.unwrap();
+            transaction.send(to_t(format!("{step} b"))).enqueue().await.unwrap();
             let done = match end {
-                End::Commit => drop_after(polls, transaction.commit()).await,
-                End::Abort => drop_after(polls, transaction.abort()).await,
-                End::Prepare => drop_after(polls, transaction.prepare()).await.map(|prepared| {
+                End::Commit => drop_after(step, transaction.commit()).await,
+                End::Abort => drop_after(step, transaction.abort()).await,
+                End::Prepare => drop_after(step, transaction.prepare()).await.map(|prepared| {
                     assert_eq!(prepared.unwrap_err().kind(), ErrorKind::Misuse);
                     Ok(())
                 }),
@@ -92,12 +92,12 @@ async fn a_dropped_end_is_a_whole_commit_or_an_abort() {
             assert!(is_committed || !is_done || end != End::Commit, "told as committed");
             if is_committed {
                 commits += 1;
-                expected.extend(["a", "b"].map(|name| format!("{polls} {name}")));
+                expected.extend(["a", "b"].map(|name| format!("{step} {name}")));
             }
-            let value = format!("{polls} after");
+            let value = format!("{step} after");
             commit_one(&mut producer, &value).await;
             expected.push(value);
-            assert_eq!(committed(&world, "t", 1).await, expected, "{level} {end:?} {polls}");
+            assert_eq!(committed(&world, "t", 1).await, expected, "{level} {end:?} {step}");
             is_done
         })
         .await;
@@ -115,13 +115,13 @@ async fn calls_within_a_transaction_can_be_dropped_and_it_commits_all_the_same()
         let builder = builder.batch_size(1000).buffer_memory(4000);
         let mut producer = builder.build_transactional().await.unwrap();
         let mut seen = 0;
-        at_each_poll(async |polls| {
-            let asked = drop_after(polls, producer.partitions_for("t")).await;
+        at_each_poll(async |step| {
+            let asked = drop_after(step, producer.partitions_for("t")).await;
             assert!(asked.is_none_or(|count| count.unwrap() == 1));
             let transaction = producer.begin().await.unwrap();
-            let admitted = drop_after(polls, transaction.enqueue_all((0..500).map(to_t))).await;
+            let admitted = drop_after(step, transaction.enqueue_all((0..500).map(to_t))).await;
             let admitted = admitted.map(|all| all.unwrap()).is_some();
-            let flushed = drop_after(polls, transaction.flush()).await;
+            let flushed = drop_after(step, transaction.flush()).await;
             transaction.send(to_t("last")).enqueue().await.unwrap();
             transaction.commit().await.unwrap();
             let mut values = committed(&world, "t", 1).await.split_off(seen);
@@ -144,7 +144,7 @@ async fn offsets_whose_call_was_dropped_are_committed_with_the_records() {
         let mut producer = transactional(&world).await;
         let mut consumer = member(&world).build().await.unwrap();
         let (handle, mut written, mut copied) = (consumer.handle(), 0_i64, Vec::new());
-        at_each_poll(async |polls| {
+        at_each_poll(async |step| {
             let mut is_done = true;
             for of_batch in [true, false] {
                 let number = usize::try_from(written).unwrap();
@@ -154,7 +154,7 @@ async fn offsets_whose_call_was_dropped_are_committed_with_the_records() {
                 let before = world.committed(0);
                 written += 1;
                 let transaction = producer.begin().await.unwrap();
-                let value = format!("{polls} {of_batch}");
+                let value = format!("{step} {of_batch}");
                 transaction
                     .send(Record::to("u").partition(0).value(&value))
                     .enqueue()
@@ -162,19 +162,19 @@ async fn offsets_whose_call_was_dropped_are_committed_with_the_records() {
                     .unwrap();
                 let (sent, may_miss) = if of_batch {
                     // It asks the consumer first.
-                    (drop_after(polls, transaction.send_offsets(&batch)).await, true)
+                    (drop_after(step, transaction.send_offsets(&batch)).await, true)
                 } else {
                     let group = handle.group_metadata().await.unwrap();
                     let offsets = [(("t", 0), Offset::new(written).unwrap())];
                     let sending = transaction.send_offsets_for(offsets, group);
-                    (drop_after(polls, sending).await, polls == 0)
+                    (drop_after(step, sending).await, step == 0)
                 };
                 let sent = sent.map(|sent| sent.unwrap()).is_some();
                 transaction.commit().await.unwrap();
                 copied.push(value);
                 let after = world.committed(0);
                 let is_kept = after == Some(written);
-                assert!(is_kept || !sent && may_miss && after == before, "{after:?} at {polls}");
+                assert!(is_kept || !sent && may_miss && after == before, "{after:?} at {step}");
                 is_done &= sent;
             }
             is_done
@@ -194,13 +194,13 @@ async fn a_dropped_close_aborts_what_is_open_long_before_its_time() {
             transaction.state == TransactionState::Ongoing || !transaction.partitions.is_empty()
         };
         let mut expected = Vec::new();
-        at_each_poll(async |polls| {
+        at_each_poll(async |step| {
             let mut producer = transactional(&world).await;
-            commit_one(&mut producer, &polls.to_string()).await;
-            expected.push(polls.to_string());
+            commit_one(&mut producer, &step.to_string()).await;
+            expected.push(step.to_string());
             abandon(&mut producer).await;
             let begun = Instant::now();
-            let done = drop_after(polls, producer.close(GRACE)).await;
+            let done = drop_after(step, producer.close(GRACE)).await;
             eventually("it is aborted", || !is_open(&world)).await;
             assert!(begun.elapsed() < Duration::from_secs(5), "not by transaction.timeout.ms");
             assert_eq!(committed(&world, "t", 1).await, expected);

@@ -98,13 +98,13 @@ async fn asking_for_more_accepts_what_was_handed_out() {
 async fn a_dropped_wait_hands_out_nothing() {
     let (world, mut consumer) = stage().await;
     let (mut written, mut seen) = (0, Vec::new());
-    at_each_poll(async |polls| {
+    at_each_poll(async |step| {
         world.fill(written..written + 1).await;
         written += 1;
-        let waited = drop_after(polls, consumer.try_next()).await;
+        let waited = drop_after(step, consumer.try_next()).await;
         let is_done = waited.is_some();
         seen.extend(waited.map(|message| text(message.unwrap().unwrap().value())));
-        let waited = drop_after(polls, consumer.poll(LONG)).await;
+        let waited = drop_after(step, consumer.poll(LONG)).await;
         if let Some(messages) = waited {
             seen.extend(messages.unwrap().iter().map(|message| text(message.value())));
         }
@@ -126,30 +126,30 @@ async fn dropped_calls_of_the_handle_leave_the_consumer_whole() {
     let (world, mut consumer) = stage_for(by_hand).await;
     let handle = consumer.handle();
     let mut written = 0;
-    at_each_poll(async |polls| {
+    at_each_poll(async |step| {
         world.fill(written..written + 1).await;
         written += 1;
         consumer.try_next().await.unwrap().unwrap().accept();
-        let one = drop_after(polls, consumer.commit()).await.map(|result| result.unwrap());
-        let done = drop_after(polls, handle.commit()).await.map(|result| result.unwrap());
+        let one = drop_after(step, consumer.commit()).await.map(|result| result.unwrap());
+        let done = drop_after(step, handle.commit()).await.map(|result| result.unwrap());
         one.and(done).is_some()
     })
     .await;
-    at_each_poll(async |polls| {
-        drop_after(polls, handle.subscribe(["t"])).await.map(|result| result.unwrap()).is_some()
+    at_each_poll(async |step| {
+        drop_after(step, handle.subscribe(["t"])).await.map(|result| result.unwrap()).is_some()
     })
     .await;
-    at_each_poll(async |polls| {
-        drop_after(polls, handle.assignment()).await.map(|result| result.unwrap()).is_some()
+    at_each_poll(async |step| {
+        drop_after(step, handle.assignment()).await.map(|result| result.unwrap()).is_some()
     })
     .await;
-    at_each_poll(async |polls| drop_after(polls, handle.member_state()).await.is_some()).await;
-    at_each_poll(async |polls| drop_after(polls, handle.member_id()).await.is_some()).await;
-    at_each_poll(async |polls| drop_after(polls, handle.lock_timeout()).await.is_some()).await;
+    at_each_poll(async |step| drop_after(step, handle.member_state()).await.is_some()).await;
+    at_each_poll(async |step| drop_after(step, handle.member_id()).await.is_some()).await;
+    at_each_poll(async |step| drop_after(step, handle.lock_timeout()).await.is_some()).await;
     assert_eq!(handle.lock_timeout().await.unwrap(), Some(LOCK));
     let members = || world.broker.share_group("g").unwrap().members;
     assert!(members().contains_key(&handle.member_id().await.unwrap()));
-    at_each_poll(async |polls| drop_after(polls, by_hand(&world).build()).await.is_some()).await;
+    at_each_poll(async |step| drop_after(step, by_hand(&world).build()).await.is_some()).await;
     eventually("what was built and dropped leaves", || members().len() == 1).await;
     handle.commit().await.unwrap();
     consumer.close(GRACE).await.unwrap();
@@ -160,20 +160,20 @@ async fn dropped_calls_of_the_handle_leave_the_consumer_whole() {
 #[tokio::test(start_paused = true)]
 async fn a_close_goes_on_without_its_caller() {
     for by_handle in [false, true] {
-        at_each_poll(async |polls| {
+        at_each_poll(async |step| {
             let (world, mut consumer) = stage_for(by_hand).await;
             world.fill(0..2).await;
             consumer.try_next().await.unwrap().unwrap().accept();
             let held = consumer.try_next().await.unwrap().unwrap();
             let (handle, begun) = (consumer.handle(), Instant::now());
             let done = match by_handle {
-                true => drop_after(polls, handle.close(GRACE)).await,
-                false => drop_after(polls, consumer.close(GRACE)).await,
+                true => drop_after(step, handle.close(GRACE)).await,
+                false => drop_after(step, consumer.close(GRACE)).await,
             };
-            if by_handle && polls == 0 {
+            if by_handle && step == 0 {
                 handle.close(GRACE).await.unwrap();
             }
-            assert_eq!(left(&world).await, [(text(held.value()), 2)], "after {polls} polls");
+            assert_eq!(left(&world).await, [(text(held.value()), 2)], "at step {step}");
             assert!(begun.elapsed() < LOCK, "{:?}", begun.elapsed());
             done.map(|closed| closed.unwrap()).is_some()
         })
@@ -287,7 +287,7 @@ async fn closing_is_bounded_whatever_hangs() {
         world.fill(0..3).await;
         assert_eq!(consumer.poll(LONG).await.unwrap().len(), 3);
         world.broker.add_fault(on(api).hang());
-        drop_after(3, consumer.poll(LONG)).await;
+        drop_after(5, consumer.poll(LONG)).await;
         let start = Instant::now();
         let _ = consumer.close(GRACE).await;
         assert!(start.elapsed() <= GRACE + Duration::from_secs(1), "{api}: {:?}", start.elapsed());

@@ -9,7 +9,7 @@ use milena_wire::encode_request;
 use milena_wire::messages::EndTxnRequest;
 
 use crate::transactions::{LEVELS, committed, to_t, transactional, world};
-use crate::world::{GRACE, LONG, POLLS_MAX, World, drop_after};
+use crate::world::{GRACE, LONG, STEPS_MAX, World, drop_after};
 
 /// Runs transactions of three records while `rule` strikes, every fourth of them aborted, and holds what is read against
 /// what was reported. Returns how many were committed.
@@ -78,7 +78,7 @@ async fn faults_of_all_kinds_at_once_neither_lose_nor_double() {
                 if number % 5 == 4 { Err(Error::misuse("on purpose")) } else { Ok(()) }
             });
             // Some are dropped on the way, and some of those are committed all the same.
-            let done = drop_after(if number % 3 == 2 { 3 } else { POLLS_MAX }, run).await;
+            let done = drop_after(if number % 3 == 2 { 5 } else { STEPS_MAX }, run).await;
             let is_committed = match done {
                 Some(Ok(())) => true,
                 Some(Err(error)) if error.is_abortable() || error.kind() == ErrorKind::Misuse => {

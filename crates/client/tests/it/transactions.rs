@@ -11,7 +11,7 @@ use milena::{
 use milena_broker::Broker;
 use milena_types::ApiKey;
 
-use crate::world::{GRACE, LONG, POLLS_MAX, World, drop_after, numbers, read, text};
+use crate::world::{GRACE, LONG, STEPS_MAX, World, drop_after, numbers, read, text};
 
 /// Levels of `transaction.version`: the old protocol and the one of KIP-890.
 pub(crate) const LEVELS: [i16; 2] = [1, 2];
@@ -183,13 +183,13 @@ async fn a_transaction_may_be_dropped_at_each_poll() {
         let world = world(level, 1).await;
         let mut producer = transactional(&world).await;
         let mut expected = Vec::new();
-        for polls in 0.. {
+        for step in 0.. {
             let run = producer.transaction(async |transaction| {
-                transaction.send(to_t(format!("{polls} a"))).enqueue().await?;
-                transaction.send(to_t(format!("{polls} b"))).await?;
-                transaction.send(to_t(format!("{polls} c"))).enqueue().await
+                transaction.send(to_t(format!("{step} a"))).enqueue().await?;
+                transaction.send(to_t(format!("{step} b"))).await?;
+                transaction.send(to_t(format!("{step} c"))).enqueue().await
             });
-            let done = drop_after(polls, run).await;
+            let done = drop_after(step, run).await;
             let outcome = producer.wait_for_end().await.unwrap();
             let is_committed = outcome == Some(TransactionOutcome::Committed);
             if let Some(result) = &done {
@@ -198,13 +198,13 @@ async fn a_transaction_may_be_dropped_at_each_poll() {
             }
             let between = committed(&world, "t", 1).await;
             if between.len() > expected.len() {
-                expected.extend(["a", "b", "c"].map(|name| format!("{polls} {name}")));
+                expected.extend(["a", "b", "c"].map(|name| format!("{step} {name}")));
             }
-            assert_eq!(between, expected, "dropped after {polls} polls");
+            assert_eq!(between, expected, "dropped at step {step}");
             if done.is_some() {
                 break;
             }
-            let value = format!("{polls} after");
+            let value = format!("{step} after");
             producer
                 .transaction(async |transaction| transaction.send(to_t(&value)).await)
                 .await
@@ -299,12 +299,12 @@ async fn a_copy_may_be_dropped_at_each_poll() {
         let mut producer = transactional(&world).await;
         let mut filled = 0;
         let mut is_done = false;
-        for polls in 1.. {
-            assert!(polls < POLLS_MAX, "no end");
+        for step in 1.. {
+            assert!(step < STEPS_MAX, "no end");
             world.fill(filled..filled + 3).await;
             filled += 3;
             let mut consumer = member(&world).build().await.unwrap();
-            is_done |= drop_after(polls, copy(&mut producer, &mut consumer)).await.is_some();
+            is_done |= drop_after(step, copy(&mut producer, &mut consumer)).await.is_some();
             consumer.close(GRACE).await.unwrap();
             if is_done {
                 break;

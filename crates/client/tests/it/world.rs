@@ -128,10 +128,12 @@ pub(crate) async fn eventually(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-/// Polls `future` up to `polls` times, each when it asks for it, and drops it; what it came to, if it did.
-pub(crate) async fn drop_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
+/// Polls `future` when it asks for it, and drops it: at step 0 unpolled, at step 1 after its first poll, at step 2 after
+/// that once it asks for the second one, which is when an answer lies there that nobody takes; at 3 after its second
+/// poll, and so on. What it came to, if it did.
+pub(crate) async fn drop_after<F: Future>(step: usize, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
-    let mut left = polls;
+    let (mut left, is_late) = (step.div_ceil(2), step.is_multiple_of(2));
     poll_fn(|cx| {
         if left == 0 {
             return Poll::Ready(None);
@@ -139,12 +141,12 @@ pub(crate) async fn drop_after<F: Future>(polls: usize, future: F) -> Option<F::
         left -= 1;
         match future.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if left == 0 => Poll::Ready(None),
+            Poll::Pending if left == 0 && !is_late => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         }
     })
     .await
 }
 
-/// More polls than any call here takes: a call that takes more would never be seen to end.
-pub(crate) const POLLS_MAX: usize = 200;
+/// More steps than any call here takes: a call that takes more would never be seen to end.
+pub(crate) const STEPS_MAX: usize = 400;
