@@ -10,8 +10,7 @@ use milena_types::{ApiKey, ErrorCode, NodeId, Topic};
 /// Counts are over the requests that api, node, topic and group let through. Without a count all are hit.
 ///
 /// ```
-/// use milena_broker::on;
-/// use milena_types::{ApiKey, ErrorCode};
+/// use milena_broker::{ApiKey, ErrorCode, on};
 ///
 /// let rule = on(ApiKey::PRODUCE).topic("orders").nth(2).error(ErrorCode::NOT_LEADER_OR_FOLLOWER);
 /// # let _ = rule;

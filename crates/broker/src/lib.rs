@@ -25,6 +25,12 @@ mod timers;
 mod topic;
 mod transaction;
 
+// The vocabulary of this crate's signatures, so that a test names no other crate.
+pub use milena_types::{
+    ApiKey, CorrelationId, ErrorCode, Generation, LeaderEpoch, MemberEpoch, NodeId, Offset,
+    ProducerEpoch, ProducerId, Sequence, Timestamp, Topic, TopicPartition, Uuid,
+};
+
 pub use cluster::{
     Cluster, CommandError, ConsumerGroupView, ConsumerMemberView, GroupView, MemberView, NewRecord,
     OpenError, Output, PartitionView, ShareGroupView, ShareMemberView, SharePartitionView,

@@ -32,8 +32,7 @@ use crate::settings::TopicSettings;
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> std::io::Result<()> {
-/// use milena_broker::{Broker, on};
-/// use milena_types::{ApiKey, ErrorCode};
+/// use milena_broker::{ApiKey, Broker, ErrorCode, on};
 ///
 /// let broker = Broker::builder().nodes(3).topic("orders", 6).seed(7).start().await?;
 /// broker.add_fault(on(ApiKey::PRODUCE).nth(1).error(ErrorCode::NOT_LEADER_OR_FOLLOWER));
