@@ -9,6 +9,8 @@ use milena_types::ApiKey;
 
 /// A release of Apache Kafka from 2.1 to 4.4, without its patch number.
 ///
+/// 4.0 is 4.0.0: JoinGroup 0 and 1 are there again from 4.0.1 on (KAFKA-19444), as in 4.1.
+///
 /// # Examples
 /// ```
 /// use milena_broker::Release;
@@ -106,7 +108,7 @@ impl fmt::Display for Release {
 impl FromStr for Release {
     type Err = UnknownRelease;
 
-    /// Reads `3.9` or `3.9.2`; the patch number says nothing.
+    /// Reads `3.9` or `3.9.2`; the patch number changes nothing, so that `4.0.2` lists what 4.0.0 does.
     fn from_str(text: &str) -> Result<Self, UnknownRelease> {
         let release = release_of(text).filter(|release| Self::all().any(|known| known == *release));
         release.ok_or_else(|| UnknownRelease { text: text.to_owned() })

@@ -10,7 +10,7 @@ use milena_wire::messages::{ApiVersionsRequest, ApiVersionsResponse};
 
 use crate::Result;
 use crate::raw::{Connection, message};
-use crate::target::Target;
+use crate::target::{Target, Version};
 
 /// A real broker of a release, with the features that a new cluster has.
 pub(super) fn fits(on: &Target) -> bool {
@@ -24,7 +24,11 @@ pub(super) async fn the_embedded_broker_lists_what_the_real_one_does(on: Arc<Tar
     let newest = Broker::builder().start().await?;
     let played = ranges(&told(&playing.bootstrap_servers(), 0).await?);
     let newest = ranges(&told(&newest.bootstrap_servers(), 0).await?);
-    let real = ranges(&told(on.address(), 0).await?);
+    let mut real = ranges(&told(on.address(), 0).await?);
+    if (JOIN_GROUP_IS_BACK..Version::of(4, 1, 0)).contains(on.version()) {
+        let before = real.insert(ApiKey::JOIN_GROUP, (2, 9));
+        assert_eq!(before, Some((0, 9)), "as in 4.1");
+    }
     let both = newest.iter().filter_map(|(api, (min, max))| {
         let (real_min, real_max) = real.get(api)?;
         let (min, max) = (*min.max(real_min), *max.min(real_max));
@@ -66,3 +70,6 @@ fn levels(told: &ApiVersionsResponse) -> BTreeMap<&str, i16> {
     let levels = finalized.map(|feature| (&*feature.name, feature.max_version_level));
     levels.filter(|(name, _)| PLAYED.contains(name)).collect()
 }
+
+/// KAFKA-19444; the embedded broker plays 4.0 as it was before that.
+const JOIN_GROUP_IS_BACK: Version = Version::of(4, 0, 1);
