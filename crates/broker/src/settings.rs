@@ -132,6 +132,11 @@ impl Settings {
     ///
     /// Default 4.4. What a request of a given version does is the same in all of them; up to 3.2 the cluster lists what
     /// brokers with ZooKeeper do.
+    ///
+    /// Versions that went with Kafka 4.0 are not served, and are not listed below 4.0 either. But Produce 0 to 2 are, as
+    /// real brokers list them: those before 4.0 serve them, while here they close the connection, as with 4.x.
+    ///
+    /// Sets `transaction_version`, `group_version` and `share_version`: a level of one's own is set after it.
     #[must_use]
     pub fn as_version(mut self, release: Release) -> Self {
         self.release = release;

@@ -4,9 +4,10 @@
 //! range of this API, so that the client can ask again; before Kafka 2.4 without the range. Version 5 checks cluster
 //! and node id (KIP-1242).
 //!
-//! Notes: Produce is listed from version 0 on although 0-2 are refused (KAFKA-18659); of other APIs versions that Kafka
-//! dropped with 4.0 are not listed, whatever release is played. Features are those that change what is answered:
-//! `metadata.version`, and `group.version`, `share.version` and `transaction.version` at the levels of the settings.
+//! Notes: Produce is listed from version 0 on although 0-2 are refused (KAFKA-18659), also where a release is played that
+//! serves them; of other APIs versions that Kafka dropped with 4.0 are not listed, whatever release is played. Features are
+//! those that change what is answered: `metadata.version`, and `group.version`, `share.version` and
+//! `transaction.version` at the levels of the settings.
 
 use milena_types::{ApiKey, ErrorCode};
 use milena_wire::Response;

@@ -7,8 +7,9 @@
 //! itself, before that by AddPartitionsToTxn (KIP-890). While the markers of the last transaction are due a real broker
 //! tries that for 100 ms before it answers CONCURRENT_TRANSACTIONS; here it is answered at once.
 //!
-//! Notes: versions 0-2 are advertised, as Kafka does for the sake of librdkafka (KAFKA-18659), and refused. zstd
-//! needs version 7. From version 10 on an answer that sends the client elsewhere names the leader (KIP-951).
+//! Notes: versions 0-2 are advertised, as Kafka does for the sake of librdkafka (KAFKA-18659), and refused, which
+//! brokers before 4.0 do not. zstd needs version 7. From version 10 on an answer that sends the client elsewhere
+//! names the leader (KIP-951).
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -66,14 +66,16 @@ impl Builder {
 
     /// Plays a release of Kafka, as `"3.9".parse()` reads it: its APIs, their versions and its features. Default 4.4.
     ///
-    /// See [`Settings::as_version`].
+    /// See [`Settings::as_version`] for what is different from a real one. It sets the levels of the features, so that a
+    /// [`transaction_version`](Self::transaction_version) of one's own comes after it.
     pub fn as_version(mut self, release: Release) -> Self {
         self.settings = self.settings.as_version(release);
         self
     }
 
     /// The finalized level of the feature `transaction.version`: 2 lets producers follow KIP-890, 0 and 1 the older
-    /// protocol of transactions. Default 2.
+    /// protocol of transactions. Default 2, or as the release has it: [`as_version`](Self::as_version) after this
+    /// overwrites it.
     pub fn transaction_version(mut self, level: i16) -> Self {
         self.settings.transaction_version = level;
         self
