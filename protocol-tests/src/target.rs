@@ -353,7 +353,8 @@ impl FromStr for Choice {
         let (version, release) = match name.strip_prefix("embedded") {
             Some("") => (None, None),
             Some(other) => {
-                let release = other.strip_prefix("-as").unwrap_or(other);
+                let release = other.strip_prefix("-as");
+                let release = release.ok_or_else(|| format!("{text} is not as embedded-as3.9"))?;
                 (None, Some(release.parse().map_err(|e| format!("{text}: {e}"))?))
             }
             None => (Some(name.parse()?), None),
@@ -398,6 +399,7 @@ mod tests {
         assert!("4.4".parse::<Choice>().is_err());
         assert!("newest".parse::<Choice>().is_err());
         assert!("embedded-as2.0".parse::<Choice>().is_err());
+        assert!("embedded3.9".parse::<Choice>().is_err());
     }
 
     #[test]
