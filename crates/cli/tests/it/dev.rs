@@ -18,18 +18,20 @@ impl Dev {
         let mut command = Command::new(env!("CARGO_BIN_EXE_milena"));
         command.args(["dev", "--port", "0", "--metrics-port", "0", "--topic", "orders"]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the program was built");
-        let mut printed = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let mut told = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let child = command.spawn().expect("the program was built");
+        // Before anything below can panic, so that nothing is left running.
+        let mut dev = Self { child, servers: String::new(), metrics: String::new() };
+        let mut printed = BufReader::new(dev.child.stdout.take().expect("piped")).lines();
+        let mut told = BufReader::new(dev.child.stderr.take().expect("piped")).lines();
         let first = printed.next().expect("a line").expect("text");
-        let servers = first.strip_prefix("bootstrap.servers=").expect("as documented").to_owned();
+        dev.servers = first.strip_prefix("bootstrap.servers=").expect("as documented").to_owned();
         let url = told.find_map(|line| {
             let line = line.expect("text");
             line.split("http://").nth(1).map(str::to_owned)
         });
         let url = url.expect("the counters' address");
-        let metrics = url.split('/').next().expect("host and port").to_owned();
-        Self { child, servers, metrics }
+        dev.metrics = url.split('/').next().expect("host and port").to_owned();
+        dev
     }
 
     fn get(&self, path: &str) -> String {
