@@ -1,7 +1,7 @@
 //! Other people's clients: they work on every cluster that ours does, and share groups with ours.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,48 +28,51 @@ enum Judge {
 use Judge::{FranzGo, Librdkafka};
 
 impl Judge {
-    fn command(self) -> Command {
-        let judges = Path::new(env!("CARGO_MANIFEST_DIR")).join("judges");
+    /// Itself and nothing in between, so that whoever gives up kills it.
+    fn command(self) -> Result<Command> {
         let mut command = match self {
-            FranzGo => {
-                let mut go = Command::new("go");
-                go.args(["run", "."]).current_dir(judges.join("franz-go"));
-                go
-            }
+            FranzGo => Command::new(program()?),
             Librdkafka => {
                 let mut python = Command::new("python3");
-                python.arg(judges.join("librdkafka/judge.py"));
+                python.arg(folder("librdkafka").join("judge.py"));
                 python
             }
         };
         command.stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-        command
+        Ok(command)
     }
 
-    /// Whether what it needs is installed; says loudly if not, and fails where nothing may be left out.
+    /// Builds it, or looks whether what it needs is installed; says loudly if not, and fails where nothing may be left
+    /// out.
     async fn is_there(self) -> Result<bool> {
         let (mut probe, what) = match self {
-            FranzGo => (Command::new("go"), "go"),
+            FranzGo => (Command::new("go"), "Go and its modules"),
             Librdkafka => (Command::new("python3"), "python3 with confluent-kafka"),
         };
         match self {
-            FranzGo => probe.arg("version"),
+            FranzGo => {
+                let build = probe.args(["build", "-o"]).arg(program()?).arg(".");
+                build.current_dir(folder("franz-go"))
+            }
             Librdkafka => probe.args(["-c", "import confluent_kafka"]),
         };
-        probe.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        if probe.status().await.is_ok_and(|status| status.success()) {
-            return Ok(true);
-        }
+        let probed = probe.stdin(Stdio::null()).kill_on_drop(true).output().await;
+        let why = match probed {
+            Ok(output) if output.status.success() => return Ok(true),
+            Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
+            Err(error) => error.to_string(),
+        };
+        let missing = format!("{self:?} needs {what}: {}", why.trim());
         if std::env::var("CI").is_ok_and(|value| value == "true") {
-            return Err(format!("{what} is not installed").into());
+            return Err(missing.into());
         }
-        println!("!!!!        NOT RUN: {self:?} needs {what}");
+        println!("!!!!        NOT RUN: {missing}");
         Ok(false)
     }
 
     /// Runs it to its end, and gives what it printed.
     async fn run(self, on: &Target, verb: &str, args: &[&str]) -> Result<String> {
-        let mut command = self.command();
+        let mut command = self.command()?;
         command.args([verb, "-bootstrap-servers", on.bootstrap_servers()]).args(args);
         let output = command.stdout(Stdio::piped()).output().await?;
         let told = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -137,8 +140,8 @@ async fn mixed(on: &Target, judge: Judge, strategies: &[&str]) -> Result {
             producer.close(Duration::from_secs(30)).await?;
             Result::Ok(mine)
         };
-        let (told, mine) = tokio::join!(theirs, meanwhile);
-        let (told, mine) = (told?, mine?);
+        // Whichever fails first is the cause; the other would wait for it in vain.
+        let (told, mine) = tokio::try_join!(theirs, meanwhile)?;
         let mut read: Vec<&str> = told.lines().collect();
         read.sort_unstable();
         let is_theirs = |partition: &i32| !mine.contains(partition);
@@ -157,4 +160,14 @@ async fn mixed(on: &Target, judge: Judge, strategies: &[&str]) -> Result {
         assert!(is_once, "{judge:?}, {strategy}: {:?}", seen.records);
     }
     Ok(())
+}
+
+/// Where a judge's sources are.
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("judges").join(name)
+}
+
+/// What franz-go's judge is built to: beside this program, in the target folder.
+fn program() -> Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name("judge-franz-go"))
 }
