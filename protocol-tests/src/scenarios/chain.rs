@@ -21,7 +21,7 @@ use crate::user::{connect, create, end_offsets};
 /// Enough for several rebalances in the midst of it.
 const RECORDS: usize = 20_000;
 
-/// As in the aim.
+/// A thousand full polls for each group, five times those of the short form: for what comes up once in hundreds.
 const LONG_RECORDS: usize = 500_000;
 
 /// Seconds on an idle machine.

@@ -21,7 +21,7 @@ const OUTAGE: Duration = Duration::from_secs(2);
 /// Enough for the kill to fall in the middle, at any speed of the machine.
 const RECORDS: usize = 200_000;
 
-/// As in the aim: a million, on request.
+/// 100 MB: three times what the producer may hold unsent (`buffer.memory`), where `RECORDS` fit in at once.
 const SOAK_RECORDS: usize = 1_000_000;
 
 pub(super) async fn a_killed_leader_loses_and_doubles_nothing(on: Arc<Target>) -> Result {
