@@ -222,6 +222,11 @@ impl Scenario {
             self.faults.extend(fault::draw_more(&mut rng, targets, &members, during));
             self.faults.sort_by_key(|timed| timed.at);
         }
+        if self.is_there(|fault| matches!(fault, Fault::Withdraw { api: Api::Fetch, .. })) {
+            // Fetch names topics by id from version 13 on. Before, what is read of a topic made anew comes as if it were the
+            // old one's, until metadata tells, and then from its start again.
+            self.faults.retain(|timed| timed.fault != Fault::Recreate);
+        }
         if self.is_there(|fault| matches!(fault, Fault::Crash { .. } | Fault::Pause { .. })) {
             // With too few nodes for their replicas there would be none.
             self.faults.retain(|timed| !matches!(timed.fault, Fault::AddPartitions { .. }));
