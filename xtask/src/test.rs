@@ -76,6 +76,8 @@ fn tests(java_required: bool) -> Command {
         "test",
         "--workspace",
         "--quiet",
+        // One that fails must not hide the others.
+        "--no-fail-fast",
         "--lib",
         "--bins",
         "--tests",

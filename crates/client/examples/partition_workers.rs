@@ -11,6 +11,7 @@ use std::time::Duration;
 use milena::config::OffsetReset;
 use milena::{Kafka, PartitionStream, Record};
 use milena_broker::Broker;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 const PARTITIONS: i32 = 4;
@@ -36,40 +37,44 @@ async fn run(servers: &str) -> milena::Result<BTreeMap<i32, usize>> {
     let mut consumer = consumer.auto_offset_reset(OffsetReset::Earliest).build().await?;
     let handle = consumer.handle();
     let mut workers = JoinSet::new();
+    let (tell, mut told) = mpsc::channel(PARTITIONS as usize);
     let mut counts = BTreeMap::new();
     loop {
         tokio::select! {
             partition = consumer.next_partition() => match partition? {
-                Some(partition) => drop(workers.spawn(count(partition))),
+                Some(partition) => drop(workers.spawn(count(partition, tell.clone()))),
                 // Closed by its handle.
                 None => break,
             },
-            Some(done) = workers.join_next() => {
-                let (partition, clicks) = done.map_err(|panic| milena::Error::misuse(panic.to_string()))??;
+            Some((partition, clicks)) = told.recv() => {
                 println!("partition {partition}: {clicks} clicks");
-                counts.insert(partition, clicks);
-                if counts.len() == PARTITIONS as usize {
+                *counts.entry(partition).or_default() += clicks;
+                if counts.values().sum::<usize>() == EACH * PARTITIONS as usize {
                     // This program has read enough; a service goes on until it is asked to end.
                     handle.close(PATIENCE).await?;
                 }
             }
         }
     }
+    while let Some(worker) = workers.join_next().await {
+        worker.map_err(|panic| milena::Error::misuse(panic.to_string()))??;
+    }
     Ok(counts)
 }
 
-/// Counts the clicks of one partition, and commits after each batch.
-async fn count(mut partition: PartitionStream) -> milena::Result<(i32, usize)> {
-    let mut clicks = 0;
+/// Counts the clicks of one partition, commits each batch, and tells of it then.
+async fn count(
+    mut partition: PartitionStream,
+    tell: mpsc::Sender<(i32, usize)>,
+) -> milena::Result<()> {
     // `None` once the partition is another member's: what was not handed out by then, he reads.
     while let Some(batch) = partition.next_batch().await? {
-        clicks += batch.len();
+        let clicks = batch.len();
         batch.commit().await?;
-        if clicks == EACH {
-            break;
-        }
+        // Whoever does not listen any more has gone.
+        let _gone = tell.send((partition.topic_partition().partition, clicks)).await;
     }
-    Ok((partition.topic_partition().partition, clicks))
+    Ok(())
 }
 
 async fn click(kafka: &Kafka) -> milena::Result<()> {
