@@ -157,7 +157,7 @@ impl Consumer {
             next.push(membership.commits.timeout(reachable && may_commit));
             next.push(membership.committed.timeout(now));
             next.push(membership.lookup.poll_timeout().filter(|_| self.needs_coordinator()));
-            let auto = membership.auto.as_ref().filter(|_| may_commit);
+            let auto = membership.auto.as_ref().filter(|_| may_commit && self.is_open());
             next.push(auto.and_then(|auto| auto.timeout()));
         }
         // What is due already and was not done waits for something else; it is looked at again soon, not at once.

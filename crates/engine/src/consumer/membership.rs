@@ -422,7 +422,8 @@ impl Consumer {
     fn auto_commit(&mut self, now: Instant) {
         let due =
             |membership: &Membership| membership.auto.as_ref().is_some_and(|auto| auto.is_due(now));
-        if !self.membership.as_ref().is_some_and(due) || !self.may_commit() {
+        // Closing has a commit of its own, and waits for all of them.
+        if !self.membership.as_ref().is_some_and(due) || !self.may_commit() || !self.is_open() {
             return;
         }
         let offsets = self.positions(Which::Returned);
