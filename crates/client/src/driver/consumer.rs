@@ -155,7 +155,7 @@ impl Driver {
                     Some(command) => waiting.command(&mut machine, command),
                     None => {
                         is_abandoned = true;
-                        machine.close(now(), ABANDONED_TIMEOUT, GroupMembershipOperation::Default);
+                        machine.abandon(now(), ABANDONED_TIMEOUT);
                     }
                 },
                 () = signals.life.woken() => {
@@ -167,7 +167,7 @@ impl Driver {
                         let _ = machine.commit(now(), Some(ends), CommitMode::Once);
                     }
                     if signals.life.take_abandoned() {
-                        machine.close(now(), ABANDONED_TIMEOUT, GroupMembershipOperation::Default);
+                        machine.abandon(now(), ABANDONED_TIMEOUT);
                     }
                 }
                 Some(answer) = answers.recv() => {

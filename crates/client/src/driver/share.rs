@@ -110,7 +110,7 @@ impl Driver {
                     Some(command) => waiting.command(&mut machine, command),
                     None => {
                         is_abandoned = true;
-                        machine.close(now(), ABANDONED_TIMEOUT);
+                        machine.abandon(now(), ABANDONED_TIMEOUT);
                     }
                 },
                 () = signals.life.woken() => {
@@ -118,7 +118,7 @@ impl Driver {
                         machine.hurry(now());
                     }
                     if signals.life.take_abandoned() {
-                        machine.close(now(), ABANDONED_TIMEOUT);
+                        machine.abandon(now(), ABANDONED_TIMEOUT);
                     }
                 }
                 Some(answer) = answers.recv() => {

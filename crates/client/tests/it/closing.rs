@@ -112,6 +112,26 @@ async fn a_poll_that_waits_ends_when_a_handle_closes_the_consumer() {
     assert_eq!(world.members(), 0);
 }
 
+/// A task that waits for a signal closes, and the loop that ends with it drops the consumer.
+#[tokio::test(start_paused = true)]
+async fn a_dropped_consumer_leaves_a_close_under_way_its_time() {
+    let world = World::with_partitions(1).await;
+    world.fill(0..10).await;
+    let mut consumer = world.member().enable_auto_commit(true).build().await.unwrap();
+    assert_eq!(read(&mut consumer, 10).await.len(), 10);
+    // What was read is done with.
+    assert!(consumer.poll(Duration::from_millis(10)).await.unwrap().is_empty());
+    world.broker.add_fault(on(ApiKey::OFFSET_COMMIT).delay_answer(Duration::from_secs(8)));
+    let handle = consumer.handle();
+    let closing = tokio::spawn(async move { handle.close(LONG).await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let begun = Instant::now();
+    drop(consumer);
+    closing.await.unwrap().unwrap();
+    assert!(begun.elapsed() < LONG / 2, "commits by the interval do not hold it up");
+    assert_eq!((world.committed(0), world.members()), (Some(10), 0));
+}
+
 /// A `drop` that blocked would stand still for ever: nothing else runs in this thread.
 #[tokio::test(start_paused = true)]
 async fn dropping_everything_ends_every_connection() {

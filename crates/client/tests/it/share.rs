@@ -196,6 +196,24 @@ async fn a_dropped_consumer_lets_go_long_before_its_locks_run_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_dropped_consumer_leaves_a_close_under_way_its_time() {
+    let (world, mut consumer) = stage_for(by_hand).await;
+    world.fill(0..2).await;
+    for message in consumer.poll(LONG).await.unwrap() {
+        message.accept();
+    }
+    let slow = on(ApiKey::SHARE_ACKNOWLEDGE).delay_answer(Duration::from_secs(8));
+    world.broker.add_fault(slow);
+    let handle = consumer.handle();
+    let closing = tokio::spawn(async move { handle.close(LONG).await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    drop(consumer);
+    closing.await.unwrap().unwrap();
+    world.broker.clear_faults();
+    assert_eq!(left(&world).await, []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lock_that_ran_out_is_told_and_the_record_is_anothers() {
     let told: Arc<Mutex<Vec<Acknowledgement>>> = Arc::default();
     let hear = Arc::clone(&told);

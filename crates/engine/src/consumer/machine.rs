@@ -335,6 +335,14 @@ impl Consumer {
         self.begin_close(now, timeout, operation);
         self.drive(now);
     }
+
+    /// Closes within `timeout`, as nobody needs the consumer any more. A close that is under way keeps its time: somebody
+    /// waits for it.
+    pub fn abandon(&mut self, now: Instant, timeout: Duration) {
+        if self.is_open() {
+            self.close(now, timeout, GroupMembershipOperation::Default);
+        }
+    }
 }
 
 /// Events from the driver.

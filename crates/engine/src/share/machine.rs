@@ -189,6 +189,14 @@ impl ShareConsumer {
         self.begin_close(now, timeout);
         self.drive(now);
     }
+
+    /// Closes within `timeout`, as nobody needs the consumer any more. A close that is under way keeps its time: somebody
+    /// waits for it.
+    pub fn abandon(&mut self, now: Instant, timeout: Duration) {
+        if self.is_open() {
+            self.close(now, timeout);
+        }
+    }
 }
 
 /// Events from the driver.
