@@ -46,17 +46,7 @@ impl Member {
                 tracing::debug!(group = %self.settings.group_id, api = %call.api, ?failure, "no answer");
                 self.actions.push_back(Action::LoseCoordinator(Some(call.coordinator)));
                 self.pause(now, rng);
-                if !self.owned.is_empty() {
-                    // Nobody keeps our place any more, unless the coordinator hears of us within a session. One that let a
-                    // JoinGroup wait, and then was lost, kept it until now.
-                    let ends = now + self.settings.session_timeout;
-                    let waited = call.sent + self.settings.heartbeat_interval <= now;
-                    if call.is_join() && waited && failure == Failure::ConnectionLost {
-                        self.doubt_ends = Some(ends);
-                    } else {
-                        self.doubt_ends.get_or_insert(ends);
-                    }
-                }
+                self.doubt(now, &call, failure == Failure::ConnectionLost);
                 if call.api == ApiKey::SYNC_GROUP && self.state == MemberState::Syncing {
                     // What the group has become meanwhile is best asked by joining.
                     self.enter(MemberState::Joining);
@@ -220,6 +210,10 @@ impl Member {
         tracing::debug!(group = %self.settings.group_id, %api, %code, "refused");
         let reaction = disposition::reaction(api, code);
         self.pause(now, rng);
+        if api == ApiKey::JOIN_GROUP {
+            // A coordinator that stops, or hands the group on, refuses those who wait at it.
+            self.doubt(now, call, true);
+        }
         if reaction == Reaction::FindCoordinator {
             self.actions.push_back(Action::LoseCoordinator(Some(call.coordinator)));
         }
@@ -276,6 +270,21 @@ impl Member {
                     .with_group(self.settings.group_id.clone());
                 self.fail(error);
             }
+        }
+    }
+
+    /// Nobody keeps our place any more, unless a coordinator hears of us within a session. One that let a JoinGroup wait,
+    /// and ended the wait itself, as `by_coordinator` says, kept it until now.
+    fn doubt(&mut self, now: Instant, call: &Call, by_coordinator: bool) {
+        if self.owned.is_empty() {
+            return;
+        }
+        let ends = now + self.settings.session_timeout;
+        let waited = call.sent + self.settings.heartbeat_interval <= now;
+        if call.is_join() && waited && by_coordinator {
+            self.doubt_ends = Some(ends);
+        } else {
+            self.doubt_ends.get_or_insert(ends);
         }
     }
 

@@ -323,6 +323,28 @@ fn a_join_that_waits_stops_the_clock_of_what_is_kept() {
     assert_eq!(changes(&mut fixture), [Change::Lost]);
 }
 
+/// A coordinator that is stopped in good order refuses the JoinGroups that wait at it; until then it kept their members.
+#[test]
+fn a_join_that_waits_and_is_refused_costs_nothing_that_is_kept() {
+    let mut fixture = cooperative_and_stable();
+    fixture.member.enforce_rebalance("a test");
+    let session = fixture.member.settings.session_timeout;
+    let error_code = ErrorCode::NOT_COORDINATOR;
+    let refusal = || JoinGroupResponse { error_code, ..Default::default() };
+    let join = fixture.sent();
+    fixture.now += 3 * session;
+    assert!(changes(&mut fixture).is_empty(), "it waits");
+    fixture.answer(&join, refusal());
+    assert!(changes(&mut fixture).is_empty(), "it was kept until it was refused");
+    // One that is refused at once was kept by nobody: the clock goes on.
+    fixture.now += session - Duration::from_millis(1);
+    let join = fixture.sent();
+    fixture.answer(&join, refusal());
+    assert!(changes(&mut fixture).is_empty());
+    fixture.now += Duration::from_millis(1);
+    assert_eq!(changes(&mut fixture), [Change::Lost]);
+}
+
 fn with(settings: impl FnOnce(&mut GroupSettings)) -> Fixture {
     let mut fixture = Fixture::new();
     let mut group = GroupSettings::new(Arc::<str>::from("g"));
