@@ -110,6 +110,15 @@ impl Pending {
         self.waiters.iter().map(|(_, deadline)| *deadline).min()
     }
 
+    fn last_deadline(&self) -> Option<Instant> {
+        self.waiters.iter().map(|(_, deadline)| *deadline).max()
+    }
+
+    fn take_late(&mut self, now: Instant) -> impl Iterator<Item = CommitId> {
+        let is_late = move |(_, deadline): &mut (CommitId, Instant)| *deadline <= now;
+        self.waiters.extract_if(.., is_late).map(|(id, _)| id)
+    }
+
     fn is_waited_for(&self, now: Instant) -> bool {
         self.waiters.iter().any(|(_, deadline)| now < *deadline)
     }
@@ -227,16 +236,21 @@ impl Commits {
                 );
                 over.extend(pending.over(&Err(rebalanced)));
             } else {
-                let is_late = |(_, deadline): &mut (CommitId, Instant)| *deadline <= now;
-                for (id, _) in pending.waiters.extract_if(.., is_late) {
-                    over.push((id, Err(self.timeout_error(pending.last_error.as_ref()))));
-                }
+                let last = pending.last_error.clone();
+                let late = pending.take_late(now);
+                over.extend(late.map(|id| (id, Err(self.timeout_error(last.as_ref())))));
                 if !pending.waiters.is_empty() {
                     kept.push_back(pending);
                 }
             }
         }
         self.queue = kept;
+        let sent = self.in_flight.iter_mut().map(|flight| &mut flight.pending);
+        let unanswered: Vec<_> = sent.flat_map(|pending| pending.take_late(now)).collect();
+        over.extend(unanswered.into_iter().map(|id| {
+            let error = self.error(ErrorKind::Timeout).with_fate(Fate::Unknown);
+            (id, Err(error.with_detail("the coordinator has not answered")))
+        }));
         over
     }
 
@@ -259,7 +273,8 @@ impl Commits {
         let pending = self.queue.pop_front()?;
         let id = ids.deal();
         let body = self.request(&pending, &sender);
-        let deadline = pending.first_deadline().unwrap_or(now);
+        // Who has less patience than others goes before the answer; it is not cut off for them.
+        let deadline = pending.last_deadline().unwrap_or(now);
         let left = deadline.saturating_duration_since(now);
         let timeout = self.request_timeout.min(left.max(TIMEOUT_MIN));
         let mut outbound =
@@ -340,7 +355,8 @@ impl Commits {
 
     /// When something is due, where `sendable` says that the coordinator is known and would take a commit.
     pub(crate) fn timeout(&self, sendable: bool) -> Option<Instant> {
-        let deadlines = self.queue.iter().filter_map(Pending::first_deadline);
+        let sent = self.in_flight.iter().map(|flight| &flight.pending);
+        let deadlines = self.queue.iter().chain(sent).filter_map(Pending::first_deadline);
         let waits = sendable && self.in_flight.is_none() && !self.queue.is_empty();
         deadlines.chain(self.retry_at.filter(|_| waits)).min()
     }

@@ -180,6 +180,30 @@ fn a_commit_is_joined_to_one_of_the_same_partitions_and_overtakes_none() {
     assert_eq!(line.collect::<Vec<_>>(), expected);
 }
 
+/// Timed by the one, the request would be given up for the other.
+#[test]
+fn joined_commits_end_each_by_its_own_deadline() {
+    let mut fixture = Fixture::new();
+    let (start, sender) = (fixture.now, Sender::Standalone);
+    for (id, patience) in [(1, 1), (2, 60)] {
+        let tp = TopicPartition::new("t", 0);
+        let offsets = BTreeMap::from([(tp, CommittedOffset::new(Offset::new(5).unwrap()))]);
+        let deadline = start + Duration::from_secs(patience);
+        let (id, stays) = (CommitId(id), BTreeMap::new());
+        fixture.commits.push(id, offsets, CommitMode::Retry, &sender, stays, deadline);
+    }
+    let sent = fixture.commits.poll(start, NodeId::new(1), &sender, &mut fixture.ids).unwrap();
+    assert_eq!(sent.timeout, Duration::from_secs(30), "that of a request");
+    fixture.now += Duration::from_secs(1);
+    assert_eq!(fixture.commits.timeout(true), Some(fixture.now));
+    let (over, none) = fixture.drive_as(&sender);
+    let [(CommitId(1), Err(error))] = over.as_slice() else { panic!("{over:?}") };
+    assert_eq!((error.kind(), error.fate()), (ErrorKind::Timeout, Fate::Unknown));
+    assert!(none.is_none() && !fixture.commits.is_idle(), "under way");
+    let over = fixture.answer(sent.id, ErrorCode::NONE).over;
+    assert!(matches!(over.as_slice(), [(CommitId(2), Ok(()))]), "{over:?}");
+}
+
 /// A user who commits all the time does not keep a rebalance waiting.
 #[test]
 fn who_waits_for_commits_waits_for_those_before_him() {
