@@ -8,7 +8,7 @@ use milena_wire::messages::{ShareAcknowledgeResponse, ShareFetchResponse};
 use milena_wire::{Records, Response};
 
 use super::buffer::AcquiredRange;
-use super::ledger::{Holder, Parcel, Verdict};
+use super::ledger::{Holder, Parcel, Remainder, Verdict};
 use super::machine::{Rest, ShareConsumer};
 use super::member::News;
 use super::output::Output;
@@ -109,15 +109,16 @@ impl ShareConsumer {
     fn refuse_renewals(&mut self, now: Instant, broker: NodeId, flight: Flight, error: &Error) {
         let parts = flight.parcels.into_iter().map(Parcel::part_renewals);
         let (renewals, others): (Vec<_>, Vec<_>) = parts.unzip();
-        let mut again = false;
+        let mut remainder = Remainder::Nothing;
         for parcel in &others {
-            again |= self.buffer.resolve(parcel, Verdict::Again);
+            remainder = remainder.max(self.buffer.resolve(parcel, Verdict::Again));
         }
         for parcel in renewals.into_iter().filter(|parcel| !parcel.batches.is_empty()) {
-            self.buffer.resolve(&parcel, Verdict::Refused);
+            remainder = remainder.max(self.buffer.resolve(&parcel, Verdict::Refused));
             let error = error.clone().with_partition(&parcel.partition);
             self.report(parcel.partition.clone(), parcel.offsets(), Err(error));
         }
+        let again = remainder != Remainder::Nothing;
         if let Some(round) = flight.round {
             self.commits.round_over(broker, round, Some(error), again);
         }
@@ -292,7 +293,7 @@ impl ShareConsumer {
         judge: impl Fn(&Parcel) -> Result<(), Error>,
     ) {
         let until = now + self.lock_timeout.unwrap_or(LOCK_UNTOLD);
-        let (mut first, mut again) = (None, false);
+        let (mut first, mut remainder) = (None, Remainder::Nothing);
         for parcel in &flight.parcels {
             let result = judge(parcel);
             let verdict = match &result {
@@ -301,7 +302,7 @@ impl ShareConsumer {
                 Err(error) if is_passing(error) && flight.kind != Kind::Close => Verdict::Again,
                 Err(_) => Verdict::Refused,
             };
-            again |= self.buffer.resolve(parcel, verdict);
+            remainder = remainder.max(self.buffer.resolve(parcel, verdict));
             if verdict == Verdict::Again {
                 continue;
             }
@@ -312,10 +313,16 @@ impl ShareConsumer {
             self.report(parcel.partition.clone(), parcel.offsets(), result);
         }
         if let Some(round) = flight.round {
+            let again = remainder != Remainder::Nothing;
             self.commits.round_over(broker, round, first.as_ref(), again);
         }
-        if again && let Some(session) = self.sessions.get_mut(&broker) {
-            session.retry_at = Some(now + session.backoff.next_wait(&mut self.rng));
+        let Some(session) = self.sessions.get_mut(&broker) else { return };
+        match remainder {
+            Remainder::Nothing => {}
+            Remainder::News => session.acknowledge_at = Some(now),
+            Remainder::Again => {
+                session.retry_at = Some(now + session.backoff.next_wait(&mut self.rng));
+            }
         }
     }
 

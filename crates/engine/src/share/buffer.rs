@@ -13,7 +13,7 @@ use bytes::Bytes;
 use milena_types::{Offset, TopicPartition, Uuid};
 
 use super::acknowledge::Acknowledge;
-use super::ledger::{AcquisitionId, Holder, Ledger, Lost, Parcel, Verdict};
+use super::ledger::{AcquisitionId, Holder, Ledger, Lost, Parcel, Remainder, Verdict};
 use super::settings::AcknowledgementMode;
 use crate::error::Error;
 
@@ -274,7 +274,7 @@ impl ShareBuffer {
         self.with_ledger(|ledger| ledger.take(holder))
     }
 
-    pub(super) fn resolve(&self, parcel: &Parcel, verdict: Verdict) -> bool {
+    pub(super) fn resolve(&self, parcel: &Parcel, verdict: Verdict) -> Remainder {
         self.with_ledger(|ledger| ledger.resolve(parcel, verdict))
     }
 

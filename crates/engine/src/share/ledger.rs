@@ -107,6 +107,16 @@ pub(super) enum Verdict {
     Refused,
 }
 
+/// What is left to say of a parcel once its verdict is there.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Remainder {
+    Nothing,
+    /// What the user said while it was on its way.
+    News,
+    /// The same again, which the broker would not take yet.
+    Again,
+}
+
 impl Ledger {
     pub(super) fn acquire(
         &mut self,
@@ -237,20 +247,27 @@ impl Ledger {
         parcels
     }
 
-    /// Takes in what became of a parcel. True if something of it is to be said again.
-    pub(super) fn resolve(&mut self, parcel: &Parcel, verdict: Verdict) -> bool {
-        let Some(acquisition) = self.acquisitions.get_mut(&parcel.id) else { return false };
-        let mut again = false;
+    /// Takes in what became of a parcel.
+    pub(super) fn resolve(&mut self, parcel: &Parcel, verdict: Verdict) -> Remainder {
+        let Some(acquisition) = self.acquisitions.get_mut(&parcel.id) else {
+            return Remainder::Nothing;
+        };
+        let mut remainder = Remainder::Nothing;
         for (range, what) in &parcel.batches {
             let renewal = *what == Acknowledge::Renew;
             if verdict != Verdict::Again && !renewal {
                 acquisition.records.remove(range.clone());
                 continue;
             }
-            again |= verdict == Verdict::Again;
+            if verdict == Verdict::Again {
+                remainder = Remainder::Again;
+            }
             acquisition.records.change(range.clone(), |standing| {
                 let phase = match (standing.phase, verdict) {
-                    (Phase::SentThen(then), _) => Phase::Said(then),
+                    (Phase::SentThen(then), _) => {
+                        remainder = remainder.max(Remainder::News);
+                        Phase::Said(then)
+                    }
                     (Phase::Sent(what), Verdict::Again) => Phase::Said(what),
                     // A refused renewal leaves the old lock, if there is one, to whatever the user says yet.
                     (Phase::Sent(_), Verdict::Taken(_) | Verdict::Refused) => Phase::InHand,
@@ -264,7 +281,7 @@ impl Ledger {
             });
         }
         self.sweep(parcel.id);
-        again
+        remainder
     }
 
     /// Forgets records whose lock has run out; gives what had been said of them.

@@ -36,7 +36,7 @@ impl<S: Copy + Eq> Runs<S> {
     pub(super) fn change(
         &mut self,
         range: RangeInclusive<i64>,
-        change: impl Fn(S) -> Option<S>,
+        mut change: impl FnMut(S) -> Option<S>,
     ) -> bool {
         let (first, last) = range.into_inner();
         let mut changed = false;

@@ -71,6 +71,21 @@ fn what_is_said_while_a_renewal_travels_is_sent_behind_it() {
 }
 
 #[test]
+fn a_commit_waits_for_what_was_said_while_a_renewal_travels() {
+    let mut script = Script::joined(&[0]);
+    let records = script.records(1);
+    script.say(&records, A::Renew);
+    let _ = script.acknowledge(1);
+    script.say(&records, A::Accept);
+    let commit = script.machine.commit(script.now);
+    script.answer_acknowledge(&[(0, ErrorCode::NONE)]);
+    assert_eq!(script.committed(commit), None);
+    assert_eq!(said(&Request::from(script.acknowledge(1))), [(0, 0, 0, 1)], "at once");
+    script.answer_acknowledge(&[(0, ErrorCode::INVALID_RECORD_STATE)]);
+    assert_eq!(script.committed(commit), Some(false));
+}
+
+#[test]
 fn implicit_acknowledgement_accepts_with_the_next_poll_what_nothing_else_was_said_of() {
     let mut script = Script::new(|settings| {
         settings.acknowledgement_mode = AcknowledgementMode::Implicit;
