@@ -8,4 +8,4 @@ mod pending;
 pub(crate) use auto::AutoCommit;
 pub(crate) use committed::{Again, CommittedAsker, CommittedLookup, Fetched};
 pub use offset::{CommitId, CommitMode, CommittedOffset};
-pub(crate) use pending::{Commits, Sender};
+pub(crate) use pending::{Commits, Sender, Waiter};

@@ -89,10 +89,19 @@ pub(crate) struct Commits {
 /// A commit that is over, and whether its offsets are stored.
 pub(crate) type Over = (CommitId, Result<(), Error>);
 
+/// Who waits for a commit until when, whatever it is joined to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiter {
+    pub(crate) id: CommitId,
+    pub(crate) deadline: Instant,
+    /// The consumer's own, as in an interval, at a revocation, in closing: one at a time, so that there is room for it.
+    pub(crate) is_own: bool,
+}
+
 #[derive(Debug)]
 struct Pending {
-    /// Each until its own deadline; more than one where commits were joined while they waited.
-    waiters: Vec<(CommitId, Instant)>,
+    /// More than one where commits were joined while they waited.
+    waiters: Vec<Waiter>,
     offsets: BTreeMap<TopicPartition, CommittedOffset>,
     mode: CommitMode,
     origin: Origin,
@@ -103,24 +112,24 @@ struct Pending {
 
 impl Pending {
     fn over(&self, result: &Result<(), Error>) -> impl Iterator<Item = Over> {
-        self.waiters.iter().map(|(id, _)| (*id, result.clone()))
+        self.waiters.iter().map(|waiter| (waiter.id, result.clone()))
     }
 
     fn first_deadline(&self) -> Option<Instant> {
-        self.waiters.iter().map(|(_, deadline)| *deadline).min()
+        self.waiters.iter().map(|waiter| waiter.deadline).min()
     }
 
     fn last_deadline(&self) -> Option<Instant> {
-        self.waiters.iter().map(|(_, deadline)| *deadline).max()
+        self.waiters.iter().map(|waiter| waiter.deadline).max()
     }
 
     fn take_late(&mut self, now: Instant) -> impl Iterator<Item = CommitId> {
-        let is_late = move |(_, deadline): &mut (CommitId, Instant)| *deadline <= now;
-        self.waiters.extract_if(.., is_late).map(|(id, _)| id)
+        let late = self.waiters.extract_if(.., move |waiter| waiter.deadline <= now);
+        late.map(|waiter| waiter.id)
     }
 
     fn is_waited_for(&self, now: Instant) -> bool {
-        self.waiters.iter().any(|(_, deadline)| now < *deadline)
+        self.waiters.iter().any(|waiter| now < waiter.deadline)
     }
 }
 
@@ -158,18 +167,17 @@ impl Commits {
     pub(crate) fn is_done_to(&self, last: CommitId) -> bool {
         let sent = self.in_flight.iter().map(|flight| &flight.pending);
         let mut waiters = self.queue.iter().chain(sent).flat_map(|pending| &pending.waiters);
-        waiters.all(|(id, _)| *id > last)
+        waiters.all(|waiter| waiter.id > last)
     }
 
-    /// Takes in a commit that `sender` would send now; it is over within the time to `deadline`.
+    /// Takes in a commit that `sender` would send now; it is over by the deadline of `waiter`.
     pub(crate) fn push(
         &mut self,
-        id: CommitId,
+        waiter: Waiter,
         offsets: BTreeMap<TopicPartition, CommittedOffset>,
         mode: CommitMode,
         sender: &Sender,
         stays: BTreeMap<TopicPartition, Stay>,
-        deadline: Instant,
     ) {
         let origin = Origin::of(sender);
         let error = |commits: &Self, fate| {
@@ -181,18 +189,19 @@ impl Commits {
         {
             let is_full = waiting.waiters.len() >= JOINED_MAX;
             // Its offsets are behind these, which go out in their place.
-            let first = is_full.then(|| waiting.waiters.remove(0));
-            waiting.waiters.push((id, deadline));
+            let first = waiting.waiters.iter().position(|waiter| is_full && !waiter.is_own);
+            let first = first.map(|first| waiting.waiters.remove(first));
+            waiting.waiters.push(waiter);
             waiting.offsets.extend(offsets);
             waiting.stays.extend(stays);
-            if let Some((first, _)) = first {
-                self.crowded_out.push((first, Err(error(self, Fate::Unknown))));
+            if let Some(first) = first {
+                self.crowded_out.push((first.id, Err(error(self, Fate::Unknown))));
             }
-        } else if self.queue.len() < QUEUE_MAX {
-            let (waiters, last_error) = (vec![(id, deadline)], None);
+        } else if waiter.is_own || self.queue.len() < QUEUE_MAX {
+            let (waiters, last_error) = (vec![waiter], None);
             self.queue.push_back(Pending { waiters, offsets, mode, origin, stays, last_error });
         } else {
-            self.crowded_out.push((id, Err(error(self, Fate::NotStored))));
+            self.crowded_out.push((waiter.id, Err(error(self, Fate::NotStored))));
         }
     }
 
@@ -510,8 +519,10 @@ const TIMEOUT_MIN: Duration = Duration::from_millis(100);
 /// Calls that may share one request; each has a waiter of its own.
 const JOINED_MAX: usize = 1024;
 
-/// Commits that wait in line: of so many sets of partitions, each of which a task of its own may commit.
-const QUEUE_MAX: usize = 4 * 1024;
+/// Commits that wait in line: of so many sets of partitions, each of which a task of its own may commit. A consumer of ten
+/// thousand partitions that commits each by itself is served; whoever adds a set looks through the line, so that many
+/// more would take seconds to line up.
+const QUEUE_MAX: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests;

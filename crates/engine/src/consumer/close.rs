@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::machine::Consumer;
 use super::output::Output;
-use crate::commit::{CommitId, CommitMode};
+use crate::commit::{CommitId, CommitMode, Waiter};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::fetch::Which;
 use crate::group::GroupMembershipOperation;
@@ -55,7 +55,8 @@ impl Consumer {
         let commit = auto.then(|| {
             let id = self.next_commit();
             let offsets = self.positions(Which::Returned);
-            self.push_commit(id, offsets, CommitMode::Retry, deadline);
+            let waiter = Waiter { id, deadline, is_own: true };
+            self.push_commit(waiter, offsets, CommitMode::Retry);
             id
         });
         let (result, leaving) = (Ok(()), false);

@@ -13,7 +13,7 @@ use super::output::{Output, Query, QueryId};
 use super::queries::Queries;
 use super::settings::Settings;
 use crate::backoff::Backoff;
-use crate::commit::{CommitId, CommitMode, CommittedOffset, Sender};
+use crate::commit::{CommitId, CommitMode, CommittedOffset, Sender, Waiter};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::fetch::{FetchBuffer, Fetcher, Limits, OffsetLookup, Validator, Which};
 use crate::group::{GroupMembershipOperation, MemberState};
@@ -301,7 +301,7 @@ impl Consumer {
         let offsets = offsets.unwrap_or_else(|| self.positions(Which::HandedOut));
         self.buffer.return_to(&offsets);
         let deadline = now + self.settings.default_api_timeout;
-        self.push_commit(id, offsets, mode, deadline);
+        self.push_commit(Waiter { id, deadline, is_own: false }, offsets, mode);
         self.drive(now);
         id
     }

@@ -14,7 +14,7 @@ use super::machine::Consumer;
 use super::output::Output;
 use crate::backoff::Backoff;
 use crate::commit::{AutoCommit, CommitId, CommitMode, CommittedLookup, CommittedOffset};
-use crate::commit::{Commits, Sender};
+use crate::commit::{Commits, Sender, Waiter};
 use crate::coordinator::{CoordinatorKind, Lookup, Settings as LookupSettings};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::fetch::{Stay, Which};
@@ -310,7 +310,8 @@ impl Consumer {
                 let (auto, last) = (membership.auto.is_some(), self.next_commit());
                 if auto {
                     let offsets = self.positions(Which::Returned);
-                    self.push_commit(last, offsets, CommitMode::Retry, now + limit);
+                    let waiter = Waiter { id: last, deadline: now + limit, is_own: true };
+                    self.push_commit(waiter, offsets, CommitMode::Retry);
                 }
                 if let Some(pending) = self.membership.as_mut().and_then(|m| m.rebalance.as_mut()) {
                     pending.commits_until = Some((now + limit, last));
@@ -362,28 +363,28 @@ impl Consumer {
             let id = self.next_commit();
             let deadline = now + self.settings.default_api_timeout;
             let offsets = self.positions(Which::Returned);
-            self.push_commit(id, offsets, mode, deadline);
+            // As often as the user changes what he reads.
+            self.push_commit(Waiter { id, deadline, is_own: false }, offsets, mode);
         }
     }
 
     pub(super) fn push_commit(
         &mut self,
-        id: CommitId,
+        waiter: Waiter,
         offsets: BTreeMap<TopicPartition, CommittedOffset>,
         mode: CommitMode,
-        deadline: Instant,
     ) {
         let Some(membership) = &mut self.membership else {
             let rule = "to commit takes a group (group.id)";
             let error = Error::misuse(rule).during(Operation::Commit);
-            self.outputs.push_back(Output::Committed { id, result: Err(error) });
+            self.outputs.push_back(Output::Committed { id: waiter.id, result: Err(error) });
             return;
         };
         let is_shared = self.subscription.source.is_shared();
         let sender = if is_shared { membership.sender() } else { Sender::Standalone };
         let stay = |tp: &TopicPartition| Some((tp.clone(), self.buffer.stay(tp)?));
         let stays = offsets.keys().filter_map(stay).collect();
-        membership.commits.push(id, offsets, mode, &sender, stays, deadline);
+        membership.commits.push(waiter, offsets, mode, &sender, stays);
     }
 
     /// Sends what may be sent, and ends what is late.
@@ -430,7 +431,7 @@ impl Consumer {
         let id = (!offsets.is_empty()).then(|| self.next_commit());
         if let Some(id) = id {
             let deadline = now + self.settings.default_api_timeout;
-            self.push_commit(id, offsets, CommitMode::Once, deadline);
+            self.push_commit(Waiter { id, deadline, is_own: true }, offsets, CommitMode::Once);
         }
         let auto = self.membership.as_mut().and_then(|membership| membership.auto.as_mut());
         if let Some(auto) = auto {

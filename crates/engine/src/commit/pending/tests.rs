@@ -38,8 +38,8 @@ impl Fixture {
         let offset = Offset::new(5).unwrap();
         let offsets = BTreeMap::from([(tp.clone(), CommittedOffset::new(offset))]);
         let stays = self.stay.map(|stay| (tp, stay)).into_iter().collect();
-        let (id, deadline) = (CommitId(id), self.now + Duration::from_secs(60));
-        self.commits.push(id, offsets, CommitMode::Retry, sender, stays, deadline);
+        let waiter = waiter(id, self.now + Duration::from_secs(60));
+        self.commits.push(waiter, offsets, CommitMode::Retry, sender, stays);
     }
 
     /// What is over, and the epoch of the commit that goes out.
@@ -71,6 +71,10 @@ impl Fixture {
         let mut answer = Answer::new(request, None, 9, self.now, result);
         self.commits.handle_answer(self.now, &mut answer, false, &mut Rng::with_seed(1)).unwrap()
     }
+}
+
+fn waiter(id: u64, deadline: Instant) -> Waiter {
+    Waiter { id: CommitId(id), deadline, is_own: false }
 }
 
 /// Two stays of one partition, one after the other.
@@ -164,7 +168,7 @@ fn a_commit_is_joined_to_one_of_the_same_partitions_and_overtakes_none() {
         let offsets =
             partitions.iter().map(|one| (TopicPartition::new("t", *one), offset.clone())).collect();
         let stays = BTreeMap::new();
-        fixture.commits.push(CommitId(id), offsets, CommitMode::Retry, &sender, stays, deadline);
+        fixture.commits.push(waiter(id, deadline), offsets, CommitMode::Retry, &sender, stays);
     }
     let line = fixture.commits.queue.iter().map(|pending| {
         let offsets = pending.offsets.iter().map(|(tp, end)| (tp.partition, end.offset.get()));
@@ -189,8 +193,8 @@ fn joined_commits_end_each_by_its_own_deadline() {
         let tp = TopicPartition::new("t", 0);
         let offsets = BTreeMap::from([(tp, CommittedOffset::new(Offset::new(5).unwrap()))]);
         let deadline = start + Duration::from_secs(patience);
-        let (id, stays) = (CommitId(id), BTreeMap::new());
-        fixture.commits.push(id, offsets, CommitMode::Retry, &sender, stays, deadline);
+        let (waiter, stays) = (waiter(id, deadline), BTreeMap::new());
+        fixture.commits.push(waiter, offsets, CommitMode::Retry, &sender, stays);
     }
     let sent = fixture.commits.poll(start, NodeId::new(1), &sender, &mut fixture.ids).unwrap();
     assert_eq!(sent.timeout, Duration::from_secs(30), "that of a request");
@@ -202,6 +206,40 @@ fn joined_commits_end_each_by_its_own_deadline() {
     assert!(none.is_none() && !fixture.commits.is_idle(), "under way");
     let over = fixture.answer(sent.id, ErrorCode::NONE).over;
     assert!(matches!(over.as_slice(), [(CommitId(2), Ok(()))]), "{over:?}");
+}
+
+/// A last commit must not be lost because the user has asked for many.
+#[test]
+fn in_a_full_line_there_is_room_for_the_consumers_own() {
+    let mut fixture = Fixture::new();
+    let (sender, deadline) = (Sender::Standalone, fixture.now + Duration::from_secs(60));
+    let offset = CommittedOffset::new(Offset::new(5).unwrap());
+    let of = |index| BTreeMap::from([(TopicPartition::new("t", index), offset.clone())]);
+    let full = i32::try_from(QUEUE_MAX).unwrap();
+    assert!(full > 10_000, "each partition of a wide consumer by itself");
+    // Set up by hand, as each looks through the line.
+    fixture.commits.queue.extend((0..full).map(|index| Pending {
+        waiters: vec![waiter(0, deadline)],
+        offsets: of(index),
+        mode: CommitMode::Retry,
+        origin: Origin::Standalone,
+        stays: BTreeMap::new(),
+        last_error: None,
+    }));
+    for is_own in [false, true] {
+        let waiter = Waiter { id: CommitId(1), deadline, is_own };
+        let (offsets, stays) = (of(full), BTreeMap::new());
+        fixture.commits.push(waiter, offsets, CommitMode::Retry, &sender, stays);
+        let over = std::mem::take(&mut fixture.commits.crowded_out);
+        assert_eq!(over.is_empty(), is_own, "{over:?}");
+    }
+    // Nor is it crowded out by those that are joined to it.
+    for id in 2..2000 {
+        let (offsets, stays) = (of(full), BTreeMap::new());
+        fixture.commits.push(waiter(id, deadline), offsets, CommitMode::Retry, &sender, stays);
+    }
+    let over = fixture.commits.crowded_out;
+    assert!(!over.is_empty() && over.iter().all(|(id, _)| *id > CommitId(1)));
 }
 
 /// A user who commits all the time does not keep a rebalance waiting.
