@@ -146,6 +146,9 @@ impl Producer {
             batch.succeed(base_offset, log_append_time);
             self.unsettled.settled(batch.id);
         }
+        if let Some(transactions) = &mut self.transactions {
+            transactions.acknowledged();
+        }
         self.mark(slot);
     }
 

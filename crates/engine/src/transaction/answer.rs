@@ -149,6 +149,7 @@ impl Transactions {
                     && self.state == State::Aborting
                     && self.version == TransactionVersion::Two
                     && self.outcome().is_some()
+                    && !self.is_acknowledged
                     && error.code() == Some(ErrorCode::PRODUCER_FENCED);
                 self.is_doubtful |= is_early;
                 // Or the request that would have begun it was lost: there was nothing to abort.
@@ -174,6 +175,7 @@ impl Transactions {
                 if self.version == TransactionVersion::Two {
                     self.begun = Begun::Yes;
                 }
+                self.is_acknowledged = true;
                 if let Some(commit) = self.offsets.pop() {
                     self.calls.finish(commit.call, Ok(()));
                 }

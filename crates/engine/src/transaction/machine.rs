@@ -58,6 +58,8 @@ pub(crate) struct Transactions {
     /// Counts transactions.
     number: u64,
     pub(super) begun: Begun,
+    /// Something of it is stored, so that the coordinator was done with the one before.
+    pub(super) is_acknowledged: bool,
     pub(super) coordinator: Lookup,
     pub(super) group: Option<(Arc<str>, Lookup)>,
     /// Which of the two is missing.
@@ -136,6 +138,7 @@ impl Transactions {
             is_doubtful: false,
             number: 0,
             begun: Begun::No,
+            is_acknowledged: false,
             group: None,
             sought: None,
             asked: None,
@@ -342,6 +345,11 @@ impl Transactions {
         }
     }
 
+    /// Records are stored.
+    pub(crate) fn acknowledged(&mut self) {
+        self.is_acknowledged = true;
+    }
+
     /// Why records are not taken into a transaction; `None` where they are.
     pub(crate) fn refusal(&self) -> Option<Error> {
         match self.state {
@@ -430,6 +438,7 @@ impl Transactions {
         self.number += 1;
         self.version = self.cluster_version;
         self.begun = Begun::No;
+        self.is_acknowledged = false;
         self.enrollment = Enrollment::default();
         self.calls.finish(call, Ok(()));
     }

@@ -152,6 +152,34 @@ fn an_abort_before_the_last_markers_are_written_does_not_fence() {
     }
 }
 
+/// What it had taken was not aborted by us.
+#[test]
+fn an_abort_that_is_fenced_after_an_answer_is_fenced() {
+    for of_records in [false, true] {
+        let mut world = World::begun(Two);
+        let commit = world.commit();
+        let request = world.next();
+        world.end(&request, ErrorCode::NONE, Some(1));
+        world.succeeded(commit);
+        world.begin();
+        if of_records {
+            world.send();
+            world.machine.acknowledged();
+        } else {
+            let offsets = world.send_offsets();
+            world.find_coordinator();
+            let request = world.next();
+            world.take_offsets(&request, ErrorCode::NONE);
+            world.succeeded(offsets);
+        }
+        let abort = world.abort();
+        let request = world.next();
+        assert!(!end_of(&request).committed);
+        world.end(&request, ErrorCode::PRODUCER_FENCED, None);
+        assert_eq!(world.error(abort).kind(), ErrorKind::Fenced);
+    }
+}
+
 /// R7, from the broker's side: under the first protocol a request that was given up, and is read late, would end the
 /// next transaction, were that one to have the same epoch.
 #[test]
