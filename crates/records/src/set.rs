@@ -27,9 +27,11 @@ impl RecordSet {
         self.rest.len()
     }
 
-    /// The first offset of the next batch, as far as it says so, even of one that was cut off behind its offset.
+    /// The first offset of the next batch, as far as it says so, even of one that was cut off behind its format. Those of
+    /// formats 0 and 1 do not say: where one holds others, it begins with the last of their offsets.
     pub fn next_offset(&self) -> Option<i64> {
-        self.rest.first_chunk().map(|offset| i64::from_be_bytes(*offset))
+        let format = self.rest.get(FORMAT_AT).filter(|format| **format >= 2);
+        format.and_then(|_| self.rest.first_chunk()).map(|offset| i64::from_be_bytes(*offset))
     }
 
     fn take(&mut self) -> Result<Option<Batch>, Error> {
@@ -66,6 +68,9 @@ impl Iterator for RecordSet {
 
 /// Base offset and length, which the length does not count.
 const LENGTH_END: usize = 12;
+
+/// Where every format says which it is.
+const FORMAT_AT: usize = 16;
 
 /// The smallest message of format 0: checksum, format, attributes, null key, null value.
 const LENGTH_MIN: usize = 14;

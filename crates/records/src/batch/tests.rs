@@ -102,8 +102,14 @@ fn a_set_that_is_cut_off_gives_its_whole_batches() {
     assert_eq!(batches.trailing_bytes(), one.len() - 1);
     assert_eq!(batches.next_offset(), Some(0));
     let ahead = data(1, 77).parts().to_bytes();
-    assert_eq!(RecordSet::new(ahead.slice(..8)).next_offset(), Some(77));
-    assert_eq!(RecordSet::new(ahead.slice(..7)).next_offset(), None);
+    assert_eq!(RecordSet::new(ahead.slice(..17)).next_offset(), Some(77));
+    assert_eq!(RecordSet::new(ahead.slice(..16)).next_offset(), None);
+    // The offset of a message that holds others is that of the last of them.
+    for format in [0, 1] {
+        let mut message = ahead.to_vec();
+        message[16] = format;
+        assert_eq!(RecordSet::new(Bytes::from(message)).next_offset(), None);
+    }
 }
 
 #[test]

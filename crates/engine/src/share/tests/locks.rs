@@ -138,8 +138,9 @@ fn what_lies_before_a_batch_that_was_cut_off_is_a_gap_and_the_rest_is_released()
     for (next, shown, expected) in [
         (20, 40, vec![(0, 3, 9, 0)]),
         (5, 40, vec![(0, 3, 4, 0), (0, 5, 9, 2)]),
-        // Where it begins is cut off too.
+        // Where it begins is cut off too, or whether it says so.
         (20, 7, vec![(0, 3, 9, 2)]),
+        (20, 16, vec![(0, 3, 9, 2)]),
     ] {
         let mut script = Script::joined(&[0]);
         script.want();
