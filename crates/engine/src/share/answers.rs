@@ -86,7 +86,10 @@ impl ShareConsumer {
         tracing::debug!(%broker, ?failure, "share request failed");
         let mut error = Error::from_failure(failure);
         // Such a request was never written: the session does not know of it.
-        if *failure == Failure::UnsupportedVersion && flight.kind == Kind::Acknowledge {
+        if *failure == Failure::UnsupportedVersion
+            && flight.kind == Kind::Acknowledge
+            && flight.parcels.iter().any(Parcel::renews)
+        {
             error = error.with_detail("renewing a lock needs Kafka 4.2 or newer");
             return self.refuse_renewals(now, broker, flight, &error);
         }

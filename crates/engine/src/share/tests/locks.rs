@@ -237,6 +237,20 @@ fn a_renewal_that_the_broker_does_not_know_takes_nothing_with_it() {
 }
 
 /// A wire that says nonsense: ranges that overlap, run backwards or reach to the end of time.
+/// Said again at once and for ever, it would be refused as often.
+#[test]
+fn acknowledgements_that_the_broker_does_not_know_are_not_said_again() {
+    let mut script = Script::joined(&[0]);
+    let records = script.records(1);
+    script.say(&records, A::Accept);
+    let commit = script.machine.commit(script.now);
+    let _ = script.acknowledge(1);
+    script.fail(Failure::UnsupportedVersion);
+    assert_eq!(script.committed(commit), Some(false));
+    assert_eq!(script.take(1), None);
+    assert!(script.buffer.take_error().is_some_and(|error| error.is_fatal()));
+}
+
 #[test]
 fn ranges_that_make_no_sense_are_left_out() {
     let mut script = Script::joined(&[0]);
