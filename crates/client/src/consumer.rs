@@ -25,7 +25,7 @@ use std::time::Duration;
 use futures_core::Stream;
 use milena_engine::consumer::{
     Change, CommittedOffset, Consumer as Machine, Event, FetchBuffer, GroupMembershipOperation,
-    Polled, Reader, Rebalance,
+    Polled, Reader, Rebalance, RebalanceId,
 };
 use milena_engine::{Error, ErrorKind, Operation};
 use milena_records::Limits;
@@ -98,6 +98,9 @@ pub struct Consumer {
     listener: Option<Arc<dyn Listener>>,
     /// A rebalance that the listener is told of; a `poll` that was dropped half-way goes on there.
     hearing: Option<Hearing>,
+    /// A rebalance that the group waits for, taken by a call that was to leave it; if it was dropped half-way, the next
+    /// `poll` answers.
+    unanswered: Option<RebalanceId>,
     /// What the listener knows to be assigned.
     owned: BTreeSet<TopicPartition>,
     /// Why the consumer is of no more use: every poll says so.
@@ -134,6 +137,7 @@ impl Consumer {
             workers: None,
             listener,
             hearing: None,
+            unanswered: None,
             owned: BTreeSet::new(),
             failed: None,
             is_over: false,
@@ -307,7 +311,10 @@ impl Consumer {
         let handle = self.handle.clone();
         while let Some(event) = self.handle.buffer.take_event() {
             // What he has not heard to be assigned he need not give up.
-            let Event::Rebalance(Rebalance { change, partitions, .. }) = event else { continue };
+            let Event::Rebalance(Rebalance { id, change, partitions, .. }) = event else {
+                continue;
+            };
+            self.unanswered = Some(id);
             let partitions: Vec<_> =
                 partitions.into_iter().filter(|tp| self.owned.remove(tp)).collect();
             if change != Change::Assigned && !partitions.is_empty() {
@@ -364,6 +371,10 @@ impl Consumer {
             if let Some(hearing) = &mut self.hearing {
                 ready!(hearing.as_mut().poll(cx));
                 self.hearing = None;
+            }
+            if let Some(id) = self.unanswered.take() {
+                self.hearing = Some(Box::pin(acknowledge(self.handle.clone(), id)));
+                continue;
             }
             if let Some(event) = self.handle.buffer.take_event() {
                 // What is about a partition that has a reader of its own is for him to hear.
@@ -446,9 +457,7 @@ impl Consumer {
             if let Some(listener) = listener {
                 listener.hear(change, handle.clone(), partitions).await;
             }
-            // Closed in the meantime: nobody waits for it.
-            let acknowledge = move |machine: &mut Machine, now| machine.acknowledge(now, id);
-            let _ = handle.call(Operation::Subscribe, acknowledge).await;
+            acknowledge(handle, id).await;
         })
     }
 }
@@ -497,6 +506,13 @@ impl fmt::Debug for Consumer {
             .field("positions", &self.handle.positions())
             .finish_non_exhaustive()
     }
+}
+
+/// Tells the machine that everybody has heard of the rebalance.
+async fn acknowledge(handle: ConsumerHandle, id: RebalanceId) {
+    let acknowledge = move |machine: &mut Machine, now| machine.acknowledge(now, id);
+    // Closed in the meantime: nobody waits for it.
+    let _ = handle.call(Operation::Subscribe, acknowledge).await;
 }
 
 /// Lets the driver run that the user's task has woken: a runtime may have it wait for this very thread.

@@ -62,6 +62,7 @@ impl Consumer {
     pub async fn unsubscribe(&mut self) -> Result<(), Error> {
         self.hand_back().await;
         self.change(Machine::unsubscribe).await?;
+        self.unanswered = None;
         self.failed = Some(Self::reads_nothing());
         Ok(())
     }

@@ -92,6 +92,28 @@ async fn a_listener_that_takes_too_long_does_not_hold_up_close() {
     eventually("it leaves all the same", || world.members() == 0).await;
 }
 
+/// The call takes the event out of the queue; dropped half-way it does not leave, and others wait for an answer.
+#[tokio::test(start_paused = true)]
+async fn polling_after_a_dropped_unsubscribe_answers_the_rebalance() {
+    let world = World::with_partitions(2).await;
+    let listener = Listener { takes: Duration::from_secs(1), ..Listener::default() };
+    let mut first = member(&world, &listener).await;
+    let other = Listener::default();
+    let mut second = world.member().on_rebalance(other.clone()).build().await.unwrap();
+    let second = tokio::spawn(async move { second.poll(LONG).await.map(|_| second) });
+    // The first hears by a heartbeat that the second wants to join.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(timeout(Duration::from_millis(500), first.unsubscribe()).await.is_err(), "dropped");
+    assert_eq!(listener.heard().last(), Some(&("revoked", vec![0, 1])));
+    let begun = Instant::now();
+    while other.heard().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nobody answers");
+        first.poll(Duration::from_secs(1)).await.unwrap();
+    }
+    assert_eq!(listener.heard().last().unwrap().0, "assigned");
+    second.abort();
+}
+
 #[tokio::test(start_paused = true)]
 async fn neither_drop_nor_a_handle_calls_the_listener() {
     let world = World::with_partitions(1).await;
