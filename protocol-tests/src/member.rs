@@ -22,6 +22,13 @@ pub(crate) struct Seen {
     pub(crate) records: BTreeMap<(TopicPartition, i64), u32>,
 }
 
+impl Seen {
+    /// The changes that moved something. A coordinator that has not heard of a new topic yet assigns nothing of it first.
+    pub(crate) fn moves(&self) -> Vec<(char, usize)> {
+        self.changes.iter().copied().filter(|(_, partitions)| *partitions > 0).collect()
+    }
+}
+
 /// A consumer in a task of its own. Dropped, it goes as a consumer that is dropped.
 #[derive(Debug)]
 pub(crate) struct Member {

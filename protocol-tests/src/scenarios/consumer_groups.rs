@@ -140,7 +140,7 @@ pub(super) async fn a_killed_member_is_replaced_after_its_session(on: Arc<Target
     until("what is kept flows on", || first.seen().records.len() == 20).await?;
     until("the heir takes over", || first.owned() == [0, 1]).await?;
     let seen = first.stop().await?;
-    assert_eq!(seen.changes, [('+', 2), ('-', 1), ('+', 1), ('-', 2)], "and nothing else");
+    assert_eq!(seen.moves(), [('+', 2), ('-', 1), ('+', 1), ('-', 2)], "and nothing else");
     producer.close(Duration::from_secs(30)).await?;
     Ok(())
 }
@@ -165,7 +165,7 @@ pub(super) async fn a_static_member_comes_back_to_its_partitions(on: Arc<Target>
     first.stop().await?;
     let first = join(&kafka, &group, &topic, &one).await?;
     until("it has what it had", || first.owned() == before).await?;
-    assert_eq!(other.seen().changes, [('+', 4), ('-', 2)], "the other heard of nothing");
+    assert_eq!(other.seen().moves(), [('+', 4), ('-', 2)], "the other heard of nothing");
     first.stop().await?;
     other.stop().await?;
     Ok(())
