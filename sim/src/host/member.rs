@@ -31,6 +31,8 @@ use reading::Reading;
 pub(crate) struct MemberHost {
     index: usize,
     plan: MemberPlan,
+    /// Whether another member has its `group.instance.id`.
+    has_namesake: bool,
     commits: Commits,
     settings: Settings,
     rng: Rng,
@@ -80,9 +82,12 @@ impl MemberHost {
         if scenario.read_committed {
             settings.isolation_level = IsolationLevel::ReadCommitted;
         }
+        let named = |other: &MemberPlan| plan.instance.is_some() && other.instance == plan.instance;
+        let has_namesake = group.members.iter().filter(|other| named(other)).count() > 1;
         Self {
             index,
             plan: plan.clone(),
+            has_namesake,
             commits: group.commits,
             settings,
             rng,
@@ -149,7 +154,8 @@ impl MemberHost {
         }
         if reading.has_failed() && reading.is_free() {
             // A fatal error ends a consumer; its user makes another one after a while.
-            let is_fenced = reading.is_fenced();
+            // Fenced by another of his name, he stays away; by a broker that errs, he does not.
+            let is_fenced = reading.is_fenced() && self.has_namesake;
             reading.close(clock, history, true);
             reading.drain(clock, history, wishes);
             if !is_fenced {
