@@ -312,6 +312,8 @@ async fn given_up(on: &mut Recorder) -> Result {
 async fn pending(on: &mut Recorder) -> Result {
     let mut member = Member::new("script-pending", "", &["range"]);
     member.join(on, "an id").await?;
+    // Kafka answers before it has written the group down, and describes what is written.
+    await_state(on, member.group, "Empty").await?;
     describe(on, "with an id that is not used", member.group).await?;
     member.beat(on, "before it joined").await?;
     member.sync(on, "before it joined", "range").await?;
