@@ -95,6 +95,7 @@ pub use consumer::{
     RebalanceListener, SkipPoison, Stall, SubscriptionPattern, TypedConsumer, TypedMessage,
 };
 pub use interceptor::ProducerInterceptor;
+pub use meter::FetchMetrics;
 pub use milena_engine::consumer::{
     CommittedOffset, FoundOffset, GroupMembershipOperation, MemberState,
 };

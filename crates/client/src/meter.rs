@@ -17,10 +17,29 @@ pub(crate) struct Latency {
     max_us: AtomicU64,
 }
 
-/// What fetches brought.
+/// What fetches have brought so far. Totals only rise: read twice for a rate.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct FetchMetrics {
+    /// Fetches that were answered; Java's `fetch-total`.
+    pub count: u64,
+    /// Bytes of the batches that came, compressed; next to Java's `bytes-consumed-total`.
+    pub bytes: u64,
+    /// How long the answers took together, with the wait for `fetch.min.bytes`; by `count` it is Java's
+    /// `fetch-latency-avg`.
+    pub latency_total: Duration,
+    /// How long the slowest took; Java's `fetch-latency-max` since the start.
+    pub latency_max: Duration,
+    /// The longest silence that a broker asked for because of a quota (KIP-219).
+    pub throttle_max: Duration,
+    /// The silences together.
+    pub throttle_total: Duration,
+}
+
+/// The numbers behind [`FetchMetrics`].
 #[derive(Debug, Default)]
 pub(crate) struct Fetches {
-    pub(crate) latency: Latency,
+    latency: Latency,
     bytes: AtomicU64,
     throttle_max_ms: AtomicU64,
     throttle_total_ms: AtomicU64,
@@ -35,10 +54,6 @@ impl Latency {
         self.count.fetch_add(1, Relaxed);
         self.total_us.fetch_add(micros(took), Relaxed);
         self.max_us.fetch_max(micros(took), Relaxed);
-    }
-
-    pub(crate) fn count(&self) -> u64 {
-        self.count.load(Relaxed)
     }
 
     pub(crate) fn total(&self) -> Duration {
@@ -65,16 +80,15 @@ impl Fetches {
         self.throttle_total_ms.fetch_add(throttle_ms, Relaxed);
     }
 
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(Relaxed)
-    }
-
-    pub(crate) fn throttle_max(&self) -> Duration {
-        Duration::from_millis(self.throttle_max_ms.load(Relaxed))
-    }
-
-    pub(crate) fn throttle_total(&self) -> Duration {
-        Duration::from_millis(self.throttle_total_ms.load(Relaxed))
+    pub(crate) fn read(&self) -> FetchMetrics {
+        FetchMetrics {
+            count: self.latency.count.load(Relaxed),
+            bytes: self.bytes.load(Relaxed),
+            latency_total: self.latency.total(),
+            latency_max: self.latency.max(),
+            throttle_max: Duration::from_millis(self.throttle_max_ms.load(Relaxed)),
+            throttle_total: Duration::from_millis(self.throttle_total_ms.load(Relaxed)),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use milena_engine::request::Answer;
 use milena_wire::Response;
 use tokio::time::Instant;
 
-use crate::meter::{Fetches, Latency, micros};
+use crate::meter::{FetchMetrics, Fetches, Latency, micros};
 
 /// What a consumer did so far, and where it stands. Totals only rise: read twice for a rate.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -16,19 +16,8 @@ pub struct ConsumerMetrics {
     /// Records that were handed out; Java's `records-consumed-total`. Of single records those of the run at hand are
     /// counted with the next run.
     pub records_consumed: u64,
-    /// Bytes of the batches that were fetched, compressed; next to Java's `bytes-consumed-total`.
-    pub bytes_fetched: u64,
-    /// Fetches that were answered; Java's `fetch-total`.
-    pub fetches: u64,
-    /// How long the answers took together, with the wait for `fetch.min.bytes`; by `fetches` it is Java's
-    /// `fetch-latency-avg`.
-    pub fetch_latency_total: Duration,
-    /// How long the slowest took; Java's `fetch-latency-max` since the start.
-    pub fetch_latency_max: Duration,
-    /// The longest silence that a broker asked for because of a quota (KIP-219).
-    pub throttle_max: Duration,
-    /// The silences together.
-    pub throttle_total: Duration,
+    /// What was fetched for them, and in what time.
+    pub fetch: FetchMetrics,
     /// The partition that is furthest behind, in records; Java's `records-lag-max`. `None` where none is known.
     pub records_lag_max: Option<u64>,
     /// Partitions that are assigned; Java's `assigned-partitions`.
@@ -122,12 +111,7 @@ impl Counters {
         }
         ConsumerMetrics {
             records_consumed: get(&self.records),
-            bytes_fetched: self.fetches.bytes(),
-            fetches: self.fetches.latency.count(),
-            fetch_latency_total: self.fetches.latency.total(),
-            fetch_latency_max: self.fetches.latency.max(),
-            throttle_max: self.fetches.throttle_max(),
-            throttle_total: self.fetches.throttle_total(),
+            fetch: self.fetches.read(),
             records_lag_max,
             partitions_assigned,
             commits: get(&self.commits),

@@ -7,7 +7,7 @@ use milena_engine::request::Answer;
 use milena_engine::share::Acknowledgement;
 use milena_wire::Response;
 
-use crate::meter::Fetches;
+use crate::meter::{FetchMetrics, Fetches};
 
 /// What a share consumer did so far. Totals only rise: read twice for a rate.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -15,18 +15,8 @@ use crate::meter::Fetches;
 pub struct ShareConsumerMetrics {
     /// Records that were handed out, those that come again included; Java's `records-consumed-total`.
     pub records_consumed: u64,
-    /// Bytes of the batches that were fetched, compressed; next to Java's `bytes-consumed-total`.
-    pub bytes_fetched: u64,
-    /// Fetches that were answered; Java's `fetch-total`.
-    pub fetches: u64,
-    /// How long the answers took together, with the wait for records; by `fetches` it is Java's `fetch-latency-avg`.
-    pub fetch_latency_total: Duration,
-    /// How long the slowest took; Java's `fetch-latency-max` since the start.
-    pub fetch_latency_max: Duration,
-    /// The longest silence that a broker asked for because of a quota (KIP-219).
-    pub throttle_max: Duration,
-    /// The silences together.
-    pub throttle_total: Duration,
+    /// What was fetched for them, and in what time.
+    pub fetch: FetchMetrics,
     /// Acknowledgements that brokers took, renewals included. With [`acknowledgement_errors`](Self::acknowledgement_errors)
     /// it is Java's `acknowledgements-send-total`.
     pub acknowledgements: u64,
@@ -70,12 +60,7 @@ impl Counters {
         let get = |counter: &AtomicU64| counter.load(Relaxed);
         ShareConsumerMetrics {
             records_consumed: get(&self.records),
-            bytes_fetched: self.fetches.bytes(),
-            fetches: self.fetches.latency.count(),
-            fetch_latency_total: self.fetches.latency.total(),
-            fetch_latency_max: self.fetches.latency.max(),
-            throttle_max: self.fetches.throttle_max(),
-            throttle_total: self.fetches.throttle_total(),
+            fetch: self.fetches.read(),
             acknowledgements: get(&self.acknowledgements),
             acknowledgement_errors: get(&self.acknowledgement_errors),
         }

@@ -98,8 +98,8 @@ async fn a_consumer_counts_what_it_does() {
     let metrics = member.metrics();
     assert_eq!((metrics.records_consumed, metrics.records_lag_max), (7, Some(3)));
     assert_eq!((metrics.partitions_assigned, metrics.rebalances, metrics.losses), (2, 1, 0));
-    assert!(metrics.fetches > 0 && metrics.bytes_fetched > 70, "{metrics:?}");
-    assert!(metrics.fetch_latency_max <= metrics.fetch_latency_total, "{metrics:?}");
+    assert!(metrics.fetch.count > 0 && metrics.fetch.bytes > 70, "{metrics:?}");
+    assert!(metrics.fetch.latency_max <= metrics.fetch.latency_total, "{metrics:?}");
 
     let late = on(ApiKey::OFFSET_COMMIT).delay_answer(Duration::from_secs(2));
     let fault = world.broker.add_fault(late);

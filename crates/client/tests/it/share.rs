@@ -257,7 +257,7 @@ async fn metrics_count_what_was_handed_out_and_what_became_of_it() {
     let metrics = consumer.metrics();
     assert_eq!((metrics.records_consumed, metrics.acknowledgements), (3, 2));
     assert_eq!(metrics.acknowledgement_errors, 0);
-    assert!(metrics.fetches > 0 && metrics.bytes_fetched > 0, "{metrics:?}");
+    assert!(metrics.fetch.count > 0 && metrics.fetch.bytes > 0, "{metrics:?}");
     tokio::time::sleep(LOCK + Duration::from_secs(1)).await;
     late.accept();
     consumer.commit().await.unwrap_err();
