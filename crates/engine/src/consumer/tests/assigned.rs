@@ -261,7 +261,7 @@ fn without_a_policy_an_offset_out_of_range_is_told_and_waits_for_a_seek() {
     assert_eq!(world.clients[client].offsets(0), [4, 5, 6, 7, 8, 9]);
 }
 
-/// R21 and F23: a new leader with the same log costs neither a record nor a repetition.
+/// F23: a new leader with the same log costs neither a record nor a repetition.
 #[test]
 fn a_moved_leader_is_followed_without_a_gap_or_a_repetition() {
     let mut world = World::new(1, 1);
@@ -278,6 +278,30 @@ fn a_moved_leader_is_followed_without_a_gap_or_a_repetition() {
     assert_eq!(world.clients[client].offsets(0), (0..70).collect::<Vec<_>>());
     let asked = milena_types::ApiKey::OFFSET_FOR_LEADER_EPOCH;
     assert!(world.stub.requests.contains(&asked), "the position is held against the new leader");
+}
+
+/// R21: bytes of the old leader that arrive while the position is held against the new one.
+#[test]
+fn what_arrives_during_a_validation_is_handed_out_once() {
+    // Of some seeds the old leader's bytes come first, of others its successor's word.
+    for seed in 0..20 {
+        let mut world = World::new(seed, 1);
+        world.produce(0, 3);
+        let client = world.assigned(alone(), &[0]);
+        world.run_for(SECOND);
+        world.delay_max = Duration::from_millis(400);
+        world.produce(0, 4);
+        // Until the answer is under way.
+        world.run_for(Duration::from_millis(2));
+        let end = world.stub.logs[&tp(0)].end();
+        world.stub.logs.get_mut(&tp(0)).unwrap().elect(2, end);
+        let (now, cluster) = (world.now, world.stub.cluster());
+        world.clients[client].consumer.handle_cluster(now, cluster);
+        world.run_for(5 * SECOND);
+        assert_eq!(world.clients[client].offsets(0), [0, 1, 2, 3, 4, 5, 6], "seed {seed}");
+        let asked = milena_types::ApiKey::OFFSET_FOR_LEADER_EPOCH;
+        assert!(world.stub.requests.contains(&asked), "seed {seed}: held against the new leader");
+    }
 }
 
 /// F28: the user read what the new leader never had.
