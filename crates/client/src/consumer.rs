@@ -120,10 +120,8 @@ impl Consumer {
         kafka: Kafka,
     ) -> Self {
         let records_max = usize::try_from(config.max_poll_records()).unwrap_or(usize::MAX);
-        let mut limits = Limits::default();
-        let fetch_bytes = usize::try_from(config.fetch_max_bytes()).unwrap_or(usize::MAX);
-        limits.bytes_max =
-            limits.bytes_max.max(fetch_bytes.saturating_mul(DECOMPRESSED_PER_FETCHED));
+        let fetch_bytes_max = usize::try_from(config.fetch_max_bytes()).unwrap_or(usize::MAX);
+        let limits = Limits::of_fetches(fetch_bytes_max);
         let buffer = Arc::clone(&handle.buffer);
         let reader = Reader::new(buffer, records_max, config.check_crcs(), limits);
         Self {
@@ -566,6 +564,3 @@ fn error_of(event: Event) -> Option<Error> {
         _ => None,
     }
 }
-
-/// What was fetched may become so many times as large.
-const DECOMPRESSED_PER_FETCHED: usize = 4;

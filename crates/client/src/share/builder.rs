@@ -113,9 +113,7 @@ impl ShareConsumerBuilder {
             on_acknowledged: self.on_acknowledged,
         };
         tokio::spawn(driver.run());
-        let mut limits = Limits::default();
-        limits.bytes_max =
-            limits.bytes_max.max(fetch_bytes_max.saturating_mul(DECOMPRESSED_PER_FETCHED));
+        let limits = Limits::of_fetches(fetch_bytes_max);
         let reader = ShareReader::new(Arc::clone(&buffer), config.check_crcs(), limits);
         let group_id = self.group_id;
         let handle = ShareConsumerHandle { commands, signals, counters, buffer, group_id };
@@ -158,6 +156,3 @@ fn bounded(bytes: u32) -> i32 {
 
 /// Calls that wait for the driver at once; who comes later waits for his turn.
 const COMMANDS_MAX: usize = 64;
-
-/// What was fetched may become so many times as large.
-const DECOMPRESSED_PER_FETCHED: usize = 4;

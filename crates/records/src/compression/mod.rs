@@ -155,7 +155,7 @@ impl From<CompressionType> for Compression {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// No batch may become larger than this; default 64 MiB. A consumer raises it to 4 × its fetch size.
+    /// No batch may become larger than this; default 64 MiB.
     pub bytes_max: usize,
     /// No batch may become more than this many times as large; default 1,100, which is above what DEFLATE can do.
     pub ratio_max: usize,
@@ -164,6 +164,13 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Of a consumer whose fetches may bring so many bytes: what is legitimate there is no bomb here.
+    pub fn of_fetches(fetch_bytes_max: usize) -> Self {
+        let usual = Self::default();
+        let bytes_max = usual.bytes_max.max(fetch_bytes_max.saturating_mul(GROWTH_OF_A_FETCH));
+        Self { bytes_max, ..usual }
+    }
+
     /// How large `compressed` bytes may become.
     pub fn decompressed_max(&self, compressed: usize) -> usize {
         let by_ratio = compressed.saturating_mul(self.ratio_max).max(self.ratio_floor);
@@ -337,6 +344,9 @@ impl Refusal {
         }
     }
 }
+
+/// What was fetched may become so many times as large.
+const GROWTH_OF_A_FETCH: usize = 4;
 
 #[cfg(test)]
 mod tests;
