@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backoff;
+mod by_topic;
 mod commit;
 pub mod connection;
 pub mod consumer;

@@ -14,6 +14,7 @@ use milena_wire::{ByteString, Response};
 
 use super::offset::CommittedOffset;
 use crate::backoff::Backoff;
+use crate::by_topic::by_topic;
 use crate::disposition::{self, Reaction};
 use crate::error::{Error, Operation};
 use crate::group::Identity;
@@ -177,22 +178,16 @@ fn request(
     member: Option<&Identity>,
     partitions: &BTreeSet<TopicPartition>,
 ) -> OffsetFetchRequest {
-    let mut topics: Vec<OffsetFetchRequestTopics> = Vec::new();
-    for tp in partitions {
-        match topics.last_mut() {
-            Some(topic) if *topic.name == *tp.topic.as_str() => {
-                topic.partition_indexes.push(tp.partition);
-            }
-            Some(_) | None => topics.push(OffsetFetchRequestTopics {
-                name: ByteString::from(tp.topic.as_str()),
-                partition_indexes: vec![tp.partition],
-                ..Default::default()
-            }),
-        }
-    }
+    let topics = by_topic(partitions.iter().map(|tp| (tp, tp.partition))).into_iter().map(
+        |(name, partition_indexes)| OffsetFetchRequestTopics {
+            name,
+            partition_indexes,
+            ..Default::default()
+        },
+    );
     let group = OffsetFetchRequestGroup {
         group_id: ByteString::from(group_id),
-        topics: Some(topics),
+        topics: Some(topics.collect()),
         member_id: member.map(|member| member.member_id.clone()),
         member_epoch: Generation::to_wire(member.and_then(|member| member.generation)),
     };

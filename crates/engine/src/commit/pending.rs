@@ -19,6 +19,7 @@ use milena_wire::messages::{OffsetCommitRequest, OffsetCommitResponse};
 
 use super::offset::{CommitId, CommitMode, CommittedOffset};
 use crate::backoff::Backoff;
+use crate::by_topic::by_topic;
 use crate::disposition::{self, Reaction};
 use crate::error::{Error, ErrorKind, Fate, Operation};
 use crate::fetch::Stay;
@@ -393,31 +394,24 @@ impl Commits {
     }
 
     fn request(&self, pending: &Pending, sender: &Identity) -> OffsetCommitRequest {
-        let mut topics: Vec<OffsetCommitRequestTopic> = Vec::new();
-        for (tp, committed) in &pending.offsets {
+        let partitions = pending.offsets.iter().map(|(tp, committed)| {
             let partition = OffsetCommitRequestPartition {
                 partition_index: tp.partition,
                 committed_offset: committed.offset.get(),
                 committed_leader_epoch: LeaderEpoch::to_wire(committed.leader_epoch),
                 committed_metadata: Some(ByteString::from(&*committed.metadata)),
             };
-            match topics.last_mut() {
-                Some(topic) if *topic.name == *tp.topic.as_str() => {
-                    topic.partitions.push(partition);
-                }
-                Some(_) | None => topics.push(OffsetCommitRequestTopic {
-                    name: ByteString::from(tp.topic.as_str()),
-                    partitions: vec![partition],
-                    ..Default::default()
-                }),
-            }
-        }
+            (tp, partition)
+        });
+        let topics = by_topic(partitions).into_iter().map(|(name, partitions)| {
+            OffsetCommitRequestTopic { name, partitions, ..Default::default() }
+        });
         OffsetCommitRequest {
             group_id: self.group_id.clone(),
             generation_id_or_member_epoch: sender.generation.map_or(-1, Generation::get),
             member_id: sender.member_id.clone(),
             group_instance_id: self.instance_id.clone(),
-            topics,
+            topics: topics.collect(),
             ..Default::default()
         }
     }

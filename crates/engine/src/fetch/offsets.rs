@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use milena_types::{ApiKey, ErrorCode, LeaderEpoch, NodeId, Offset, Timestamp, TopicPartition};
+use milena_wire::Response;
 use milena_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use milena_wire::messages::{ListOffsetsRequest, ListOffsetsResponse};
-use milena_wire::{ByteString, Response};
 
 use super::limits::IsolationLevel;
 use crate::backoff::Backoff;
+use crate::by_topic::by_topic;
 use crate::disposition::{self, Reaction};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::metadata::Cluster;
@@ -119,27 +120,20 @@ impl OffsetLookup {
         }
         let requests = by_leader.into_iter().map(|((leader, _), asked)| {
             let id = ids.deal();
-            let mut topics: Vec<ListOffsetsTopic> = Vec::new();
-            let mut version_min = 1;
-            for (tp, _, spec, epoch) in &asked {
-                if *spec == OffsetSpec::MaxTimestamp {
-                    version_min = 7;
-                }
+            let newest = asked.iter().any(|(_, _, spec, _)| *spec == OffsetSpec::MaxTimestamp);
+            let version_min = if newest { 7 } else { 1 };
+            let partitions = asked.iter().map(|(tp, _, spec, epoch)| {
                 let partition = ListOffsetsPartition {
                     partition_index: tp.partition,
                     current_leader_epoch: LeaderEpoch::to_wire(*epoch),
                     timestamp: spec.to_wire(),
                 };
-                match topics.last_mut() {
-                    Some(topic) if *topic.name == *tp.topic.as_str() => {
-                        topic.partitions.push(partition);
-                    }
-                    Some(_) | None => topics.push(ListOffsetsTopic {
-                        name: ByteString::from(tp.topic.as_str()),
-                        partitions: vec![partition],
-                    }),
-                }
-            }
+                (tp, partition)
+            });
+            let topics = by_topic(partitions)
+                .into_iter()
+                .map(|(name, partitions)| ListOffsetsTopic { name, partitions })
+                .collect();
             let body = ListOffsetsRequest {
                 replica_id: -1,
                 isolation_level: self.isolation.to_wire(),

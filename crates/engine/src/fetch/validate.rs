@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use milena_types::{ApiKey, ErrorCode, LeaderEpoch, NodeId, Offset, TopicPartition};
+use milena_wire::Response;
 use milena_wire::messages::OffsetForLeaderEpochRequest;
 use milena_wire::messages::offset_for_leader_epoch_request::{
     OffsetForLeaderPartition, OffsetForLeaderTopic,
 };
 use milena_wire::messages::offset_for_leader_epoch_response::EpochEndOffset;
-use milena_wire::{ByteString, Response};
 
 use super::buffer::FetchBuffer;
+use crate::by_topic::by_topic;
 use crate::disposition::{self, Reaction};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::metadata::Cluster;
@@ -101,23 +102,18 @@ impl Validator {
         }
         let requests = by_leader.into_iter().map(|(leader, checks)| {
             let id = ids.deal();
-            let mut topics: Vec<OffsetForLeaderTopic> = Vec::new();
-            for check in &checks {
+            let partitions = checks.iter().map(|check| {
                 let partition = OffsetForLeaderPartition {
                     partition: check.partition.partition,
                     current_leader_epoch: LeaderEpoch::to_wire(check.leader_epoch),
                     leader_epoch: LeaderEpoch::to_wire(check.position.leader_epoch),
                 };
-                match topics.last_mut() {
-                    Some(topic) if *topic.topic == *check.partition.topic.as_str() => {
-                        topic.partitions.push(partition);
-                    }
-                    Some(_) | None => topics.push(OffsetForLeaderTopic {
-                        topic: ByteString::from(check.partition.topic.as_str()),
-                        partitions: vec![partition],
-                    }),
-                }
-            }
+                (&check.partition, partition)
+            });
+            let topics = by_topic(partitions)
+                .into_iter()
+                .map(|(topic, partitions)| OffsetForLeaderTopic { topic, partitions })
+                .collect();
             self.requests.insert(id, checks);
             let body = OffsetForLeaderEpochRequest { replica_id: -1, topics };
             let (target, timeout) = (Target::Broker(leader), self.request_timeout);

@@ -16,6 +16,8 @@ use milena_wire::messages::consumer_protocol_subscription::{
 };
 use milena_wire::{ByteString, DecodeError, Reader, Writer};
 
+use crate::by_topic::by_topic;
+
 /// The name that members of consumer groups give as their protocol type.
 pub(crate) const PROTOCOL_TYPE: &str = "consumer";
 
@@ -51,22 +53,14 @@ impl From<DecodeError> for Malformed {
 
 impl MemberSubscription {
     pub(crate) fn encode(&self) -> Bytes {
-        let mut owned: Vec<subscription::TopicPartition> = Vec::new();
-        for tp in &self.owned {
-            match owned.last_mut() {
-                Some(topic) if *topic.topic == *tp.topic.as_str() => {
-                    topic.partitions.push(tp.partition);
-                }
-                Some(_) | None => owned.push(subscription::TopicPartition {
-                    topic: ByteString::from(tp.topic.as_str()),
-                    partitions: vec![tp.partition],
-                }),
-            }
-        }
+        let owned = by_topic(self.owned.iter().map(|tp| (tp, tp.partition)));
+        let owned = owned
+            .into_iter()
+            .map(|(topic, partitions)| subscription::TopicPartition { topic, partitions });
         let message = ConsumerProtocolSubscription {
             topics: self.topics.iter().map(|topic| ByteString::from(topic.as_str())).collect(),
             user_data: self.user_data.clone(),
-            owned_partitions: owned,
+            owned_partitions: owned.collect(),
             generation_id: self.generation.map_or(-1, Generation::get),
             rack_id: self.rack.as_deref().map(ByteString::from),
         };
@@ -97,20 +91,13 @@ impl MemberSubscription {
 
 impl MemberAssignment {
     pub(crate) fn encode(&self) -> Bytes {
-        let mut topics: Vec<protocol::TopicPartition> = Vec::new();
-        for tp in &self.partitions {
-            match topics.last_mut() {
-                Some(topic) if *topic.topic == *tp.topic.as_str() => {
-                    topic.partitions.push(tp.partition);
-                }
-                Some(_) | None => topics.push(protocol::TopicPartition {
-                    topic: ByteString::from(tp.topic.as_str()),
-                    partitions: vec![tp.partition],
-                }),
-            }
-        }
-        let message =
-            ConsumerProtocolAssignment { assigned_partitions: topics, ..Default::default() };
+        let topics = by_topic(self.partitions.iter().map(|tp| (tp, tp.partition)))
+            .into_iter()
+            .map(|(topic, partitions)| protocol::TopicPartition { topic, partitions });
+        let message = ConsumerProtocolAssignment {
+            assigned_partitions: topics.collect(),
+            ..Default::default()
+        };
         let mut writer = Writer::new();
         writer.i16(VERSION);
         message.encode(&mut writer, VERSION).map_or_else(|_| Bytes::new(), |()| writer.into_bytes())

@@ -10,6 +10,7 @@ use milena_wire::messages::add_partitions_to_txn_request::{
 use milena_wire::messages::add_partitions_to_txn_response::AddPartitionsToTxnResponse;
 
 use super::verdict::Verdict;
+use crate::by_topic::by_topic;
 use crate::idempotence::Identity;
 
 /// Which partitions are, or are to be, part of the running transaction; each with its slot among the sender's.
@@ -50,23 +51,14 @@ impl Enrollment {
         identity: Identity,
     ) -> AddPartitionsToTxnRequest {
         self.asked.append(&mut self.wanted);
-        let mut topics: Vec<AddPartitionsToTxnTopic> = Vec::new();
-        for partition in self.asked.keys() {
-            match topics.last_mut() {
-                Some(topic) if *topic.name == *partition.topic.as_str() => {
-                    topic.partitions.push(partition.partition);
-                }
-                Some(_) | None => topics.push(AddPartitionsToTxnTopic {
-                    name: ByteString::from(partition.topic.as_str()),
-                    partitions: vec![partition.partition],
-                }),
-            }
-        }
+        let topics = by_topic(self.asked.keys().map(|tp| (tp, tp.partition)))
+            .into_iter()
+            .map(|(name, partitions)| AddPartitionsToTxnTopic { name, partitions });
         AddPartitionsToTxnRequest {
             v3_and_below_transactional_id: transactional_id.clone(),
             v3_and_below_producer_id: identity.producer_id.get(),
             v3_and_below_producer_epoch: identity.epoch.get(),
-            v3_and_below_topics: topics,
+            v3_and_below_topics: topics.collect(),
             ..AddPartitionsToTxnRequest::default()
         }
     }

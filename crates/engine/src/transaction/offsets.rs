@@ -13,6 +13,7 @@ use milena_wire::messages::txn_offset_commit_response::TxnOffsetCommitResponse;
 use super::calls::TransactionCall;
 use super::verdict::Verdict;
 use crate::Operation;
+use crate::by_topic::by_topic;
 use crate::commit::CommittedOffset;
 use crate::idempotence::Identity;
 
@@ -97,25 +98,18 @@ impl OffsetCommit {
         transactional_id: &ByteString,
         identity: Identity,
     ) -> TxnOffsetCommitRequest {
-        let mut topics: Vec<TxnOffsetCommitRequestTopic> = Vec::new();
-        for (tp, committed) in &self.offsets {
+        let partitions = self.offsets.iter().map(|(tp, committed)| {
             let partition = TxnOffsetCommitRequestPartition {
                 partition_index: tp.partition,
                 committed_offset: committed.offset.get(),
                 committed_leader_epoch: LeaderEpoch::to_wire(committed.leader_epoch),
                 committed_metadata: Some(ByteString::from(&*committed.metadata)),
             };
-            match topics.last_mut() {
-                Some(topic) if *topic.name == *tp.topic.as_str() => {
-                    topic.partitions.push(partition);
-                }
-                Some(_) | None => topics.push(TxnOffsetCommitRequestTopic {
-                    name: ByteString::from(tp.topic.as_str()),
-                    partitions: vec![partition],
-                    ..TxnOffsetCommitRequestTopic::default()
-                }),
-            }
-        }
+            (tp, partition)
+        });
+        let topics = by_topic(partitions).into_iter().map(|(name, partitions)| {
+            TxnOffsetCommitRequestTopic { name, partitions, ..Default::default() }
+        });
         TxnOffsetCommitRequest {
             transactional_id: transactional_id.clone(),
             group_id: ByteString::from(&*self.group.group_id),
@@ -124,7 +118,7 @@ impl OffsetCommit {
             generation_id_or_member_epoch: self.group.generation.map_or(-1, Generation::get),
             member_id: ByteString::from(&*self.group.member_id),
             group_instance_id: self.group.instance_id.as_deref().map(ByteString::from),
-            topics,
+            topics: topics.collect(),
         }
     }
 
