@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use milena::{Kafka, KafkaBuilder};
+use milena::{Kafka, KafkaBuilder, ProducerBuilder};
 
 use crate::failure::Failure;
 use crate::{consume, demo, dev, perf, produce, topic};
@@ -56,6 +56,31 @@ pub(crate) struct Connection {
     /// A Java .properties file with client settings
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) command_config: Option<PathBuf>,
+}
+
+/// How records are sent, of every command that sends some.
+#[derive(Args, Debug)]
+pub(crate) struct SendingArgs {
+    /// Who must have stored a record before it counts: all, 1 or 0
+    #[arg(long)]
+    acks: Option<String>,
+
+    /// Compress batches: none, gzip, snappy, lz4 or zstd
+    #[arg(long)]
+    compression: Option<String>,
+}
+
+impl SendingArgs {
+    pub(crate) fn producer(&self, kafka: &Kafka) -> Result<ProducerBuilder, Failure> {
+        let mut producer = kafka.producer();
+        if let Some(acks) = &self.acks {
+            producer = producer.set("acks", acks)?;
+        }
+        if let Some(compression) = &self.compression {
+            producer = producer.set("compression.type", compression)?;
+        }
+        Ok(producer)
+    }
 }
 
 impl Connection {

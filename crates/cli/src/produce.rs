@@ -7,7 +7,7 @@ use clap::Args;
 use milena::{Delivery, Producer, Record};
 use tokio::sync::mpsc;
 
-use crate::args::{Connection, pair};
+use crate::args::{Connection, SendingArgs, pair};
 use crate::failure::Failure;
 use crate::interrupt::{interrupted, unless_interrupted};
 
@@ -41,13 +41,8 @@ pub(crate) struct ProduceArgs {
     #[arg(short = 'p', long)]
     partition: Option<i32>,
 
-    /// Who must have stored a record before it counts: all, 1 or 0
-    #[arg(long)]
-    acks: Option<String>,
-
-    /// Compress batches: none, gzip, snappy, lz4 or zstd
-    #[arg(long)]
-    compression: Option<String>,
+    #[command(flatten)]
+    sending: SendingArgs,
 }
 
 /// Runs the command.
@@ -57,14 +52,7 @@ pub(crate) async fn run(connection: &Connection, args: ProduceArgs) -> Result<()
         return Err(Failure::usage("-K needs a separator of at least one character"));
     }
     let kafka = connection.connect().await?;
-    let mut producer = kafka.producer();
-    if let Some(acks) = &args.acks {
-        producer = producer.set("acks", acks)?;
-    }
-    if let Some(compression) = &args.compression {
-        producer = producer.set("compression.type", compression)?;
-    }
-    let producer = producer.build().await?;
+    let producer = args.sending.producer(&kafka)?.build().await?;
     let mut sent = Sent::default();
     let outcome = tokio::select! {
         biased;

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::latency::{Run, Window};
-use crate::args::Connection;
+use crate::args::{Connection, SendingArgs};
 use crate::failure::Failure;
 use crate::output;
 
@@ -38,13 +38,8 @@ pub(super) struct PerfProduceArgs {
     #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
     throughput: i64,
 
-    /// Who must have stored a record before it counts: all, 1 or 0
-    #[arg(long)]
-    acks: Option<String>,
-
-    /// Compress batches: none, gzip, snappy, lz4 or zstd
-    #[arg(long)]
-    compression: Option<String>,
+    #[command(flatten)]
+    sending: SendingArgs,
 
     /// Seconds between two lines of progress
     #[arg(long, default_value_t = 5)]
@@ -54,14 +49,7 @@ pub(super) struct PerfProduceArgs {
 /// Runs the command.
 pub(super) async fn run(connection: &Connection, args: PerfProduceArgs) -> Result<(), Failure> {
     let kafka = connection.connect().await?;
-    let mut producer = kafka.producer();
-    if let Some(acks) = &args.acks {
-        producer = producer.set("acks", acks)?;
-    }
-    if let Some(compression) = &args.compression {
-        producer = producer.set("compression.type", compression)?;
-    }
-    let producer = producer.build().await?;
+    let producer = args.sending.producer(&kafka)?.build().await?;
     let rate = u64::try_from(args.throughput).ok().filter(|rate| *rate > 0);
     let payload = payload(args.record_size);
 
