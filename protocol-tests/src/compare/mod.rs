@@ -8,11 +8,18 @@ mod order;
 mod recorder;
 mod script;
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+
 use self::allowed::ALLOWED;
 use self::differences::{Exchange, differences};
 use self::recorder::{Recorder, Versions, common_versions};
 use crate::Result;
 use crate::target::Target;
+
+/// Some fifty seconds on an idle machine.
+const PATIENCE: Duration = Duration::from_secs(900);
 
 /// Sends the script to both and prints each difference that is not allowed.
 ///
@@ -20,7 +27,8 @@ use crate::target::Target;
 /// When there is one, how many; when an allowance is needed no more, which.
 pub(crate) async fn run(ours: &Target, theirs: &Target) -> Result<usize> {
     let versions = common_versions(theirs.address()).await?;
-    let (ours, theirs) = (play(ours, &versions).await?, play(theirs, &versions).await?);
+    // Side by side: most of the time each waits for time-outs of groups.
+    let (ours, theirs) = tokio::try_join!(play(ours, &versions), play(theirs, &versions))?;
     let (found, unused) = differences(&ours, &theirs, ALLOWED);
     for difference in &found {
         println!("{difference}");
@@ -52,6 +60,13 @@ pub(crate) async fn transcript(of: &Target) -> Result {
 
 async fn play(target: &Target, versions: &Versions) -> Result<Vec<Exchange>> {
     let mut recorder = Recorder::open(target.address(), versions).await?;
-    script::run(&mut recorder).await?;
-    Ok(recorder.into_exchanges())
+    let played = timeout(PATIENCE, script::run(&mut recorder)).await;
+    let exchanges = recorder.into_exchanges();
+    let why = match played {
+        Ok(Ok(())) => return Ok(exchanges),
+        Ok(Err(e)) => e.to_string(),
+        Err(_) => format!("not played to its end in {PATIENCE:?}"),
+    };
+    let last = exchanges.last().map_or("nothing", |exchange| exchange.request.as_str());
+    Err(format!("{why}, after {last} on {}", target.choice()).into())
 }

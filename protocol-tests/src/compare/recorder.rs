@@ -6,9 +6,16 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use milena_types::{ApiKey, CorrelationId, ErrorCode, Uuid};
+use milena_wire::messages::describe_configs_request::DescribeConfigsResource;
+use milena_wire::messages::incremental_alter_configs_request::{
+    AlterConfigsResource, AlterableConfig,
+};
 use milena_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use milena_wire::messages::metadata_request::MetadataRequestTopic;
-use milena_wire::messages::{ApiVersionsRequest, ListOffsetsRequest, MetadataRequest};
+use milena_wire::messages::{
+    ApiVersionsRequest, DescribeConfigsRequest, IncrementalAlterConfigsRequest, ListOffsetsRequest,
+    MetadataRequest,
+};
 use milena_wire::{Records, Request, Response, encode_request};
 
 use super::differences::Exchange;
@@ -25,6 +32,8 @@ pub(crate) struct Recorder {
     versions: Versions,
     exchanges: Vec<Exchange>,
     identities: Identities,
+    /// How often [`await_metadata`](Self::await_metadata) has decided something.
+    decided: i32,
 }
 
 /// The versions that the script uses of each API, the same for both sides.
@@ -41,6 +50,7 @@ impl Recorder {
             versions,
             exchanges: Vec::new(),
             identities: Identities::default(),
+            decided: 0,
         })
     }
 
@@ -143,9 +153,50 @@ impl Recorder {
         &mut self.connection
     }
 
-    /// Waits until the group's coordinator answers; there is one broker.
-    pub(crate) async fn await_coordinator(&self, group: &str) -> Result {
-        coordinator(&self.address, group).await.map(drop)
+    /// Waits until the coordinators of all groups answer; there is one broker, which loads the partitions of
+    /// `__consumer_offsets` one by one.
+    pub(crate) async fn await_coordinators(&self) -> Result {
+        // Names whose hashes follow each other, so that each of the few partitions has one.
+        for n in 0..10 {
+            coordinator(&self.address, &format!("script-{n}")).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the broker has learned all that the controller has decided so far, which answers before that: a
+    /// setting of this topic, changed last, shows it.
+    pub(crate) async fn await_metadata(&mut self, topic: &str) -> Result {
+        const TOPIC: i8 = 2;
+        const NAME: &str = "file.delete.delay.ms";
+        self.decided += 1;
+        let value = (60_000 + self.decided).to_string();
+        let config =
+            message!(AlterableConfig { name: NAME.into(), value: Some(value.as_str().into()) });
+        let resource = message!(AlterConfigsResource {
+            resource_type: TOPIC,
+            resource_name: topic.into(),
+            configs: vec![config],
+        });
+        let ask = message!(IncrementalAlterConfigsRequest { resources: vec![resource] });
+        let version = self.newest(ApiKey::INCREMENTAL_ALTER_CONFIGS);
+        self.quietly(version, ask).await?;
+        loop {
+            let resource = message!(DescribeConfigsResource {
+                resource_type: TOPIC,
+                resource_name: topic.into(),
+                configuration_keys: Some(vec![NAME.into()]),
+            });
+            let ask = message!(DescribeConfigsRequest { resources: vec![resource] });
+            let version = self.newest(ApiKey::DESCRIBE_CONFIGS);
+            let Response::DescribeConfigs(told) = self.quietly(version, ask).await? else {
+                return Err("another answer than DescribeConfigs'".into());
+            };
+            let mut configs = told.results.iter().flat_map(|result| &result.configs);
+            if configs.any(|config| config.value.as_deref() == Some(value.as_str())) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// The id of a topic, once its broker serves all its partitions.

@@ -66,6 +66,7 @@ async fn create_partitions(on: &mut Recorder) -> Result {
         raising(TOPIC, 2 + i32::from(version), None)
     })
     .await?;
+    on.await_metadata(TOPIC).await?;
     on.await_topic(TOPIC).await?;
     let newest = on.newest(key);
     let count = 2 + i32::from(newest);
@@ -143,6 +144,7 @@ async fn alter_configs(on: &mut Recorder) -> Result {
         on.ask(what, newest, altering(kind, name, "retention.ms", SET, Some("1"))).await?;
     }
     on.ask("nothing", newest, message!(IncrementalAlterConfigsRequest {})).await?;
+    on.await_metadata(TOPIC).await?;
     describe_configs(on, TOPIC).await
 }
 
@@ -196,7 +198,6 @@ async fn delete_records(on: &mut Recorder) -> Result {
 }
 
 async fn delete_offsets(on: &mut Recorder, id: Uuid) -> Result {
-    on.await_coordinator(GROUP).await?;
     on.quietly(9, committing(GROUP, TOPIC, id, &[(0, 1), (1, 1)])).await?;
     let deleting = |group: &str, topic: &str, partition: i32| {
         let partition = message!(OffsetDeleteRequestPartition { partition_index: partition });

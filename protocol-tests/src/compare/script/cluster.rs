@@ -125,7 +125,7 @@ async fn describe_cluster(on: &mut Recorder) -> Result {
 }
 
 async fn find_coordinator(on: &mut Recorder) -> Result {
-    on.await_coordinator("a-group").await?;
+    on.await_coordinators().await?;
     for (what, key_type) in [("of a group", 0), ("of a nonsense", 9)] {
         on.ask_each(what, ApiKey::FIND_COORDINATOR, 0..=99, |version| {
             let mut ask = message!(FindCoordinatorRequest {});

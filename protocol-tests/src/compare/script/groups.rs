@@ -21,7 +21,6 @@ use crate::compare::recorder::Recorder;
 use crate::raw::message;
 
 pub(super) async fn run(on: &mut Recorder) -> Result {
-    on.await_coordinator("script-group").await?;
     wrong_joins(on).await?;
     for version in on.versions(ApiKey::JOIN_GROUP) {
         life(on, version).await?;

@@ -18,7 +18,6 @@ use crate::raw::{message, timestamp};
 pub(super) async fn run(on: &mut Recorder) -> Result {
     list(on).await?;
     let id = on.await_topic(TOPIC).await?;
-    on.await_coordinator("script-offsets").await?;
     commit(on, id).await?;
     fetch(on, id).await
 }

@@ -261,8 +261,9 @@ async fn two_members(on: &mut Recorder) -> Result {
     Ok(())
 }
 
-/// Waits until a group has come to a state, without writing down what is answered meanwhile.
-async fn await_state(on: &mut Recorder, group: &str, state: &str) -> Result {
+/// Waits until a group has come to a state, without writing down what is answered meanwhile. A real coordinator answers
+/// a join before it has written down that there is such a group, and describes what is written.
+pub(super) async fn await_state(on: &mut Recorder, group: &str, state: &str) -> Result {
     loop {
         let ask = message!(DescribeGroupsRequest { groups: vec![group.into()] });
         let version = on.newest(ApiKey::DESCRIBE_GROUPS);
@@ -276,28 +277,32 @@ async fn await_state(on: &mut Recorder, group: &str, state: &str) -> Result {
     }
 }
 
+/// A time-out that is waited for. What the script does before it is over takes milliseconds, and must be done by then on
+/// a machine that stops for seconds too.
+const SOON_MS: i32 = 5000;
+
 /// Members that are not heard of, or do not join again in time.
 async fn given_up(on: &mut Recorder) -> Result {
     let mut beside = on.beside().await?;
     let group = "script-session";
     let mut short = Member::new(group, "a", &["range"]);
-    short.session_timeout_ms = 1000;
-    short.join(on, "a session of a second").await?;
-    short.sync(on, "a session of a second", "range").await?;
+    short.session_timeout_ms = SOON_MS;
+    short.join(on, "a short session").await?;
+    short.sync(on, "a short session", "range").await?;
     await_state(on, group, "Empty").await?;
     short.beat(on, "whose session is over").await?;
     describe(on, "that nobody was heard of", group).await?;
 
     for (group, instance) in [("script-late", ""), ("script-late-static", "a")] {
         let mut late = Member::new(group, instance, &["range"]);
-        late.rebalance_timeout_ms = 1000;
+        late.rebalance_timeout_ms = SOON_MS;
         late.join(on, "one that will be late").await?;
         if instance.is_empty() {
             late.join(on, "one that will be late").await?;
         }
         late.sync(on, "one that will be late", "range").await?;
         let mut punctual = Member::new(group, "b", &["range"]);
-        punctual.rebalance_timeout_ms = 1000;
+        punctual.rebalance_timeout_ms = SOON_MS;
         punctual.begin_join(on, &mut beside).await?;
         punctual.end_join(on, "after the time-out", &mut beside).await?;
         late.beat(on, "that was late").await?;
@@ -312,7 +317,6 @@ async fn given_up(on: &mut Recorder) -> Result {
 async fn pending(on: &mut Recorder) -> Result {
     let mut member = Member::new("script-pending", "", &["range"]);
     member.join(on, "an id").await?;
-    // Kafka answers before it has written the group down, and describes what is written.
     await_state(on, member.group, "Empty").await?;
     describe(on, "with an id that is not used", member.group).await?;
     member.beat(on, "before it joined").await?;

@@ -6,23 +6,27 @@ use milena_wire::messages::share_fetch_request::{FetchPartition, FetchTopic, For
 
 use super::produce::to;
 use super::share_groups::{GROUP, TOPIC};
-use super::share_reader::{ACCEPT, REJECT, RELEASE, RENEW, Reader};
+use super::share_reader::{ACCEPT, REJECT, RELEASE, RENEW, Reader, Said};
 use crate::Result;
 use crate::compare::recorder::Recorder;
 use crate::raw::{Batch, message};
 
-/// With a group of which `reader` is a member.
-pub(super) async fn run(on: &mut Recorder, topic: Uuid) -> Result {
+/// With a group of which `member` is one.
+pub(super) async fn run(on: &mut Recorder, member: &Reader) -> Result {
+    let topic = member.topic;
     for values in [&["a0", "a1", "a2"][..], &["b0", "b1", "b2", "b3", "b4"], &["c0", "c1"]] {
         on.quietly(9, to(TOPIC, topic, 0, Some(Batch::of(values).bytes()))).await?;
     }
     let mut reader = Reader::new(GROUP, "share-a", topic);
     sessions(on, &reader).await?;
     deliveries(on, &mut reader).await?;
+    member.stay(on).await?;
     wrong(on, &mut reader).await?;
     renewals(on, &mut reader).await?;
+    member.stay(on).await?;
     two_members(on, &mut reader).await?;
     limits(on, &mut reader).await?;
+    member.stay(on).await?;
     partitions(on, &mut reader).await?;
     on.ask("the end of a session", on.newest(ApiKey::SHARE_FETCH), {
         let mut ask = reader.fetch(&[]);
@@ -33,7 +37,8 @@ pub(super) async fn run(on: &mut Recorder, topic: Uuid) -> Result {
     Ok(())
 }
 
-/// A real leader loads a partition at the first request, and takes records back after it has answered.
+/// For what is there, or soon is: a real leader loads a partition at the first request, takes records back after it has
+/// answered, and lets go of a partition after it has answered; who does not wait gets nothing meanwhile.
 fn waiting(mut ask: ShareFetchRequest) -> ShareFetchRequest {
     (ask.max_wait_ms, ask.min_bytes) = (10_000, 1);
     ask
@@ -63,9 +68,8 @@ async fn sessions(on: &mut Recorder, reader: &Reader) -> Result {
     let ask = reader.fetch_with(&[(0, 0, &[ACCEPT])]);
     on.ask("a new session with acknowledgements", fetch, ask).await?;
     let ask = Reader { group: "script-share-none", ..reader.clone() };
-    let mut ask = ask.fetch(&[0]);
-    (ask.max_wait_ms, ask.min_bytes) = (500, 1);
-    on.ask("a group that keeps no offset", fetch, ask).await?;
+    let ask = ask.fetch(&[0]);
+    on.ask("a group that keeps no offset", fetch, waiting(ask)).await?;
     Ok(())
 }
 
@@ -74,7 +78,7 @@ async fn deliveries(on: &mut Recorder, reader: &mut Reader) -> Result {
     let mut ask = reader.fetch(&[0]);
     (ask.max_records, ask.batch_size) = (4, 4);
     reader.ask_fetch(on, "four records, to the end of the batch", waiting(ask)).await?;
-    reader.ask_fetch(on, "the rest", reader.fetch(&[])).await?;
+    reader.ask_fetch(on, "the rest", waiting(reader.fetch(&[]))).await?;
     let mut ask = reader.fetch(&[]);
     (ask.max_wait_ms, ask.min_bytes) = (50, 1);
     reader.ask_fetch(on, "nothing is left", ask).await?;
@@ -82,12 +86,12 @@ async fn deliveries(on: &mut Recorder, reader: &mut Reader) -> Result {
     reader.ask_acknowledge(on, "they are done with", &[(0, 1, &[ACCEPT])]).await?;
     let said: &[i8] = &[ACCEPT, RELEASE, REJECT, 0, ACCEPT, RELEASE];
     reader.ask_acknowledge(on, "one of each", &[(2, 7, said)]).await?;
-    reader.ask_fetch(on, "released ones again", reader.fetch(&[])).await?;
+    reader.ask_fetch(on, "released ones again", waiting(reader.fetch(&[]))).await?;
     // What a real leader is given back it does not give out to the same request, or just so.
     let ask = reader.fetch_with(&[(3, 3, &[ACCEPT])]);
     reader.ask_fetch(on, "acknowledgements come along", ask).await?;
     reader.ask_acknowledge(on, "three are released", &[(7, 9, &[RELEASE])]).await?;
-    reader.ask_fetch(on, "they come again", reader.fetch(&[])).await?;
+    reader.ask_fetch(on, "they come again", waiting(reader.fetch(&[]))).await?;
     let ask = reader.fetch_with(&[(0, 3, &[ACCEPT])]);
     reader.ask_fetch(on, "acknowledgements that are refused come along", ask).await?;
     Ok(())
@@ -198,32 +202,24 @@ async fn limits(on: &mut Recorder, reader: &mut Reader) -> Result {
     for what in ["four, strictly", "four more", "two more"] {
         let mut ask = reader.fetch(&[]);
         (ask.max_records, ask.share_acquire_mode) = (4, 1);
-        reader.ask_fetch(on, what, ask).await?;
+        reader.ask_fetch(on, what, waiting(ask)).await?;
     }
     reader.ask_acknowledge(on, "all but two are accepted", &[(10, 17, &[ACCEPT])]).await?;
     reader.ask_acknowledge(on, "two are released", &[(18, 19, &[RELEASE])]).await?;
     let mut ask = reader.fetch(&[]);
     (ask.max_records, ask.share_acquire_mode) = (1, 1);
-    reader.ask_fetch(on, "one of two", ask).await?;
-    reader.ask_fetch(on, "the other", reader.fetch(&[])).await?;
+    reader.ask_fetch(on, "one of two", waiting(ask)).await?;
+    reader.ask_fetch(on, "the other", waiting(reader.fetch(&[]))).await?;
     let said: &[i8] = &[ACCEPT, ACCEPT];
     reader.ask_acknowledge(on, "the last two", &[(18, 19, said)]).await?;
 
     on.quietly(9, produce(8)).await?;
-    // Delivered again and again, in ever smaller portions, until all are given up.
+    // Delivered again and again, in ever smaller portions, until all are given up. They are given back by a request that
+    // is answered once they are: what the end of a session gives back may come later than the next fetch.
     for _ in 0..13 {
-        reader.ask_fetch(on, "again", waiting(reader.fetch(&[]))).await?;
-        let mut ask = reader.acknowledging(0, &[]);
-        ask.share_session_epoch = -1;
-        on.ask("all is given back", on.newest(ApiKey::SHARE_ACKNOWLEDGE), ask).await?;
-        reader.epoch = 0;
-        reader
-            .ask_fetch(on, "a new session", {
-                let mut ask = reader.fetch(&[0]);
-                ask.max_records = 0;
-                ask
-            })
-            .await?;
+        let acquired = reader.ask_fetch(on, "again", waiting(reader.fetch(&[]))).await?;
+        let said: Vec<Said<'_>> = acquired.iter().map(|at| (at.0, at.1, &[RELEASE][..])).collect();
+        reader.ask_acknowledge(on, "all is given back", &said).await?;
     }
 
     for count in [3, 3, 3] {
@@ -234,10 +230,10 @@ async fn limits(on: &mut Recorder, reader: &mut Reader) -> Result {
     reader.ask_fetch(on, "no bytes", ask).await?;
     let mut ask = reader.fetch(&[]);
     ask.max_bytes = 1;
-    reader.ask_fetch(on, "one byte", ask).await?;
+    reader.ask_fetch(on, "one byte", waiting(ask)).await?;
     let mut ask = reader.fetch(&[]);
     (ask.max_records, ask.batch_size) = (5, 2);
-    reader.ask_fetch(on, "in batches of two", ask).await?;
+    reader.ask_fetch(on, "in batches of two", waiting(ask)).await?;
     reader.ask_acknowledge(on, "all of it", &[(28, 36, &[ACCEPT])]).await?;
     Ok(())
 }

@@ -20,10 +20,10 @@ pub(super) async fn run(on: &mut Recorder) -> Result {
     let make = message!(CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000 });
     on.quietly(5, make).await?;
     let topic = on.await_topic(TOPIC).await?;
-    on.await_coordinator(GROUP).await?;
     let alter = on.newest(ApiKey::INCREMENTAL_ALTER_CONFIGS);
     on.quietly(alter, configuring(GROUP, "share.auto.offset.reset", Some("earliest"))).await?;
     on.quietly(alter, configuring(GROUP, "share.isolation.level", Some("read_committed"))).await?;
+    on.await_metadata(TOPIC).await?;
     let mut reader = Reader::new(GROUP, "share-a", topic);
     reader.await_partitions(on, &[TOPIC]).await?;
 

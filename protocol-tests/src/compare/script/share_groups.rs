@@ -22,6 +22,7 @@ use milena_wire::messages::{
 
 use super::groups::{joining, syncing};
 use super::offsets::committing;
+use super::rebalances::await_state;
 use super::share_reader::{Reader, configuring};
 use super::{share, share_committed};
 use crate::Result;
@@ -37,8 +38,6 @@ pub(super) async fn run(on: &mut Recorder) -> Result {
     let make = message!(CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000 });
     on.quietly(5, make).await?;
     let topic = on.await_topic(TOPIC).await?;
-    on.await_coordinator(GROUP).await?;
-    on.await_coordinator("script-share-classic").await?;
     configuration(on).await?;
     let mut reader = Reader::new(GROUP, "share-a", topic);
     wrong_beats(on, &reader).await?;
@@ -48,8 +47,9 @@ pub(super) async fn run(on: &mut Recorder) -> Result {
     beats(on, &reader).await?;
     describe(on, "with a member").await?;
     offsets(on, "not read yet").await?;
-    share::run(on, topic).await?;
+    share::run(on, &reader).await?;
     share_committed::run(on).await?;
+    reader.stay(on).await?;
     offsets(on, "read").await?;
     strangers(on, topic).await?;
     let (alter, delete) = (
@@ -85,6 +85,7 @@ async fn configuration(on: &mut Recorder) -> Result {
     }
     let unnamed = configuring("", "share.auto.offset.reset", Some("earliest"));
     on.ask("of a group without a name", alter, unnamed).await?;
+    on.await_metadata(TOPIC).await?;
     let resource = |name: &str| {
         let keys = ["share.auto.offset.reset", "share.delivery.count.limit"];
         message!(DescribeConfigsResource {
@@ -252,6 +253,7 @@ async fn strangers(on: &mut Recorder, topic: Uuid) -> Result {
     .await?;
     let joined = on.quietly(3, joining("script-share-classic", "")).await?;
     let Response::JoinGroup(_) = joined else { return Err("no answer to JoinGroup".into()) };
+    await_state(on, "script-share-classic", "CompletingRebalance").await?;
     let reader = Reader { group: "script-share-classic", ..Reader::new(GROUP, "share-a", topic) };
     let beat = on.newest(ApiKey::SHARE_GROUP_HEARTBEAT);
     on.ask("of a classic group", beat, reader.beat(0, Some(&[TOPIC]))).await?;

@@ -78,6 +78,19 @@ impl Reader {
         }
     }
 
+    /// Beats, so that a machine that takes long over the script does not put the member out.
+    pub(super) async fn stay(&self, on: &mut Recorder) -> Result {
+        let Response::ShareGroupHeartbeat(told) =
+            on.quietly(1, self.beat(self.member_epoch, None)).await?
+        else {
+            return Err("another answer than ShareGroupHeartbeat's".into());
+        };
+        match told.error_code {
+            ErrorCode::NONE => Ok(()),
+            code => Err(format!("ShareGroupHeartbeat: {code}").into()),
+        }
+    }
+
     /// A fetch of these partitions, beyond those of the session, with the session's next epoch.
     pub(super) fn fetch(&self, partitions: &[i32]) -> ShareFetchRequest {
         let partition = |index: &i32| message!(FetchPartition { partition_index: *index });
@@ -137,16 +150,21 @@ impl Reader {
         })
     }
 
-    /// Fetches and writes down what came; the session goes on.
+    /// Fetches and writes down what came; the session goes on. Gives the first and last offsets of what was acquired.
     pub(super) async fn ask_fetch(
         &mut self,
         on: &mut Recorder,
         what: &str,
         ask: ShareFetchRequest,
-    ) -> Result {
-        on.ask(what, on.newest(ApiKey::SHARE_FETCH), ask).await?;
+    ) -> Result<Vec<(i64, i64)>> {
+        let told = on.ask(what, on.newest(ApiKey::SHARE_FETCH), ask).await?;
+        let Some(Response::ShareFetch(told)) = told else {
+            return Err("no answer to ShareFetch".into());
+        };
         self.epoch += 1;
-        Ok(())
+        let partitions = told.responses.iter().flat_map(|topic| &topic.partitions);
+        let acquired = partitions.flat_map(|partition| &partition.acquired_records);
+        Ok(acquired.map(|records| (records.first_offset, records.last_offset)).collect())
     }
 
     /// Acknowledges and writes down how it was taken; the session goes on.

@@ -25,7 +25,6 @@ use crate::raw::message;
 
 pub(super) async fn run(on: &mut Recorder) -> Result {
     let id = on.await_topic(TOPIC).await?;
-    on.await_coordinator("script-txn-offsets").await?;
     for to_commit in [3, 4, 5, 6] {
         life(on, id, to_commit).await?;
     }
