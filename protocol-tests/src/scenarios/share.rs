@@ -7,10 +7,11 @@ use std::time::Duration;
 use milena::{Acknowledgement, Kafka, Record, ShareConsumer, ShareConsumerBuilder, ShareMessage};
 use milena_types::ErrorCode;
 use milena_wire::Response;
-use milena_wire::messages::IncrementalAlterConfigsRequest;
+use milena_wire::messages::describe_configs_request::DescribeConfigsResource;
 use milena_wire::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
 };
+use milena_wire::messages::{DescribeConfigsRequest, IncrementalAlterConfigsRequest};
 use tokio::time::{sleep, timeout};
 
 use crate::Result;
@@ -38,13 +39,10 @@ pub(super) async fn set_up_group(on: &Target, group: &str) -> Result {
         message!(AlterableConfig { name: name.into(), value: Some(value.into()) })
     };
     let lock_ms = LOCK.as_millis().to_string();
-    let configs = vec![
-        config("share.auto.offset.reset", "earliest"),
-        config("share.record.lock.duration.ms", &lock_ms),
-    ];
+    let configs =
+        vec![config(OFFSET_RESET, "earliest"), config("share.record.lock.duration.ms", &lock_ms)];
     let resource = message!(AlterConfigsResource {
-        // A group.
-        resource_type: 32,
+        resource_type: GROUP,
         resource_name: group.into(),
         configs: configs,
     });
@@ -56,8 +54,34 @@ pub(super) async fn set_up_group(on: &Target, group: &str) -> Result {
     for answer in told.responses {
         assert_eq!(answer.error_code, ErrorCode::NONE, "{:?}", answer.error_message);
     }
+    // The controller has answered; the leader that reads it learns of it later.
+    for address in on.bootstrap_servers().split(',') {
+        while !begins_at_the_first(address, group).await? {
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
     Ok(())
 }
+
+async fn begins_at_the_first(address: &str, group: &str) -> Result<bool> {
+    let resource = message!(DescribeConfigsResource {
+        resource_type: GROUP,
+        resource_name: group.into(),
+        configuration_keys: Some(vec![OFFSET_RESET.into()]),
+    });
+    let ask = message!(DescribeConfigsRequest { resources: vec![resource] });
+    let Response::DescribeConfigs(told) = Connection::open(address).await?.call(ask, 4).await?
+    else {
+        return Err("another answer than DescribeConfigs'".into());
+    };
+    let mut configs = told.results.iter().flat_map(|result| &result.configs);
+    Ok(configs.any(|config| config.value.as_deref() == Some("earliest")))
+}
+
+/// How requests number a group's settings.
+const GROUP: i8 = 32;
+
+const OFFSET_RESET: &str = "share.auto.offset.reset";
 
 /// A topic of one partition, a group set up for it, and a client.
 async fn stage(on: &Target, name: &str) -> Result<(Kafka, String, String)> {
