@@ -238,10 +238,52 @@ mod tests {
         assert!(!idempotence.is_due(now + Duration::from_secs(3600)));
     }
 
+    /// A broker that cannot be spoken to at all gives no identity either.
+    #[test]
+    fn only_failures_that_pass_are_tried_again() {
+        let (now, mut rng) = (now(), Rng::with_seed(1));
+        for (failure, passes) in [
+            (Failure::NotSent, true),
+            (Failure::Unreachable("x".into()), true),
+            (Failure::ConnectionLost, true),
+            (Failure::TimedOut, true),
+            (Failure::MalformedResponse("x".into()), true),
+            (Failure::UnsupportedVersion, false),
+            (Failure::AuthenticationFailed("x".into()), false),
+            (Failure::Closed, false),
+            (Failure::Unencodable("x".into()), false),
+        ] {
+            let mut idempotence = idempotence();
+            idempotence.asked(RequestIds::default().deal());
+            idempotence.failed(now, &failure, &mut rng);
+            let is_tried = idempotence.timeout().is_some_and(|at| idempotence.is_due(at));
+            assert_eq!(
+                (is_tried, idempotence.refusal().is_none()),
+                (passes, passes),
+                "{failure:?}"
+            );
+        }
+    }
+
+    /// Transactions ask for theirs themselves, and nothing here changes it.
+    #[test]
+    fn an_identity_that_was_assigned_is_never_left() {
+        let mut idempotence =
+            Idempotence::of_transactions(Backoff::new(Duration::ZERO, Duration::ZERO));
+        assert!(idempotence.is_on() && !idempotence.is_due(now()));
+        assert_eq!((idempotence.identity(), idempotence.timeout()), (None, None));
+        idempotence.assign(identity(7, 3));
+        idempotence.leave(identity(7, 3));
+        assert_eq!(idempotence.identity(), Some(identity(7, 3)));
+        assert!(idempotence.refusal().is_none() && !idempotence.is_due(now()));
+    }
+
     #[test]
     fn the_epoch_counts_up_once_for_all_who_leave_the_same_identity() {
         let mut idempotence = idempotence();
         idempotence.given(identity(7, 3));
+        idempotence.leave(identity(6, 3));
+        assert_eq!(idempotence.identity(), Some(identity(7, 3)), "nobody counts under it");
         idempotence.leave(identity(7, 3));
         idempotence.leave(identity(7, 3));
         assert_eq!(idempotence.identity(), Some(identity(7, 4)));

@@ -323,6 +323,25 @@ mod tests {
         assert!(outcomes.iter().all(|outcome| outcome.is_err()));
     }
 
+    /// What is well comes before and after it.
+    #[test]
+    fn the_result_of_all_is_that_of_the_first_that_failed() {
+        let [one, two, three] = [batch(), batch(), batch()];
+        let mut deliveries = Deliveries::new();
+        for (batch, outcome) in [
+            (&one, stored(0, 100)),
+            (&two, Err(Error::new(ErrorKind::Timeout))),
+            (&three, Err(Error::new(ErrorKind::BufferFull))),
+            (&one, stored(0, 100)),
+        ] {
+            place(&mut deliveries, batch, 0, 7);
+            batch.settle(0, 1, true, outcome);
+        }
+        let Poll::Ready(outcomes) = poll(&mut deliveries) else { panic!("not resolved") };
+        assert_eq!((outcomes.len(), outcomes.failures()), (4, 2));
+        assert_eq!(outcomes.into_result().unwrap_err().kind(), ErrorKind::Timeout);
+    }
+
     #[test]
     fn nothing_sent_is_done_at_once() {
         let Poll::Ready(outcomes) = poll(&mut Deliveries::new()) else { panic!("not resolved") };

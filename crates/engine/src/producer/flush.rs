@@ -83,6 +83,7 @@ impl Unsettled {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ErrorKind;
 
     #[test]
     fn a_flush_waits_for_what_came_before_it_and_nothing_else() {
@@ -112,6 +113,22 @@ mod tests {
         assert_eq!(unsettled.flushed(), None);
         unsettled.settled(id);
         assert_eq!(unsettled.flushed(), Some(flush));
+    }
+
+    /// A transaction is told why it failed by the first of its records that did.
+    #[test]
+    fn the_first_failure_is_kept_until_it_is_taken() {
+        let mut unsettled = Unsettled::default();
+        let ids = [(); 3].map(|()| unsettled.add());
+        assert!(unsettled.take_failure().is_none());
+        for (id, kind) in ids.into_iter().zip([ErrorKind::Timeout, ErrorKind::BufferFull]) {
+            unsettled.failed(id, &Error::new(kind));
+        }
+        assert_eq!(unsettled.take_failure().unwrap().kind(), ErrorKind::Timeout);
+        assert!(unsettled.take_failure().is_none() && !unsettled.is_empty());
+        unsettled.failed(ids[2], &Error::closed());
+        assert_eq!(unsettled.take_failure().unwrap().kind(), ErrorKind::Closed);
+        assert!(unsettled.is_empty());
     }
 
     #[test]

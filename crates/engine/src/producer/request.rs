@@ -173,6 +173,40 @@ mod tests {
         assert_eq!(request(builder, &Settings::default()).1.version_max, 12);
     }
 
+    /// Whichever of them comes first.
+    #[test]
+    fn a_topic_with_an_id_does_not_take_it_to_newer_versions() {
+        let mut builder = ProduceBuilder::new();
+        builder.push(&ByteString::from("a"), None, 0, batch(10));
+        builder.push(&ByteString::from("b"), Some(Uuid::from_bytes([1; 16])), 0, batch(10));
+        assert_eq!(request(builder, &Settings::default()).1.version_max, 12);
+    }
+
+    /// KIP-110: brokers refuse zstd below version 7.
+    #[test]
+    fn only_zstd_needs_a_newer_version() {
+        for kind in CompressionType::ALL {
+            let transactional_id = Some("x".to_owned());
+            let compression = kind.into();
+            let settings = Settings { compression, transactional_id, ..Settings::default() };
+            let (body, outbound) = request(ProduceBuilder::new(), &settings);
+            let expected = if kind == CompressionType::Zstd { 7 } else { 3 };
+            assert_eq!(outbound.version_min, expected, "{kind}");
+            assert_eq!(body.transactional_id.as_deref(), Some("x"));
+        }
+    }
+
+    /// Longer than the field can say is as long as it can say.
+    #[test]
+    fn an_id_is_asked_for_as_java_asks() {
+        let timeout = Duration::from_secs(7);
+        let outbound = init_producer_id(RequestIds::default().deal(), timeout);
+        let Request::InitProducerId(body) = &outbound.body else { panic!("{outbound:?}") };
+        assert_eq!((body.transaction_timeout_ms, body.producer_id), (i32::MAX, -1));
+        assert_eq!((&body.transactional_id, outbound.target), (&None, Target::Any));
+        assert_eq!((millis(timeout), millis(Duration::MAX)), (7000, i32::MAX));
+    }
+
     /// A first batch always fits: it would never be sent otherwise.
     #[test]
     fn a_request_is_filled_up_to_its_limit() {

@@ -5,6 +5,7 @@ use crate::batch::builder::size_upper_bound;
 use crate::batch::control::{ControlType, end_transaction};
 use crate::batch::header::BatchHeader;
 use crate::batch::iter::{Records, WalkEnd};
+use crate::batch::sealed::BatchParts;
 use crate::{
     AbortedTransactions, Batch, BatchBuilder, Buffer, Compression, CompressionType, Compressor,
     Decompressor, Error, Header, Malformation, ProducerStamp, RecordSet, SealedBatch,
@@ -313,6 +314,27 @@ fn a_batch_is_compressed_where_that_makes_it_smaller() {
     assert_eq!(small.size(), small.uncompressed_size());
     assert_eq!(large.uncompressed_size(), 61 + 1000 + 9);
     assert!(large.size() < 150, "{}", large.size());
+}
+
+/// Brokers and tools read these without the records, and without a decompressor.
+#[test]
+fn a_compressed_batch_tells_its_codec_and_checksum() {
+    for kind in CompressionType::ALL {
+        let mut builder = BatchBuilder::new(Buffer::default());
+        builder.append(at(0), None, Some(&[7; 1000]), []).unwrap();
+        let sealed = builder.seal(Compression::new(kind), &mut Compressor::new()).unwrap();
+        let parts = sealed.stamp(None);
+        let bytes = parts.to_bytes();
+        let batch = Batch::parse(bytes.clone()).unwrap();
+        assert_eq!(batch.compression(), Ok(kind));
+        let stored = u32::from_be_bytes(*bytes[17..].first_chunk().unwrap());
+        let header = batch.header().unwrap();
+        assert_eq!((header.checksum(), header.compression()), (stored, Ok(kind)));
+        assert_eq!(stored, crate::crc::crc32c(&bytes[21..]));
+        assert!(!BatchParts { body: Bytes::new(), ..parts }.is_empty(), "a header is something");
+    }
+    let nothing = BatchParts { head: Bytes::new(), body: Bytes::new() };
+    assert_eq!((nothing.len(), nothing.is_empty()), (0, true));
 }
 
 /// `max.request.size` is held against this, as Java's producer does; told by `DefaultRecordBatch`.

@@ -42,6 +42,17 @@ mod tests {
         }
     }
 
+    /// CRC-32 as in librdkafka's own test 0048, with its 17 partitions.
+    #[test]
+    fn keys_go_where_librdkafka_puts_them() {
+        const SEVENTEEN: NonZeroU32 = NonZeroU32::new(17).unwrap();
+        let known = [("", 0), ("hejsan", 0xd077_037e_u32), ("unaligned", 0xe964_aec2)];
+        for (key, hash) in known {
+            let placed = crc32_partition(key.as_bytes(), SEVENTEEN);
+            assert_eq!(placed, (hash % 17) as i32, "{key}");
+        }
+    }
+
     /// Counted on a topic that Java's producer filled.
     #[test]
     fn nine_thousand_keys_spread_as_java_spreads_them() {

@@ -60,6 +60,14 @@ fn long_queues_are_drawn_less_often() {
     assert_shares(&drawn, &[4.0 / 8.0, 1.0 / 8.0, 3.0 / 8.0]);
 }
 
+/// Nearly every draw is turned down then, and a pass over 10,000 partitions would cost more than the batch.
+#[test]
+fn where_all_queues_are_long_the_shortest_of_a_few_is_taken() {
+    let (long, longer) = (Some(999_999), Some(1_000_000));
+    assert_shares(&draws(&[longer, long], true), &[0.0, 1.0]);
+    assert_shares(&draws(&[long, longer, longer], true), &[1.0, 0.0, 0.0]);
+}
+
 #[test]
 fn a_partition_without_leader_is_a_last_resort() {
     assert_shares(&draws(&[None, Some(1), None], true), &[0.0, 1.0, 0.0]);

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use milena_types::Timestamp;
+use milena_types::{ErrorCode, Timestamp};
 
+use super::hand::{self, Hand};
 use super::world::{MS, World, settings};
 use crate::producer::{Accumulator, Acks, NewRecord, Refused, Settings};
+use crate::transaction::TransactionVersion::Two;
 use crate::{ErrorKind, Fate};
 
 fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
@@ -129,8 +131,7 @@ fn a_close_sends_what_there_is_and_takes_nothing_more() {
 /// The cluster's last word comes while the producer is being closed: there is nothing left to wait for.
 #[test]
 fn a_producer_that_fails_while_it_closes_is_closed() {
-    let refusal =
-        super::broker::Fault::Refuse(milena_types::ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
+    let refusal = super::broker::Fault::Refuse(ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
     let mut world = World::ready(1, 1, settings()).fault(1, refusal);
     world.send(0, 2);
     world.close(Duration::from_secs(60));
@@ -154,6 +155,30 @@ fn a_close_that_runs_out_of_time_fails_what_is_left() {
     let fates: Vec<_> = (0..2).map(|i| world.result(i).expect_err("no time").fate()).collect();
     assert_eq!(fates, [Fate::Unknown, Fate::NotStored]);
     assert_eq!(world.accumulator.bytes_used(), 0);
+}
+
+/// Whether anything was lost by the haste.
+#[test]
+fn a_close_has_given_up_what_was_not_settled_in_time() {
+    let close = |mut hand: Hand, span: Duration| {
+        hand.producer.close(hand.now, hand.now + span);
+        if !span.is_zero() {
+            hand.pump();
+        }
+        hand.wait(span);
+        hand.producer.has_given_up()
+    };
+    let plain = || Hand::new(Settings { transactional_id: None, ..hand::settings() });
+    assert!(!close(plain(), Duration::ZERO), "there was nothing to do");
+    let mut hand = plain();
+    let _delivery = hand.send(0);
+    assert!(close(hand, Duration::ZERO));
+    assert!(!close(Hand::open(Two, hand::settings()), MS), "a transaction of nothing");
+    let mut hand = Hand::open(Two, hand::settings());
+    let _delivery = hand.send(0);
+    let request = hand.next();
+    hand.stored(&request, 0, ErrorCode::NONE);
+    assert!(close(hand, MS), "nobody has said that the transaction is aborted");
 }
 
 #[test]
@@ -199,6 +224,35 @@ fn seals_may_come_back_late_and_in_any_order() {
         world.run(10 * MS);
     }
     assert_eq!(world.offsets(), (0..15).map(Some).collect::<Vec<_>>());
+    world.check(true);
+}
+
+/// The parts of a split and a batch of the same partition that was taken meanwhile are sealed side by side.
+#[test]
+fn a_split_is_not_mistaken_for_a_batch_behind_it() {
+    let mut world = World::ready(1, 1, settings());
+    world.seals_held = Some(Vec::new());
+    world.brokers.partitions[0].batch_bytes_max = 150;
+    for records in [4, 1] {
+        world.send(0, records);
+        world.flush();
+        world.run(10 * MS);
+        if records == 4 {
+            for sealed in world.seals_held.replace(Vec::new()).expect("held") {
+                world.machine().handle_sealed(sealed);
+            }
+            world.run(10 * MS);
+            assert_eq!(world.produced, 1, "it was too large");
+        }
+    }
+    let held = world.seals_held.take().expect("held");
+    assert_eq!(held.len(), 2);
+    for sealed in held {
+        world.machine().handle_sealed(sealed);
+        world.run(10 * MS);
+    }
+    world.run(Duration::from_secs(1));
+    assert_eq!(world.offsets(), (0..5).map(Some).collect::<Vec<_>>());
     world.check(true);
 }
 

@@ -19,9 +19,9 @@ use milena_wire::messages::{
 use milena_wire::{Request, Response};
 
 use crate::Error;
-use crate::metadata::{Broker, Cluster, PartitionMetadata, TopicMetadata};
+use crate::metadata::{Broker, Cluster, LeaderHint, PartitionMetadata, TopicMetadata};
 use crate::producer::{Accumulator, Delivery, NewRecord, Output, Producer, Settings};
-use crate::request::{Answer, Outbound, Target};
+use crate::request::{Answer, Failure, Outbound, Target};
 use crate::transaction::{TransactionCall, TransactionVersion};
 
 pub(super) struct Hand {
@@ -34,6 +34,8 @@ pub(super) struct Hand {
     pub(super) refreshes: usize,
     /// How often the topic was said to be in use.
     pub(super) uses: usize,
+    /// What was told of leaders that moved.
+    pub(super) hints: Vec<LeaderHint>,
     epoch: i16,
 }
 
@@ -62,9 +64,17 @@ impl Hand {
         let now = Instant::now() + Duration::from_secs(1);
         let accumulator = Arc::new(Accumulator::new(&settings, 1));
         let producer = Producer::new(settings, Arc::clone(&accumulator), Rng::with_seed(1));
-        let (requests, done) = (VecDeque::new(), BTreeMap::new());
-        let mut hand =
-            Self { now, producer, accumulator, requests, done, refreshes: 0, uses: 0, epoch: 0 };
+        let mut hand = Self {
+            now,
+            producer,
+            accumulator,
+            requests: VecDeque::new(),
+            done: BTreeMap::new(),
+            refreshes: 0,
+            uses: 0,
+            hints: Vec::new(),
+            epoch: 0,
+        };
         hand.accumulator.topic("t");
         hand.pump();
         hand.learn(cluster(1, Some(1)));
@@ -104,7 +114,8 @@ impl Hand {
                     self.done.insert(call, result);
                 }
                 Output::UseTopic(_) => self.uses += 1,
-                Output::LeaderHint(_) | Output::Flushed(_) | Output::Closed => {}
+                Output::LeaderHint(hint) => self.hints.push(hint),
+                Output::Flushed(_) | Output::Closed => {}
             }
         }
     }
@@ -128,13 +139,22 @@ impl Hand {
     }
 
     pub(super) fn answer(&mut self, request: &Outbound, response: impl Into<Response>) {
+        self.reply(request, Ok(Some(response.into())));
+    }
+
+    pub(super) fn reply(&mut self, request: &Outbound, result: Result<Option<Response>, Failure>) {
+        self.hear(request, result);
+        self.pump();
+    }
+
+    /// Hands the answer in, and lets nothing come of it yet.
+    pub(super) fn hear(&mut self, request: &Outbound, result: Result<Option<Response>, Failure>) {
         let broker = match request.target {
             Target::Broker(node) => Some(node),
             Target::Any => None,
         };
-        let answer = Answer::new(request.id, broker, 0, self.now, Ok(Some(response.into())));
+        let answer = Answer::new(request.id, broker, 0, self.now, result);
         self.producer.handle_answer(self.now, answer);
-        self.pump();
     }
 
     pub(super) fn find_coordinator(&mut self, host: &str, port: i32) {
@@ -181,14 +201,17 @@ impl Hand {
     }
 
     pub(super) fn answer_batch(&mut self, request: &Outbound, answer: PartitionProduceResponse) {
-        let Request::Produce(body) = &request.body else { panic!("{request:?}") };
-        let topic = &body.topic_data[0];
-        let index = topic.partition_data[0].index;
-        let partition = PartitionProduceResponse { index, log_append_time_ms: -1, ..answer };
-        let (name, topic_id) = (topic.name.clone(), topic.topic_id);
-        let partition_responses = vec![partition];
-        let topic = TopicProduceResponse { name, topic_id, partition_responses };
-        self.answer(request, ProduceResponse { responses: vec![topic], ..<_>::default() });
+        self.answer_batch_in(request, answer, ProduceResponse::default());
+    }
+
+    /// As [`answer_batch`](Self::answer_batch), with what `around` says besides.
+    pub(super) fn answer_batch_in(
+        &mut self,
+        request: &Outbound,
+        answer: PartitionProduceResponse,
+        around: ProduceResponse,
+    ) {
+        self.answer(request, response(request, answer, around));
     }
 
     /// Answers the request for the transaction's end under the second protocol, and says whether it was to commit.
@@ -221,4 +244,20 @@ impl Hand {
         self.pump();
         self.done.remove(&call).expect("no result yet")
     }
+}
+
+/// The answer to `request` for its one batch.
+pub(super) fn response(
+    request: &Outbound,
+    answer: PartitionProduceResponse,
+    around: ProduceResponse,
+) -> ProduceResponse {
+    let Request::Produce(body) = &request.body else { panic!("{request:?}") };
+    let topic = &body.topic_data[0];
+    let index = topic.partition_data[0].index;
+    let partition = PartitionProduceResponse { index, log_append_time_ms: -1, ..answer };
+    let (name, topic_id) = (topic.name.clone(), topic.topic_id);
+    let partition_responses = vec![partition];
+    let topic = TopicProduceResponse { name, topic_id, partition_responses };
+    ProduceResponse { responses: vec![topic], ..around }
 }

@@ -83,6 +83,22 @@ fn a_broker_that_takes_nothing_is_avoided_until_it_does() {
     assert_eq!(world.accumulator.bytes_used(), 0);
 }
 
+/// What comes meanwhile makes the wait of what came first no shorter.
+#[test]
+fn a_broker_that_takes_nothing_is_late_however_much_comes() {
+    let settings = Settings { availability_timeout: 100 * MS, ..settings() };
+    let mut world = World::ready(1, 36, settings).fault(1, Fault::Throttle(5000));
+    world.send(0, 1);
+    world.run(10 * MS);
+    // Each of another partition of broker 0.
+    for partition in (0..36).step_by(3) {
+        world.send(partition, 1);
+        world.run(10 * MS);
+    }
+    let late = standings(&world).iter().filter(|&&s| s == Standing::LateNear).count();
+    assert_eq!(late, 12);
+}
+
 /// A time-out below the time of an answer would find every busy broker late.
 #[test]
 fn a_broker_that_takes_something_now_and_then_is_not_late() {

@@ -1,17 +1,21 @@
 //! What one answer does to its batch, and what it leaves alone.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use milena_records::batch::size_upper_bound;
 use milena_records::{Batch, Header};
 use milena_types::{ErrorCode, LeaderEpoch, NodeId, Timestamp};
 use milena_wire::Request;
-use milena_wire::messages::produce_response::{LeaderIdAndEpoch, PartitionProduceResponse};
+use milena_wire::messages::ProduceResponse;
+use milena_wire::messages::produce_response::{
+    LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse,
+};
 
 use super::hand::{Hand, settings};
 use crate::metadata::{Broker, Cluster, PartitionMetadata, TopicMetadata};
 use crate::producer::{Callback, NewRecord, Refused, Settings, Watch};
-use crate::request::Outbound;
+use crate::request::{Outbound, Target};
 use crate::transaction::TransactionVersion::Two;
 use crate::{ErrorKind, Fate};
 
@@ -56,7 +60,7 @@ fn a_broker_that_knows_nothing_is_asked_again_under_the_same_name() {
         assert_eq!(stamp(&request), (0, 1));
         let answer = PartitionProduceResponse { log_start_offset, ..answer(code) };
         hand.answer_batch(&request, answer);
-        hand.wait(std::time::Duration::from_secs(5));
+        hand.wait(Duration::from_secs(5));
         let expected = if renamed { (1, 0) } else { (0, 1) };
         assert_eq!(stamp(&hand.next()), expected, "{code:?}, log start {log_start_offset}");
     }
@@ -86,6 +90,108 @@ fn a_stale_hint_neither_moves_a_partition_nor_hurries_it() {
     }
 }
 
+/// KIP-951: the new leader may be a broker that the metadata does not know, and the answer says where it listens.
+#[test]
+fn a_hint_is_followed_to_a_broker_that_can_be_reached() {
+    let endpoint = |node_id: i32, host: &str| NodeEndpoint {
+        node_id,
+        host: host.into(),
+        port: 9000 + node_id,
+        rack: Some("r".into()),
+    };
+    let two = Broker { rack: Some("r".into()), ..Broker::new(NodeId::new(2), "two", 9002) };
+    for (is_known, node_endpoints, expected) in [
+        (false, vec![endpoint(1, "one"), endpoint(2, "two")], Some(Some(two))),
+        (false, vec![endpoint(1, "one"), endpoint(3, "three")], None),
+        (false, vec![NodeEndpoint { port: -1, ..endpoint(2, "two") }], None),
+        (true, vec![endpoint(1, "one")], Some(None)),
+    ] {
+        let mut hand = Hand::new(plain());
+        hand.identify();
+        let partition = PartitionMetadata::new(0, Some(NodeId::new(1)), LeaderEpoch::from_wire(5));
+        let topic = TopicMetadata::new("t", None, vec![partition]);
+        let known = if is_known { vec![1, 2] } else { vec![1] };
+        let brokers = known.into_iter().map(|id| Broker::new(NodeId::new(id), "broker", 9092));
+        hand.learn(Arc::new(Cluster::new(brokers, [topic])));
+        let _delivery = hand.send(0);
+        let request = hand.next();
+        let moved = PartitionProduceResponse {
+            current_leader: LeaderIdAndEpoch { leader_id: 2, leader_epoch: 6 },
+            ..answer(ErrorCode::NOT_LEADER_OR_FOLLOWER)
+        };
+        let around = ProduceResponse { node_endpoints, ..ProduceResponse::default() };
+        hand.answer_batch_in(&request, moved, around);
+        let Some(endpoint) = expected else {
+            hand.expect_nothing();
+            assert!(hand.hints.is_empty());
+            continue;
+        };
+        let again = hand.next();
+        assert_eq!(again.target, Target::Broker(NodeId::new(2)));
+        assert_eq!(stamp(&again), stamp(&request));
+        let [hint] = hand.hints.as_slice() else { panic!("{:?}", hand.hints) };
+        assert_eq!((&hint.partition, hint.leader), (&("t", 0).into(), NodeId::new(2)));
+        assert_eq!(Some(hint.leader_epoch), LeaderEpoch::from_wire(6));
+        assert_eq!(hint.endpoint, endpoint);
+    }
+}
+
+/// Trap 5: within a transaction nothing begins anew. What is missing for good ends it, and what may be on its way does
+/// not.
+#[test]
+fn in_a_transaction_only_a_proven_gap_fails_the_batch() {
+    let out_of_order = ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER;
+    let pause = Duration::from_secs(5);
+    let mut hand = Hand::open(Two, settings());
+    let first = hand.send(0);
+    let request = hand.next();
+    hand.stored(&request, 0, ErrorCode::NONE);
+    assert!(first.result().unwrap().is_ok());
+
+    let (second, third) = (hand.send(0), hand.send(0));
+    let one = hand.next();
+    let fourth = hand.send(0);
+    let two = hand.next();
+    assert_eq!((stamp(&one), stamp(&two)), ((0, 1), (0, 3)));
+    hand.stored(&two, -1, out_of_order);
+    assert!(fourth.result().is_none(), "the batch before it is on its way");
+    hand.stored(&one, -1, ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND);
+    hand.wait(pause);
+    let one = hand.next();
+    assert_eq!(stamp(&one), (0, 1));
+    hand.stored(&one, -1, out_of_order);
+    assert!(second.result().is_none(), "a deposed leader may say so of what is stored");
+    hand.wait(pause);
+    let one = hand.next();
+    assert_eq!(stamp(&one), (0, 1));
+    hand.stored(&one, -1, out_of_order);
+    for delivery in [second, third] {
+        let error = delivery.result().expect("proven").unwrap_err();
+        assert_eq!((error.code(), error.fate()), (Some(out_of_order), Fate::Unknown));
+        assert!(error.is_abortable());
+    }
+}
+
+#[test]
+fn what_is_sent_again_and_what_brokers_ask_for_is_counted() {
+    let mut hand = ready();
+    let deliveries = [hand.send(0), hand.send(0)];
+    let request = hand.next();
+    let before = hand.accumulator.metrics();
+    assert_eq!((before.batches_sent, before.record_retries), (2, 0));
+    let around = ProduceResponse { throttle_time_ms: 70, ..ProduceResponse::default() };
+    hand.answer_batch_in(&request, answer(ErrorCode::NOT_ENOUGH_REPLICAS), around);
+    hand.wait(Duration::from_secs(5));
+    let again = hand.next();
+    assert_eq!(stamp(&again), stamp(&request));
+    let after = hand.accumulator.metrics();
+    assert_eq!((after.batches_sent, after.record_retries), (3, 2));
+    assert_eq!((after.throttles, after.throttle_max), (1, Duration::from_millis(70)));
+    hand.stored(&again, 1, ErrorCode::NONE);
+    assert!(deliveries.iter().all(|delivery| delivery.result().is_some()));
+    assert_eq!(hand.accumulator.metrics().records_sent, 3);
+}
+
 /// What the transaction lost cannot be mended by storing more of it.
 #[test]
 fn nothing_is_tried_again_once_the_transaction_failed() {
@@ -104,6 +210,7 @@ fn nothing_is_tried_again_once_the_transaction_failed() {
     assert_eq!(first.result().unwrap().unwrap_err().kind(), ErrorKind::InvalidRecord);
     hand.stored(&two, -1, ErrorCode::NOT_ENOUGH_REPLICAS);
     let error = second.result().expect("not tried again").unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::NOT_ENOUGH_REPLICAS), "the reason is its own");
     assert_eq!((error.fate(), error.is_abortable()), (Fate::NotStored, true));
     hand.expect_nothing();
 }
@@ -116,10 +223,16 @@ fn an_answer_against_the_producer_fails_all_of_it() {
     let request = hand.next();
     let elsewhere = hand.send(1);
     let _other = hand.next();
+    let unsent = hand.send(1);
     hand.stored(&request, -1, ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
-    for delivery in [refused, elsewhere] {
-        assert_eq!(delivery.result().unwrap().unwrap_err().kind(), ErrorKind::Authorization);
+    for (delivery, partition, fate) in
+        [(refused, 0, Fate::NotStored), (elsewhere, 1, Fate::Unknown), (unsent, 1, Fate::NotStored)]
+    {
+        let error = delivery.result().unwrap().unwrap_err();
+        assert_eq!((error.kind(), error.fate()), (ErrorKind::Authorization, fate));
+        assert_eq!(error.topic_partition(), Some(("t", partition).into()));
     }
+    assert_eq!(hand.producer.poll_timeout(), None);
     let record = NewRecord {
         partition: Some(0),
         timestamp: Timestamp::from_millis(1),

@@ -59,6 +59,24 @@ fn a_commit_waits_until_everything_is_stored() {
     assert_eq!(hand.producer.transaction_outcome(), Some(TransactionOutcome::Committed));
 }
 
+/// Nothing travels meanwhile, and all the same nothing is at its end.
+#[test]
+fn a_commit_waits_for_what_is_to_be_tried_again() {
+    let mut hand = Hand::open(Two, settings());
+    let delivery = hand.send(0);
+    let request = hand.next();
+    hand.stored(&request, -1, ErrorCode::NOT_ENOUGH_REPLICAS);
+    let commit = hand.producer.commit_transaction(hand.now, hand.deadline()).unwrap();
+    hand.expect_nothing();
+    hand.wait(Duration::from_secs(5));
+    let request = hand.next();
+    assert!(matches!(request.body, Request::Produce(_)), "{request:?}");
+    hand.stored(&request, 0, ErrorCode::NONE);
+    assert!(hand.end(), "it commits");
+    hand.result(commit).unwrap();
+    assert!(delivery.result().unwrap().is_ok());
+}
+
 /// What is on its way may be stored behind the end of its transaction, and be part of the next one.
 #[test]
 fn an_abort_waits_for_what_travels_even_where_it_was_given_up() {

@@ -263,6 +263,169 @@ fn the_first_enrolment_waits_shortly_for_the_markers_of_the_last() {
     assert!(wait <= 20 * MS, "{wait:?}");
 }
 
+/// Only they pass in milliseconds: whatever else stands in the way takes the whole back-off.
+#[test]
+fn nothing_but_the_markers_of_the_last_transaction_is_waited_for_shortly() {
+    let (busy, loading) =
+        (ErrorCode::CONCURRENT_TRANSACTIONS, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
+    let wait = |world: &mut World| {
+        world.poll_nothing();
+        world.machine.poll_timeout().unwrap() - world.now
+    };
+    for code in [busy, loading] {
+        let mut world = World::new();
+        world.machine.settle(world.deadline());
+        world.find_coordinator();
+        let request = world.next();
+        let response = InitProducerIdResponse { error_code: code, ..Default::default() };
+        world.answer(&request, response);
+        assert!(wait(&mut world) > 20 * MS, "for an identity, {code:?}");
+    }
+    let mut world = World::open(One);
+    world.machine.may_send(0, &("t", 0).into());
+    let request = world.next();
+    world.enrol(&request, loading);
+    assert!(wait(&mut world) > 20 * MS, "a coordinator that is loading");
+    let mut world = World::begun(One);
+    world.machine.may_send(1, &("t", 1).into());
+    let request = world.next();
+    world.enrol(&request, busy);
+    assert!(wait(&mut world) > 20 * MS, "the coordinator knows this transaction");
+}
+
+/// Their coordinator tells the transaction's under the second protocol: silence says nothing about that.
+#[test]
+fn offsets_whose_answer_is_lost_may_have_begun_the_transaction() {
+    for was_begun in [false, true] {
+        let mut world = World::open(Two);
+        world.send_offsets();
+        world.find_coordinator();
+        let request = world.next();
+        world.lose(&request);
+        let abort = world.abort();
+        let request = world.next();
+        assert!(!end_of(&request).committed);
+        if was_begun {
+            world.end(&request, ErrorCode::NONE, Some(1));
+        } else {
+            world.end(&request, ErrorCode::INVALID_TXN_STATE, None);
+        }
+        world.succeeded(abort);
+        assert!(world.broken.is_none());
+    }
+}
+
+/// What the coordinators have acknowledged cannot be unknown to them: the transaction is not ours any more.
+#[test]
+fn an_abort_of_what_was_acknowledged_must_find_it() {
+    for version in [One, Two] {
+        let mut world = World::open(version);
+        let call = world.send_offsets();
+        if version == One {
+            let request = world.next();
+            world.add_group(&request, ErrorCode::NONE);
+        }
+        world.find_coordinator();
+        let request = world.next();
+        world.take_offsets(&request, ErrorCode::NONE);
+        world.succeeded(call);
+        let abort = world.abort();
+        let request = world.next();
+        world.end(&request, ErrorCode::INVALID_TXN_STATE, None);
+        let error = world.error(abort);
+        assert!(error.is_fatal(), "{error:?}");
+        assert!(error.to_string().contains("transaction.timeout.ms"), "{error}");
+        assert!(world.broken.is_some());
+    }
+}
+
+/// KIP-360: a broker may yet read what failed, and it would count for the next transaction under the same epoch.
+#[test]
+fn what_failed_after_the_coordinator_knew_of_it_leaves_its_epoch() {
+    let mut world = World::begun(One);
+    world.machine.fail(&Error::timeout(MS, "delivery.timeout.ms"));
+    world.abort();
+    let request = world.next();
+    world.end(&request, ErrorCode::NONE, None);
+    let begin = world.machine.begin(world.deadline());
+    let request = world.next();
+    world.identify(&request, 1);
+    world.succeeded(begin);
+
+    let mut world = World::open(One);
+    world.machine.fail(&Error::timeout(MS, "delivery.timeout.ms"));
+    world.abort();
+    world.begin();
+    assert_eq!(world.epochs, [0]);
+}
+
+#[test]
+fn an_answer_without_an_identity_gives_none() {
+    let mut world = World::new();
+    let settle = world.machine.settle(world.deadline());
+    world.find_coordinator();
+    let request = world.next();
+    let response = InitProducerIdResponse { producer_id: -1, ..Default::default() };
+    world.answer(&request, response);
+    assert!(world.is_waiting(settle) && world.epochs.is_empty());
+    let request = world.next();
+    world.identify(&request, 0);
+    world.succeeded(settle);
+
+    let mut world = World::begun(Two);
+    world.commit();
+    let request = world.next();
+    world.end(&request, ErrorCode::NONE, None);
+    assert_eq!(world.outcome(), Some(TransactionOutcome::Committed));
+    let begin = world.machine.begin(world.deadline());
+    let request = world.next();
+    world.identify(&request, 1);
+    world.succeeded(begin);
+}
+
+/// Nobody else would wake the machine before the call's time is over.
+#[test]
+fn a_lookup_without_result_is_repeated_after_its_wait() {
+    for is_group in [false, true] {
+        let mut world = if is_group { World::open(Two) } else { World::new() };
+        let call =
+            if is_group { world.send_offsets() } else { world.machine.settle(world.deadline()) };
+        let request = world.next();
+        let mut refused = found();
+        refused.coordinators[0].key = if is_group { "g" } else { "x" }.into();
+        refused.coordinators[0].error_code = ErrorCode::COORDINATOR_NOT_AVAILABLE;
+        world.answer(&request, refused);
+        world.poll_nothing();
+        let wait = world.machine.poll_timeout().unwrap() - world.now;
+        assert!(wait <= Duration::from_secs(1), "{wait:?}");
+        world.now = world.machine.poll_timeout().unwrap();
+        assert!(matches!(world.poll().unwrap().body, Request::FindCoordinator(_)));
+        world.now += Duration::from_secs(60);
+        world.poll();
+        let error = world.error(call);
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        let cause = std::error::Error::source(&error).expect("what stood in the way").to_string();
+        assert!(cause.contains("COORDINATOR_NOT_AVAILABLE"), "{cause}");
+    }
+}
+
+#[test]
+fn an_error_names_who_gave_it_and_for_whom() {
+    let mut world = World::begun(Two);
+    let commit = world.commit();
+    let request = world.next();
+    world.end(&request, ErrorCode::PRODUCER_FENCED, None);
+    let error = world.error(commit);
+    assert_eq!((error.broker(), error.group()), (Some(COORDINATOR), Some("x")));
+    let mut world = World::begun(Two);
+    let offsets = world.send_offsets();
+    world.find_coordinator();
+    let request = world.next();
+    world.take_offsets(&request, ErrorCode::ILLEGAL_GENERATION);
+    let error = world.error(offsets);
+    assert_eq!((error.broker(), error.group()), (Some(GROUPS), Some("g")));
+}
+
 /// A record that is lost takes its transaction with it, however far that is (traps 9 and 20).
 #[test]
 fn after_a_loss_only_an_abort_is_left() {

@@ -210,6 +210,50 @@ fn only_one_transaction_is_open_at_a_time() {
     assert_eq!(world.error(offsets).kind(), ErrorKind::Misuse);
 }
 
+/// Whoever gives up twice, or before anything was begun, has nothing to fear; a commit is not taken back.
+#[test]
+fn an_abort_ends_what_is_open_and_nothing_else() {
+    let mut world = World::new();
+    for _ in 0..2 {
+        let abort = world.abort();
+        world.succeeded(abort);
+        world = World::ready(Two);
+    }
+    let mut world = World::begun(Two);
+    let (first, second) = (world.abort(), world.abort());
+    let request = world.next();
+    assert!(world.is_waiting(first) && world.is_waiting(second));
+    world.end(&request, ErrorCode::NONE, Some(1));
+    world.succeeded(first);
+    world.succeeded(second);
+    world.begin();
+    world.send();
+    let commit = world.commit();
+    let abort = world.abort();
+    assert_eq!(world.error(abort).kind(), ErrorKind::Misuse);
+    let request = world.next();
+    assert!(end_of(&request).committed);
+    world.end(&request, ErrorCode::NONE, Some(2));
+    world.succeeded(commit);
+}
+
+/// Offsets that are in nobody's name go to brokers of any age.
+#[test]
+fn offsets_without_a_member_need_no_new_version() {
+    let mut world = World::open(One);
+    let offset = CommittedOffset::new(Offset::new(5).unwrap());
+    let group = GroupMetadata::without_member("g");
+    let offsets = [(("t", 0).into(), offset)].into();
+    world.machine.send_offsets(offsets, group, world.deadline());
+    let request = world.next();
+    world.add_group(&request, ErrorCode::NONE);
+    world.find_coordinator();
+    let request = world.next();
+    assert_eq!((request.version_min, request.version_max), (0, 4));
+    let Request::TxnOffsetCommit(body) = &request.body else { panic!("{request:?}") };
+    assert_eq!((body.generation_id_or_member_epoch, &*body.member_id), (-1, ""));
+}
+
 /// What is still under way when the producer closes is ended, and nothing begins.
 #[test]
 fn closing_aborts_what_is_open() {

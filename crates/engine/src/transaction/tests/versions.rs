@@ -48,6 +48,18 @@ fn an_upgrade_before_the_first_transaction_needs_nothing() {
     assert_eq!(world.machine.version(), Two);
 }
 
+/// Nothing of it has gone to any broker.
+#[test]
+fn an_upgrade_after_a_transaction_of_nothing_needs_nothing() {
+    let mut world = World::open(One);
+    let commit = world.commit();
+    world.poll_nothing();
+    world.succeeded(commit);
+    world.machine.set_cluster_version(Two);
+    world.begin();
+    assert_eq!(world.epochs, [0]);
+}
+
 /// Every end under the second protocol brought an epoch that nothing was done under.
 #[test]
 fn a_downgrade_needs_nothing() {

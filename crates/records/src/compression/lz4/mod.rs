@@ -211,6 +211,30 @@ mod tests {
         assert_eq!((xxh32(&[flags, sizes]) >> 8) as u8, checksum);
     }
 
+    /// As Java's client does: to read a block that saves nothing costs more than to copy it.
+    #[test]
+    fn a_block_that_compression_makes_no_smaller_is_stored() {
+        // Twenty literals, the first of them once more, and twelve literals. As a sequence of its own the match costs a
+        // token and an offset, and each run of 15 literals and more a byte of length.
+        let block = |matched: usize| {
+            let distinct: Vec<u8> = (100..120).collect();
+            [&distinct[..], &distinct[..matched], b"abcdefghijkl"].concat()
+        };
+        for level in [DEFAULT_LEVEL, 12] {
+            for (matched, is_stored) in [(5, true), (6, false)] {
+                let block = block(matched);
+                let mut encoder = Encoder::default();
+                let mut bytes = Vec::new();
+                encoder.compress(level, &block, &mut bytes).unwrap();
+                let length = u32::from_le_bytes(*bytes[HEADER.len()..].first_chunk().unwrap());
+                let least = block.len() as u32 - u32::from(!is_stored);
+                let expected = if is_stored { least | STORED } else { least };
+                assert_eq!(length, expected, "a match of {matched} bytes at level {level}");
+                assert_eq!(read(&bytes).unwrap(), block);
+            }
+        }
+    }
+
     /// A frame of blocks that are written as they are given, each with its length, and a checksum where flags say so.
     fn framed(flags: u8, sizes: u8, stated: Option<u64>, blocks: &[(u32, &[u8])]) -> Vec<u8> {
         let mut descriptor = vec![flags, sizes];
