@@ -10,8 +10,7 @@ fn an_unclear_error_is_never_a_commit() {
     for version in [One, Two] {
         let mut world = World::begun(version);
         let commit = world.commit();
-        let request = world.next();
-        world.end(&request, ErrorCode::UNKNOWN_SERVER_ERROR, None);
+        world.end_next(ErrorCode::UNKNOWN_SERVER_ERROR, None);
         let error = world.error(commit);
         assert!(error.is_fatal() && error.fate() == Fate::Unknown, "{error:?}");
         assert_eq!(world.outcome(), None);
@@ -29,7 +28,7 @@ fn a_commit_whose_answer_is_lost_is_asked_again_and_unknown_meanwhile() {
                 if matches!(request.body, Request::EndTxn(_)) {
                     world.lose(&request);
                 } else {
-                    world.answer(&request, found());
+                    world.answer(&request, found("x", COORDINATOR));
                 }
             } else if let Some(at) = world.machine.poll_timeout() {
                 world.now = at.max(world.now);
@@ -42,7 +41,7 @@ fn a_commit_whose_answer_is_lost_is_asked_again_and_unknown_meanwhile() {
         let settle = world.machine.settle(world.deadline());
         let mut request = world.next();
         if matches!(request.body, Request::FindCoordinator(_)) {
-            world.answer(&request, found());
+            world.answer(&request, found("x", COORDINATOR));
             request = world.next();
         }
         assert!(end_of(&request).committed);
@@ -54,17 +53,6 @@ fn a_commit_whose_answer_is_lost_is_asked_again_and_unknown_meanwhile() {
         world.succeeded(settle);
         assert_eq!(world.outcome(), Some(TransactionOutcome::Committed));
     }
-}
-
-fn found() -> FindCoordinatorResponse {
-    let found = Coordinator {
-        key: "x".into(),
-        node_id: COORDINATOR.get(),
-        host: "broker".into(),
-        port: 9092,
-        ..Coordinator::default()
-    };
-    FindCoordinatorResponse { coordinators: vec![found], ..Default::default() }
 }
 
 /// The first EndTxn may have been carried out before the newer instance came, and so may one that was answered by a
@@ -98,17 +86,15 @@ fn a_commit_that_may_have_happened_is_never_abortable() {
     for is_lookup in [false, true] {
         let mut world = World::begun(Two);
         let commit = world.commit();
-        let request = world.next();
-        world.lose(&request);
+        world.lose_next();
         if is_lookup {
             let request = world.next();
-            let mut refused = found();
+            let mut refused = found("x", COORDINATOR);
             refused.coordinators[0].error_code = not_allowed;
             world.answer(&request, refused);
         } else {
             world.find_coordinator();
-            let request = world.next();
-            world.end(&request, ErrorCode::TRANSACTION_ABORTABLE, None);
+            world.end_next(ErrorCode::TRANSACTION_ABORTABLE, None);
         }
         let error = world.error(commit);
         assert!(error.is_fatal() && error.fate() == Fate::Unknown, "{error:?}");
@@ -123,17 +109,10 @@ fn a_commit_that_may_have_happened_is_never_abortable() {
 #[test]
 fn an_abort_before_the_last_markers_are_written_does_not_fence() {
     for is_fenced in [false, true] {
-        let mut world = World::begun(Two);
-        let commit = world.commit();
-        let request = world.next();
-        world.end(&request, ErrorCode::NONE, Some(1));
-        world.succeeded(commit);
-        world.begin();
+        let mut world = World::second();
         world.send();
         let abort = world.abort();
-        let request = world.next();
-        assert!(!end_of(&request).committed);
-        world.end(&request, ErrorCode::PRODUCER_FENCED, None);
+        world.end_abort(ErrorCode::PRODUCER_FENCED, None);
         world.succeeded(abort);
         assert_eq!(world.outcome(), Some(TransactionOutcome::Aborted));
         // Whether somebody else has the id, the coordinator says when it is asked in the name of the last epoch.
@@ -156,26 +135,17 @@ fn an_abort_before_the_last_markers_are_written_does_not_fence() {
 #[test]
 fn an_abort_that_is_fenced_after_an_answer_is_fenced() {
     for of_records in [false, true] {
-        let mut world = World::begun(Two);
-        let commit = world.commit();
-        let request = world.next();
-        world.end(&request, ErrorCode::NONE, Some(1));
-        world.succeeded(commit);
-        world.begin();
+        let mut world = World::second();
         if of_records {
             world.send();
             world.machine.acknowledged();
         } else {
             let offsets = world.send_offsets();
-            world.find_coordinator();
-            let request = world.next();
-            world.take_offsets(&request, ErrorCode::NONE);
+            world.offsets_taken(ErrorCode::NONE);
             world.succeeded(offsets);
         }
         let abort = world.abort();
-        let request = world.next();
-        assert!(!end_of(&request).committed);
-        world.end(&request, ErrorCode::PRODUCER_FENCED, None);
+        world.end_abort(ErrorCode::PRODUCER_FENCED, None);
         assert_eq!(world.error(abort).kind(), ErrorKind::Fenced);
     }
 }
@@ -186,11 +156,9 @@ fn an_abort_that_is_fenced_after_an_answer_is_fenced() {
 fn after_a_lost_end_the_next_transaction_has_a_new_epoch() {
     let mut world = World::begun(One);
     world.commit();
-    let lost = world.next();
-    world.lose(&lost);
+    world.lose_next();
     world.find_coordinator();
-    let request = world.next();
-    world.end(&request, ErrorCode::NONE, None);
+    world.end_next(ErrorCode::NONE, None);
     let begin = world.machine.begin(world.deadline());
     let request = world.next();
     let Request::InitProducerId(body) = &request.body else { panic!("{request:?}") };
@@ -207,11 +175,9 @@ fn after_a_lost_end_the_next_transaction_has_a_new_epoch() {
 fn the_second_protocol_needs_no_new_epoch_after_a_lost_end() {
     let mut world = World::begun(Two);
     world.commit();
-    let lost = world.next();
-    world.lose(&lost);
+    world.lose_next();
     world.find_coordinator();
-    let request = world.next();
-    world.end(&request, ErrorCode::NONE, Some(1));
+    world.end_next(ErrorCode::NONE, Some(1));
     world.begin();
 }
 
@@ -223,8 +189,7 @@ fn a_late_answer_does_not_end_the_next_transaction() {
     let late = world.next();
     world.lose(&late);
     world.find_coordinator();
-    let request = world.next();
-    world.end(&request, ErrorCode::NONE, Some(1));
+    world.end_next(ErrorCode::NONE, Some(1));
     world.begin();
     world.send();
     let response = Response::EndTxn(EndTxnResponse::default());
@@ -300,8 +265,7 @@ fn offsets_whose_answer_is_lost_may_have_begun_the_transaction() {
         let mut world = World::open(Two);
         world.send_offsets();
         world.find_coordinator();
-        let request = world.next();
-        world.lose(&request);
+        world.lose_next();
         let abort = world.abort();
         let request = world.next();
         assert!(!end_of(&request).committed);
@@ -325,13 +289,10 @@ fn an_abort_of_what_was_acknowledged_must_find_it() {
             let request = world.next();
             world.add_group(&request, ErrorCode::NONE);
         }
-        world.find_coordinator();
-        let request = world.next();
-        world.take_offsets(&request, ErrorCode::NONE);
+        world.offsets_taken(ErrorCode::NONE);
         world.succeeded(call);
         let abort = world.abort();
-        let request = world.next();
-        world.end(&request, ErrorCode::INVALID_TXN_STATE, None);
+        world.end_next(ErrorCode::INVALID_TXN_STATE, None);
         let error = world.error(abort);
         assert!(error.is_fatal(), "{error:?}");
         assert!(error.to_string().contains("transaction.timeout.ms"), "{error}");
@@ -345,12 +306,8 @@ fn what_failed_after_the_coordinator_knew_of_it_leaves_its_epoch() {
     let mut world = World::begun(One);
     world.machine.fail(&Error::timeout(MS, "delivery.timeout.ms"));
     world.abort();
-    let request = world.next();
-    world.end(&request, ErrorCode::NONE, None);
-    let begin = world.machine.begin(world.deadline());
-    let request = world.next();
-    world.identify(&request, 1);
-    world.succeeded(begin);
+    world.end_next(ErrorCode::NONE, None);
+    world.begin_as(1);
 
     let mut world = World::open(One);
     world.machine.fail(&Error::timeout(MS, "delivery.timeout.ms"));
@@ -374,13 +331,9 @@ fn an_answer_without_an_identity_gives_none() {
 
     let mut world = World::begun(Two);
     world.commit();
-    let request = world.next();
-    world.end(&request, ErrorCode::NONE, None);
+    world.end_next(ErrorCode::NONE, None);
     assert_eq!(world.outcome(), Some(TransactionOutcome::Committed));
-    let begin = world.machine.begin(world.deadline());
-    let request = world.next();
-    world.identify(&request, 1);
-    world.succeeded(begin);
+    world.begin_as(1);
 }
 
 /// Nobody else would wake the machine before the call's time is over.
@@ -391,8 +344,7 @@ fn a_lookup_without_result_is_repeated_after_its_wait() {
         let call =
             if is_group { world.send_offsets() } else { world.machine.settle(world.deadline()) };
         let request = world.next();
-        let mut refused = found();
-        refused.coordinators[0].key = if is_group { "g" } else { "x" }.into();
+        let mut refused = found(if is_group { "g" } else { "x" }, COORDINATOR);
         refused.coordinators[0].error_code = ErrorCode::COORDINATOR_NOT_AVAILABLE;
         world.answer(&request, refused);
         world.poll_nothing();
@@ -413,15 +365,12 @@ fn a_lookup_without_result_is_repeated_after_its_wait() {
 fn an_error_names_who_gave_it_and_for_whom() {
     let mut world = World::begun(Two);
     let commit = world.commit();
-    let request = world.next();
-    world.end(&request, ErrorCode::PRODUCER_FENCED, None);
+    world.end_next(ErrorCode::PRODUCER_FENCED, None);
     let error = world.error(commit);
     assert_eq!((error.broker(), error.group()), (Some(COORDINATOR), Some("x")));
     let mut world = World::begun(Two);
     let offsets = world.send_offsets();
-    world.find_coordinator();
-    let request = world.next();
-    world.take_offsets(&request, ErrorCode::ILLEGAL_GENERATION);
+    world.offsets_taken(ErrorCode::ILLEGAL_GENERATION);
     let error = world.error(offsets);
     assert_eq!((error.broker(), error.group()), (Some(GROUPS), Some("g")));
 }
@@ -447,9 +396,7 @@ fn after_a_loss_only_an_abort_is_left() {
         let abort = world.abort();
         world.poll_nothing();
         world.progress.is_drained = true;
-        let request = world.next();
-        assert!(!end_of(&request).committed);
-        world.end(&request, ErrorCode::NONE, Some(1));
+        world.end_abort(ErrorCode::NONE, Some(1));
         world.succeeded(abort);
         world.begin();
     }
@@ -461,8 +408,7 @@ fn a_missing_sequence_takes_a_new_epoch() {
     let mut world = World::begun(One);
     world.machine.fail(&Error::timeout(MS, "delivery.timeout.ms"));
     world.abort();
-    let request = world.next();
-    world.end(&request, ErrorCode::NONE, None);
+    world.end_next(ErrorCode::NONE, None);
     world.progress.has_gaps = true;
     let begin = world.machine.begin(world.deadline());
     let request = world.next();
@@ -478,8 +424,7 @@ fn what_a_lost_enrolment_may_have_begun_is_aborted() {
     for was_begun in [false, true] {
         let mut world = World::open(One);
         world.machine.may_send(0, &("t", 0).into());
-        let request = world.next();
-        world.lose(&request);
+        world.lose_next();
         let abort = world.abort();
         world.find_coordinator();
         let request = world.next();
@@ -508,9 +453,7 @@ fn what_a_refused_enrolment_has_not_begun_needs_no_end() {
 fn offsets_of_a_lost_membership_can_only_be_aborted() {
     let mut world = World::begun(Two);
     let call = world.send_offsets();
-    world.find_coordinator();
-    let request = world.next();
-    world.take_offsets(&request, ErrorCode::ILLEGAL_GENERATION);
+    world.offsets_taken(ErrorCode::ILLEGAL_GENERATION);
     let error = world.error(call);
     assert!(error.is_abortable() && error.kind() == ErrorKind::Rebalanced, "{error:?}");
     let commit = world.commit();
@@ -529,95 +472,4 @@ fn offsets_that_no_broker_takes_can_only_be_aborted() {
     world.reply(&request, Err(Failure::UnsupportedVersion));
     let error = world.error(call);
     assert!(error.is_abortable() && error.kind() == ErrorKind::UnsupportedVersion, "{error:?}");
-}
-
-/// Every call ends by its deadline, with nobody there to answer.
-#[test]
-fn every_call_ends_by_its_deadline() {
-    let mut world = World::new();
-    let begin = world.machine.begin(world.deadline());
-    assert!(world.poll().is_some());
-    world.now = world.deadline();
-    world.poll_nothing();
-    let error = world.error(begin);
-    assert_eq!((error.kind(), error.is_retriable()), (ErrorKind::Timeout, true));
-
-    let mut world = World::begun(Two);
-    let offsets = world.send_offsets();
-    assert!(world.poll().is_some());
-    world.now = world.deadline();
-    world.poll_nothing();
-    // Nobody knows whether they are in.
-    assert!(world.error(offsets).is_abortable());
-    let abort = world.abort();
-    world.progress.is_drained = false;
-    world.now = world.deadline();
-    world.poll();
-    assert_eq!(world.error(abort).kind(), ErrorKind::Timeout);
-}
-
-/// The coordinator was never told: the commit has not happened, and need not.
-#[test]
-fn a_commit_that_ran_out_of_time_before_its_end_was_sent_is_an_abort() {
-    let mut world = World::begun(Two);
-    world.progress.is_drained = false;
-    let commit = world.commit();
-    world.now = world.deadline();
-    world.poll_nothing();
-    let error = world.error(commit);
-    assert!(error.is_abortable() && error.fate() == Fate::NotStored, "{error:?}");
-    world.progress.is_drained = true;
-    world.abort();
-    assert!(!end_of(&world.next()).committed);
-}
-
-/// Its caller has dropped the commit and does not hear that it failed: nobody else would ever abort.
-#[test]
-fn a_commit_that_fails_when_nobody_waits_is_aborted() {
-    let mut world = World::begun(Two);
-    world.progress.is_drained = false;
-    world.commit();
-    world.machine.abandon();
-    world.poll_nothing();
-    let begin = world.machine.begin(world.deadline());
-    world.machine.fail(&Error::timeout(MS, "delivery.timeout.ms"));
-    world.progress.is_drained = true;
-    let request = world.next();
-    assert!(!end_of(&request).committed);
-    world.end(&request, ErrorCode::NONE, Some(1));
-    world.succeeded(begin);
-}
-
-/// Its caller was told that nobody knows, and left; a refusal that comes later must not leave the transaction open.
-#[test]
-fn a_commit_that_is_refused_after_its_time_is_aborted() {
-    let mut world = World::begun(Two);
-    let commit = world.commit();
-    let end = world.next();
-    world.now = world.deadline();
-    world.poll_nothing();
-    assert_eq!(world.error(commit).fate(), Fate::Unknown);
-    world.end(&end, ErrorCode::TRANSACTION_ABORTABLE, None);
-    let begin = world.machine.begin(world.deadline());
-    let request = world.next();
-    assert!(!end_of(&request).committed);
-    world.end(&request, ErrorCode::NONE, Some(1));
-    world.succeeded(begin);
-}
-
-/// F60: whoever closes before the answer came does not know, and is told so.
-#[test]
-fn a_commit_under_way_is_unknown_to_who_breaks_off() {
-    let mut world = World::begun(Two);
-    let commit = world.commit();
-    world.next();
-    world.machine.break_off(&Error::closed());
-    assert_eq!(world.error(commit).fate(), Fate::Unknown);
-    let mut world = World::begun(Two);
-    let commit = {
-        world.progress.is_drained = false;
-        world.commit()
-    };
-    world.machine.break_off(&Error::closed());
-    assert_eq!(world.error(commit).fate(), Fate::NotStored);
 }

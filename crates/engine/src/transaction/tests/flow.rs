@@ -179,8 +179,7 @@ fn a_commit_waits_for_the_offsets_before_it() {
     let request = world.next();
     assert!(matches!(request.body, Request::TxnOffsetCommit(_)), "{request:?}");
     world.take_offsets(&request, ErrorCode::NONE);
-    let request = world.next();
-    world.end(&request, ErrorCode::NONE, Some(1));
+    world.end_next(ErrorCode::NONE, Some(1));
     world.succeeded(commit);
 }
 
@@ -260,8 +259,6 @@ fn closing_aborts_what_is_open() {
     let mut world = World::begun(Two);
     world.machine.close(&Error::closed());
     assert!(!world.machine.is_idle());
-    let request = world.next();
-    assert!(!end_of(&request).committed);
-    world.end(&request, ErrorCode::NONE, Some(1));
+    world.end_abort(ErrorCode::NONE, Some(1));
     assert!(world.machine.is_idle());
 }

@@ -1,5 +1,6 @@
 //! The machine against a scripted coordinator.
 
+mod deadlines;
 mod faults;
 mod flow;
 mod table;
@@ -100,6 +101,16 @@ impl World {
         world
     }
 
+    /// One whose first transaction was committed, and the second is open.
+    fn second() -> Self {
+        let mut world = Self::begun(TransactionVersion::Two);
+        let commit = world.commit();
+        world.end_next(ErrorCode::NONE, Some(1));
+        world.succeeded(commit);
+        world.begin();
+        world
+    }
+
     fn deadline(&self) -> Instant {
         self.now + Duration::from_secs(60)
     }
@@ -174,16 +185,8 @@ impl World {
         let Request::FindCoordinator(body) = &request.body else { panic!("{request:?}") };
         let key = body.coordinator_keys[0].clone();
         let node = if body.key_type == 1 { COORDINATOR } else { GROUPS };
-        let found = Coordinator {
-            key: key.clone(),
-            node_id: node.get(),
-            host: "broker".into(),
-            port: 9092,
-            ..Coordinator::default()
-        };
-        let coordinators = vec![found];
         let kind = body.key_type;
-        self.answer(&request, FindCoordinatorResponse { coordinators, ..Default::default() });
+        self.answer(&request, found(&key, node));
         (kind, key.to_string())
     }
 
@@ -237,6 +240,13 @@ impl World {
         self.answer(request, TxnOffsetCommitResponse { topics, ..Default::default() });
     }
 
+    /// Answers the lookup of the group's coordinator, and the offsets that go there.
+    fn offsets_taken(&mut self, error_code: ErrorCode) {
+        self.find_coordinator();
+        let request = self.next();
+        self.take_offsets(&request, error_code);
+    }
+
     /// The answer to EndTxn; with an epoch as the second protocol has it.
     fn end(&mut self, request: &Outbound, error_code: ErrorCode, epoch: Option<i16>) {
         end_of(request);
@@ -248,6 +258,31 @@ impl World {
         };
         self.answer(request, response);
         self.poll_nothing();
+    }
+
+    fn end_next(&mut self, error_code: ErrorCode, epoch: Option<i16>) {
+        let request = self.next();
+        self.end(&request, error_code, epoch);
+    }
+
+    /// The same, of a request that must be an abort's.
+    fn end_abort(&mut self, error_code: ErrorCode, epoch: Option<i16>) {
+        let request = self.next();
+        assert!(!end_of(&request).committed);
+        self.end(&request, error_code, epoch);
+    }
+
+    fn lose_next(&mut self) {
+        let request = self.next();
+        self.lose(&request);
+    }
+
+    /// Begins where an identity is asked for first, and comes with `epoch`.
+    fn begin_as(&mut self, epoch: i16) {
+        let begin = self.machine.begin(self.deadline());
+        let request = self.next();
+        self.identify(&request, epoch);
+        self.succeeded(begin);
     }
 
     fn poll_nothing(&mut self) {
@@ -300,4 +335,15 @@ impl World {
 fn end_of(request: &Outbound) -> &EndTxnRequest {
     let Request::EndTxn(body) = &request.body else { panic!("{request:?}") };
     body
+}
+
+fn found(key: &str, node: NodeId) -> FindCoordinatorResponse {
+    let found = Coordinator {
+        key: key.into(),
+        node_id: node.get(),
+        host: "broker".into(),
+        port: 9092,
+        ..Coordinator::default()
+    };
+    FindCoordinatorResponse { coordinators: vec![found], ..Default::default() }
 }

@@ -20,8 +20,7 @@ fn the_first_transaction_after_an_upgrade_has_a_new_epoch() {
     let mut world = World::begun(One);
     world.machine.set_cluster_version(Two);
     let commit = world.commit();
-    let request = world.next();
-    world.end(&request, ErrorCode::NONE, None);
+    world.end_next(ErrorCode::NONE, None);
     world.succeeded(commit);
     let begin = world.machine.begin(world.deadline());
     let request = world.next();
@@ -34,8 +33,7 @@ fn the_first_transaction_after_an_upgrade_has_a_new_epoch() {
     // And only the first.
     world.send();
     world.commit();
-    let request = world.next();
-    world.end(&request, ErrorCode::NONE, Some(2));
+    world.end_next(ErrorCode::NONE, Some(2));
     world.begin();
     assert_eq!(world.epochs, [0, 1, 2]);
 }
@@ -66,8 +64,7 @@ fn a_downgrade_needs_nothing() {
     let mut world = World::begun(Two);
     world.machine.set_cluster_version(One);
     world.commit();
-    let request = world.next();
-    world.end(&request, ErrorCode::NONE, Some(1));
+    world.end_next(ErrorCode::NONE, Some(1));
     world.begin();
     assert_eq!(world.machine.version(), One);
 }
