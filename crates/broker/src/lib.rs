@@ -20,6 +20,7 @@ mod share;
 mod shell;
 mod state;
 mod storage;
+mod store;
 mod ticket;
 mod timers;
 mod topic;

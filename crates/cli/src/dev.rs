@@ -2,6 +2,8 @@
 
 mod metrics;
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
@@ -17,9 +19,10 @@ Examples:
   milena dev                                 one node on port 9092
   milena dev --nodes 3 --topic orders:6      three nodes, and a topic with six partitions
   milena dev --port 0                        on free ports; the first line says which
+  milena dev --data-dir ./kafka              what is stored is there again after a restart
   milena dev --as-version 3.9                with the APIs, versions and features of Kafka 3.9";
 
-/// Starts a broker in this process and keeps it until ^C. What it stores is gone with it.
+/// Starts a broker in this process and keeps it until ^C. Without --data-dir, what it stores is gone with it.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct DevArgs {
@@ -39,6 +42,11 @@ pub(crate) struct DevArgs {
     #[arg(long, value_name = "RELEASE")]
     as_version: Option<Release>,
 
+    /// A directory to keep what is stored in: what was acknowledged survives the end of the program, `kill -9` too. It is
+    /// made if there is none. Restart with as many nodes
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+
     /// A port where Prometheus finds counters of records and bytes by topic, at /metrics. 0 takes a free one
     #[arg(long, value_name = "PORT")]
     metrics_port: Option<u16>,
@@ -53,12 +61,18 @@ pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
     for (name, partitions) in args.topics {
         builder = builder.topic_with(TopicSettings::new(name, partitions));
     }
-    let broker = builder.start().await.map_err(|cause| {
-        Failure::new(format!(
-            "the broker cannot start on port {}: {cause}\n  does another one run there? choose with --port, or \
-             take a free one with --port 0",
-            args.port
-        ))
+    let (port, data_dir) = (args.port, args.data_dir);
+    if let Some(path) = &data_dir {
+        builder = builder.data_dir(path);
+    }
+    let broker = builder.start().await.map_err(|cause| match &data_dir {
+        None => Failure::new(format!(
+            "the broker cannot start on port {port}: {cause}\n  does another one run there? choose with --port, or \
+             take a free one with --port 0"
+        )),
+        Some(_) => Failure::new(format!(
+            "the broker cannot start on port {port} with its data directory: {cause}"
+        )),
     })?;
     let broker = Arc::new(broker);
     let servers = broker.bootstrap_servers();
@@ -70,7 +84,10 @@ pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
         "Kafka's own tools work too, with --bootstrap-server {servers}. ^C stops the broker."
     );
     match args.metrics_port {
-        None => interrupted().await,
+        None => tokio::select! {
+            () = interrupted() => {}
+            error = broker.store_failure() => return Err(not_stored(&error)),
+        },
         Some(port) => {
             let metrics = MetricsPort::bind(port).await.map_err(|cause| {
                 Failure::new(format!("the counters cannot be had on port {port}: {cause}"))
@@ -78,11 +95,16 @@ pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
             eprintln!("Counters for Prometheus: {}", metrics.url()?);
             tokio::select! {
                 () = interrupted() => {}
-                () = metrics.serve(broker) => {}
+                error = broker.store_failure() => return Err(not_stored(&error)),
+                () = metrics.serve(Arc::clone(&broker)) => {}
             }
         }
     }
     Ok(())
+}
+
+fn not_stored(error: &io::Error) -> Failure {
+    Failure::new(format!("the broker stopped, since it cannot store any more: {error}"))
 }
 
 /// Reads `name` or `name:partitions`.

@@ -4,7 +4,7 @@
 //!
 //! Notes: no replica is waited for, as all share one log.
 
-use milena_types::{ErrorCode, Offset};
+use milena_types::{ErrorCode, Offset, TopicPartition};
 use milena_wire::Response;
 use milena_wire::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsRequest};
 use milena_wire::messages::delete_records_response::{
@@ -59,7 +59,9 @@ fn delete(
         return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
     }
     partition.delete_before(start);
-    Ok(partition.log().start())
+    let start = partition.log().start();
+    state.touch(&TopicPartition::new(topic, asked.partition_index));
+    Ok(start)
 }
 
 fn answer(

@@ -19,6 +19,7 @@ use super::describe_configs::{BROKER, GROUP, TOPIC};
 use super::{Call, Outcome, Versions};
 use crate::share::ShareDefinition;
 use crate::state::{Refused, State};
+use crate::store::Entry;
 use crate::topic::{ConfigKind, Definition, TopicConfig};
 
 pub(super) const VERSIONS: Versions = Versions::new(0, 1);
@@ -71,6 +72,7 @@ fn alter(
         .map_err(|message| Refused::new(ErrorCode::INVALID_CONFIG, message))?;
     if !validate_only {
         topic.config = altered;
+        state.note_topic(&name);
         state.settle(call.now);
     }
     Ok(())
@@ -109,7 +111,8 @@ fn alter_group(
         }
     }
     if !validate_only {
-        state.group_configs.insert(group.to_owned(), set);
+        state.group_configs.insert(group.to_owned(), set.clone());
+        state.note(Entry::GroupConfig(group.to_owned(), set));
     }
     Ok(())
 }

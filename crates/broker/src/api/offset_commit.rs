@@ -20,6 +20,7 @@ use crate::group::consumer::MayCommit;
 use crate::group::{Commit, Committed, Identity};
 use crate::journal::AcceptedCommit;
 use crate::state::State;
+use crate::store::Entry;
 
 pub(super) const VERSIONS: Versions = Versions::new(2, 10);
 
@@ -152,7 +153,9 @@ fn commit(
         committed: committed.clone(),
     });
     if let Some(group) = state.groups.get_mut(&*request.group_id) {
-        group.offsets.commit(Commit { partition, committed });
+        let commit = Commit { partition, committed };
+        group.offsets.commit(commit.clone());
+        state.note(Entry::Commit(request.group_id.to_string(), commit, None));
     }
     Ok(())
 }

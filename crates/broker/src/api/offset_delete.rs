@@ -16,6 +16,7 @@ use milena_wire::messages::offset_delete_response::{
 
 use super::{Call, Outcome, Versions};
 use crate::state::State;
+use crate::store::Entry;
 
 pub(super) const VERSIONS: Versions = Versions::new(0, 0);
 
@@ -52,6 +53,8 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &OffsetDeleteR
         topics.push(OffsetDeleteResponseTopic { name: topic.name.clone(), partitions });
     }
     group.offsets.forget_commits(|partition| deleted.contains(partition));
+    let deleted = deleted.into_iter().collect();
+    state.note(Entry::CommitsGone(request.group_id.to_string(), deleted));
     Outcome::Answer(OffsetDeleteResponse { topics, ..Default::default() }.into())
 }
 

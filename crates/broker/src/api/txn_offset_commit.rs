@@ -21,6 +21,7 @@ use super::{Call, Outcome, Versions};
 use crate::fetch::TopicKey;
 use crate::group::{Commit, Committed, Identity as Member};
 use crate::state::{Identity, State, offsets_partition};
+use crate::store::Entry;
 
 pub(super) const VERSIONS: Versions = Versions::new(0, 6);
 
@@ -164,7 +165,9 @@ fn commit(
     let producer = Identity::from_wire(request.producer_id, request.producer_epoch)?;
     if let Some(group) = state.groups.get_mut(&*request.group_id) {
         let commit = Commit { partition, committed };
-        group.offsets.commit_in_transaction(producer.id, request.member_id.to_string(), commit);
+        let by = (producer.id, request.member_id.to_string());
+        group.offsets.commit_in_transaction(by.0, by.1.clone(), commit.clone());
+        state.note(Entry::Commit(request.group_id.to_string(), commit, Some(by)));
     }
     Ok(())
 }

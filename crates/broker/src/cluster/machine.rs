@@ -42,6 +42,12 @@ pub struct Cluster {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Output {
+    /// Write this down for [`Cluster::restore`], before anything that comes after it goes out. Only of a cluster that
+    /// was made by that.
+    Store {
+        /// All of it or none.
+        piece: Bytes,
+    },
     /// Write this frame.
     Reply {
         /// To whom.
@@ -87,10 +93,16 @@ impl Cluster {
     /// What is wrong about a topic of the settings, or the level of a feature.
     pub fn new(settings: Settings, now: Instant) -> Result<Self, String> {
         settings.check_features()?;
-        let topics = settings.topics.clone();
-        let faults = Faults::new(settings.seed);
-        let mut state = State::new(settings, now);
-        for topic in topics {
+        Self::of(State::new(settings, now), now)
+    }
+
+    /// A cluster of this state, and the topics of its settings.
+    pub(super) fn of(mut state: State, now: Instant) -> Result<Self, String> {
+        let faults = Faults::new(state.settings.seed);
+        for topic in state.settings.topics.clone() {
+            if state.topics.contains_key(topic.name.as_str()) && state.was_restored() {
+                continue;
+            }
             let new = NewTopic {
                 name: topic.name,
                 partitions: Some(topic.partitions),
@@ -167,7 +179,8 @@ impl Cluster {
     /// The next thing to be done.
     #[must_use]
     pub fn poll_output(&mut self, _now: Instant) -> Option<Output> {
-        self.outputs.pop_front()
+        let piece = self.state.take_stored().map(|piece| Output::Store { piece });
+        piece.or_else(|| self.outputs.pop_front())
     }
 
     /// When [`Cluster::handle_timeout`] is to be called next.

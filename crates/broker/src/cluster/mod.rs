@@ -6,6 +6,7 @@ mod groups;
 mod machine;
 mod query;
 mod shares;
+mod stored;
 
 pub use append::NewRecord;
 pub use commands::CommandError;

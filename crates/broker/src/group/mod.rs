@@ -13,7 +13,7 @@ pub(crate) use classic::{Answer, ClassicGroup, Identity, JoinAnswer, JoinRequest
 pub(crate) use classic::{SyncAnswer, SyncRequest};
 pub use consumer::ConsumerGroupState;
 pub(crate) use consumer::{Assignor, Beat, ConsumerGroup, Heartbeat, Step};
-pub(crate) use entry::{Group, Surroundings};
+pub(crate) use entry::{Group, Kind, Surroundings};
 pub use offsets::Committed;
 pub(crate) use offsets::{Commit, MadeGood};
 pub use settings::{ConsumerGroupSettings, MigrationPolicy};

@@ -54,6 +54,17 @@ impl Offsets {
         &self.committed
     }
 
+    /// What open transactions have committed: by which producer and member.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = (ProducerId, &str, Commit)> {
+        self.pending.iter().flat_map(|(id, pending)| {
+            pending.by_partition.iter().filter_map(move |(partition, commit)| {
+                let (committed, member) = commit.as_ref()?;
+                let commit = Commit { partition: partition.clone(), committed: committed.clone() };
+                Some((*id, member.as_str(), commit))
+            })
+        })
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.committed.is_empty() && self.pending.is_empty()
     }

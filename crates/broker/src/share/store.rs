@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use bytes::BytesMut;
 use milena_types::{LeaderEpoch, Offset, Uuid};
 
 use super::partition::{SharePartition, StoredRecords};
 use super::record::RecordState;
+use crate::store::{Malformed, Source, Spelled};
 
 /// Names a share partition: group, topic and partition.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -90,7 +92,56 @@ impl StoredPartition {
     }
 }
 
+/// Without the window: what was acquired and not acknowledged may be acquired again.
+impl Spelled for StoredPartition {
+    fn put(&self, to: &mut BytesMut) {
+        let mut closed = self.clone();
+        closed.close();
+        (closed.start, closed.done).put(to);
+        closed.leader_epoch.put(to);
+        closed.records.put(to);
+    }
+
+    fn take(from: &mut Source) -> Result<Self, Malformed> {
+        Ok(Self {
+            start: Spelled::take(from)?,
+            done: Spelled::take(from)?,
+            leader_epoch: Spelled::take(from)?,
+            records: Spelled::take(from)?,
+            window: None,
+        })
+    }
+}
+
+impl Spelled for StoredRecords {
+    fn put(&self, to: &mut BytesMut) {
+        (self.first, self.last).put(to);
+        let state: u8 = match self.state {
+            RecordState::Available | RecordState::Acquired => 0,
+            RecordState::Acknowledged => 2,
+            RecordState::Archived => 4,
+        };
+        (state, self.delivery_count).put(to);
+    }
+
+    fn take(from: &mut Source) -> Result<Self, Malformed> {
+        let (first, last) = Spelled::take(from)?;
+        let (state, delivery_count): (u8, i16) = Spelled::take(from)?;
+        let state = match state {
+            0 => RecordState::Available,
+            2 => RecordState::Acknowledged,
+            4 => RecordState::Archived,
+            _ => return Err(Malformed),
+        };
+        Ok(Self { first, last, state, delivery_count })
+    }
+}
+
 impl SharePartitions {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&ShareKey, &StoredPartition)> {
+        self.by_key.iter()
+    }
+
     pub(crate) fn get(&self, key: &ShareKey) -> Option<&StoredPartition> {
         self.by_key.get(key)
     }

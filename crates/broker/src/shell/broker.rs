@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::builder::Builder;
+use super::data_dir::DataDir;
 use super::shared::Shared;
 use super::{listen, pump};
 use crate::cluster::{
@@ -65,8 +66,10 @@ impl Broker {
         Builder::new()
     }
 
-    pub(super) fn in_memory(cluster: Cluster) -> Self {
-        let shared = Arc::new(Shared::new(cluster));
+    pub(super) fn in_memory(cluster: Cluster, data_dir: Option<DataDir>) -> Self {
+        let shared = Arc::new(Shared::new(cluster, data_dir));
+        // Topics of the settings are written down before anyone asks.
+        shared.with(|_, _| ());
         let runtime = Handle::current();
         let timer = Arc::clone(&shared);
         runtime.spawn(async move { timer.keep_time().await });
@@ -75,9 +78,10 @@ impl Broker {
 
     pub(super) fn on_sockets(
         cluster: Cluster,
+        data_dir: Option<DataDir>,
         listeners: Vec<(NodeId, std::net::TcpListener)>,
     ) -> io::Result<Self> {
-        let mut broker = Self::in_memory(cluster);
+        let mut broker = Self::in_memory(cluster, data_dir);
         broker.has_sockets = true;
         for (node, listener) in listeners {
             broker.accept(node, listener)?;
@@ -273,6 +277,20 @@ impl Broker {
         waited.map_err(|_| {
             io::Error::new(io::ErrorKind::TimedOut, format!("it does not hold after {limit:?}"))
         })
+    }
+
+    /// Waits until the data directory cannot be written, as with a full disk, and says why. The cluster has stopped then:
+    /// it acknowledges nothing that it did not write down. Without a data directory this waits for ever.
+    ///
+    /// Dropping the future has no effect.
+    pub async fn store_failure(&self) -> io::Error {
+        loop {
+            let worked = self.shared.worked.notified();
+            if let Some(error) = self.shared.store_failure() {
+                return error;
+            }
+            worked.await;
+        }
     }
 
     /// Every record of a partition.

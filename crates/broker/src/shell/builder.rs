@@ -1,11 +1,13 @@
 //! Says what a cluster shall be, and starts it.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use milena_types::Timestamp;
 
 use super::broker::Broker;
+use super::data_dir::DataDir;
 use super::listen;
 use crate::cluster::Cluster;
 use crate::release::Release;
@@ -19,11 +21,12 @@ pub struct Builder {
     nodes: usize,
     port: u16,
     wall_clock: Option<Timestamp>,
+    data_dir: Option<PathBuf>,
 }
 
 impl Builder {
     pub(super) fn new() -> Self {
-        Self { settings: Settings::default(), nodes: 1, port: 0, wall_clock: None }
+        Self { settings: Settings::default(), nodes: 1, port: 0, wall_clock: None, data_dir: None }
     }
 
     /// How many nodes. Default 1.
@@ -64,6 +67,24 @@ impl Builder {
         self
     }
 
+    /// Keeps what the cluster accepts in a directory, which is made if there is none: a cluster that is started there again
+    /// goes on from it. Default: nothing is kept.
+    ///
+    /// What was acknowledged survives the end of the process, `kill -9` as well: records, topics with ids and
+    /// configuration, commits, transactions and what partitions remember of idempotent producers, share groups' progress.
+    /// Members of groups join again. Nothing is flushed to the disk by itself (`fsync`), as in Kafka by default; but here
+    /// all replicas share the one directory, and a machine that loses power may lose the newest part.
+    ///
+    /// The records are in memory besides, so that retention bounds both. The file is written anew whenever it is twice
+    /// as long as what it tells, during which the cluster stands still for about a second per gigabyte.
+    ///
+    /// A later start needs all nodes of the earlier one; there may be more. Topics of the builder that are there
+    /// already stay as they are.
+    pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.data_dir = Some(path.into());
+        self
+    }
+
     /// Plays a release of Kafka, as `"3.9".parse()` reads it: its APIs, their versions and its features. Default 4.4.
     ///
     /// See [`Settings::as_version`] for what is different from a real one. It sets the levels of the features, so that a
@@ -90,7 +111,8 @@ impl Builder {
     /// Starts the cluster on sockets of the loopback (127.0.0.1 only), within the present tokio runtime.
     ///
     /// # Errors
-    /// Where a port is taken, or a topic is not legal.
+    /// Where a port is taken, or a topic is not legal; where the data directory is used by another process, cannot be
+    /// written, or holds something else.
     #[expect(clippy::unused_async, reason = "tells that a tokio runtime is needed")]
     pub async fn start(mut self) -> io::Result<Broker> {
         let mut listeners = Vec::new();
@@ -102,14 +124,15 @@ impl Builder {
             node.port = address.port();
             listeners.push((node.id, listener));
         }
-        let cluster = self.cluster()?;
-        Broker::on_sockets(cluster, listeners)
+        let (cluster, data_dir) = self.cluster()?;
+        Broker::on_sockets(cluster, data_dir, listeners)
     }
 
     /// Starts the cluster within the process, to be reached through [`Broker::dialer`] alone.
     ///
     /// # Errors
-    /// Where a topic is not legal.
+    /// Where a topic is not legal; where the data directory is used by another process, cannot be written, or holds
+    /// something else.
     #[expect(clippy::unused_async, reason = "tells that a tokio runtime is needed")]
     pub async fn start_in_memory(mut self) -> io::Result<Broker> {
         if self.port != 0 {
@@ -117,15 +140,25 @@ impl Builder {
                 node.port = self.port.saturating_add(offset);
             }
         }
-        let cluster = self.cluster()?;
-        Ok(Broker::in_memory(cluster))
+        let (cluster, data_dir) = self.cluster()?;
+        Ok(Broker::in_memory(cluster, data_dir))
     }
 
-    fn cluster(mut self) -> io::Result<Cluster> {
+    fn cluster(mut self) -> io::Result<(Cluster, Option<DataDir>)> {
         self.settings.wall_clock = self.wall_clock.unwrap_or_else(machines_clock);
         let now = tokio::time::Instant::now().into_std();
         let invalid = |message| io::Error::new(io::ErrorKind::InvalidInput, message);
-        Cluster::new(self.settings, now).map_err(invalid)
+        let Some(path) = self.data_dir else {
+            return Ok((Cluster::new(self.settings, now).map_err(invalid)?, None));
+        };
+        let mut data_dir = DataDir::open(&path)?;
+        let mut pieces = data_dir.pieces()?;
+        let restored = Cluster::restore(self.settings, now, &mut pieces);
+        // What could not be read is the reason for whatever did not fit.
+        let end = pieces.finish()?;
+        let cluster = restored.map_err(|why| invalid(format!("{}: {why}", path.display())))?;
+        data_dir.cut(end)?;
+        Ok((cluster, Some(data_dir)))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod broker;
 mod builder;
+mod data_dir;
 mod frames;
 mod listen;
 mod pump;

@@ -11,6 +11,7 @@ use milena_types::NodeId;
 use milena_wire::Frame;
 use tokio::sync::{Notify, mpsc};
 
+use super::data_dir::DataDir;
 use crate::cluster::{Cluster, Output};
 use crate::connection::ConnectionId;
 
@@ -33,6 +34,9 @@ struct Running {
     /// When the timer wakes by itself.
     armed: Option<Instant>,
     is_stopped: bool,
+    data_dir: Option<DataDir>,
+    /// Why the cluster stopped by itself.
+    failure: Option<(io::ErrorKind, String)>,
 }
 
 /// What one pump is to write.
@@ -70,9 +74,37 @@ impl Outbox {
     }
 }
 
+impl Running {
+    fn store(&mut self, piece: &[u8]) -> io::Result<()> {
+        // After a failure nobody is answered: there are no pumps any more.
+        let Some(data_dir) = self.data_dir.as_mut().filter(|_| self.failure.is_none()) else {
+            return Ok(());
+        };
+        data_dir.append(piece)?;
+        if data_dir.is_long() { data_dir.rewrite(&self.cluster) } else { Ok(()) }
+    }
+
+    /// Ends the timer and every pump.
+    fn stop(&mut self) {
+        self.is_stopped = true;
+        // Tasks that are about to end hold the rest for a while: another cluster may have the directory at once.
+        self.data_dir = None;
+        for outbox in std::mem::take(&mut self.pumps).into_values() {
+            outbox.push(None);
+        }
+    }
+}
+
 impl Shared {
-    pub(super) fn new(cluster: Cluster) -> Self {
-        let running = Running { cluster, pumps: BTreeMap::new(), armed: None, is_stopped: false };
+    pub(super) fn new(cluster: Cluster, data_dir: Option<DataDir>) -> Self {
+        let running = Running {
+            cluster,
+            pumps: BTreeMap::new(),
+            armed: None,
+            is_stopped: false,
+            data_dir,
+            failure: None,
+        };
         Self { running: Mutex::new(running), timer: Notify::new(), worked: Notify::new() }
     }
 
@@ -83,6 +115,12 @@ impl Shared {
         let result = work(&mut running.cluster, now);
         self.carry_out(&mut running, now);
         result
+    }
+
+    /// Why nothing can be written down any more.
+    pub(super) fn store_failure(&self) -> Option<io::Error> {
+        let (kind, message) = self.lock().failure.clone()?;
+        Some(io::Error::new(kind, message))
     }
 
     /// Looks at the machine and changes nothing.
@@ -135,11 +173,7 @@ impl Shared {
 
     /// Ends the timer and every pump.
     pub(super) fn stop(&self) {
-        let mut running = self.lock();
-        running.is_stopped = true;
-        for outbox in std::mem::take(&mut running.pumps).into_values() {
-            outbox.push(None);
-        }
+        self.lock().stop();
         self.timer.notify_one();
     }
 
@@ -171,6 +205,13 @@ impl Shared {
     fn carry_out(&self, running: &mut Running, now: Instant) {
         while let Some(output) = running.cluster.poll_output(now) {
             match output {
+                Output::Store { piece } => {
+                    if let Err(error) = running.store(&piece) {
+                        running.failure.get_or_insert((error.kind(), error.to_string()));
+                        running.stop();
+                        self.timer.notify_one();
+                    }
+                }
                 Output::Reply { connection, frame } => {
                     if let Some(outbox) = running.pumps.get(&connection) {
                         outbox.push(Some(frame));

@@ -7,6 +7,7 @@ use milena_types::{ErrorCode, NodeId, Topic, TopicPartition};
 use super::{NewTopic, State, Timer};
 use crate::api;
 use crate::group::{Answer, Group, Surroundings};
+use crate::store::Entry;
 use crate::topic::{Liveness, Partition, TopicImage};
 
 /// Kafka's topic of commits; which node leads its partitions decides who coordinates a group.
@@ -67,10 +68,16 @@ impl State {
             classic_size_max: self.settings.group_size_max,
         };
         let group = self.groups.get_mut(id)?;
+        let was_consumer = group.consumer().is_some();
         let result = work(group, &around);
         let replies = group.take_replies();
-        if group.is_forgettable() {
+        let is_kind_changed = group.consumer().is_some() != was_consumer;
+        let is_forgettable = group.is_forgettable();
+        if is_forgettable {
             self.groups.remove(id);
+        }
+        if is_kind_changed || (was_consumer && is_forgettable) {
+            self.touch_group(id);
         }
         for reply in replies {
             let response = match reply.answer {
@@ -117,6 +124,9 @@ impl State {
     /// Groups whose coordinator changed begin anew there: members keep their place, waiting requests are refused.
     /// Transactions that waited for a leader go on.
     pub(crate) fn handle_new_leaders(&mut self, now: Instant, partitions: &[TopicPartition]) {
+        for partition in partitions {
+            self.touch(partition);
+        }
         let moved = |id: &&String| {
             let index = internal_partition(id);
             let is_its = |tp: &&TopicPartition| tp.topic == OFFSETS_TOPIC && tp.partition == index;
@@ -142,6 +152,7 @@ impl State {
             return ErrorCode::NON_EMPTY_GROUP;
         }
         self.groups.remove(id);
+        self.note(Entry::GroupGone(id.to_owned()));
         self.timers.set(Timer::Group(id.to_owned()), None);
         ErrorCode::NONE
     }

@@ -3,7 +3,9 @@
 mod groups;
 mod nodes;
 mod producer_ids;
+mod replay;
 mod shares;
+mod stored;
 mod topics;
 mod transactions;
 mod waits;
@@ -18,6 +20,7 @@ pub(crate) use groups::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, is_internal, java_has
 pub(crate) use nodes::Nodes;
 pub(crate) use producer_ids::{Identity, ProducerIds};
 pub(crate) use shares::Said;
+pub(crate) use stored::Store;
 pub(crate) use topics::{NewTopic, Refused, cut};
 pub(crate) use transactions::offsets_partition;
 pub(crate) use waits::{Wait, Waits};
@@ -61,6 +64,8 @@ pub(crate) struct State {
     pub(crate) waits: Waits,
     pub(crate) timers: Timers<Timer>,
     pub(crate) journal: Journal,
+    /// What is to be written down.
+    pub(crate) store: Store,
     /// Connections that are gone, and what hung on them is not gone yet.
     pub(crate) disconnected: Vec<(NodeId, ConnectionId)>,
     /// Answers that became due and are not sent yet.
@@ -106,6 +111,7 @@ impl State {
             waits: Waits::default(),
             timers: Timers::default(),
             journal: Journal::new(settings.journal_max),
+            store: Store::default(),
             disconnected: Vec::new(),
             answered: Vec::new(),
             settings,

@@ -16,6 +16,16 @@ pub(crate) struct Identity {
 }
 
 impl ProducerIds {
+    /// How many are dealt.
+    pub(crate) fn dealt(&self) -> i64 {
+        self.dealt
+    }
+
+    /// Goes on after those that were dealt before.
+    pub(crate) fn restore(&mut self, dealt: i64) {
+        self.dealt = self.dealt.max(dealt);
+    }
+
     /// A fresh id at its first epoch.
     pub(crate) fn deal(&mut self) -> Identity {
         self.dealt = self.dealt.saturating_add(1);

@@ -12,6 +12,7 @@ use crate::share::{
     AcknowledgeError, AcknowledgementBatch, Acquired, Beat, Beaten, Demand, ReadBatches, SeenTopic,
     ShareConfig, ShareGroup, ShareKey, SharedPartition, StoredPartition,
 };
+use crate::store::Entry;
 use crate::topic::{Liveness, Partition};
 
 /// An error and what is said about it, if anything.
@@ -62,14 +63,20 @@ impl State {
             let partitions = i32::try_from(topic.partitions.len()).ok()?;
             Some(SeenTopic { id: topic.id, partitions })
         };
+        let is_new = !share_groups.contains_key(id);
         let group = share_groups.entry(id.to_owned()).or_default();
         let beaten = group.beat(now, &config, id, beat, seen);
         let beaten = beaten.map_err(|(code, message)| (code, Some(message)))?;
+        let uninitialized = group.initialize();
+        if is_new {
+            self.note(Entry::ShareGroup(id.to_owned()));
+        }
         // A real coordinator has this done after it has answered.
-        for (topic_id, partition, is_known_topic) in group.initialize() {
+        for (topic_id, partition, is_known_topic) in uninitialized {
             let key = ShareKey { group: id.to_owned(), topic_id, partition };
             let start = is_known_topic.then_some(Offset::ZERO);
-            self.share_partitions.insert(key, StoredPartition::new(start));
+            self.share_partitions.insert(key.clone(), StoredPartition::new(start));
+            self.touch_share(&key);
         }
         self.arm_share_group(id);
         Ok(beaten)
@@ -94,7 +101,10 @@ impl State {
         {
             return Err(ErrorCode::POLICY_VIOLATION);
         }
-        self.share_groups.entry(id.to_owned()).or_default();
+        if !self.share_groups.contains_key(id) {
+            self.share_groups.insert(id.to_owned(), ShareGroup::default());
+            self.note(Entry::ShareGroup(id.to_owned()));
+        }
         Ok(())
     }
 
@@ -107,7 +117,11 @@ impl State {
         let epoch = led.leader_epoch();
         // Not initialized: no member has subscribed to the topic yet.
         let stored = self.share_partitions.get_mut(key).ok_or(ErrorCode::UNKNOWN_SERVER_ERROR)?;
+        let is_opened = stored.window().is_none();
         stored.open(epoch, initial);
+        if is_opened {
+            self.touch_share(key);
+        }
         Ok(())
     }
 
@@ -144,6 +158,7 @@ impl State {
         let window = self.share_partitions.get_mut(key).and_then(StoredPartition::window_mut);
         if let Some(window) = window {
             window.handle_log_start(log_start);
+            self.touch_share(key);
         }
     }
 
@@ -229,6 +244,7 @@ impl State {
             return ErrorCode::NON_EMPTY_GROUP;
         }
         self.share_groups.remove(id);
+        self.note(Entry::ShareGroupGone(id.to_owned()));
         self.arm_share_group(id);
         self.forget_shares(|key| key.group == id);
         ErrorCode::NONE
@@ -248,7 +264,8 @@ impl State {
             group.note_offset(key.topic_id, key.partition);
         }
         self.close_share(&key);
-        self.share_partitions.insert(key, StoredPartition::new(start));
+        self.share_partitions.insert(key.clone(), StoredPartition::new(start));
+        self.touch_share(&key);
     }
 
     /// Forgets the offsets of a topic in a group; false if there were none.
@@ -326,6 +343,7 @@ impl State {
     }
 
     fn handle_share_change(&mut self, now: Instant, key: &ShareKey) {
+        self.touch_share(key);
         self.arm_share_partition(key);
         if let Some(tp) = self.shared_topic_partition(key) {
             self.wake(now, &tp);
@@ -342,6 +360,7 @@ impl State {
     fn forget_shares(&mut self, is_meant: impl Fn(&ShareKey) -> bool) {
         for key in self.share_partitions.keys_where(is_meant) {
             self.share_partitions.remove(&key);
+            self.touch_share(&key);
             self.arm_share_partition(&key);
         }
     }

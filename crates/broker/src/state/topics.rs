@@ -8,6 +8,7 @@ use milena_wire::ByteString;
 
 use super::State;
 use crate::fetch::TopicKey;
+use crate::store::Entry;
 use crate::topic::{Partition, TopicConfig, TopicState, is_legal_topic_name, why_illegal};
 
 /// A topic to be created.
@@ -98,8 +99,9 @@ impl State {
         let topic = self.plan_topic(new)?;
         let name = Topic::from(new.name.as_str());
         self.topic_ids.insert(topic.id, name.clone());
-        self.topics.insert(name, topic);
+        self.topics.insert(name.clone(), topic);
         self.topics_version.note_creation();
+        self.note_topic(&name);
         self.settle(now);
         Ok(())
     }
@@ -108,6 +110,7 @@ impl State {
     pub(crate) fn delete_topic(&mut self, now: Instant, name: &Topic) -> bool {
         let Some(topic) = self.topics.remove(name) else { return false };
         self.topic_ids.remove(&topic.id);
+        self.note(Entry::TopicGone(name.clone()));
         self.journal.forget_topic(name);
         self.topics_version.note_change();
         for group in self.groups.values_mut() {
@@ -165,6 +168,7 @@ impl State {
         if let Some(topic) = self.topics.get_mut(name) {
             topic.partitions.extend(added);
         }
+        self.note_topic(&name.into());
         self.topics_version.note_change();
         self.settle(now);
     }

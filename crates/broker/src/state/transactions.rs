@@ -174,6 +174,7 @@ impl State {
         } else {
             transaction.die(now);
             self.transactions.remove(id);
+            self.touch_transaction(id);
         }
     }
 
@@ -267,6 +268,7 @@ impl State {
             self.transactions.get(id).filter(|_| self.coordinator_of_transaction_runs(id));
         let deadline = transaction.and_then(|transaction| transaction.deadline(expiration));
         self.timers.set(Timer::Transaction(id.to_owned()), deadline);
+        self.touch_transaction(id);
     }
 
     fn note_end(&mut self, now: Instant, id: &str, end: End) {
@@ -283,7 +285,7 @@ impl State {
     }
 
     /// What transactions committed for groups counts from here on, or never.
-    fn end_pending_commits(&mut self, index: i32, producer: Identity, end: End) {
+    pub(super) fn end_pending_commits(&mut self, index: i32, producer: Identity, end: End) {
         for (name, group) in &mut self.groups {
             if internal_partition(name) != index {
                 continue;

@@ -46,8 +46,9 @@ impl State {
         self.timers.set(Timer::Wait(ticket), Some(deadline));
     }
 
-    /// Looks again at the requests that wait for this partition.
+    /// Looks again at the requests that wait for this partition, which has changed.
     pub(crate) fn wake(&mut self, now: Instant, partition: &TopicPartition) {
+        self.touch(partition);
         let Some(tickets) = self.waits.by_partition.get(partition) else { return };
         let tickets: Vec<_> = tickets.iter().copied().collect();
         for ticket in tickets {

@@ -1,11 +1,13 @@
 //! A record batch as it lies in a log.
 
 use bytes::{Bytes, BytesMut};
-use milena_records::batch::control::end_transaction;
-use milena_records::{BatchHeader, CompressionType, Error, TimestampType};
+use milena_records::batch::control::{ControlType, end_transaction};
+use milena_records::{BatchHeader, CompressionType, Decompressor, Error, TimestampType};
 use milena_types::{
     ErrorCode, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp,
 };
+
+use crate::transaction::End;
 
 /// A batch with its header read; the records stay as they were sent, in a slice of the frame they came in.
 #[derive(Clone, Debug)]
@@ -74,6 +76,22 @@ impl Batch {
         let header = *sealed.header();
         let parts = sealed.with_header(&header);
         Ok(Self { header, head: parts.head, body: parts.body })
+    }
+
+    /// How a transaction ended, and the term of the coordinator that said so, if the batch is a marker of that.
+    pub(crate) fn end(&self) -> Option<(End, Option<LeaderEpoch>)> {
+        if !self.is_control() {
+            return None;
+        }
+        let batch = milena_records::Batch::parse(self.to_bytes()).ok()?;
+        let decoded = batch.decode(&mut Decompressor::default()).ok()?;
+        let control = decoded.control_record().ok()??;
+        let end = match control.kind {
+            ControlType::COMMIT => End::Commit,
+            ControlType::ABORT => End::Abort,
+            _ => return None,
+        };
+        Some((end, control.coordinator_epoch.and_then(LeaderEpoch::from_wire)))
     }
 
     /// Gives the batch its place in the log. Offset and leader epoch lie outside of what the checksum covers.

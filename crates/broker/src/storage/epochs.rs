@@ -1,6 +1,9 @@
 //! Where each leader's records begin (KIP-101), by which a diverged reader finds the common past.
 
+use bytes::BytesMut;
 use milena_types::{LeaderEpoch, Offset};
+
+use crate::store::{Malformed, Source, Spelled};
 
 /// The first offset of each leader epoch that wrote to a log, oldest first.
 #[derive(Clone, Debug, Default)]
@@ -62,6 +65,16 @@ impl Epochs {
     pub(crate) fn at(&self, offset: Offset) -> Option<LeaderEpoch> {
         let after = self.0.partition_point(|(_, start)| *start <= offset);
         after.checked_sub(1).and_then(|at| self.0.get(at)).map(|(epoch, _)| *epoch)
+    }
+}
+
+impl Spelled for Epochs {
+    fn put(&self, to: &mut BytesMut) {
+        self.0.put(to);
+    }
+
+    fn take(from: &mut Source) -> Result<Self, Malformed> {
+        Ok(Self(Spelled::take(from)?))
     }
 }
 

@@ -29,6 +29,27 @@ impl Log {
         base
     }
 
+    /// Puts a batch back that was in a log before, where it was.
+    pub(crate) fn restore(&mut self, batch: Batch) {
+        if let Some(epoch) = batch.leader_epoch() {
+            self.epochs.note(epoch, batch.base_offset());
+        }
+        self.end = batch.last_offset().next();
+        self.bytes += batch.bytes() as u64;
+        self.batches.push_back(batch);
+    }
+
+    /// Puts back what the batches that are left do not tell: a log may begin, and end, where none of them does.
+    pub(crate) fn restore_bounds(&mut self, start: Offset, end: Offset, epochs: Epochs) {
+        self.end = end.max(self.end);
+        self.delete_before(start);
+        self.epochs = epochs;
+    }
+
+    pub(crate) fn epochs(&self) -> &Epochs {
+        &self.epochs
+    }
+
     /// The first offset that can be read.
     pub(crate) fn start(&self) -> Offset {
         self.start

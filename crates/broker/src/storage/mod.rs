@@ -2,12 +2,14 @@
 
 mod batch;
 mod epochs;
+mod image;
 mod log;
 mod producers;
 mod transactions;
 
 pub(crate) use batch::{Batch, Rejected, Sent};
 pub(crate) use epochs::EpochEnd;
+pub(crate) use image::LogImage;
 pub(crate) use log::Log;
 pub(crate) use producers::{MarkerTerm, Producers, Stored, Verdict};
 pub(crate) use transactions::{Aborted, Transactions};

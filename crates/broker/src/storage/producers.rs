@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use bytes::BytesMut;
 use milena_types::{
     ErrorCode, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp,
 };
 
 use super::batch::{Batch, Sent};
+use crate::store::{Malformed, Source, Spelled};
 use crate::transaction::TransactionVersion;
 
 /// The producers of one partition.
@@ -235,6 +237,46 @@ impl Producer {
 
     pub(crate) fn coordinator_epoch(&self) -> Option<i32> {
         self.coordinator_epoch.map(LeaderEpoch::get)
+    }
+}
+
+/// Without `first`: what was about to begin begins anew.
+impl Spelled for Producers {
+    fn put(&self, to: &mut BytesMut) {
+        let known = self.known.iter().map(|(id, producer)| (*id, producer.clone()));
+        known.collect::<Vec<_>>().put(to);
+    }
+
+    fn take(from: &mut Source) -> Result<Self, Malformed> {
+        let known: Vec<(ProducerId, Producer)> = Spelled::take(from)?;
+        Ok(Self { known: known.into_iter().collect(), first: BTreeMap::new() })
+    }
+}
+
+impl Spelled for Producer {
+    fn put(&self, to: &mut BytesMut) {
+        self.epoch.put(to);
+        let batches = self.batches.iter().copied();
+        batches.collect::<Vec<_>>().put(to);
+        (self.last_timestamp, self.coordinator_epoch).put(to);
+    }
+
+    fn take(from: &mut Source) -> Result<Self, Malformed> {
+        let (epoch, batches) = (Spelled::take(from)?, Vec::take(from)?.into());
+        let (last_timestamp, coordinator_epoch): (Option<Timestamp>, _) = Spelled::take(from)?;
+        let last_used = last_timestamp.unwrap_or(Timestamp::from_millis(0));
+        Ok(Self { epoch, batches, last_timestamp, coordinator_epoch, last_used })
+    }
+}
+
+impl Spelled for Remembered {
+    fn put(&self, to: &mut BytesMut) {
+        ((self.first, self.last), (self.base_offset, self.timestamp)).put(to);
+    }
+
+    fn take(from: &mut Source) -> Result<Self, Malformed> {
+        let ((first, last), (base_offset, timestamp)) = Spelled::take(from)?;
+        Ok(Self { first, last, base_offset, timestamp })
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use bytes::BytesMut;
 use milena_types::{Offset, ProducerId};
 
 use super::batch::Batch;
+use crate::store::{Malformed, Source, Spelled};
 
 /// The transactions of one partition.
 #[derive(Clone, Debug, Default)]
@@ -76,5 +78,25 @@ impl Transactions {
     /// Forgets aborted transactions that lie wholly below the start of the log.
     pub(crate) fn trim(&mut self, start: Offset) {
         self.aborted.retain(|one| one.marker >= start);
+    }
+}
+
+impl Spelled for Transactions {
+    fn put(&self, to: &mut BytesMut) {
+        let open: Vec<_> = self.open.iter().map(|(id, first)| (*id, *first)).collect();
+        let aborted = self.aborted.iter().map(|one| (one.producer_id, (one.first, one.marker)));
+        open.put(to);
+        aborted.collect::<Vec<_>>().put(to);
+    }
+
+    fn take(from: &mut Source) -> Result<Self, Malformed> {
+        let open: Vec<(ProducerId, Offset)> = Spelled::take(from)?;
+        let aborted: Vec<(ProducerId, (Offset, Offset))> = Spelled::take(from)?;
+        let aborted = aborted.into_iter().map(|(producer_id, (first, marker))| Aborted {
+            producer_id,
+            first,
+            marker,
+        });
+        Ok(Self { open: open.into_iter().collect(), aborted: aborted.collect() })
     }
 }

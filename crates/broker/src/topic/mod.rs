@@ -5,6 +5,7 @@ mod image;
 mod name;
 mod partition;
 mod replication;
+mod saved;
 mod state;
 
 pub(crate) use config::{ConfigKind, Definition, TopicConfig};

@@ -4,6 +4,7 @@ use milena_types::{ErrorCode, LeaderEpoch, NodeId, Offset, Timestamp};
 
 use super::config::TopicConfig;
 use super::replication::Replica;
+use super::saved::Saved;
 use milena_records::TimestampType;
 
 use crate::storage::{
@@ -21,6 +22,8 @@ pub(crate) struct Partition {
     pub(super) log: Log,
     pub(super) producers: Producers,
     pub(super) transactions: Transactions,
+    /// How far all this is written down.
+    pub(super) saved: Saved,
 }
 
 /// A batch that is in the log.
@@ -55,6 +58,7 @@ impl Partition {
     /// An empty partition, led by the first of its replicas.
     pub(crate) fn new(nodes: Vec<NodeId>) -> Self {
         Self {
+            saved: Saved::new(nodes.first().copied()),
             leader: nodes.first().copied(),
             leader_epoch: LeaderEpoch::ZERO,
             replicas: nodes.iter().map(|node| Replica { node: *node, end: Offset::ZERO }).collect(),

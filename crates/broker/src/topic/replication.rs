@@ -87,6 +87,7 @@ impl Partition {
     pub(crate) fn cut(&mut self, end: Offset) {
         self.log.truncate(end);
         let end = self.log.end();
+        self.saved.note_cut(end);
         for replica in &mut self.replicas {
             replica.end = replica.end.min(end);
         }

@@ -3,7 +3,9 @@
 mod end;
 mod metadata;
 mod state;
+mod stored;
 
 pub(crate) use end::{End, Ending, TransactionVersion};
 pub(crate) use metadata::{Init, Transaction};
 pub use state::TransactionState;
+pub(crate) use stored::StoredTransaction;

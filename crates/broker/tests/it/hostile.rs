@@ -135,7 +135,7 @@ fn no_truncation_and_no_flipped_bit_of_a_request_brings_the_cluster_down() {
             let mut world = World::new();
             let connection = world.connect_leader();
             world.cluster.handle(world.now, connection, frame);
-            while world.cluster.poll_output(world.now).is_some() {}
+            world.drain_unasked();
         }
     }
 }

@@ -4,6 +4,7 @@
 mod append;
 mod consumer_groups;
 mod consumer_member;
+mod data_dir;
 mod faults;
 mod fetch;
 mod groups;
@@ -16,6 +17,7 @@ mod releases;
 mod retention;
 mod share;
 mod shells;
+mod stored;
 mod topics;
 mod transactional_offsets;
 mod transactions;

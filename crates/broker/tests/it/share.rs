@@ -168,7 +168,7 @@ const REJECT: i8 = 3;
 const RENEW: i8 = 4;
 
 /// A member of the share group `s`, which reads `t` from its start.
-struct Member {
+pub(crate) struct Member {
     id: &'static str,
     connection: ConnectionId,
     /// A connection to the group's coordinator.
@@ -177,7 +177,7 @@ struct Member {
     session: i32,
 }
 
-fn group() -> (World, Member) {
+pub(crate) fn group() -> (World, Member) {
     let mut world = World::new();
     let member = Member::start(&mut world);
     (world, member)
@@ -203,7 +203,7 @@ impl Member {
         Self::join(world, "a")
     }
 
-    fn join(world: &mut World, id: &'static str) -> Self {
+    pub(crate) fn join(world: &mut World, id: &'static str) -> Self {
         let connection = world.connect_leader();
         let key = m::FindCoordinatorRequest { key: "s".into(), ..Default::default() };
         let answer = world.ask(connection, 2, key);
@@ -241,7 +241,7 @@ impl Member {
     }
 
     /// What is acquired at once: first and last offset, and which delivery it is.
-    fn fetch(&mut self, world: &mut World) -> Vec<(i64, i64, i16)> {
+    pub(crate) fn fetch(&mut self, world: &mut World) -> Vec<(i64, i64, i16)> {
         let told = self.ask_fetch(world, 0);
         assert_eq!(told.error_code, ErrorCode::NONE, "{told:?}");
         acquired(&told)
@@ -277,7 +277,7 @@ impl Member {
         world.answer(self.connection).map(|answer| acquired(&share_fetch(answer)))
     }
 
-    fn say(&mut self, world: &mut World, first: i64, last: i64, what: i8) -> ErrorCode {
+    pub(crate) fn say(&mut self, world: &mut World, first: i64, last: i64, what: i8) -> ErrorCode {
         let batch = m::share_acknowledge_request::AcknowledgementBatch {
             first_offset: first,
             last_offset: last,

@@ -28,6 +28,9 @@ pub(crate) struct World {
     frames: BTreeMap<ConnectionId, Vec<Bytes>>,
     closed: Vec<ConnectionId>,
     sent: i32,
+    settings: Settings,
+    /// What the cluster wrote down.
+    pieces: Vec<Bytes>,
 }
 
 /// What an idempotent producer says: id, epoch, sequence.
@@ -45,15 +48,48 @@ impl World {
         settings.topics = vec![TopicSettings::new("t", 1)];
         change(&mut settings);
         let now = Instant::now();
-        Self {
-            cluster: Cluster::new(settings, now).expect("legal topics"),
+        let mut world = Self {
+            cluster: Cluster::restore(settings.clone(), now, []).expect("legal topics"),
             now,
             asked: BTreeMap::new(),
             answers: BTreeMap::new(),
             frames: BTreeMap::new(),
             closed: Vec::new(),
             sent: 0,
-        }
+            settings,
+            pieces: Vec::new(),
+        };
+        world.drain();
+        world
+    }
+
+    /// The process ends and starts again: what was written down is all that is left.
+    pub(crate) fn restart(&mut self) {
+        self.drain();
+        self.cluster = self.restored(&self.pieces);
+        // Connections are numbered anew.
+        self.asked.clear();
+        self.answers.clear();
+        self.frames.clear();
+        self.closed.clear();
+        self.drain();
+    }
+
+    /// What the cluster wrote down.
+    pub(crate) fn pieces(&self) -> &[Bytes] {
+        &self.pieces
+    }
+
+    /// The same, after what was written down was written anew.
+    pub(crate) fn restart_compacted(&mut self) {
+        self.drain();
+        self.pieces = image(&self.cluster);
+        self.restart();
+    }
+
+    fn restored(&self, pieces: &[Bytes]) -> Cluster {
+        let restored = Cluster::restore(self.settings.clone(), self.now, pieces.iter().cloned());
+        restored.expect("it was written by the same program")
     }
 
     pub(crate) fn connect(&mut self, node: NodeId) -> ConnectionId {
@@ -127,7 +163,17 @@ impl World {
             match output {
                 Output::Reply { connection, frame } => self.receive(connection, frame.into_bytes()),
                 Output::Close { connection } => self.closed.push(connection),
+                Output::Store { piece } => self.pieces.push(piece),
                 other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// The same where answers to frames that nobody can read are of no interest.
+    pub(crate) fn drain_unasked(&mut self) {
+        while let Some(output) = self.cluster.poll_output(self.now) {
+            if let Output::Store { piece } = output {
+                self.pieces.push(piece);
             }
         }
     }
@@ -168,6 +214,28 @@ impl World {
             |value: Option<Bytes>| String::from_utf8_lossy(&value.unwrap_or_default()).into();
         self.cluster.records(&tp()).into_iter().map(|record| text(record.value)).collect()
     }
+}
+
+/// Whatever a test did: what was written down on the way comes to the same as what there is at the end.
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        self.drain();
+        let (told, is) = (self.restored(&self.pieces), self.restored(&image(&self.cluster)));
+        assert!(image(&told) == image(&is), "{told:#?}\n\nis what is told of\n\n{is:#?}");
+    }
+}
+
+fn image(cluster: &Cluster) -> Vec<Bytes> {
+    let mut pieces = Vec::new();
+    let put = |piece| -> Result<(), std::convert::Infallible> {
+        pieces.push(piece);
+        Ok(())
+    };
+    let Ok(()) = cluster.store_image(put);
+    pieces
 }
 
 pub(crate) fn tp() -> TopicPartition {

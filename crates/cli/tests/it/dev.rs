@@ -7,16 +7,21 @@ use std::process::{Child, Command, Stdio};
 use crate::program::alone;
 
 /// A running `milena dev`, killed when it is dropped.
-struct Dev {
+pub(crate) struct Dev {
     child: Child,
-    servers: String,
+    pub(crate) servers: String,
     metrics: String,
 }
 
 impl Dev {
     fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// One with further arguments.
+    pub(crate) fn with(args: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_milena"));
-        command.args(["dev", "--port", "0", "--metrics-port", "0", "--topic", "orders"]);
+        command.args(["dev", "--port", "0", "--metrics-port", "0", "--topic", "orders"]).args(args);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().expect("the program was built");
         // Before anything below can panic, so that nothing is left running.

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod consume;
 #[cfg(test)]
+mod data_dir;
+#[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod dev;

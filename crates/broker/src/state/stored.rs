@@ -1,0 +1,210 @@
+//! What is to be written down of the cluster, and when: all that an answer rests on before the answer goes out.
+
+use std::collections::BTreeSet;
+
+use bytes::{Bytes, BytesMut};
+use milena_types::{NodeId, Topic, TopicPartition};
+
+use super::State;
+use crate::group::{Commit, Group};
+use crate::share::ShareKey;
+use crate::store::{Entry, Spelled};
+use crate::topic::TopicState;
+
+/// What changed since it was last taken, where anything is to be written down at all.
+///
+/// Most is found by comparing: whoever changes a partition, a transactional id or a share partition only says that it
+/// changed. The rest is noted as it happens.
+#[derive(Debug, Default)]
+pub(crate) struct Store {
+    is_on: bool,
+    spelled: BytesMut,
+    partitions: BTreeSet<TopicPartition>,
+    transactions: BTreeSet<String>,
+    groups: BTreeSet<String>,
+    shares: BTreeSet<ShareKey>,
+    producer_ids: i64,
+    /// How often the cluster was started.
+    pub(super) starts: u32,
+}
+
+impl State {
+    /// Whether the cluster goes on from what was written down of it.
+    pub(crate) fn was_restored(&self) -> bool {
+        self.store.is_on
+    }
+
+    /// From here on changes are kept for [`State::take_stored`].
+    pub(crate) fn begin_store(&mut self) {
+        self.store = Store {
+            is_on: true,
+            producer_ids: self.producer_ids.dealt(),
+            starts: self.store.starts,
+            ..Store::default()
+        };
+        let start = self.start_entry();
+        self.note(start);
+    }
+
+    /// Something happened.
+    pub(crate) fn note(&mut self, entry: Entry) {
+        if self.store.is_on {
+            // What happened before is told before.
+            self.spell_changes();
+            entry.put(&mut self.store.spelled);
+        }
+    }
+
+    /// A topic was made or changed.
+    pub(crate) fn note_topic(&mut self, name: &Topic) {
+        if let Some(topic) = self.topics.get(name).filter(|_| self.store.is_on) {
+            let entry = topic_entry(name, topic);
+            self.note(entry);
+        }
+    }
+
+    /// A partition's log or leader may have changed.
+    pub(crate) fn touch(&mut self, partition: &TopicPartition) {
+        if self.store.is_on && !self.store.partitions.contains(partition) {
+            self.store.partitions.insert(partition.clone());
+        }
+    }
+
+    /// A transactional id may have changed.
+    pub(super) fn touch_transaction(&mut self, id: &str) {
+        if self.store.is_on {
+            self.store.transactions.insert(id.to_owned());
+        }
+    }
+
+    /// A group speaks another protocol, or is forgotten.
+    pub(super) fn touch_group(&mut self, id: &str) {
+        if self.store.is_on {
+            self.store.groups.insert(id.to_owned());
+        }
+    }
+
+    /// What is kept of a share partition has changed.
+    pub(super) fn touch_share(&mut self, key: &ShareKey) {
+        if self.store.is_on {
+            self.store.shares.insert(key.clone());
+        }
+    }
+
+    /// What is to be written down, in one piece: all of it happened, or none.
+    pub(crate) fn take_stored(&mut self) -> Option<Bytes> {
+        if !self.store.is_on {
+            return None;
+        }
+        self.spell_changes();
+        Some(self.store.spelled.split().freeze()).filter(|spelled| !spelled.is_empty())
+    }
+
+    /// Everything, as if it had happened just now: `put` gets pieces for an empty store, in their order.
+    pub(crate) fn spell_image<E>(
+        &self,
+        mut put: impl FnMut(Bytes) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut piece = BytesMut::new();
+        let mut spell = |entry: Entry| {
+            entry.put(&mut piece);
+            if piece.len() < PIECE_BYTES { Ok(()) } else { put(piece.split().freeze()) }
+        };
+        spell(self.start_entry())?;
+        spell(Entry::ProducerIds(self.producer_ids.dealt()))?;
+        for (name, topic) in &self.topics {
+            spell(topic_entry(name, topic))?;
+            for (index, partition) in topic.indexed() {
+                let at = (topic.id, index);
+                spell(Entry::Leader(at, partition.leader(), partition.leader_epoch()))?;
+                for batch in partition.log().batches() {
+                    spell(Entry::Batch(at, batch.clone()))?;
+                }
+                spell(Entry::Log(at, partition.image()))?;
+            }
+        }
+        for (id, transaction) in &self.transactions {
+            let stored = transaction.stored(|at| self.clock.wall(at));
+            spell(Entry::Transaction(id.clone(), stored))?;
+        }
+        // Members join again: a group of which there is no more to say is made again by its first.
+        let is_told = |group: &Group| group.consumer().is_some() || !group.offsets.is_empty();
+        for (id, group) in self.groups.iter().filter(|(_, group)| is_told(group)) {
+            spell(Entry::Group(id.clone(), group.consumer().is_some()))?;
+            for (partition, committed) in group.offsets.committed() {
+                let (partition, committed) = (partition.clone(), committed.clone());
+                let commit = Commit { partition, committed };
+                spell(Entry::Commit(id.clone(), commit, None))?;
+            }
+            for (producer, member, commit) in group.offsets.pending() {
+                let by = Some((producer, member.to_owned()));
+                spell(Entry::Commit(id.clone(), commit, by))?;
+            }
+        }
+        for (group, config) in &self.group_configs {
+            spell(Entry::GroupConfig(group.clone(), config.clone()))?;
+        }
+        for id in self.share_groups.keys() {
+            spell(Entry::ShareGroup(id.clone()))?;
+        }
+        for (key, stored) in self.share_partitions.iter() {
+            spell(Entry::Share(key.clone(), stored.clone()))?;
+        }
+        put(piece.freeze())
+    }
+
+    fn spell_changes(&mut self) {
+        let Self { store, topics, transactions, groups, share_partitions, clock, .. } = self;
+        let spelled = &mut store.spelled;
+        for tp in std::mem::take(&mut store.partitions) {
+            let Some(topic) = topics.get_mut(&tp.topic) else { continue };
+            let id = topic.id;
+            let Some(partition) = topic.partition_mut(tp.partition) else { continue };
+            for entry in partition.changes((id, tp.partition)) {
+                entry.put(spelled);
+            }
+        }
+        let dealt = self.producer_ids.dealt();
+        if store.producer_ids != dealt {
+            store.producer_ids = dealt;
+            Entry::ProducerIds(dealt).put(spelled);
+        }
+        for id in std::mem::take(&mut store.transactions) {
+            let stored = transactions.get(&id).map(|one| one.stored(|at| clock.wall(at)));
+            match stored {
+                Some(stored) => Entry::Transaction(id, stored).put(spelled),
+                None => Entry::TransactionGone(id).put(spelled),
+            }
+        }
+        for id in std::mem::take(&mut store.groups) {
+            match groups.get(&id).map(|group| group.consumer().is_some()) {
+                Some(is_consumer) => Entry::Group(id, is_consumer).put(spelled),
+                None => Entry::GroupGone(id).put(spelled),
+            }
+        }
+        for key in std::mem::take(&mut store.shares) {
+            match share_partitions.get(&key).cloned() {
+                Some(stored) => Entry::Share(key, stored).put(spelled),
+                None => Entry::ShareGone(key).put(spelled),
+            }
+        }
+    }
+
+    fn start_entry(&self) -> Entry {
+        let nodes: Vec<NodeId> = self.nodes.iter().map(|node| node.id).collect();
+        Entry::Start { starts: self.store.starts, nodes }
+    }
+}
+
+fn topic_entry(name: &Topic, topic: &TopicState) -> Entry {
+    Entry::Topic {
+        name: name.clone(),
+        id: topic.id,
+        is_internal: topic.is_internal,
+        config: topic.config.overrides().clone(),
+        replicas: topic.partitions.iter().map(|one| one.replicas().collect()).collect(),
+    }
+}
+
+/// About how much of an image is held at once, besides the largest batch.
+const PIECE_BYTES: usize = 1 << 20;

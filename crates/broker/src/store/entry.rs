@@ -1,0 +1,208 @@
+//! One thing that became true of the cluster.
+
+use std::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
+use milena_types::{
+    LeaderEpoch, NodeId, Offset, ProducerId, Timestamp, Topic, TopicPartition, Uuid,
+};
+
+use super::codec::{Malformed, Source, Spelled, Text};
+use crate::group::{Commit, Committed};
+use crate::share::{ShareKey, StoredPartition};
+use crate::storage::{Batch, LogImage};
+use crate::transaction::StoredTransaction;
+
+/// A partition by its topic's id, which no later topic of the name has.
+pub(crate) type Place = (Uuid, i32);
+
+/// What is written down, in the order in which it happened. Told again in that order, it makes the same cluster.
+#[derive(Clone, Debug)]
+pub(crate) enum Entry {
+    /// The cluster starts, for the how manieth time, with these nodes.
+    Start { starts: u32, nodes: Vec<NodeId> },
+    /// A topic is there, or is changed: what is said of it is all of it.
+    Topic {
+        name: Topic,
+        id: Uuid,
+        is_internal: bool,
+        config: BTreeMap<Text, Text>,
+        /// The nodes of each partition.
+        replicas: Vec<Vec<NodeId>>,
+    },
+    /// A topic is deleted.
+    TopicGone(Topic),
+    /// So many producer ids are dealt.
+    ProducerIds(i64),
+    /// Another leader or epoch.
+    Leader(Place, Option<NodeId>, LeaderEpoch),
+    /// Everything from here on is taken back.
+    Cut(Place, Offset),
+    /// Everything before is deleted.
+    LogStart(Place, Offset),
+    /// A batch is stored.
+    Batch(Place, Batch),
+    /// What else there is to know of a log whose batches were told before.
+    Log(Place, LogImage),
+    /// A transactional id is at this.
+    Transaction(Text, StoredTransaction),
+    /// A transactional id is forgotten.
+    TransactionGone(Text),
+    /// A group is there, and whether it is of the consumer protocol.
+    Group(Text, bool),
+    /// A group is deleted with its commits.
+    GroupGone(Text),
+    /// A group commits; in a transaction, by which producer and member.
+    Commit(Text, Commit, Option<(ProducerId, Text)>),
+    /// Commits of a group are deleted.
+    CommitsGone(Text, Vec<TopicPartition>),
+    /// All that is set for a group.
+    GroupConfig(Text, BTreeMap<Text, Text>),
+    /// A share group is there.
+    ShareGroup(Text),
+    /// A share group is deleted.
+    ShareGroupGone(Text),
+    /// How far a share group has got.
+    Share(ShareKey, StoredPartition),
+    /// A share group keeps no offset of this.
+    ShareGone(ShareKey),
+}
+
+impl Spelled for Entry {
+    fn put(&self, to: &mut BytesMut) {
+        match self {
+            Self::Start { starts, nodes } => {
+                (1_u8, *starts).put(to);
+                nodes.put(to);
+            }
+            Self::Topic { name, id, is_internal, config, replicas } => {
+                (2_u8, name.clone()).put(to);
+                (*id, *is_internal).put(to);
+                config.put(to);
+                replicas.put(to);
+            }
+            Self::TopicGone(name) => (3_u8, name.clone()).put(to),
+            Self::ProducerIds(dealt) => (4_u8, *dealt).put(to),
+            Self::Leader(at, leader, epoch) => (5_u8, (*at, (*leader, *epoch))).put(to),
+            Self::Cut(at, end) => (6_u8, (*at, *end)).put(to),
+            Self::LogStart(at, start) => (7_u8, (*at, *start)).put(to),
+            Self::Batch(at, batch) => {
+                (8_u8, *at).put(to);
+                batch.put(to);
+            }
+            Self::Log(at, image) => {
+                (9_u8, *at).put(to);
+                image.put(to);
+            }
+            Self::Transaction(id, transaction) => {
+                (10_u8, id.clone()).put(to);
+                transaction.put(to);
+            }
+            Self::TransactionGone(id) => (11_u8, id.clone()).put(to),
+            Self::Group(id, is_consumer) => (12_u8, (id.clone(), *is_consumer)).put(to),
+            Self::GroupGone(id) => (13_u8, id.clone()).put(to),
+            Self::Commit(group, commit, transaction) => {
+                (14_u8, group.clone()).put(to);
+                commit.put(to);
+                transaction.put(to);
+            }
+            Self::CommitsGone(group, partitions) => {
+                (15_u8, (group.clone(), partitions.clone())).put(to);
+            }
+            Self::GroupConfig(group, config) => {
+                (16_u8, group.clone()).put(to);
+                config.put(to);
+            }
+            Self::ShareGroup(id) => (17_u8, id.clone()).put(to),
+            Self::ShareGroupGone(id) => (18_u8, id.clone()).put(to),
+            Self::Share(key, stored) => {
+                19_u8.put(to);
+                key.put(to);
+                stored.put(to);
+            }
+            Self::ShareGone(key) => {
+                20_u8.put(to);
+                key.put(to);
+            }
+        }
+    }
+
+    fn take(from: &mut Source) -> Result<Self, Malformed> {
+        Ok(match u8::take(from)? {
+            1 => Self::Start { starts: Spelled::take(from)?, nodes: Spelled::take(from)? },
+            2 => Self::Topic {
+                name: Spelled::take(from)?,
+                id: Spelled::take(from)?,
+                is_internal: Spelled::take(from)?,
+                config: Spelled::take(from)?,
+                replicas: Spelled::take(from)?,
+            },
+            3 => Self::TopicGone(Spelled::take(from)?),
+            4 => Self::ProducerIds(Spelled::take(from)?),
+            5 => Self::Leader(Spelled::take(from)?, Spelled::take(from)?, Spelled::take(from)?),
+            6 => Self::Cut(Spelled::take(from)?, Spelled::take(from)?),
+            7 => Self::LogStart(Spelled::take(from)?, Spelled::take(from)?),
+            8 => Self::Batch(Spelled::take(from)?, Spelled::take(from)?),
+            9 => Self::Log(Spelled::take(from)?, Spelled::take(from)?),
+            10 => Self::Transaction(Spelled::take(from)?, Spelled::take(from)?),
+            11 => Self::TransactionGone(Spelled::take(from)?),
+            12 => Self::Group(Spelled::take(from)?, Spelled::take(from)?),
+            13 => Self::GroupGone(Spelled::take(from)?),
+            14 => Self::Commit(Spelled::take(from)?, Spelled::take(from)?, Spelled::take(from)?),
+            15 => Self::CommitsGone(Spelled::take(from)?, Spelled::take(from)?),
+            16 => Self::GroupConfig(Spelled::take(from)?, Spelled::take(from)?),
+            17 => Self::ShareGroup(Spelled::take(from)?),
+            18 => Self::ShareGroupGone(Spelled::take(from)?),
+            19 => Self::Share(Spelled::take(from)?, Spelled::take(from)?),
+            20 => Self::ShareGone(Spelled::take(from)?),
+            _ => return Err(Malformed),
+        })
+    }
+}
+
+impl Spelled for Batch {
+    fn put(&self, to: &mut BytesMut) {
+        self.to_bytes().put(to);
+    }
+
+    fn take(from: &mut Source) -> Result<Self, Malformed> {
+        Self::read(&Bytes::take(from)?).map_err(|_| Malformed)
+    }
+}
+
+impl Spelled for Commit {
+    fn put(&self, to: &mut BytesMut) {
+        let Committed { offset, leader_epoch, metadata, committed_at } = &self.committed;
+        self.partition.put(to);
+        (*offset, *leader_epoch).put(to);
+        metadata.put(to);
+        committed_at.put(to);
+    }
+
+    fn take(from: &mut Source) -> Result<Self, Malformed> {
+        Ok(Self {
+            partition: Spelled::take(from)?,
+            committed: Committed {
+                offset: Spelled::take(from)?,
+                leader_epoch: Spelled::take(from)?,
+                metadata: Spelled::take(from)?,
+                committed_at: Timestamp::take(from)?,
+            },
+        })
+    }
+}
+
+impl Spelled for ShareKey {
+    fn put(&self, to: &mut BytesMut) {
+        self.group.put(to);
+        (self.topic_id, self.partition).put(to);
+    }
+
+    fn take(from: &mut Source) -> Result<Self, Malformed> {
+        Ok(Self {
+            group: Spelled::take(from)?,
+            topic_id: Spelled::take(from)?,
+            partition: Spelled::take(from)?,
+        })
+    }
+}

@@ -1,0 +1,118 @@
+//! A cluster in a directory: what is left of it, and of what was torn or harmed.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use milena_broker::{Broker, NewRecord, TopicSettings};
+
+/// A directory of the test's own, empty.
+fn fresh(name: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    // Of an earlier run, if there was one.
+    let _ = fs::remove_dir_all(&path);
+    path
+}
+
+async fn start(path: &PathBuf) -> io::Result<Broker> {
+    Broker::builder().topic("t", 1).data_dir(path).start_in_memory().await
+}
+
+fn values(broker: &Broker) -> Vec<String> {
+    let records = broker.records("t", 0).into_iter();
+    records.map(|one| String::from_utf8_lossy(&one.value.unwrap_or_default()).into()).collect()
+}
+
+#[tokio::test]
+async fn a_cluster_goes_on_where_it_was_left() {
+    let path = fresh("a_cluster_goes_on");
+    for expected in 0..3 {
+        let broker = start(&path).await.expect("starts");
+        assert_eq!(values(&broker).len(), expected);
+        let offset = broker.append("t", 0, [NewRecord::new(format!("{expected}"))]).expect("taken");
+        assert_eq!(offset.get(), expected as i64);
+    }
+}
+
+#[tokio::test]
+async fn two_clusters_do_not_share_a_directory() {
+    let path = fresh("two_clusters");
+    let first = start(&path).await.expect("starts");
+    let second = start(&path).await.expect_err("it is taken");
+    assert_eq!(second.kind(), io::ErrorKind::AddrInUse, "{second}");
+    drop(first);
+}
+
+/// Wherever a write was cut off: what was whole is there, and what comes next is kept.
+#[tokio::test]
+async fn a_torn_tail_is_cut_off() {
+    let path = fresh("a_torn_tail");
+    let journal = path.join("journal");
+    let mut lengths = Vec::new();
+    {
+        let broker = start(&path).await.expect("starts");
+        for value in ["a", "b", "c"] {
+            broker.append("t", 0, [NewRecord::new(value)]).expect("taken");
+            lengths.push(fs::metadata(&journal).expect("there").len());
+        }
+    }
+    let whole = fs::read(&journal).expect("there");
+    let torn = usize::try_from(lengths[1]).expect("short");
+    for end in (torn..whole.len()).step_by(7).chain([0, 3, 8, 12]) {
+        fs::write(&journal, &whole[..end]).expect("written");
+        let expected: &[&str] = if end < torn { &[] } else { &["a", "b"] };
+        let broker = start(&path).await.expect("starts");
+        assert_eq!(values(&broker), expected, "cut off at {end}");
+        broker.append("t", 0, [NewRecord::new("d")]).expect("taken");
+        drop(broker);
+        let broker = start(&path).await.expect("starts");
+        assert_eq!(values(&broker).last().map(String::as_str), Some("d"), "cut off at {end}");
+    }
+    // Torn by a machine that lost power: of full length, with other bytes.
+    let mut harmed = whole.clone();
+    *harmed.last_mut().expect("long") ^= 1;
+    fs::write(&journal, &harmed).expect("written");
+    assert_eq!(values(&start(&path).await.expect("starts")), ["a", "b"]);
+}
+
+/// Cutting off there would silently lose what was acknowledged after.
+#[tokio::test]
+async fn damage_in_the_middle_is_refused() {
+    let path = fresh("damage");
+    let broker = start(&path).await.expect("starts");
+    broker.append("t", 0, [NewRecord::new("a")]).expect("taken");
+    drop(broker);
+    let journal = path.join("journal");
+    let mut bytes = fs::read(&journal).expect("there");
+    bytes[20] ^= 1;
+    fs::write(&journal, &bytes).expect("written");
+    let refused = start(&path).await.expect_err("it is harmed");
+    assert_eq!(refused.kind(), io::ErrorKind::InvalidData, "{refused}");
+    fs::write(&journal, "something else").expect("written");
+    assert!(start(&path).await.is_err(), "it is no journal");
+}
+
+/// 200 MB go through a partition that keeps about one.
+#[tokio::test]
+async fn the_journal_is_written_anew_when_it_tells_little_that_is_still_so() {
+    let path = fresh("written_anew");
+    let keeping = || {
+        let mut topic = TopicSettings::new("t", 1);
+        topic.config.insert("retention.bytes".to_owned(), (1 << 20).to_string());
+        Broker::builder().topic_with(topic).data_dir(&path).start_in_memory()
+    };
+    let broker = keeping().await.expect("starts");
+    let mut longest = 0;
+    for round in 0..200 {
+        let value = vec![round; 1_000_000];
+        broker.append("t", 0, [NewRecord::new(value)]).expect("taken");
+        longest = fs::metadata(path.join("journal")).expect("there").len().max(longest);
+    }
+    let before = broker.batches("t", 0);
+    assert!(longest < 70 << 20, "{longest}");
+    drop(broker);
+    let broker = keeping().await.expect("starts");
+    assert_eq!(broker.batches("t", 0), before);
+    let next = broker.append("t", 0, [NewRecord::new("next")]).expect("taken");
+    assert_eq!(next.get(), 200);
+}
