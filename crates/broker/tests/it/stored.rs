@@ -166,7 +166,7 @@ fn a_cluster_with_fewer_nodes_is_refused() {
     world.drain();
     let one = Settings::with_nodes(1);
     let refused = Cluster::restore(one, world.now, world.pieces().iter().cloned());
-    let why = refused.err().expect("two nodes are missing");
+    let why = refused.expect_err("two nodes are missing");
     assert!(why.contains("3 nodes"), "{why}");
 }
 
