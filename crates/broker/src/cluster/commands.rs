@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use milena_types::{
-    ErrorCode, LeaderEpoch, NodeId, Offset, ProducerEpoch, ProducerId, Topic, TopicPartition,
+    ApiKey, ErrorCode, LeaderEpoch, NodeId, Offset, ProducerEpoch, ProducerId, Topic,
+    TopicPartition,
 };
 
 use super::Cluster;
@@ -197,6 +198,16 @@ impl Cluster {
     pub fn set_transaction_version(&mut self, level: i16) {
         self.state.settings.transaction_version = level;
         self.state.features_epoch = self.state.features_epoch.saturating_add(1);
+    }
+
+    /// Withdraws the latest version of an API, and with its only version the API, as if every node had been taken back to
+    /// an older release. Clients hear of it with their next connections: a request of that version closes the one it
+    /// came by.
+    pub fn withdraw_version(&mut self, api: ApiKey) {
+        match self.state.apis.get_mut(&api) {
+            Some(answered) if answered.min < answered.max => answered.max -= 1,
+            _ => drop(self.state.apis.remove(&api)),
+        }
     }
 
     /// Ends a producer's transaction in one partition by a marker, past the transaction coordinator.

@@ -40,6 +40,8 @@ mod interceptors;
 #[cfg(test)]
 mod many;
 #[cfg(test)]
+mod matrix;
+#[cfg(test)]
 mod observed;
 #[cfg(test)]
 mod partitions;
