@@ -48,3 +48,45 @@ impl AutoCommit {
         self.under_way.is_none().then_some(self.next_at)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(5);
+    const WAIT: Duration = Duration::from_millis(100);
+
+    #[expect(clippy::disallowed_methods, reason = "any instant will do as the start of time")]
+    fn started() -> (Instant, AutoCommit) {
+        let now = Instant::now();
+        (now, AutoCommit::new(now, INTERVAL))
+    }
+
+    /// Due a moment before, it would ask to be woken again and again.
+    #[test]
+    fn a_commit_is_due_when_it_asks_to_be_woken_and_not_while_one_is_under_way() {
+        let (start, mut auto) = started();
+        assert_eq!(auto.timeout(), Some(start + INTERVAL));
+        assert!(!auto.is_due(start + INTERVAL - WAIT) && auto.is_due(start + INTERVAL));
+        let now = start + INTERVAL;
+        auto.started(now, Some(CommitId(1)));
+        assert_eq!((auto.timeout(), auto.is_due(now + 2 * INTERVAL)), (None, false));
+        auto.started(now, None);
+        assert_eq!(auto.timeout(), Some(now + INTERVAL), "there was nothing to commit");
+    }
+
+    /// The offsets of a whole interval would be read again, were the member to die in the next one.
+    #[test]
+    fn a_commit_that_failed_is_tried_again_after_its_wait() {
+        for (succeeded, wait, expected) in
+            [(true, WAIT, INTERVAL), (false, WAIT, WAIT), (false, 2 * INTERVAL, INTERVAL)]
+        {
+            let (start, mut auto) = started();
+            auto.started(start, Some(CommitId(7)));
+            assert!(!auto.ended(start, CommitId(6), false, WAIT), "the user's own");
+            assert_eq!(auto.timeout(), None);
+            assert!(auto.ended(start, CommitId(7), succeeded, wait));
+            assert_eq!(auto.timeout(), Some(start + expected));
+        }
+    }
+}

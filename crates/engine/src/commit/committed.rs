@@ -268,3 +268,193 @@ fn read(
     }
     fetched
 }
+
+#[cfg(test)]
+mod tests {
+    use milena_wire::Request;
+    use milena_wire::messages::offset_fetch_response::{
+        OffsetFetchResponseGroup, OffsetFetchResponsePartitions, OffsetFetchResponseTopics,
+    };
+
+    use super::*;
+    use crate::request::Failure;
+
+    struct Fixture {
+        lookup: CommittedLookup,
+        subscription: Subscription,
+        ids: RequestIds,
+        now: Instant,
+    }
+
+    impl Fixture {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do as the start of time")]
+        fn new() -> Self {
+            let backoff = || Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
+            Self {
+                lookup: CommittedLookup::new("g".into(), Duration::from_secs(30), backoff()),
+                subscription: Subscription::new(backoff()),
+                ids: RequestIds::default(),
+                now: Instant::now(),
+            }
+        }
+
+        /// Asks for partitions 0 and 1 of "t" as query 7, and gives the request that goes out.
+        fn asked() -> (Self, Outbound) {
+            let mut fixture = Self::new();
+            fixture.lookup.ask(7, [0, 1].map(|index| ("t", index).into()).into());
+            let request = fixture.poll().expect("a question");
+            (fixture, request)
+        }
+
+        fn poll(&mut self) -> Option<Outbound> {
+            let generation = Generation::from_wire(3);
+            let member = Identity { member_id: "me".into(), generation };
+            let node = NodeId::new(4);
+            let (subscription, ids) = (&mut self.subscription, &mut self.ids);
+            let requests = self.lookup.poll(self.now, node, Some(&member), subscription, ids);
+            assert!(requests.len() <= 1, "one question, asked twice: {requests:?}");
+            requests.into_iter().next()
+        }
+
+        fn hear(
+            &mut self,
+            request: &Outbound,
+            result: Result<Option<Response>, Failure>,
+        ) -> Result<Fetched, Again> {
+            let mut answer = Answer::new(request.id, None, 9, self.now, result);
+            let mut rng = Rng::with_seed(1);
+            let subscription = &mut self.subscription;
+            let heard = self.lookup.handle_answer(self.now, &mut answer, subscription, &mut rng);
+            heard.expect("its own request").1
+        }
+    }
+
+    fn partition(
+        partition_index: i32,
+        committed_offset: i64,
+        error_code: ErrorCode,
+    ) -> OffsetFetchResponsePartitions {
+        OffsetFetchResponsePartitions {
+            partition_index,
+            committed_offset,
+            committed_leader_epoch: if committed_offset < 0 { -1 } else { 2 },
+            metadata: Some("m".into()),
+            error_code,
+        }
+    }
+
+    fn answer(
+        group_id: &str,
+        error_code: ErrorCode,
+        partitions: Vec<OffsetFetchResponsePartitions>,
+    ) -> Result<Option<Response>, Failure> {
+        let topic =
+            OffsetFetchResponseTopics { name: "t".into(), partitions, ..Default::default() };
+        let (group_id, topics) = (group_id.into(), vec![topic]);
+        let group = OffsetFetchResponseGroup { group_id, topics, error_code };
+        let groups = vec![group];
+        Ok(Some(OffsetFetchResponse { groups, ..Default::default() }.into()))
+    }
+
+    /// KIP-447, KIP-848: without these the answer may be older than what is stored.
+    #[test]
+    fn a_question_names_the_member_and_waits_for_transactions() {
+        let (_, request) = Fixture::asked();
+        assert_eq!((request.target, request.lane), (Target::Broker(NodeId::new(4)), Lane::Control));
+        let Request::OffsetFetch(body) = &request.body else { panic!("{request:?}") };
+        assert!(body.require_stable);
+        let [group] = body.groups.as_slice() else { panic!("{body:?}") };
+        assert_eq!((&*group.group_id, group.member_id.as_deref()), ("g", Some("me")));
+        assert_eq!(group.member_epoch, 3);
+        let [topic] = group.topics.as_deref().unwrap() else { panic!("{group:?}") };
+        assert_eq!((&*topic.name, &*topic.partition_indexes), ("t", &[0, 1][..]));
+    }
+
+    #[test]
+    fn what_is_committed_comes_with_its_epoch_and_metadata() {
+        let (mut fixture, request) = Fixture::asked();
+        // Nobody asked for partition 5.
+        let partitions = vec![
+            partition(0, 8, ErrorCode::NONE),
+            partition(1, -1, ErrorCode::NONE),
+            partition(5, 9, ErrorCode::UNSTABLE_OFFSET_COMMIT),
+        ];
+        let fetched = fixture.hear(&request, answer("g", ErrorCode::NONE, partitions)).unwrap();
+        assert!(fetched.errors.is_empty());
+        let committed = CommittedOffset::new(Offset::new(8).unwrap())
+            .with_leader_epoch(LeaderEpoch::from_wire(2))
+            .with_metadata("m");
+        let expected = [(("t", 0).into(), Some(committed)), (("t", 1).into(), None)];
+        assert_eq!(fetched.offsets, expected.into());
+        assert!(!fixture.lookup.is_waiting(&fixture.subscription), "it is answered");
+        assert!(fixture.poll().is_none());
+    }
+
+    /// "Nothing is committed", read out of an answer that does not say so, resets a position.
+    #[test]
+    fn what_says_nothing_of_a_partition_is_asked_again_when_its_wait_is_over() {
+        let none = ErrorCode::NONE;
+        let whole = || vec![partition(0, 8, none), partition(1, 8, none)];
+        let unstable =
+            vec![partition(0, 8, none), partition(1, -1, ErrorCode::UNSTABLE_OFFSET_COMMIT)];
+        for result in [
+            Err(Failure::ConnectionLost),
+            answer("other", none, whole()),
+            answer("g", none, vec![partition(0, 8, none)]),
+            answer("g", none, unstable),
+            answer("g", ErrorCode::NOT_COORDINATOR, Vec::new()),
+            answer("g", ErrorCode::COORDINATOR_LOAD_IN_PROGRESS, whole()),
+        ] {
+            let (mut fixture, request) = Fixture::asked();
+            assert_eq!(fixture.lookup.timeout(fixture.now), None, "an answer is waited for");
+            let heard = fixture.hear(&request, result);
+            assert!(heard.is_err(), "{heard:?}");
+            assert!(fixture.lookup.is_waiting(&fixture.subscription));
+            let at = fixture.lookup.timeout(fixture.now).expect("to be woken");
+            fixture.now = at - Duration::from_nanos(1);
+            assert!(fixture.poll().is_none(), "not before");
+            fixture.now = at;
+            assert_eq!(fixture.lookup.timeout(fixture.now), None, "it is due");
+            let again = fixture.poll().expect("its time has come");
+            assert_eq!(again.body, request.body);
+            assert!(fixture.hear(&again, answer("g", none, whole())).is_ok());
+        }
+    }
+
+    /// Of the others the answer is good.
+    #[test]
+    fn an_error_that_no_retry_heals_names_its_partition() {
+        let denied = ErrorCode::TOPIC_AUTHORIZATION_FAILED;
+        let (mut fixture, request) = Fixture::asked();
+        let partitions = vec![partition(0, 8, ErrorCode::NONE), partition(1, -1, denied)];
+        let fetched = fixture.hear(&request, answer("g", ErrorCode::NONE, partitions)).unwrap();
+        assert_eq!(fetched.offsets.len(), 1);
+        let [error] = fetched.errors.as_slice() else { panic!("{:?}", fetched.errors) };
+        assert_eq!((error.code(), error.group()), (Some(denied), Some("g")));
+        assert_eq!(error.topic_partition(), Some(("t", 1).into()));
+
+        let denied = ErrorCode::GROUP_AUTHORIZATION_FAILED;
+        let (mut fixture, request) = Fixture::asked();
+        let fetched = fixture.hear(&request, answer("g", denied, Vec::new())).unwrap();
+        let [error] = fetched.errors.as_slice() else { panic!("{:?}", fetched.errors) };
+        assert_eq!((error.code(), error.topic_partition()), (Some(denied), None));
+    }
+
+    #[test]
+    fn a_position_is_asked_for_once_and_again_after_its_wait() {
+        let mut fixture = Fixture::new();
+        fixture.subscription.add(("t", 0).into(), Stage::Committed, true);
+        fixture.subscription.add(("t", 1).into(), Stage::Halted, true);
+        assert!(fixture.lookup.is_waiting(&fixture.subscription));
+        let request = fixture.poll().expect("a question");
+        let Request::OffsetFetch(body) = &request.body else { panic!("{request:?}") };
+        assert_eq!(body.groups[0].topics.as_ref().unwrap()[0].partition_indexes, [0]);
+        assert!(fixture.poll().is_none(), "it is under way");
+        assert!(fixture.hear(&request, Err(Failure::ConnectionLost)).is_err());
+        assert!(fixture.poll().is_none(), "not at once");
+        fixture.now += Duration::from_secs(1);
+        assert!(fixture.poll().is_some());
+        assert!(fixture.subscription.remove(&("t", 0).into()));
+        assert!(!fixture.lookup.is_waiting(&fixture.subscription));
+    }
+}

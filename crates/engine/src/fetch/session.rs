@@ -279,4 +279,42 @@ mod tests {
         assert_eq!(session.handle_response(ErrorCode::NONE, 78), Err(Mismatch::Foreign));
         assert_eq!(session.next(wanted(&[(0, 1)])).session_epoch, 0);
     }
+
+    /// A broker that is short of room ends a session by an answer of none, whose records are good.
+    #[test]
+    fn a_session_that_the_broker_let_go_is_opened_again_and_its_answer_taken() {
+        let mut session = opened(&[(0, 0), (1, 0)]);
+        let _ = session.next(wanted(&[(0, 1), (1, 0)]));
+        assert_eq!(session.handle_response(ErrorCode::NONE, 0), Ok(()));
+        let full = session.next(wanted(&[(0, 2), (1, 0)]));
+        assert_eq!((full.session_id, full.session_epoch), (0, 0));
+        assert_eq!(asked(&full), [0, 1]);
+    }
+
+    #[test]
+    fn after_its_close_a_session_is_opened_with_everything() {
+        let mut session = opened(&[(0, 0), (1, 0)]);
+        assert!(session.close().is_some());
+        assert!(session.known().is_empty());
+        let full = session.next(wanted(&[(0, 0), (1, 0)]));
+        assert_eq!((full.session_id, full.session_epoch), (0, 0));
+        assert_eq!(asked(&full), [0, 1]);
+    }
+
+    /// What is not named again the broker takes to be as it was.
+    #[test]
+    fn a_partition_is_named_again_for_whatever_changed_of_it() {
+        let changes: [fn(&mut Ask); 3] = [
+            |ask| ask.leader_epoch = LeaderEpoch::from_wire(2),
+            |ask| ask.bytes_max = 7,
+            |ask| ask.offset = Offset::new(3).unwrap(),
+        ];
+        for change in changes {
+            let mut session = opened(&[(0, 0), (1, 0)]);
+            let mut moved = wanted(&[(0, 0), (1, 0)]);
+            change(moved.get_mut(&tp(1)).unwrap());
+            let delta = session.next(moved);
+            assert_eq!((asked(&delta), forgotten(&delta)), (vec![1], vec![]));
+        }
+    }
 }

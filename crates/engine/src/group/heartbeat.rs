@@ -110,4 +110,41 @@ mod tests {
         assert!(heartbeat.is_expired(now + 13 * SECOND));
         assert_eq!(heartbeat.timeout(false), Some(now + 13 * SECOND));
     }
+
+    /// A wait longer than the interval would cost beats that the coordinator counts on.
+    #[test]
+    fn a_heartbeat_that_failed_is_sent_again_after_its_wait_but_within_the_interval() {
+        let (now, mut ids) = (start(), RequestIds::default());
+        for (wait, expected) in [(SECOND, SECOND), (30 * SECOND, 3 * SECOND)] {
+            let mut heartbeat = Heartbeat::new(3 * SECOND, 45 * SECOND);
+            heartbeat.start(now);
+            let request = ids.deal();
+            heartbeat.sent(now + 3 * SECOND, request);
+            heartbeat.landed(request);
+            heartbeat.failed(now + 4 * SECOND, wait);
+            assert_eq!(heartbeat.timeout(true), Some(now + 4 * SECOND + expected));
+            assert!(heartbeat.is_due(now + 4 * SECOND + expected));
+            // Nothing was heard: the session goes on from the last that was.
+            assert_eq!(heartbeat.session_ends(), Some(now + 45 * SECOND));
+        }
+    }
+
+    /// Woken for a beat that cannot be sent, the driver spins.
+    #[test]
+    fn a_beat_wakes_only_while_it_can_be_sent() {
+        let (now, mut ids) = (start(), RequestIds::default());
+        let mut heartbeat = Heartbeat::new(3 * SECOND, 45 * SECOND);
+        assert_eq!(heartbeat.timeout(true), None, "not yet a member");
+        heartbeat.start(now);
+        assert_eq!(heartbeat.timeout(true), Some(now + 3 * SECOND));
+        assert_eq!(heartbeat.timeout(false), Some(now + 45 * SECOND), "no coordinator");
+        let request = ids.deal();
+        heartbeat.sent(now + 3 * SECOND, request);
+        assert_eq!(heartbeat.timeout(true), Some(now + 45 * SECOND), "one is under way");
+        heartbeat.landed(request);
+        assert_eq!(heartbeat.timeout(true), Some(now + 6 * SECOND), "counted from its sending");
+        heartbeat.stop();
+        assert_eq!(heartbeat.timeout(true), None);
+        assert!(!heartbeat.is_due(now + 90 * SECOND) && !heartbeat.is_expired(now + 90 * SECOND));
+    }
 }

@@ -291,4 +291,43 @@ mod tests {
         let unsettled = partition(sample(StageKind::Fetching), false);
         assert_eq!(unsettled.fetchable(), None);
     }
+
+    /// Who reads on in a topic that was made anew passes over its first records.
+    #[test]
+    fn a_topic_is_another_by_its_id_but_not_for_a_broker_that_is_behind() {
+        let mut assigned = partition(sample(StageKind::Fetching), true);
+        let [first, second, third] = [1, 2, 3].map(|id| Uuid::from_bytes([id; 16]));
+        for (id, is_another) in [
+            (first, false),
+            (first, false),
+            (second, true),
+            (first, false),
+            (second, false),
+            (third, true),
+        ] {
+            assert_eq!(assigned.handle_topic_id(id), is_another, "{id:?}");
+        }
+    }
+
+    #[test]
+    fn a_partition_waits_up_to_its_moment_and_not_beyond() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do as the start of time")]
+        let now = Instant::now();
+        let mut assigned = partition(sample(StageKind::Fetching), true);
+        assert!(!assigned.waits(now));
+        assigned.retry_at = Some(now + Duration::from_millis(1));
+        assert!(assigned.waits(now) && !assigned.waits(now + Duration::from_millis(1)));
+        assigned.advance(Position::new(Offset::ZERO, None));
+        assert!(!assigned.waits(now), "it reads on");
+    }
+
+    /// Thrown away, what was fetched meanwhile would be fetched again after each change of a leader.
+    #[test]
+    fn a_position_that_is_confirmed_keeps_what_was_fetched() {
+        let mut assigned = partition(sample(StageKind::Validating), true);
+        assigned.asked = true;
+        assigned.keep(sample(StageKind::Fetching));
+        assert_eq!(assigned.revision(), Revision::START);
+        assert!(!assigned.asked && assigned.fetchable().is_some());
+    }
 }

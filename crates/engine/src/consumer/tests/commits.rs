@@ -6,9 +6,9 @@ use std::time::Duration;
 use milena_types::ErrorCode;
 use milena_wire::Request;
 
-use crate::consumer::tests::world::{Fault, LEAVE, SECOND, World, offset, tp};
-use crate::consumer::{CommitMode, CommittedOffset, MemberState, Settings};
-use crate::error::{ErrorKind, Fate};
+use crate::consumer::tests::world::{Fault, LEAVE, Rule, SECOND, World, offset, tp};
+use crate::consumer::{CommitId, CommitMode, CommittedOffset, MemberState, Settings};
+use crate::error::{Error, ErrorKind, Fate};
 
 fn automatic() -> Settings {
     let mut settings = World::settings();
@@ -16,13 +16,24 @@ fn automatic() -> Settings {
     settings
 }
 
-fn at(raw: i64) -> Option<BTreeMap<milena_types::TopicPartition, CommittedOffset>> {
-    Some(BTreeMap::from([(tp(0), CommittedOffset::new(offset(raw)))]))
+/// Commits by itself where it must, and not in between.
+fn at_the_end() -> Settings {
+    Settings { auto_commit_interval: Some(Duration::from_secs(3600)), ..automatic() }
 }
 
-/// Row 35: what is in the user's hand is not committed; what he came back for is.
-#[test]
-fn only_what_was_handed_out_and_returned_from_is_committed_by_itself() {
+/// A member that has read all there is: so many records in each partition.
+fn joined(settings: Settings, records: &[i64]) -> (World, usize) {
+    let mut world = World::new(1, i32::try_from(records.len()).unwrap());
+    for (partition, count) in (0..).zip(records).filter(|(_, count)| **count > 0) {
+        world.produce(partition, *count);
+    }
+    let client = world.member(settings);
+    world.run_for(5 * SECOND);
+    (world, client)
+}
+
+/// A member whose user works on the first seven of twenty records, and polls no more by himself.
+fn seven_in_hand() -> (World, usize) {
     let mut world = World::new(1, 1);
     world.produce(0, 20);
     let client = world.member(automatic());
@@ -34,6 +45,36 @@ fn only_what_was_handed_out_and_returned_from_is_committed_by_itself() {
         world.clients[client].poll(now);
     }
     assert_eq!(world.clients[client].got.len(), 7);
+    (world, client)
+}
+
+fn commits_meet(fault: Fault) -> Option<Rule> {
+    Some(Box::new(move |_, _, request| {
+        matches!(request, Request::OffsetCommit(_)).then_some(fault)
+    }))
+}
+
+/// Commits `raw` for partition 0.
+fn commit(world: &mut World, client: usize, raw: i64, mode: CommitMode) -> CommitId {
+    let offsets = BTreeMap::from([(tp(0), CommittedOffset::new(offset(raw)))]);
+    world.clients[client].consumer.commit(world.now, Some(offsets), mode)
+}
+
+fn failure(world: &World, client: usize, id: CommitId) -> &Error {
+    world.clients[client].committed[&id].as_ref().unwrap_err()
+}
+
+/// Closes, which is over before `patience` is.
+fn close_within(world: &mut World, client: usize, span: Duration, patience: Duration) {
+    world.clients[client].consumer.close(world.now, patience, LEAVE);
+    world.run_for(span);
+    assert!(world.clients[client].closed);
+}
+
+/// Row 35: what is in the user's hand is not committed; what he came back for is.
+#[test]
+fn only_what_was_handed_out_and_returned_from_is_committed_by_itself() {
+    let (mut world, client) = seven_in_hand();
     world.run_for(5 * SECOND);
     assert_eq!(world.stub.committed.get(&tp(0)).map(|at| at.0), Some(0), "7 records are in hand");
     let now = world.now;
@@ -51,20 +92,8 @@ fn only_what_was_handed_out_and_returned_from_is_committed_by_itself() {
 /// The caller of `close` may be another than who works on the records, or nobody at all.
 #[test]
 fn closing_does_not_commit_what_is_in_hand() {
-    let mut world = World::new(1, 1);
-    world.produce(0, 20);
-    let client = world.member(automatic());
-    world.run_for(Duration::from_millis(50));
-    world.clients[client].asleep = true;
-    while world.clients[client].got.len() < 7 {
-        world.run_for(Duration::from_millis(10));
-        let now = world.now;
-        world.clients[client].poll(now);
-    }
-    let now = world.now;
-    world.clients[client].consumer.close(now, SECOND, LEAVE);
-    world.run_for(SECOND);
-    assert!(world.clients[client].closed);
+    let (mut world, client) = seven_in_hand();
+    close_within(&mut world, client, SECOND, SECOND);
     assert_eq!(world.stub.committed.get(&tp(0)).map_or(0, |at| at.0), 0);
 }
 
@@ -77,10 +106,7 @@ fn an_older_commit_never_overwrites_a_newer_one() {
         (CommitMode::Retry, Fault::LoseRequest),
         (CommitMode::Retry, Fault::LoseAnswer),
     ] {
-        let mut world = World::new(1, 1);
-        world.produce(0, 10);
-        let client = world.member(World::settings());
-        world.run_for(5 * SECOND);
+        let (mut world, client) = joined(World::settings(), &[10]);
         let mut hits = 0;
         world.fault = Some(Box::new(move |_, _, request| {
             let hit = matches!(request, Request::OffsetCommit(_)) && hits < 2;
@@ -88,10 +114,8 @@ fn an_older_commit_never_overwrites_a_newer_one() {
             let hit = hit && (hits == 1 || first == CommitMode::Retry);
             hit.then_some(fault)
         }));
-        let now = world.now;
-        let consumer = &mut world.clients[client].consumer;
-        let two = consumer.commit(now, at(2), first);
-        let five = consumer.commit(now, at(5), CommitMode::Once);
+        let two = commit(&mut world, client, 2, first);
+        let five = commit(&mut world, client, 5, CommitMode::Once);
         world.run_for(10 * SECOND);
         assert_eq!(world.stub.committed[&tp(0)].0, 5, "{first:?} {fault:?}");
         let order: Vec<_> = world.stub.commits.iter().map(|(_, offset)| *offset).collect();
@@ -109,14 +133,9 @@ fn an_older_commit_never_overwrites_a_newer_one() {
 
 #[test]
 fn commits_without_retry_that_wait_are_sent_as_one() {
-    let mut world = World::new(1, 1);
-    world.produce(0, 10);
-    let client = world.member(World::settings());
-    world.run_for(5 * SECOND);
-    let now = world.now;
-    let ids: Vec<_> = (1..=9)
-        .map(|raw| world.clients[client].consumer.commit(now, at(raw), CommitMode::Once))
-        .collect();
+    let (mut world, client) = joined(World::settings(), &[10]);
+    let ids: Vec<_> =
+        (1..=9).map(|raw| commit(&mut world, client, raw, CommitMode::Once)).collect();
     world.run_for(SECOND);
     assert_eq!(world.stub.committed[&tp(0)].0, 9);
     assert_eq!(world.stub.commits.len(), 2, "the first, and the others together");
@@ -125,33 +144,22 @@ fn commits_without_retry_that_wait_are_sent_as_one() {
 
 #[test]
 fn a_commit_says_what_became_of_it_by_its_deadline() {
-    let mut world = World::new(1, 1);
-    let client = world.member(World::settings());
-    world.run_for(5 * SECOND);
-    world.fault = Some(Box::new(|_, _, request| {
-        matches!(request, Request::OffsetCommit(_)).then_some(Fault::LoseAnswer)
-    }));
-    let now = world.now;
-    let id = world.clients[client].consumer.commit(now, at(0), CommitMode::Retry);
+    let (mut world, client) = joined(World::settings(), &[0]);
+    world.fault = commits_meet(Fault::LoseAnswer);
+    let id = commit(&mut world, client, 0, CommitMode::Retry);
     world.run_for(70 * SECOND);
-    let error = world.clients[client].committed[&id].as_ref().unwrap_err();
+    let error = failure(&world, client, id);
     assert_eq!(error.fate(), Fate::Unknown, "{error}");
 }
 
 /// Trap 34: a commit that meets a rebalance waits for it, and is sent if its partitions are still ours.
 #[test]
 fn a_commit_before_a_rebalance_waits_for_its_end() {
-    let mut world = World::new(1, 1);
-    world.produce(0, 10);
-    let client = world.member(World::settings());
-    world.run_for(5 * SECOND);
-    world.fault = Some(Box::new(|_, _, request| {
-        matches!(request, Request::OffsetCommit(_)).then_some(Fault::LoseRequest)
-    }));
-    let now = world.now;
-    let id = world.clients[client].consumer.commit(now, at(4), CommitMode::Retry);
+    let (mut world, client) = joined(World::settings(), &[10]);
+    world.fault = commits_meet(Fault::LoseRequest);
+    let id = commit(&mut world, client, 4, CommitMode::Retry);
     let before = world.stub.group.generation;
-    world.clients[client].consumer.enforce_rebalance(now, "a test");
+    world.clients[client].consumer.enforce_rebalance(world.now, "a test");
     world.run_for(40 * SECOND);
     assert_eq!(world.stub.group.generation, before + 1);
     assert!(world.clients[client].owned.contains(&tp(0)));
@@ -166,10 +174,7 @@ fn a_commit_before_a_rebalance_waits_for_its_end() {
 /// joined and never heard the assignment of is one in which others read.
 #[test]
 fn a_commit_while_joining_is_refused_where_the_partition_was_given_up() {
-    let mut world = World::new(1, 1);
-    world.produce(0, 10);
-    let client = world.member(World::settings());
-    world.run_for(5 * SECOND);
+    let (mut world, client) = joined(World::settings(), &[10]);
     world.fault = Some(Box::new(|_, _, request| {
         matches!(request, Request::SyncGroup(_)).then_some(Fault::LoseRequest)
     }));
@@ -178,13 +183,12 @@ fn a_commit_while_joining_is_refused_where_the_partition_was_given_up() {
     while world.clients[client].consumer.member_state() != Some(MemberState::Syncing) {
         world.run_for(Duration::from_millis(1));
     }
-    let now = world.now;
-    let id = world.clients[client].consumer.commit(now, at(4), CommitMode::Retry);
+    let id = commit(&mut world, client, 4, CommitMode::Retry);
     world.run_for(3 * SECOND);
     world.fault = None;
     world.run_for(10 * SECOND);
     assert_eq!(world.clients[client].owned.len(), 1);
-    let error = world.clients[client].committed[&id].as_ref().unwrap_err();
+    let error = failure(&world, client, id);
     assert_eq!((error.kind(), error.fate()), (ErrorKind::Rebalanced, Fate::NotStored));
     assert!(world.stub.commits.is_empty());
 }
@@ -193,17 +197,11 @@ fn a_commit_while_joining_is_refused_where_the_partition_was_given_up() {
 /// goes out, once.
 #[test]
 fn commits_that_wait_for_a_retry_are_sent_as_one() {
-    let mut world = World::new(1, 1);
-    world.produce(0, 100);
-    let client = world.member(World::settings());
-    world.run_for(5 * SECOND);
-    world.fault = Some(Box::new(|_, _, request| {
-        matches!(request, Request::OffsetCommit(_)).then_some(Fault::LoseRequest)
-    }));
+    let (mut world, client) = joined(World::settings(), &[100]);
+    world.fault = commits_meet(Fault::LoseRequest);
     let mut ids = Vec::new();
     for raw in 1..=90 {
-        let now = world.now;
-        ids.push(world.clients[client].consumer.commit(now, at(raw), CommitMode::Retry));
+        ids.push(commit(&mut world, client, raw, CommitMode::Retry));
         world.run_for(SECOND);
     }
     let committed = &world.clients[client].committed;
@@ -222,15 +220,9 @@ fn commits_that_wait_for_a_retry_are_sent_as_one() {
 /// nobody's to commit, and `close` would tell of a failure though all is stored.
 #[test]
 fn a_close_in_a_rebalance_commits_what_is_being_given_up() {
-    let mut world = World::new(1, 2);
-    world.produce(0, 7);
-    world.produce(1, 7);
-    let mut settings = automatic();
-    settings.auto_commit_interval = Some(Duration::from_secs(3600));
-    let client = world.member(settings.clone());
-    world.run_for(5 * SECOND);
+    let (mut world, client) = joined(at_the_end(), &[7, 7]);
     world.clients[client].holds = Some(Vec::new());
-    let second = world.member(settings);
+    let second = world.member(at_the_end());
     world.run_for(3 * SECOND);
     let revoked = world.clients[client].holds.take().unwrap();
     let now = world.now;
@@ -249,38 +241,27 @@ fn a_close_in_a_rebalance_commits_what_is_being_given_up() {
 /// A topic that was deleted cannot be committed any more, and must not keep others waiting for partitions.
 #[test]
 fn a_deleted_topic_holds_up_neither_a_rebalance_nor_a_close() {
-    let mut world = World::new(1, 2);
-    world.produce(0, 7);
-    let client = world.member(automatic());
-    world.run_for(5 * SECOND);
+    let (mut world, client) = joined(automatic(), &[7, 0]);
     world.stub.commit_error = Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
-    let now = world.now;
-    let by_hand = world.clients[client].consumer.commit(now, at(3), CommitMode::Retry);
+    let by_hand = commit(&mut world, client, 3, CommitMode::Retry);
     world.run_for(3 * SECOND);
     assert!(!world.clients[client].committed.contains_key(&by_hand), "it may come to be known");
     let second = world.member(automatic());
     world.run_for(6 * SECOND);
     assert_eq!(world.clients[second].owned.len(), 1);
-    let error = world.clients[client].committed[&by_hand].as_ref().unwrap_err();
+    let error = failure(&world, client, by_hand);
     assert_eq!(error.kind(), ErrorKind::UnknownTopic);
-    let now = world.now;
-    world.clients[client].consumer.close(now, 30 * SECOND, LEAVE);
-    world.run_for(2 * SECOND);
-    assert!(world.clients[client].closed);
+    close_within(&mut world, client, 2 * SECOND, 30 * SECOND);
 }
 
 /// A zombie: the group has moved on while it slept.
 #[test]
 fn a_commit_of_a_lost_membership_is_refused() {
-    let mut world = World::new(1, 1);
-    world.produce(0, 10);
-    let client = world.member(World::settings());
-    world.run_for(5 * SECOND);
+    let (mut world, client) = joined(World::settings(), &[10]);
     world.stub.group.generation += 5;
-    let now = world.now;
-    let id = world.clients[client].consumer.commit(now, at(4), CommitMode::Retry);
+    let id = commit(&mut world, client, 4, CommitMode::Retry);
     world.run_for(5 * SECOND);
-    let error = world.clients[client].committed[&id].as_ref().unwrap_err();
+    let error = failure(&world, client, id);
     assert_eq!(
         (error.kind(), error.code()),
         (ErrorKind::Rebalanced, Some(ErrorCode::ILLEGAL_GENERATION))
@@ -292,16 +273,10 @@ fn a_commit_of_a_lost_membership_is_refused() {
 /// Trap 36: what was handed out is committed before the partitions go.
 #[test]
 fn revoked_partitions_are_committed_before_they_go() {
-    let mut world = World::new(1, 2);
-    world.produce(0, 7);
-    world.produce(1, 7);
-    let mut settings = automatic();
-    settings.auto_commit_interval = Some(Duration::from_secs(3600));
-    let client = world.member(settings.clone());
-    world.run_for(5 * SECOND);
+    let (mut world, client) = joined(at_the_end(), &[7, 7]);
     assert_eq!(world.clients[client].got.len(), 14);
     assert!(world.stub.commits.is_empty());
-    let second = world.member(settings);
+    let second = world.member(at_the_end());
     world.run_for(5 * SECOND);
     assert_eq!(world.stub.committed[&tp(0)].0, 7);
     assert_eq!(world.stub.committed[&tp(1)].0, 7);
@@ -311,13 +286,8 @@ fn revoked_partitions_are_committed_before_they_go() {
 /// Trap 36: a commit that fails must not stop the member from joining again.
 #[test]
 fn a_commit_that_fails_does_not_stop_a_rebalance() {
-    let mut world = World::new(1, 2);
-    world.produce(0, 7);
-    let client = world.member(automatic());
-    world.run_for(5 * SECOND);
-    world.fault = Some(Box::new(|_, _, request| {
-        matches!(request, Request::OffsetCommit(_)).then_some(Fault::LoseRequest)
-    }));
+    let (mut world, client) = joined(automatic(), &[7, 0]);
+    world.fault = commits_meet(Fault::LoseRequest);
     let second = world.member(World::settings());
     world.run_for(40 * SECOND);
     let owned = world.clients[client].owned.len() + world.clients[second].owned.len();
@@ -334,7 +304,7 @@ fn a_commit_without_a_group_is_misuse() {
     let now = world.now;
     let id = world.clients[client].consumer.commit(now, None, CommitMode::Retry);
     world.run_for(SECOND);
-    let error = world.clients[client].committed[&id].as_ref().unwrap_err();
+    let error = failure(&world, client, id);
     assert_eq!(error.kind(), ErrorKind::Misuse);
 }
 
@@ -345,9 +315,7 @@ fn a_standalone_consumer_commits_and_starts_there() {
     let client = world.assigned(automatic(), &[0]);
     world.run_for(5 * SECOND);
     assert_eq!(world.stub.committed[&tp(0)].0, 10);
-    let now = world.now;
-    world.clients[client].consumer.close(now, SECOND, LEAVE);
-    world.run_for(SECOND);
+    close_within(&mut world, client, SECOND, SECOND);
     world.produce(0, 2);
     let next = world.assigned(automatic(), &[0]);
     world.run_for(SECOND);
@@ -358,11 +326,7 @@ fn a_standalone_consumer_commits_and_starts_there() {
 /// go back to where the worker stands.
 #[test]
 fn a_partition_that_went_to_another_member_is_not_committed_any_more() {
-    let mut world = World::new(1, 2);
-    world.produce(0, 10);
-    world.produce(1, 10);
-    let first = world.member(World::settings());
-    world.run_for(5 * SECOND);
+    let (mut world, first) = joined(World::settings(), &[10, 10]);
     let stay = world.clients[first].consumer.buffer().stay(&tp(1)).unwrap();
     let second = world.member(World::settings());
     world.run_for(5 * SECOND);
@@ -379,7 +343,7 @@ fn a_partition_that_went_to_another_member_is_not_committed_any_more() {
     let held = consumer.ensure_held(&BTreeMap::from([(tp(1), stay)]));
     assert_eq!(held.unwrap_err().kind(), ErrorKind::Rebalanced);
     world.run_for(5 * SECOND);
-    let error = world.clients[first].committed[&id].as_ref().unwrap_err();
+    let error = failure(&world, first, id);
     assert_eq!((error.kind(), error.fate()), (ErrorKind::Rebalanced, Fate::NotStored));
     assert_eq!(world.stub.committed[&tp(1)].0, 10, "the second member's");
 }
@@ -387,9 +351,7 @@ fn a_partition_that_went_to_another_member_is_not_committed_any_more() {
 /// The same partition again, at its committed offset: another member may have had it in between, and moved that.
 #[test]
 fn what_was_read_in_one_stay_is_not_held_in_the_next() {
-    let mut world = World::new(1, 2);
-    let first = world.member(World::settings());
-    world.run_for(5 * SECOND);
+    let (mut world, first) = joined(World::settings(), &[0, 0]);
     let before = world.clients[first].consumer.buffer().stay(&tp(0)).unwrap();
     world.member(World::settings());
     world.run_for(5 * SECOND);

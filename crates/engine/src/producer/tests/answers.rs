@@ -9,17 +9,13 @@ use milena_wire::messages::produce_response::{
 use milena_wire::messages::{EndTxnResponse, InitProducerIdResponse, ProduceResponse};
 use milena_wire::{Request, Response};
 
-use super::hand::{Hand, response, settings};
+use super::hand::{Hand, plain, response, settings};
 use crate::producer::{Sealed, Settings};
 use crate::request::Failure;
 use crate::transaction::TransactionVersion::Two;
 use crate::{Error, ErrorKind, Fate};
 
 const PAUSE: Duration = Duration::from_secs(5);
-
-fn plain() -> Settings {
-    Settings { transactional_id: None, is_idempotent: false, ..settings() }
-}
 
 fn failed(error_code: ErrorCode) -> PartitionProduceResponse {
     PartitionProduceResponse { error_code, base_offset: -1, ..<_>::default() }

@@ -3,36 +3,21 @@
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
-use milena_types::Timestamp;
-
-use super::hand::{Hand, settings};
+use super::hand::{Hand, plain, record};
 use crate::producer::{
     Accumulator, Appender, NewRecord, PartitionContext, Refused, Settings, Watch,
 };
 
 /// Nothing leaves before it is full.
 fn lingering() -> Settings {
-    Settings {
-        transactional_id: None,
-        is_idempotent: false,
-        linger: Duration::from_secs(5),
-        ..settings()
-    }
-}
-
-fn record<const N: usize>(
-    partition: Option<i32>,
-    value: &[u8; N],
-) -> NewRecord<'_, [milena_records::Header<'_>; 0]> {
-    let (timestamp, value) = (Timestamp::from_millis(1), Some(&value[..]));
-    NewRecord { partition, timestamp, key: None, value, headers: [] }
+    Settings { linger: Duration::from_secs(5), ..plain() }
 }
 
 /// Appends `record`, and says which one of its batch it is.
 fn append(
     hand: &Hand,
     appender: &mut Appender<'_>,
-    record: &NewRecord<'_, [milena_records::Header<'_>; 0]>,
+    record: &NewRecord<'_>,
 ) -> Result<u32, Refused> {
     let placed = appender.append(record, &mut Watch::Nobody, &mut None, || hand.now);
     placed.map(|placed| placed.record)

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use milena_types::{ErrorCode, Timestamp};
+use milena_types::ErrorCode;
 
-use super::hand::{self, Hand};
+use super::hand::{self, Hand, record};
 use super::world::{MS, World, settings};
-use crate::producer::{Accumulator, Acks, NewRecord, Refused, Settings};
+use crate::producer::{Accumulator, Acks, Refused, Settings};
 use crate::transaction::TransactionVersion::Two;
 use crate::{ErrorKind, Fate};
 
@@ -273,13 +273,7 @@ fn a_full_buffer_refuses_and_makes_room() {
     world.run(10 * MS);
     assert!(world.sent[0].delivery.result().is_some(), "its batch left to make room");
     let Poll::Ready(grant) = poll(room.as_mut()) else { panic!("no room") };
-    let record = NewRecord {
-        partition: Some(2),
-        timestamp: Timestamp::from_millis(1),
-        key: None,
-        value: Some(&[7; 50]),
-        headers: [],
-    };
+    let record = record(Some(2), &[7; 50]);
     let topic = world.accumulator.topic("t");
     let now = world.now;
     assert!(world.accumulator.try_append(&topic, &record, Some(grant), || now).is_ok());
@@ -331,13 +325,7 @@ fn partitions_that_are_added_are_used() {
 }
 
 fn send_keyless(accumulator: &Accumulator, now: std::time::Instant) -> Option<i32> {
-    let record = NewRecord {
-        partition: None,
-        timestamp: Timestamp::from_millis(1),
-        key: None,
-        value: Some(&[7; 50]),
-        headers: [],
-    };
+    let record = record(None, &[7; 50]);
     let topic = accumulator.topic("t");
     let appended = accumulator.try_append(&topic, &record, None, || now).ok()?;
     appended.delivery.topic_partition().map(|partition| partition.partition)

@@ -49,6 +49,17 @@ pub(super) fn settings() -> Settings {
     }
 }
 
+/// The same of a producer without an identity.
+pub(super) fn plain() -> Settings {
+    Settings { transactional_id: None, is_idempotent: false, ..settings() }
+}
+
+/// A record with nothing but a value.
+pub(super) fn record(partition: Option<i32>, value: &[u8]) -> NewRecord<'_> {
+    let (timestamp, headers) = (Timestamp::from_millis(1), std::iter::empty());
+    NewRecord { partition, timestamp, key: None, value: Some(value), headers }
+}
+
 /// Broker 1, and topic "t" of two partitions, which `leader` leads.
 pub(super) fn cluster(id: u8, leader: Option<i32>) -> Arc<Cluster> {
     let leader = leader.map(NodeId::new);
@@ -228,13 +239,7 @@ impl Hand {
 
     /// Appends a record of `partition` with 50 bytes.
     pub(super) fn send(&mut self, partition: i32) -> Delivery {
-        let record = NewRecord {
-            partition: Some(partition),
-            timestamp: Timestamp::from_millis(1),
-            key: None,
-            value: Some(&[0; 50]),
-            headers: [],
-        };
+        let record = record(Some(partition), &[0; 50]);
         let topic = self.accumulator.topic("t");
         let now = self.now;
         self.accumulator.try_append(&topic, &record, None, || now).expect("room").delivery

@@ -2,19 +2,16 @@
 
 use std::time::Duration;
 
-use milena_types::Timestamp;
-
 use super::broker::Fault;
+use super::hand::record;
 use super::world::{MS, World, settings};
 use crate::producer::standing::Standing;
-use crate::producer::{Appended, NewRecord, Settings};
+use crate::producer::{Appended, Settings};
 
 /// Sends a record that is a batch for itself, and tells the partition that it went to.
 fn send_anywhere(world: &World) -> i32 {
     let (topic, now) = (world.accumulator.topic("t"), world.now);
-    let (partition, timestamp, headers) = (None, Timestamp::from_millis(1), std::iter::empty());
-    let record = NewRecord { partition, timestamp, key: None, value: Some(&[0; 300]), headers };
-    let appended = world.accumulator.try_append(&topic, &record, None, || now);
+    let appended = world.accumulator.try_append(&topic, &record(None, &[0; 300]), None, || now);
     let Appended { delivery, .. } = appended.expect("room");
     delivery.topic_partition().expect("one batch").partition
 }

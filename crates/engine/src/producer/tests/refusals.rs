@@ -5,31 +5,42 @@ use std::time::Duration;
 
 use milena_records::batch::size_upper_bound;
 use milena_records::{Batch, Header};
-use milena_types::{ErrorCode, LeaderEpoch, NodeId, Timestamp};
+use milena_types::{ErrorCode, LeaderEpoch, NodeId};
 use milena_wire::Request;
 use milena_wire::messages::ProduceResponse;
 use milena_wire::messages::produce_response::{
     LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse,
 };
 
-use super::hand::{Hand, settings};
+use super::hand::{Hand, record, settings};
 use crate::metadata::{Broker, Cluster, PartitionMetadata, TopicMetadata};
-use crate::producer::{Callback, NewRecord, Refused, Settings, Watch};
+use crate::producer::{Callback, Refused, Settings, Watch};
 use crate::request::{Outbound, Target};
 use crate::transaction::TransactionVersion::Two;
 use crate::{ErrorKind, Fate};
 
-fn plain() -> Settings {
+fn idempotent() -> Settings {
     Settings { transactional_id: None, ..settings() }
 }
 
 /// An idempotent producer that has its identity, and whose first batch is stored.
 fn ready() -> Hand {
-    let mut hand = Hand::new(plain());
+    let mut hand = Hand::new(idempotent());
     hand.identify();
     let _first = hand.send(0);
     let request = hand.next();
     hand.stored(&request, 0, ErrorCode::NONE);
+    hand
+}
+
+/// One that knows these brokers, of which 1 leads the partition in epoch 5.
+fn led(brokers: &[i32]) -> Hand {
+    let mut hand = Hand::new(idempotent());
+    hand.identify();
+    let partition = PartitionMetadata::new(0, Some(NodeId::new(1)), LeaderEpoch::from_wire(5));
+    let topic = TopicMetadata::new("t", None, vec![partition]);
+    let brokers = brokers.iter().map(|&id| Broker::new(NodeId::new(id), "broker", 9092));
+    hand.learn(Arc::new(Cluster::new(brokers, [topic])));
     hand
 }
 
@@ -69,14 +80,8 @@ fn a_broker_that_knows_nothing_is_asked_again_under_the_same_name() {
 /// KIP-951: a hint that is no news has been followed already, or is stale, and nothing is gained by haste.
 #[test]
 fn a_stale_hint_neither_moves_a_partition_nor_hurries_it() {
-    let epoch = LeaderEpoch::from_wire(5);
     for (leader_id, leader_epoch, at_once) in [(1, 5, true), (2, 5, false), (1, 4, false)] {
-        let mut hand = Hand::new(plain());
-        hand.identify();
-        let partition = PartitionMetadata::new(0, Some(NodeId::new(1)), epoch);
-        let topic = TopicMetadata::new("t", None, vec![partition]);
-        let brokers = [1, 2].map(|id| Broker::new(NodeId::new(id), "broker", 9092));
-        hand.learn(Arc::new(Cluster::new(brokers, [topic])));
+        let mut hand = led(&[1, 2]);
         let _delivery = hand.send(0);
         let request = hand.next();
         let current_leader = LeaderIdAndEpoch { leader_id, leader_epoch };
@@ -106,13 +111,7 @@ fn a_hint_is_followed_to_a_broker_that_can_be_reached() {
         (false, vec![NodeEndpoint { port: -1, ..endpoint(2, "two") }], None),
         (true, vec![endpoint(1, "one")], Some(None)),
     ] {
-        let mut hand = Hand::new(plain());
-        hand.identify();
-        let partition = PartitionMetadata::new(0, Some(NodeId::new(1)), LeaderEpoch::from_wire(5));
-        let topic = TopicMetadata::new("t", None, vec![partition]);
-        let known = if is_known { vec![1, 2] } else { vec![1] };
-        let brokers = known.into_iter().map(|id| Broker::new(NodeId::new(id), "broker", 9092));
-        hand.learn(Arc::new(Cluster::new(brokers, [topic])));
+        let mut hand = led(if is_known { &[1, 2] } else { &[1] });
         let _delivery = hand.send(0);
         let request = hand.next();
         let moved = PartitionProduceResponse {
@@ -233,13 +232,7 @@ fn an_answer_against_the_producer_fails_all_of_it() {
         assert_eq!(error.topic_partition(), Some(("t", partition).into()));
     }
     assert_eq!(hand.producer.poll_timeout(), None);
-    let record = NewRecord {
-        partition: Some(0),
-        timestamp: Timestamp::from_millis(1),
-        key: None,
-        value: Some(b"v"),
-        headers: [],
-    };
+    let record = record(Some(0), b"v");
     let (topic, now) = (hand.accumulator.topic("t"), hand.now);
     let late = hand.accumulator.try_append(&topic, &record, None, || now);
     assert!(matches!(late, Err(Refused::Failed(_))));
@@ -251,14 +244,8 @@ fn a_record_of_the_largest_size_is_taken() {
     let none: [Header<'_>; 0] = [];
     let bytes = size_upper_bound(None, Some(&[0; 50]), none);
     for (request_bytes_max, fits) in [(bytes, true), (bytes - 1, false)] {
-        let hand = Hand::new(Settings { request_bytes_max, ..plain() });
-        let record = NewRecord {
-            partition: Some(0),
-            timestamp: Timestamp::from_millis(1),
-            key: None,
-            value: Some(&[0; 50]),
-            headers: [],
-        };
+        let hand = Hand::new(Settings { request_bytes_max, ..idempotent() });
+        let record = record(Some(0), &[0; 50]);
         let topic = hand.accumulator.topic("t");
         let now = hand.now;
         match hand.accumulator.try_append(&topic, &record, None, || now) {
@@ -280,13 +267,7 @@ fn a_callback_is_told_and_a_detached_failure_counted() {
             let told = Arc::clone(&told);
             move |result| told.lock().unwrap().push(result)
         });
-        let record = NewRecord {
-            partition: Some(0),
-            timestamp: Timestamp::from_millis(1),
-            key: None,
-            value: Some(b"v"),
-            headers: [],
-        };
+        let record = record(Some(0), b"v");
         let topic = hand.accumulator.topic("t");
         let now = hand.now;
         for mut watch in [Watch::Callback(callback), Watch::Detached] {

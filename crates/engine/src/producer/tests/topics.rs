@@ -8,14 +8,10 @@ use std::task::{Context, Poll, Waker};
 use milena_types::{ErrorCode, NodeId};
 use milena_wire::Request;
 
-use super::hand::{Hand, cluster, settings};
+use super::hand::{Hand, cluster, plain};
 use crate::metadata::{Broker, Cluster, TopicMetadata};
 use crate::producer::Settings;
 use crate::{Error, ErrorKind};
-
-fn plain() -> Settings {
-    Settings { transactional_id: None, is_idempotent: false, ..settings() }
-}
 
 /// Records wait for the leader, and somebody has to ask for it.
 #[test]

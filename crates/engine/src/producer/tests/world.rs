@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use milena_records::{Compressor, Decompressor};
-use milena_types::{NodeId, Timestamp, Topic};
+use milena_types::{NodeId, Topic};
 use milena_wire::messages::{InitProducerIdResponse, ProduceResponse};
 use milena_wire::{Request, Response};
 
 use super::broker::{Brokers, Fault};
+use super::hand::record;
 use crate::metadata::{Broker, Cluster, PartitionMetadata, TopicMetadata};
 use crate::producer::{
-    Accumulator, Appended, Delivery, FlushId, NewRecord, Output, Producer, Refused, Settings,
+    Accumulator, Appended, Delivery, FlushId, Output, Producer, Refused, Settings,
 };
 use crate::request::{Answer, Failure, Outbound, RequestId, Target};
 use crate::{Error, Fate};
@@ -148,13 +149,7 @@ impl World {
         let value = self.next_value;
         let mut bytes_of = vec![0; bytes.max(8)];
         bytes_of[..8].copy_from_slice(&value.to_be_bytes());
-        let record = NewRecord {
-            partition: Some(partition),
-            timestamp: Timestamp::from_millis(1),
-            key: None,
-            value: Some(&bytes_of),
-            headers: [],
-        };
+        let record = record(Some(partition), &bytes_of);
         let topic = self.accumulator.topic("t");
         let now = self.now;
         let Appended { delivery, .. } =

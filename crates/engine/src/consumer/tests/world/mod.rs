@@ -45,7 +45,7 @@ pub(crate) enum Fault {
     Refuse,
 }
 
-type Rule = Box<dyn FnMut(&mut Rng, usize, &Request) -> Option<Fault>>;
+pub(crate) type Rule = Box<dyn FnMut(&mut Rng, usize, &Request) -> Option<Fault>>;
 
 pub(crate) struct World {
     pub(crate) now: Instant,
