@@ -32,8 +32,18 @@ impl Transport for Tcp {
 impl Tcp {
     /// Tries every address that the name has at this moment, in the resolver's order (KIP-302, KIP-602).
     async fn connect_to_any(&self, address: &Address, limit: Duration) -> io::Result<TcpStream> {
-        let mut last_error = None;
         let resolved = timeout(limit, lookup_host((&*address.host, address.port))).await??;
+        self.connect_to_first(address, resolved, limit).await
+    }
+
+    /// Tries one after the other what `address` was resolved to, each for `limit`.
+    pub(super) async fn connect_to_first(
+        &self,
+        address: &Address,
+        resolved: impl Iterator<Item = SocketAddr>,
+        limit: Duration,
+    ) -> io::Result<TcpStream> {
+        let mut last_error = None;
         for resolved in resolved.take(ADDRESSES_MAX) {
             match timeout(limit, self.connect_to(resolved)).await {
                 Ok(Ok(stream)) => return Ok(stream),

@@ -1,3 +1,6 @@
+use std::io;
+use std::net::SocketAddr;
+
 use milena_engine::request::Failure;
 use milena_types::ErrorCode;
 use milena_wire::Response;
@@ -328,9 +331,8 @@ async fn requests_and_answers_cross_a_pipe_of_seven_bytes() {
     assert_eq!(peer.dials(), 1);
 }
 
-/// KIP-602: `localhost` is mostly an IPv6 address first, where nobody listens.
 #[tokio::test]
-async fn over_tcp_every_address_of_a_name_is_tried() {
+async fn over_tcp_a_name_is_looked_up() {
     let peer = Peer::well();
     let port = peer.listen().await;
     let tcp = Tcp { send_buffer_bytes: Some(64 * 1024), receive_buffer_bytes: None };
@@ -338,6 +340,26 @@ async fn over_tcp_every_address_of_a_name_is_tried() {
     let pool = Pool::new(Arc::new(tcp), Settings::default(), vec![address], Rng::with_seed(1));
     assert!(beat(&pool, Target::Any).await.unwrap().result.is_ok());
     pool.close(SECOND).await;
+}
+
+/// KIP-302, KIP-602: `localhost` is mostly an IPv6 address first, where nobody listens.
+#[tokio::test]
+async fn over_tcp_every_address_of_a_name_is_tried() {
+    let (first, second) = (Peer::well(), Peer::well());
+    let well = [first.listen().await, second.listen().await];
+    let well = well.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    let dead = SocketAddr::from(([127, 0, 0, 1], 1));
+    let tcp = Tcp { send_buffer_bytes: None, receive_buffer_bytes: None };
+    let address = Address::new("a-name-with-several-addresses", 9092);
+    let dial = async |resolved: &[SocketAddr]| {
+        let resolved = resolved.iter().copied();
+        tcp.connect_to_first(&address, resolved, Duration::from_secs(60)).await
+    };
+    let stream = dial(&[dead, dead, well[0], well[1]]).await.unwrap();
+    assert_eq!(stream.peer_addr().unwrap(), well[0], "the first that answers");
+    let refused = dial(&[dead, dead]).await.unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    assert_eq!(dial(&[]).await.unwrap_err().kind(), io::ErrorKind::NotFound);
 }
 
 #[tokio::test]
