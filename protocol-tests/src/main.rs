@@ -19,6 +19,7 @@ mod link;
 mod member;
 mod mortal;
 mod raw;
+mod relay;
 mod scenarios;
 mod suite;
 mod target;

@@ -71,7 +71,7 @@ impl Target {
     /// # Errors
     /// Why it did not start.
     pub(crate) async fn start(choice: &Choice) -> Result<Self> {
-        Self::start_with(choice, true, |settings| {
+        Self::start_with(choice, true, &[], |settings| {
             settings.consumer_groups.heartbeat_interval = Duration::from_millis(200);
             settings.consumer_groups.session_timeout = Duration::from_secs(6);
         })
@@ -83,12 +83,24 @@ impl Target {
     /// # Errors
     /// Why it did not start.
     pub(crate) async fn start_as_it_is(choice: &Choice) -> Result<Self> {
-        Self::start_with(choice, false, |_| {}).await
+        Self::start_with(choice, false, &[], |_| {}).await
+    }
+
+    /// Starts the chosen cluster, which makes no topic by being asked for it.
+    ///
+    /// # Errors
+    /// Why it did not start.
+    pub(crate) async fn without_auto_creation(choice: &Choice) -> Result<Self> {
+        Self::start_with(choice, false, &["auto.create.topics.enable=false"], |settings| {
+            settings.auto_create_topics = false;
+        })
+        .await
     }
 
     async fn start_with(
         choice: &Choice,
         racks: bool,
+        configs: &[&str],
         adapt: impl FnOnce(&mut Settings),
     ) -> Result<Self> {
         let (cluster, bootstrap_servers) = match &choice.version {
@@ -96,12 +108,13 @@ impl Target {
                 let level = choice.transaction_version;
                 let feature = level.map(|level| format!("transaction.version={level}"));
                 let version = version.to_string();
-                let configs = if choice.unstable { UNSTABLE } else { &[] };
+                let unstable = if choice.unstable { UNSTABLE } else { &[] };
+                let configs = [unstable, configs].concat();
                 let cluster = RealCluster::start(
                     &version,
                     choice.brokers,
                     feature.as_deref(),
-                    configs,
+                    &configs,
                     racks,
                 )
                 .await?;

@@ -6,6 +6,7 @@ mod clients;
 mod connections;
 mod consumer_groups;
 mod epochs;
+mod expiry;
 mod faults;
 mod followers;
 mod guarantees;
@@ -72,6 +73,13 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         fits: |on| *on.version() >= producers::TOPIC_IDS_SINCE),
     scenario!(producers::a_partition_that_is_added_takes_records),
     scenario!(producers::a_flush_does_not_wait_for_the_linger),
+    scenario!(producers::a_topic_that_is_made_meanwhile_gets_its_records, alone: true,
+        limit: producers::LIMIT),
+    scenario!(expiry::a_batch_that_arrives_after_it_expired_takes_no_other_s_place,
+        limit: expiry::LIMIT),
+    scenario!(expiry::a_batch_that_arrives_behind_later_ones_is_not_stored, limit: expiry::LIMIT),
+    scenario!(expiry::a_batch_that_expires_unsent_leaves_no_gap, limit: expiry::LIMIT),
+    scenario!(expiry::a_batch_that_expires_half_written_keeps_its_bytes, limit: expiry::LIMIT),
     scenario!(transactions::all_or_nothing_of_a_transaction_is_read),
     scenario!(transactions::an_open_transaction_holds_back_those_who_read_committed),
     scenario!(transactions::a_second_producer_fences_the_first),

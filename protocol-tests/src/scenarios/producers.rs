@@ -8,12 +8,14 @@ use milena_types::ErrorCode;
 use milena_wire::Response;
 use milena_wire::messages::CreatePartitionsRequest;
 use milena_wire::messages::create_partitions_request::CreatePartitionsTopic;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::clients::JSON;
 use crate::Result;
 use crate::raw::{Connection, message};
 use crate::target::{Target, Version};
-use crate::user::{Row, connect, create, read, read_committed};
+use crate::user::{Row, connect, create, end_offsets, read, read_committed};
 
 /// A topic is deleted some time after the answer, and made anew some time after that.
 pub(super) const LIMIT: Duration = Duration::from_secs(120);
@@ -172,6 +174,33 @@ pub(super) async fn a_partition_that_is_added_takes_records(on: Arc<Target>) -> 
     producer.close(CLOSE).await?;
     let rows = read(&kafka, &topic, 3, 2).await?;
     assert_eq!((rows[0].partition, rows[1].partition), (0, 2));
+    Ok(())
+}
+
+/// The cluster makes no topic by itself, so that the records wait for one that somebody makes meanwhile.
+pub(super) async fn a_topic_that_is_made_meanwhile_gets_its_records(on: Arc<Target>) -> Result {
+    let on = Target::without_auto_creation(on.choice()).await?;
+    let kafka = connect(&on).await?;
+    let producer = kafka.producer().build().await?;
+    let mut senders = JoinSet::new();
+    for (key, value, partition) in JSON {
+        let producer = producer.clone();
+        senders.spawn(async move {
+            let stored = producer.send(Record::to("later").key(key).value(value)).await?;
+            assert_eq!(stored.partition(), partition, "{key}");
+            Result::Ok(())
+        });
+    }
+    // Long enough to be told several times that there is no such topic.
+    let early = tokio::time::timeout(Duration::from_secs(1), senders.join_next()).await;
+    assert!(early.is_err(), "nothing ends before there is a topic: {early:?}");
+    create(&kafka, &on, "later", 3).await?;
+    while let Some(sent) = senders.join_next().await {
+        sent??;
+    }
+    producer.close(CLOSE).await?;
+    let rows = read(&kafka, "later", 3, JSON.len()).await?;
+    assert_eq!(usize::try_from(end_offsets(&kafka, "later", 3).await?)?, rows.len(), "each once");
     Ok(())
 }
 
