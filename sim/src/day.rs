@@ -57,6 +57,7 @@ pub fn day(seed: u64, strategy: Strategy, is_static: bool) -> Scenario {
         producers: vec![producer(); PRODUCERS],
         consumers: Vec::new(),
         group: Some(group),
+        share: None,
         weather: Weather {
             latency: (Duration::from_micros(50), Duration::from_millis(5)),
             segment_bytes: 1_400,

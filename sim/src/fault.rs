@@ -1,6 +1,7 @@
 //! What goes wrong in a world, and when.
 
 mod more;
+mod shares;
 
 use std::fmt;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 pub use more::{Members, draw_more};
+pub use shares::draw_shares;
 
 /// A fault and its time.
 #[derive(Clone, Debug, PartialEq)]
@@ -137,6 +139,12 @@ pub enum Api {
     ConsumerGroupHeartbeat,
     /// OffsetForLeaderEpoch.
     OffsetForLeaderEpoch,
+    /// ShareFetch.
+    ShareFetch,
+    /// ShareAcknowledge.
+    ShareAcknowledge,
+    /// ShareGroupHeartbeat.
+    ShareGroupHeartbeat,
 }
 
 /// How an answer is broken.

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use milena_types::{Offset, TopicPartition};
 
+use crate::share::Shares;
+
 /// A record's content: a number used once in a world.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Value(pub u64);
@@ -228,6 +230,8 @@ pub struct History {
     pub stored: Vec<Stored>,
     /// What became of the group; `None` in a world without one.
     pub group: Option<GroupEnd>,
+    /// What happened to the share group; `None` in a world without one.
+    pub share: Option<Shares>,
     /// Where logs were cut off from below, and when (F30).
     pub deleted: BTreeMap<TopicPartition, Vec<(Duration, Offset)>>,
     /// Calls with deadlines.
@@ -338,6 +342,11 @@ pub struct Promises {
     /// epoch, another version range), and only records have a checksum: then it is judged that every call ends, and
     /// that nothing spins or grows.
     pub bytes_arrive_whole: bool,
+    /// Whether records arrive as they were stored. Where bits of them flip, a member of a share group rejects them unread.
+    pub records_arrive_whole: bool,
+    /// Whether every delivery of a share group is noted: not where a broker hands records out and hangs up at once, or does
+    /// much at one moment.
+    pub counts_every_delivery: bool,
     /// Whether brokers refuse batches as too large, which are split then.
     pub splits: bool,
     /// The most bytes that an accumulator may hold.

@@ -3,6 +3,7 @@
 mod consumer;
 mod member;
 mod producer;
+mod sharer;
 mod transaction;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use milena_types::NodeId;
 pub(crate) use consumer::ConsumerHost;
 pub(crate) use member::MemberHost;
 pub(crate) use producer::ProducerHost;
+pub(crate) use sharer::SharerHost;
 
 use crate::clock::Clock;
 use crate::history::History;
@@ -56,6 +58,7 @@ pub(crate) enum User {
     Producer(Box<ProducerHost>),
     Consumer(Box<ConsumerHost>),
     Member(Box<MemberHost>),
+    Sharer(Box<SharerHost>),
 }
 
 /// Whom a line leads to.
@@ -80,6 +83,7 @@ impl fmt::Display for User {
             Self::Producer(producer) => producer.fmt(f),
             Self::Consumer(consumer) => consumer.fmt(f),
             Self::Member(member) => member.fmt(f),
+            Self::Sharer(sharer) => sharer.fmt(f),
         }
     }
 }
@@ -193,6 +197,7 @@ impl Host {
             User::Producer(producer) => producer.handle_timeout(now),
             User::Consumer(consumer) => consumer.handle_timeout(now),
             User::Member(member) => member.handle_timeout(now),
+            User::Sharer(sharer) => sharer.handle_timeout(now),
         }
     }
 
@@ -202,6 +207,7 @@ impl Host {
             User::Producer(producer) => producer.poll_timeout(),
             User::Consumer(consumer) => consumer.poll_timeout(),
             User::Member(member) => member.poll_timeout(),
+            User::Sharer(sharer) => sharer.poll_timeout(),
         };
         [self.metadata.poll_timeout(), lines, user].into_iter().flatten().min()
     }
@@ -230,6 +236,7 @@ impl Host {
             User::Producer(producer) => producer.next_move(),
             User::Consumer(consumer) => consumer.next_move(),
             User::Member(member) => member.next_move(),
+            User::Sharer(sharer) => sharer.next_move(),
         };
         self.next = [machine, user].into_iter().flatten().min();
     }
@@ -250,6 +257,7 @@ impl Host {
                 User::Producer(producer) => producer.run(clock, history, &mut wishes),
                 User::Consumer(consumer) => consumer.run(clock, history, &mut wishes),
                 User::Member(member) => member.run(clock, history, &mut wishes),
+                User::Sharer(sharer) => sharer.run(clock, history, &mut wishes),
             }
             let mut is_idle = wishes.is_empty();
             for wish in wishes {
@@ -310,6 +318,9 @@ impl Host {
             (Owner::Consumer(life), User::Member(member)) => {
                 member.handle_answer(now, life, answer);
             }
+            (Owner::Consumer(life), User::Sharer(sharer)) => {
+                sharer.handle_answer(now, life, answer);
+            }
             (Owner::Producer | Owner::Consumer(_), _) => {}
         }
     }
@@ -334,6 +345,7 @@ impl Host {
             User::Producer(producer) => producer.handle_metadata(now, Arc::clone(cluster)),
             User::Consumer(consumer) => consumer.handle_metadata(now, Arc::clone(cluster)),
             User::Member(member) => member.handle_metadata(now, Arc::clone(cluster)),
+            User::Sharer(sharer) => sharer.handle_metadata(now, Arc::clone(cluster)),
         }
     }
 

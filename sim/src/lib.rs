@@ -16,5 +16,6 @@ mod host;
 mod line;
 pub mod network;
 pub mod scenario;
+pub mod share;
 pub mod shrink;
 pub mod world;

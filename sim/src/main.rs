@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use milena_sim::group::Strategy;
 use milena_sim::history::{self, Send};
-use milena_sim::scenario::Scenario;
+use milena_sim::scenario::{Cast, Scenario};
 use milena_sim::shrink::shrink;
 use milena_sim::{day, world};
 
@@ -48,9 +48,8 @@ enum Command {
         /// Leave out those that failed once.
         #[arg(long)]
         fresh: bool,
-        /// Also draw groups, and the faults that came with them.
-        #[arg(long)]
-        with_groups: bool,
+        #[command(flatten)]
+        with: With,
     },
     /// Run one seed, and print what happened when.
     Replay {
@@ -63,9 +62,8 @@ enum Command {
         /// Only the verdict.
         #[arg(long)]
         quiet: bool,
-        /// The seed's world with groups.
-        #[arg(long)]
-        with_groups: bool,
+        #[command(flatten)]
+        with: With,
     },
     /// Run a day of a group whose members come and go: one group of each kind.
     Day {
@@ -75,28 +73,52 @@ enum Command {
     },
 }
 
+/// Who else is in the worlds.
+#[derive(clap::Args, Clone, Copy)]
+struct With {
+    /// Also draw groups, and the faults that came with them.
+    #[arg(long)]
+    with_groups: bool,
+    /// Draw a share group for each world, and its faults.
+    #[arg(long, conflicts_with = "with_groups")]
+    with_shares: bool,
+}
+
+impl With {
+    fn cast(self) -> Cast {
+        match self {
+            Self { with_shares: true, .. } => Cast::Shares,
+            Self { with_groups: true, .. } => Cast::Groups,
+            Self { .. } => Cast::Plain,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let is_good = match Cli::parse().command {
-        Command::Seeds { from, count, jobs, failures, fresh, with_groups } => {
+        Command::Seeds { from, count, jobs, failures, fresh, with } => {
             let known = REGRESSIONS.lines().filter(|_| !fresh).filter_map(known_world);
-            let drawn = (from..from.saturating_add(count)).map(|seed| (seed, with_groups));
+            let drawn = (from..from.saturating_add(count)).map(|seed| (seed, with.cast()));
             run_all(&known.chain(drawn).collect::<Vec<_>>(), jobs.max(1), failures)
         }
-        Command::Replay { seed, shrink, quiet, with_groups } => {
-            replay(seed, shrink, quiet, with_groups)
-        }
+        Command::Replay { seed, shrink, quiet, with } => replay(seed, shrink, quiet, with.cast()),
         Command::Day { seed } => days(seed),
     };
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// A line of the regressions: the seed, whether its world has groups, and what it was.
-fn known_world(line: &str) -> Option<(u64, bool)> {
+/// A line of the regressions: the seed, who else its world has, and what it was.
+fn known_world(line: &str) -> Option<(u64, Cast)> {
     let (seed, rest) = line.split_once(' ')?;
-    Some((seed.parse().ok()?, rest.starts_with("with-groups ")))
+    let cast = match rest.split_once(' ').map(|(first, _)| first) {
+        Some("with-groups") => Cast::Groups,
+        Some("with-shares") => Cast::Shares,
+        _ => Cast::Plain,
+    };
+    Some((seed.parse().ok()?, cast))
 }
 
-fn run_all(all: &[(u64, bool)], jobs: usize, failures: usize) -> bool {
+fn run_all(all: &[(u64, Cast)], jobs: usize, failures: usize) -> bool {
     let next = AtomicU64::new(0);
     let is_over = AtomicBool::new(false);
     let simulated = Mutex::new(Duration::ZERO);
@@ -122,11 +144,15 @@ fn run_all(all: &[(u64, bool)], jobs: usize, failures: usize) -> bool {
     });
     let failed = failed.into_inner().unwrap_or_default();
     let simulated = simulated.into_inner().unwrap_or_default();
-    for ((seed, with_groups), why) in &failed {
+    for ((seed, cast), why) in &failed {
         println!("seed {seed}: {why}");
         println!(
             "  replay: cargo run --profile sim -p milena-sim -- replay --shrink --seed {seed}{}",
-            if *with_groups { " --with-groups" } else { "" }
+            match cast {
+                Cast::Plain => "",
+                Cast::Groups => " --with-groups",
+                Cast::Shares => " --with-shares",
+            }
         );
     }
     let runs = next.into_inner().min(all.len() as u64);
@@ -136,8 +162,8 @@ fn run_all(all: &[(u64, bool)], jobs: usize, failures: usize) -> bool {
 }
 
 /// How long the world lasted, and what was wrong with it.
-fn one(seed: u64, with_groups: bool) -> (Duration, Option<String>) {
-    let scenario = Scenario::draw(seed, with_groups);
+fn one(seed: u64, cast: Cast) -> (Duration, Option<String>) {
+    let scenario = Scenario::draw(seed, cast);
     // A panic is a failure like others: it must not hide which seed it was.
     let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| world::run(&scenario, false))) else {
         return (Duration::ZERO, Some("it panicked".into()));
@@ -185,8 +211,8 @@ fn one_day(seed: u64, strategy: Strategy, is_static: bool) -> bool {
     outcome.violations.is_empty() && acknowledged > 0
 }
 
-fn replay(seed: u64, is_shrunk: bool, is_quiet: bool, with_groups: bool) -> bool {
-    let mut scenario = Scenario::draw(seed, with_groups);
+fn replay(seed: u64, is_shrunk: bool, is_quiet: bool, cast: Cast) -> bool {
+    let mut scenario = Scenario::draw(seed, cast);
     if is_shrunk && let Some(found) = world::run(&scenario, false).violations.first() {
         scenario = shrink(&scenario, found.property, SHRINK_RUNS);
     }

@@ -10,6 +10,19 @@ use crate::fault::{self, Api, Fault, Garbling, RULE_LASTS, Targets, Timed};
 use crate::group::{Act, Commits, GroupPlan, MemberPlan, Strategy};
 use crate::history::Promises;
 use crate::network::Weather;
+use crate::share::{SharePlan, SharerPlan};
+
+/// Who is in a world besides producers and consumers.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Cast {
+    /// Nobody.
+    #[default]
+    Plain,
+    /// In one world of three a group; and the faults that came with groups.
+    Groups,
+    /// A share group, and the faults of such.
+    Shares,
+}
 
 /// A world before it begins.
 #[derive(Clone, Debug)]
@@ -36,6 +49,8 @@ pub struct Scenario {
     pub consumers: Vec<ConsumerPlan>,
     /// The group that shares the topic out among its members, if there is one; its clients come after the consumers.
     pub group: Option<GroupPlan>,
+    /// The share group of the topic, if there is one; its clients come last.
+    pub share: Option<SharePlan>,
     /// How the network is.
     pub weather: Weather,
     /// What goes wrong, by time.
@@ -137,8 +152,8 @@ const ROUNDS: u32 = 12;
 const CALM: Duration = Duration::from_secs(60);
 
 impl Scenario {
-    /// The world of a seed; `with_groups` also draws groups, and the faults that came with them.
-    pub fn draw(seed: u64, with_groups: bool) -> Self {
+    /// The world of a seed.
+    pub fn draw(seed: u64, cast: Cast) -> Self {
         let mut rng = Rng::with_seed(seed);
         let nodes = rng.i32(1..=3);
         let partitions = rng.i32(1..=4);
@@ -193,11 +208,14 @@ impl Scenario {
             producers,
             consumers,
             group: None,
+            share: None,
             weather,
             faults,
         };
-        if with_groups {
-            scenario.draw_more(targets, during);
+        match cast {
+            Cast::Plain => {}
+            Cast::Groups => scenario.draw_more(targets, during),
+            Cast::Shares => scenario.draw_share(targets, during),
         }
         scenario
     }
@@ -236,6 +254,25 @@ impl Scenario {
             group.metadata_max_age = group.metadata_max_age.min(Duration::from_secs(5));
         }
         self.settle_what_static_members_leave();
+    }
+
+    /// Draws the share group, on chances of its own too.
+    fn draw_share(&mut self, targets: Targets, during: Duration) {
+        let mut rng = Rng::with_seed(self.seed ^ 0x7368_6172_6564);
+        let during = during + Duration::from_secs(10);
+        // What is lost with a leader would leave offsets that the group is done with to other records.
+        self.acks = Acks::All;
+        self.share = Some(SharePlan::draw(&mut rng, during));
+        self.faults.retain(|timed| timed.fault != Fault::Recreate);
+        self.consumers.truncate(1);
+        let first = self.producers.len() + self.consumers.len();
+        let members = first..first + self.sharers().count();
+        let targets = Targets { clients: first, ..targets };
+        // In a calm world nothing may fail.
+        if !self.faults.is_empty() || rng.u32(0..8) == 0 {
+            self.faults.extend(fault::draw_shares(&mut rng, targets, &members, during));
+            self.faults.sort_by_key(|timed| timed.at);
+        }
     }
 
     /// A static member that comes back gets what it was assigned, and nobody joins anew (KIP-345, KIP-814). What it
@@ -279,6 +316,12 @@ impl Scenario {
         groups.flat_map(|group| group.members.iter().map(move |member| (group, member)))
     }
 
+    /// The plans of all members of the share group, each with its group's.
+    pub fn sharers(&self) -> impl Iterator<Item = (&SharePlan, &SharerPlan)> {
+        let groups = self.share.iter();
+        groups.flat_map(|group| group.members.iter().map(move |member| (group, member)))
+    }
+
     /// What the checker is to hold it to.
     pub fn promises(&self) -> Promises {
         let buffer = self.producers.iter().map(|plan| plan.buffer_bytes).max().unwrap_or_default();
@@ -293,6 +336,9 @@ impl Scenario {
             Acks::None => self.faults.is_empty() && self.message_bytes_max.is_none(),
         };
         let settles = self.group.as_ref().map(GroupPlan::settles);
+        let records = self.producers.iter().map(ProducerPlan::records_in_all).sum();
+        let shares = self.share.as_ref().map(|group| group.settles(records, self.round_trip()));
+        let settles = settles.max(shares);
         let mut ids: Vec<&str> = self.transactions().map(|plan| plan.id.as_str()).collect();
         ids.sort_unstable();
         let rivals = ids.windows(2).any(|pair| matches!(pair, [one, other] if one == other));
@@ -328,6 +374,15 @@ impl Scenario {
             read_committed: self.read_committed,
             rivals,
             bytes_arrive_whole: !strays,
+            counts_every_delivery: !is_there(|fault| {
+                matches!(
+                    fault,
+                    Fault::ApplyThenDrop { api: Api::ShareFetch, .. }
+                        | Fault::Garble { api: Api::ShareFetch, .. }
+                        | Fault::Pause { .. }
+                )
+            }),
+            records_arrive_whole: !is_there(|fault| matches!(fault, Fault::Damage { .. })),
             splits: self.message_bytes_max.is_some(),
             buffer_memory: buffer as u64,
             in_flight: 5,
@@ -444,6 +499,16 @@ impl fmt::Display for Scenario {
             )?;
             for (n, plan) in group.members.iter().enumerate() {
                 writeln!(f, "member {n}: {plan:?}")?;
+            }
+        }
+        if let Some(group) = &self.share {
+            writeln!(
+                f,
+                "share group: session {:?}, locks of {:?}, {} deliveries, polls within {:?}",
+                group.session, group.lock, group.deliveries_max, group.max_poll_interval
+            )?;
+            for (n, plan) in group.members.iter().enumerate() {
+                writeln!(f, "sharer {n}: {plan:?}")?;
             }
         }
         self.faults.iter().try_for_each(|timed| writeln!(f, "{timed}"))

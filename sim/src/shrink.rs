@@ -69,6 +69,19 @@ fn smaller(scenario: &Scenario) -> Vec<Scenario> {
             }
         });
     }
+    for n in 0..scenario.share.as_ref().map_or(0, |group| group.members.len()) {
+        with(&|one| {
+            if let Some(group) = &mut one.share {
+                group.members.remove(n);
+            }
+        });
+        with(&|one| {
+            let member = one.share.as_mut().and_then(|group| group.members.get_mut(n));
+            if let Some(member) = member {
+                member.acts.truncate(1);
+            }
+        });
+    }
     // The last producer stays: without records there is no world.
     for n in 0..scenario.producers.len() {
         if scenario.producers.len() > 1 {

@@ -1,6 +1,7 @@
 //! One world: clients, network and brokers, run to their end.
 
 mod group;
+mod share;
 mod strike;
 mod tamper;
 
@@ -22,10 +23,12 @@ use crate::clock::Clock;
 use crate::fault::Timed;
 use crate::group::GroupPlan;
 use crate::history::{BatchSeen, Fate, History, Log, Logs, Value};
-use crate::host::{ConsumerHost, Host, MemberHost, ProducerHost, User};
+use crate::host::{ConsumerHost, Host, MemberHost, ProducerHost, SharerHost, User};
 use crate::network::{Event, LinkId, Network, Side};
 use crate::scenario::Scenario;
+use crate::share::{SharePlan, Shares};
 
+pub(crate) use share::is_done;
 pub use strike::Relief;
 use tamper::{Asked, Tamper};
 
@@ -67,6 +70,8 @@ pub struct World {
     committed: BTreeMap<TopicPartition, Offset>,
     /// How far the group ever was: a commit that a connection held up for long may have moved it back since.
     furthest: BTreeMap<TopicPartition, Offset>,
+    /// What was noted last of the share group.
+    noted: share::Noted,
     history: History,
     trace: DefaultHasher,
     is_traced: bool,
@@ -113,13 +118,23 @@ impl World {
             settings.consumer_groups.session_timeout = group.session;
             settings.consumer_groups.heartbeat_interval = group.heartbeat;
         }
+        if let Some(group) = &scenario.share {
+            settings.share_groups.session_timeout = group.session;
+            settings.share_groups.heartbeat_interval = group.session / 3;
+            settings.share_groups.record_lock_duration = group.lock;
+            settings.share_groups.delivery_count_limit = group.deliveries_max;
+        }
         let mut topic = TopicSettings::new(TOPIC, scenario.partitions);
         if let Some(bytes) = scenario.message_bytes_max {
             topic.config.insert("max.message.bytes".to_owned(), bytes.to_string());
         }
         settings.topics.push(topic);
         #[expect(clippy::expect_used, reason = "a drawn topic is a legal one")]
-        let cluster = Cluster::new(settings, clock.now()).expect("a drawn topic is a legal one");
+        let mut cluster =
+            Cluster::new(settings, clock.now()).expect("a drawn topic is a legal one");
+        if scenario.share.is_some() {
+            share::configure(&mut cluster, clock.now(), scenario.read_committed);
+        }
         let network = Network::new(rng.u64(..), scenario.weather.clone());
         let tamper = rng.fork();
         let mut hosts = Vec::new();
@@ -145,9 +160,22 @@ impl World {
             let place = (index, scenario.nodes);
             hosts.push(Host::new(place, max_age, clock.now(), rng.fork(), user));
         }
+        for (group, plan) in scenario.sharers() {
+            let index = hosts.len();
+            let user = SharerHost::new(index, plan, group, rng.fork());
+            let user = User::Sharer(Box::new(user));
+            let place = (index, scenario.nodes);
+            hosts.push(Host::new(place, max_age, clock.now(), rng.fork(), user));
+        }
+        let share = scenario
+            .share
+            .as_ref()
+            .map(|group| Shares { deliveries_max: group.deliveries_max, ..Shares::default() });
+        let faults_ended = scenario.faults_end();
         Self {
             faults: scenario.faults.iter().cloned().collect(),
-            history: History { faults_ended: scenario.faults_end(), ..History::default() },
+            history: History { faults_ended, share, ..History::default() },
+            noted: share::Noted::default(),
             scenario,
             clock,
             rng,
@@ -187,6 +215,7 @@ impl World {
         }
         self.note_transactions();
         self.note_group();
+        self.note_share_ends();
         // Rest is due after the last fault or the last thing a user does, whichever is later.
         self.history.faults_ended = self.history.faults_ended.max(self.busy_until());
         self.end_life();
@@ -204,7 +233,9 @@ impl World {
         let has_transactions = self.scenario.transactions().next().is_some();
         let last = if has_transactions { self.scenario.healed() } else { Duration::ZERO };
         let group = self.scenario.group.as_ref().map(GroupPlan::busy_until);
-        busy.unwrap_or_default().max(last).max(group.unwrap_or_default())
+        let share = self.scenario.share.as_ref().map(SharePlan::busy_until);
+        let last = last.max(group.unwrap_or_default()).max(share.unwrap_or_default());
+        busy.unwrap_or_default().max(last)
     }
 
     /// Everything that happens at this time.
@@ -214,6 +245,7 @@ impl World {
         self.strike_what_is_due();
         if self.cluster.poll_timeout().is_some_and(|at| at <= now) {
             self.cluster.handle_timeout(now);
+            self.note_shares();
         }
         for host in &mut self.hosts {
             host.handle_timeout(&self.clock, &mut self.network);
@@ -282,6 +314,7 @@ impl World {
                     if may_commit {
                         self.note_commits();
                     }
+                    self.note_shares();
                 }
                 if is_broken {
                     self.forget(link);
@@ -297,6 +330,7 @@ impl World {
         if let Some(end) = self.ends.remove(&link) {
             self.connections.remove(&end.connection);
             self.cluster.close(self.clock.now(), end.connection);
+            self.note_shares();
         }
     }
 
@@ -420,7 +454,7 @@ impl World {
     fn is_at_rest(&self) -> bool {
         let producers_done = self.hosts.iter().all(|host| match host.user() {
             User::Producer(producer) => producer.is_done(),
-            User::Consumer(_) | User::Member(_) => true,
+            User::Consumer(_) | User::Member(_) | User::Sharer(_) => true,
         });
         // With acks=0 a record is done when it is written.
         let is_on_its_way = self.scenario.acks == Acks::None
@@ -430,10 +464,11 @@ impl World {
             && self.faults.is_empty()
             && self.reliefs.is_empty()
             && self.hosts.iter().all(|host| match host.user() {
-                User::Producer(_) | User::Member(_) => true,
+                User::Producer(_) | User::Member(_) | User::Sharer(_) => true,
                 User::Consumer(consumer) => consumer.has_read_all(&self.cluster),
             })
             && self.is_group_settled()
+            && self.is_share_settled()
     }
 
     fn next_event(&self) -> Option<Duration> {

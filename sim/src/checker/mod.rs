@@ -10,7 +10,10 @@ mod log;
 mod planted;
 #[cfg(test)]
 mod planted_groups;
+#[cfg(test)]
+mod planted_shares;
 mod reads;
+mod shares;
 mod transactions;
 mod wire;
 
@@ -80,6 +83,8 @@ pub enum Property {
     P21,
     /// What brokers see on the wire is legal.
     P23,
+    /// A share group works on each record until it is done with, and has it in one hand at a time.
+    P24,
 }
 
 impl fmt::Display for Property {
@@ -90,7 +95,7 @@ impl fmt::Display for Property {
 
 /// Judges a finished world; the first violation of each property that is broken.
 pub fn check(history: &History, promises: &Promises) -> Vec<Violation> {
-    let of_outcome: [fn(&History, &Promises) -> Verdict; 20] = [
+    let of_outcome: [fn(&History, &Promises) -> Verdict; 24] = [
         log::acknowledged_is_stored,
         log::nothing_is_stored_twice,
         log::not_done_is_not_stored,
@@ -109,6 +114,10 @@ pub fn check(history: &History, promises: &Promises) -> Vec<Violation> {
         groups::a_stay_begins_where_the_last_ended,
         groups::a_partition_has_one_owner,
         groups::the_group_shares_everything_out,
+        shares::what_is_handed_out_was_acquired,
+        shares::a_record_has_one_holder_at_a_time,
+        shares::words_are_those_of_users,
+        shares::everything_is_worked_on,
         calls::the_world_comes_to_rest,
         calls::what_has_time_is_stored,
     ];

@@ -405,6 +405,7 @@ pub(super) fn clean() -> History {
         stays: Vec::new(),
         stored: Vec::new(),
         group: None,
+        share: None,
         deleted: [].into(),
         recreated: Vec::new(),
         calls: vec![Call {
@@ -445,6 +446,8 @@ pub(super) fn promises() -> Promises {
         read_committed: false,
         rivals: false,
         bytes_arrive_whole: true,
+        records_arrive_whole: true,
+        counts_every_delivery: true,
         splits: false,
         buffer_memory: 1 << 20,
         in_flight: 5,

@@ -26,6 +26,7 @@ use crate::history::History;
 use crate::scenario::Scenario;
 use crate::world::TOPIC;
 use reading::Reading;
+pub(super) use reading::{end_call, note_call};
 
 /// A client with a member of the world's group, and what its user has in mind.
 pub(crate) struct MemberHost {

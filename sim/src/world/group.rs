@@ -12,7 +12,7 @@ impl World {
     fn members(&self) -> impl Iterator<Item = (usize, &MemberHost)> {
         self.hosts.iter().enumerate().filter_map(|(n, host)| match host.user() {
             User::Member(member) => Some((n, &**member)),
-            User::Producer(_) | User::Consumer(_) => None,
+            User::Producer(_) | User::Consumer(_) | User::Sharer(_) => None,
         })
     }
 

@@ -51,6 +51,7 @@ impl World {
         {
             self.say(|| format!("fault {:?}", timed.fault));
             self.strike(timed.fault);
+            self.note_shares();
         }
         let mut due = Vec::new();
         self.reliefs.retain_mut(|(at, relief)| {
@@ -63,6 +64,7 @@ impl World {
         for relief in due {
             self.say(|| format!("relief {relief:?}"));
             self.relieve(relief);
+            self.note_shares();
         }
     }
 
@@ -260,6 +262,10 @@ impl World {
                 member.die(&self.clock, &mut self.history, returns);
                 User::Member(member)
             }
+            User::Sharer(mut sharer) => {
+                sharer.die(&self.clock, &mut self.history, returns);
+                User::Sharer(sharer)
+            }
             User::Consumer(consumer) => User::Consumer(consumer),
         };
         let place = (client, self.scenario.nodes);
@@ -271,7 +277,7 @@ impl World {
     /// The process of a member stands still; what it has called takes that much longer.
     fn freeze(&mut self, client: usize, until: Duration) {
         let Some(host) = self.hosts.get_mut(client) else { return };
-        if !matches!(host.user(), User::Member(_)) {
+        if !matches!(host.user(), User::Member(_) | User::Sharer(_)) {
             return;
         }
         host.freeze(until);
@@ -362,6 +368,9 @@ fn key(api: Api) -> ApiKey {
         Api::OffsetFetch => ApiKey::OFFSET_FETCH,
         Api::ConsumerGroupHeartbeat => ApiKey::CONSUMER_GROUP_HEARTBEAT,
         Api::OffsetForLeaderEpoch => ApiKey::OFFSET_FOR_LEADER_EPOCH,
+        Api::ShareFetch => ApiKey::SHARE_FETCH,
+        Api::ShareAcknowledge => ApiKey::SHARE_ACKNOWLEDGE,
+        Api::ShareGroupHeartbeat => ApiKey::SHARE_GROUP_HEARTBEAT,
     }
 }
 

@@ -94,6 +94,7 @@ fn scenario(nodes: i32, partitions: i32, records: usize) -> Scenario {
         }],
         consumers: Vec::new(),
         group: None,
+        share: None,
         weather: Weather {
             latency: (Duration::from_micros(50), Duration::from_millis(5)),
             segment_bytes: 65_536,

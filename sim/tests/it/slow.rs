@@ -68,6 +68,7 @@ fn world(records: usize, in_flight: usize, over: Duration) -> Scenario {
         }],
         consumers: Vec::new(),
         group: None,
+        share: None,
         weather: Weather {
             latency: (Duration::from_millis(60), Duration::from_millis(100)),
             segment_bytes: 65_536,

@@ -107,6 +107,7 @@ fn world(transaction_version: i16, at: Duration, fault: Fault) -> Scenario {
             rewinds: 0,
         }],
         group: None,
+        share: None,
         weather: Weather {
             latency: (Duration::from_micros(50), Duration::from_micros(500)),
             segment_bytes: 65_536,

@@ -23,7 +23,7 @@ use crate::group::Commits;
 use crate::history::{self, CallKind, History, Read, Start, Value};
 use crate::host::Wish;
 use crate::line::Owner;
-use commits::{end_call, note_call};
+pub(in crate::host) use commits::{end_call, note_call};
 
 /// A consumer under test, and where its user stands.
 pub(super) struct Reading {

@@ -128,7 +128,7 @@ impl Reading {
     }
 }
 
-pub(super) fn note_call(
+pub(in crate::host) fn note_call(
     history: &mut History,
     clock: &Clock,
     client: usize,
@@ -141,7 +141,7 @@ pub(super) fn note_call(
     history.calls.len() - 1
 }
 
-pub(super) fn end_call(history: &mut History, clock: &Clock, place: usize, is_ok: bool) {
+pub(in crate::host) fn end_call(history: &mut History, clock: &Clock, place: usize, is_ok: bool) {
     if let Some(call) = history.calls.get_mut(place) {
         call.returned.get_or_insert((clock.elapsed(), is_ok));
     }
