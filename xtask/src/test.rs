@@ -60,6 +60,7 @@ pub(crate) fn run(args: &Args) -> Result {
         plan.push(packages::step(&graph));
         plan.push(generated_code(required));
         plan.extend(suites(required));
+        plan.extend(judges());
     }
     steps::run(plan)
 }
@@ -200,6 +201,42 @@ fn suites(required: bool) -> Vec<Step> {
     let real = REAL_CLUSTERS.iter().map(on);
     let real = real.chain([with(&KAFKA, required, two_phase)]);
     embedded.chain(older_suites).chain(compare).chain(real).collect()
+}
+
+/// Other people's clients on the embedded broker, where they are installed. Not required in CI: Debian has no Go that is
+/// new enough for one of them and no package of the other, and their registries are hosts that a closed network does not
+/// reach.
+fn judges() -> [Step; 2] {
+    let mut franz_go = Command::new("go");
+    franz_go
+        .args(["list", "-deps", "."])
+        .current_dir(root().join("protocol-tests/judges/franz-go"));
+    // What is not there already must not be waited for.
+    franz_go.env("GOPROXY", "off").env("GOTOOLCHAIN", "local");
+    let mut librdkafka = Command::new("python3");
+    librdkafka.args(["-c", "import confluent_kafka"]);
+    let judge = |client: &str, only: &str, mut probe: Command, needs: &str| {
+        let name = format!("{client} on embedded");
+        if !probe.output().is_ok_and(|o| o.status.success()) {
+            return Step::not_run(name, needs);
+        }
+        let suite = in_workspace(["run", "--quiet", "--package", "protocol-tests", "--"]);
+        Step::command(name, then(suite, &["suite", "embedded", "--soak", "--only", only]))
+    };
+    [
+        judge(
+            "franz-go",
+            "franz_go",
+            franz_go,
+            "in protocol-tests/judges/franz-go: go mod download",
+        ),
+        judge(
+            "librdkafka",
+            "librdkafka",
+            librdkafka,
+            "pip install -r protocol-tests/judges/librdkafka/requirements.txt",
+        ),
+    ]
 }
 
 /// The step, if the programs that it starts are installed.

@@ -107,6 +107,16 @@ pub(super) fn consumer_fits(on: &Target) -> bool {
     fits(on) && is_spoken(on)
 }
 
+/// Where chains that take seconds are part of the suite.
+pub(super) fn is_brief(on: &Target) -> bool {
+    fits(on) && on.embedded().is_some()
+}
+
+/// Where no connection is cut besides.
+pub(super) fn is_brief_and_uncut(on: &Target) -> bool {
+    is_brief(on) && on.choice().brokers == 1 && on.choice().transaction_version.is_none()
+}
+
 /// Passes `records` through the chain. Where there are three brokers, every connection is cut.
 async fn pass(on: Arc<Target>, kind: Kind, records: usize) -> Result {
     let started = Instant::now();
