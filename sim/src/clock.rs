@@ -60,5 +60,23 @@ impl Default for Clock {
     }
 }
 
+/// How long the machine has worked: for the program that runs worlds, never for what happens in one.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Begins to count.
+    pub fn start() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "the machine's own time is what is measured")]
+        let start = Instant::now();
+        Self(start)
+    }
+
+    /// The time since.
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 /// Where the embedded broker's clock starts too.
 const WALL_START_MS: i64 = 1_767_225_600_000;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use milena_engine::producer::Acks;
 
-use crate::fault::{Api, Fault, Timed};
+use crate::fault::{Api, Fault, OF_MEMBERS, Timed};
 use crate::group::{Act, Commits, GroupPlan, MemberPlan, Strategy};
 use crate::network::Weather;
 use crate::scenario::{ProducerPlan, Scenario};
@@ -127,7 +127,7 @@ fn faults(rng: &mut Rng) -> Vec<Timed> {
         let node = rng.i32(1..=NODES);
         let client = PRODUCERS + rng.usize(0..MEMBERS);
         let lasts = seconds(rng, 1..90);
-        let api = *rng.choice(APIS).unwrap_or(&Api::JoinGroup);
+        let api = *rng.choice(&OF_MEMBERS).unwrap_or(&Api::JoinGroup);
         let fault = match rng.u32(0..10) {
             0 => Fault::MoveGroups,
             1 => Fault::MoveLeader { partition: rng.i32(0..PARTITIONS) },
@@ -149,13 +149,3 @@ fn faults(rng: &mut Rng) -> Vec<Timed> {
 fn seconds(rng: &mut Rng, of: std::ops::Range<u64>) -> Duration {
     Duration::from_millis(rng.u64(of.start * 1_000..of.end * 1_000))
 }
-
-const APIS: &[Api] = &[
-    Api::ConsumerGroupHeartbeat,
-    Api::JoinGroup,
-    Api::SyncGroup,
-    Api::Heartbeat,
-    Api::LeaveGroup,
-    Api::OffsetCommit,
-    Api::OffsetFetch,
-];

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+pub(crate) use more::OF_MEMBERS;
 pub use more::{Members, draw_more};
 pub use shares::draw_shares;
 

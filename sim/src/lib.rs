@@ -13,9 +13,13 @@ pub mod fault;
 pub mod group;
 pub mod history;
 mod host;
+pub mod ledger;
 mod line;
 pub mod network;
 pub mod scenario;
 pub mod share;
 pub mod shrink;
 pub mod world;
+pub mod worlds;
+
+pub use clock::Stopwatch;

@@ -1,24 +1,24 @@
 //! Runs worlds: many seeds, or one of them again with a timed trace.
 #![forbid(unsafe_code)]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
+use std::path::PathBuf;
+use std::process::{self, ExitCode};
 use std::time::Duration;
+use std::{fs, io, thread};
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use milena_sim::group::Strategy;
 use milena_sim::history::{self, Send};
+use milena_sim::ledger::{Ledger, Soak};
 use milena_sim::scenario::{Cast, Scenario};
 use milena_sim::shrink::shrink;
-use milena_sim::{day, world};
+use milena_sim::worlds::{self, Drawn, Tally};
+use milena_sim::{Stopwatch, day, world};
 
 /// Seeds that failed once; they run every time.
 const REGRESSIONS: &str = include_str!("../regressions");
-/// One run in so many is done twice, and must be the same to the byte.
-const TWICE: u64 = 20;
+/// How often a long run says how far it came.
+const SAYS_EVERY: Duration = Duration::from_secs(30);
 /// Runs that a failing world may cost while it is made small.
 const SHRINK_RUNS: usize = 400;
 
@@ -51,6 +51,8 @@ enum Command {
         #[command(flatten)]
         with: With,
     },
+    /// Run seeds that were never run, with groups, for a time or up to a number, and add a row to the ledger.
+    Soak(SoakArgs),
     /// Run one seed, and print what happened when.
     Replay {
         /// The seed.
@@ -74,7 +76,7 @@ enum Command {
 }
 
 /// Who else is in the worlds.
-#[derive(clap::Args, Clone, Copy)]
+#[derive(Args, Clone, Copy)]
 struct With {
     /// Also draw groups, and the faults that came with them.
     #[arg(long)]
@@ -94,13 +96,37 @@ impl With {
     }
 }
 
+#[derive(Args)]
+struct SoakArgs {
+    /// For how long.
+    #[arg(long, required_unless_present = "count")]
+    minutes: Option<u64>,
+    /// How many.
+    #[arg(long)]
+    count: Option<u64>,
+    /// Worlds at a time.
+    #[arg(long, default_value_t = 1)]
+    jobs: usize,
+    /// Which sources these are; what git says of the folder, unless it is given.
+    #[arg(long)]
+    commit: Option<String>,
+    /// The page that the row is added to.
+    #[arg(long, default_value = "docs/soak-ledger.md")]
+    ledger: PathBuf,
+}
+
 fn main() -> ExitCode {
     let is_good = match Cli::parse().command {
         Command::Seeds { from, count, jobs, failures, fresh, with } => {
             let known = REGRESSIONS.lines().filter(|_| !fresh).filter_map(known_world);
-            let drawn = (from..from.saturating_add(count)).map(|seed| (seed, with.cast()));
-            run_all(&known.chain(drawn).collect::<Vec<_>>(), jobs.max(1), failures)
+            let cast = with.cast();
+            let drawn = (from..from.saturating_add(count)).map(|seed| Drawn { seed, cast });
+            seeds(&known.chain(drawn).collect::<Vec<_>>(), jobs, failures)
         }
+        Command::Soak(args) => soak(&args).unwrap_or_else(|error| {
+            eprintln!("{}: {error}", args.ledger.display());
+            false
+        }),
         Command::Replay { seed, shrink, quiet, with } => replay(seed, shrink, quiet, with.cast()),
         Command::Day { seed } => days(seed),
     };
@@ -108,73 +134,108 @@ fn main() -> ExitCode {
 }
 
 /// A line of the regressions: the seed, who else its world has, and what it was.
-fn known_world(line: &str) -> Option<(u64, Cast)> {
+fn known_world(line: &str) -> Option<Drawn> {
     let (seed, rest) = line.split_once(' ')?;
     let cast = match rest.split_once(' ').map(|(first, _)| first) {
         Some("with-groups") => Cast::Groups,
         Some("with-shares") => Cast::Shares,
         _ => Cast::Plain,
     };
-    Some((seed.parse().ok()?, cast))
+    Some(Drawn { seed: seed.parse().ok()?, cast })
 }
 
-fn run_all(all: &[(u64, Cast)], jobs: usize, failures: usize) -> bool {
-    let next = AtomicU64::new(0);
-    let is_over = AtomicBool::new(false);
-    let simulated = Mutex::new(Duration::ZERO);
-    let failed = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(|| {
-                while !is_over.load(Ordering::Relaxed) {
-                    let n = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(world) = usize::try_from(n).ok().and_then(|n| all.get(n)) else {
-                        break;
-                    };
-                    let outcome = one(world.0, world.1);
-                    let mut failed = failed.lock().unwrap_or_else(|e| e.into_inner());
-                    *simulated.lock().unwrap_or_else(|e| e.into_inner()) += outcome.0;
-                    if let Some(why) = outcome.1 {
-                        failed.push((*world, why));
-                        is_over.store(failed.len() >= failures, Ordering::Relaxed);
-                    }
-                }
-            });
-        }
+fn seeds(all: &[Drawn], jobs: usize, failures: usize) -> bool {
+    let mut progress = Progress::of(Some(all.len() as u64));
+    let tally = worlds::run(all.iter().copied(), jobs, |tally| {
+        progress.note(tally);
+        tally.failed.len() < failures
     });
-    let failed = failed.into_inner().unwrap_or_default();
-    let simulated = simulated.into_inner().unwrap_or_default();
-    for ((seed, cast), why) in &failed {
-        println!("seed {seed}: {why}");
-        println!(
-            "  replay: cargo run --profile sim -p milena-sim -- replay --shrink --seed {seed}{}",
-            match cast {
-                Cast::Plain => "",
-                Cast::Groups => " --with-groups",
-                Cast::Shares => " --with-shares",
-            }
-        );
-    }
-    let runs = next.into_inner().min(all.len() as u64);
-    println!("{runs} worlds, {:.1} simulated hours", simulated.as_secs_f64() / 3600.0);
-    println!("{} passed, {} failed", runs - failed.len() as u64, failed.len());
-    failed.is_empty()
+    conclude(&tally)
 }
 
-/// How long the world lasted, and what was wrong with it.
-fn one(seed: u64, cast: Cast) -> (Duration, Option<String>) {
-    let scenario = Scenario::draw(seed, cast);
-    // A panic is a failure like others: it must not hide which seed it was.
-    let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| world::run(&scenario, false))) else {
-        return (Duration::ZERO, Some("it panicked".into()));
+/// Runs worlds that nobody ran, and writes the row again whenever it says how far it came: who is killed leaves it.
+fn soak(args: &SoakArgs) -> io::Result<bool> {
+    let ledger = match fs::read_to_string(&args.ledger) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ledger::new(""),
+        text => Ledger::new(&text?),
     };
-    if let Some(violation) = outcome.violations.first() {
-        return (outcome.lasted, Some(violation.to_string()));
+    let from = ledger.next_seed();
+    let commit = args.commit.clone().unwrap_or_else(commit);
+    let write = |tally: &Tally| {
+        fs::write(&args.ledger, ledger.with(&Soak { commit: &commit, from, tally }))
+    };
+    let watch = Stopwatch::start();
+    let limit = args.minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
+    let mut progress = Progress::of(args.count);
+    let mut written = Ok(());
+    let to = args.count.map_or(u64::MAX, |count| from.saturating_add(count));
+    let drawn = (from..to).map(|seed| Drawn { seed, cast: Cast::Groups });
+    let tally = worlds::run(drawn, args.jobs, |tally| {
+        if progress.note(tally) {
+            written = write(tally);
+        }
+        written.is_ok() && limit.is_none_or(|limit| watch.elapsed() < limit)
+    });
+    written?;
+    write(&tally)?;
+    let all = ledger.worlds() + tally.worlds;
+    println!("{} has {all} worlds", args.ledger.display());
+    Ok(conclude(&tally))
+}
+
+/// What git calls the sources in the folder that this runs in.
+fn commit() -> String {
+    let mut git = process::Command::new("git");
+    let said = git.args(["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]).output();
+    let said = said.map(|said| String::from_utf8_lossy(&said.stdout).trim().to_owned());
+    said.ok().filter(|said| !said.is_empty()).unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// Says how far a run came, and at once what failed.
+struct Progress {
+    watch: Stopwatch,
+    said: Duration,
+    failed: usize,
+    of: Option<u64>,
+}
+
+impl Progress {
+    fn of(of: Option<u64>) -> Self {
+        Self { watch: Stopwatch::start(), said: Duration::ZERO, failed: 0, of }
     }
-    if seed.is_multiple_of(TWICE) && world::run(&scenario, false).trace_hash != outcome.trace_hash {
-        return (outcome.lasted, Some("two runs of it differ".into()));
+
+    /// Whether it said something.
+    fn note(&mut self, tally: &Tally) -> bool {
+        let failed = tally.failed.get(self.failed..).unwrap_or_default();
+        for (drawn, why) in failed {
+            println!("seed {}: {why}", drawn.seed);
+            println!(
+                "  replay: cargo run --profile sim -p milena-sim -- replay --shrink --seed {}{}",
+                drawn.seed,
+                match drawn.cast {
+                    Cast::Plain => "",
+                    Cast::Groups => " --with-groups",
+                    Cast::Shares => " --with-shares",
+                }
+            );
+        }
+        self.failed += failed.len();
+        let elapsed = self.watch.elapsed();
+        let is_due = elapsed - self.said >= SAYS_EVERY;
+        if is_due {
+            self.said = elapsed;
+            let of = self.of.map(|of| format!(" of {of}")).unwrap_or_default();
+            eprintln!("{}{of} worlds, {} failed", tally.worlds, tally.failed.len());
+        }
+        is_due || !failed.is_empty()
     }
-    (outcome.lasted, None)
+}
+
+fn conclude(tally: &Tally) -> bool {
+    let failed = tally.failed.len() as u64;
+    println!("{} worlds, {:.1} simulated hours", tally.worlds, tally.hours());
+    println!("{} passed, {failed} failed", tally.worlds - failed);
+    failed == 0
 }
 
 /// A day of each kind of group, with members that have names of their own and without.

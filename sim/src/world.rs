@@ -46,6 +46,8 @@ pub struct Outcome {
     pub trace_hash: u64,
     /// How long it took, in its own time.
     pub lasted: Duration,
+    /// How often the network brought something to somebody.
+    pub events: u64,
 }
 
 /// A world while it runs.
@@ -74,6 +76,7 @@ pub struct World {
     noted: share::Noted,
     history: History,
     trace: DefaultHasher,
+    events: u64,
     is_traced: bool,
     second: Second,
 }
@@ -102,6 +105,7 @@ pub fn run(scenario: &Scenario, is_traced: bool) -> Outcome {
         violations,
         trace_hash: world.trace.finish(),
         lasted: world.clock.elapsed(),
+        events: world.events,
         history: world.history,
     }
 }
@@ -191,6 +195,7 @@ impl World {
             committed: BTreeMap::new(),
             furthest: BTreeMap::new(),
             trace: DefaultHasher::new(),
+            events: 0,
             is_traced,
             second: Second::default(),
         }
@@ -259,6 +264,7 @@ impl World {
             self.deliver_replies();
             let Some((link, side, event)) = self.network.poll(self.clock.elapsed()) else { break };
             self.note_trace(link, side, &event);
+            self.events += 1;
             match side {
                 Side::Client => {
                     let client = self.network.ends(link).map(|(client, _)| client);

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use milena_engine::producer::Acks;
 use milena_sim::checker::Property;
 use milena_sim::fault::{Fault, Timed};
 use milena_sim::history::Outcome;
-use milena_sim::network::Weather;
 use milena_sim::scenario::{ConsumerPlan, ProducerPlan, Scenario};
-use milena_sim::world::{self, run};
+use milena_sim::world::{Outcome as Ended, run};
+
+use crate::scripted::{producer, world};
 
 /// F28: after an unclean election the leader knows of fewer sequences than it acknowledged. What was lost is lost; the
 /// producer begins a new epoch, and what it sends from then on is stored once and in order.
@@ -38,7 +38,7 @@ fn a_producer_goes_on_whom_its_broker_has_forgotten() {
 
 /// A world in which a partition loses its last records; every send is done all the same, and promises hold but those
 /// that the cluster broke itself.
-fn goes_on(ms: u64, count: i64) -> world::Outcome {
+fn goes_on(ms: u64, count: i64) -> Ended {
     let mut scenario = scenario(3, 1, 80);
     let fault = Fault::LoseRecords { partition: 0, count };
     scenario.faults = vec![Timed { at: Duration::from_millis(ms), fault }];
@@ -67,38 +67,7 @@ fn ten_thousand_partitions_are_written_and_read() {
 
 /// One producer with records of 2 s, and a network that is near.
 fn scenario(nodes: i32, partitions: i32, records: usize) -> Scenario {
-    Scenario {
-        seed: 1,
-        nodes,
-        partitions,
-        idempotent: true,
-        acks: Acks::All,
-        message_bytes_max: None,
-        transaction_version: 2,
-        read_committed: false,
-        producers: vec![ProducerPlan {
-            records,
-            over: Duration::from_secs(2),
-            value_bytes_max: 10,
-            flush_every: 0,
-            linger: Duration::from_millis(5),
-            batch_bytes: 200,
-            buffer_bytes: 1 << 25,
-            request_timeout: Duration::from_secs(2),
-            delivery_timeout: Duration::from_secs(60),
-            max_block: Duration::from_secs(60),
-            in_flight: 5,
-            idle: Duration::ZERO,
-            transaction: None,
-            compressed: false,
-        }],
-        consumers: Vec::new(),
-        group: None,
-        share: None,
-        weather: Weather {
-            latency: (Duration::from_micros(50), Duration::from_millis(5)),
-            segment_bytes: 65_536,
-        },
-        faults: Vec::new(),
-    }
+    let producer = producer(records, Duration::from_secs(2));
+    let linger = Duration::from_millis(5);
+    world(nodes, partitions, ProducerPlan { linger, buffer_bytes: 1 << 25, ..producer })
 }

@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod extremes;
 #[cfg(test)]
+mod scripted;
+#[cfg(test)]
+mod shipped;
+#[cfg(test)]
 mod slow;
 #[cfg(test)]
 mod transactions;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use milena_engine::producer::Acks;
 use milena_sim::fault::{Fault, Timed};
-use milena_sim::network::Weather;
 use milena_sim::scenario::{ConsumerPlan, ProducerPlan, Scenario};
 use milena_sim::world::run;
+
+use crate::scripted;
 
 /// With `max.partition.fetch.bytes` of 1 an answer brings one batch: a reader who begins when all is written needs a round
 /// trip for each.
@@ -41,38 +41,15 @@ fn a_queue_longer_than_its_time_is_given_up_in_part() {
 
 /// One node and one partition far away, one producer of small batches.
 fn world(records: usize, in_flight: usize, over: Duration) -> Scenario {
-    Scenario {
-        seed: 1,
-        nodes: 1,
-        partitions: 1,
-        idempotent: true,
-        acks: Acks::All,
-        message_bytes_max: None,
-        transaction_version: 2,
-        read_committed: false,
-        producers: vec![ProducerPlan {
-            records,
-            over,
-            value_bytes_max: 1_000,
-            flush_every: 7,
-            linger: Duration::ZERO,
-            batch_bytes: 200,
-            buffer_bytes: 1 << 20,
-            request_timeout: Duration::from_secs(30),
-            delivery_timeout: Duration::from_secs(30),
-            max_block: Duration::from_millis(100),
-            in_flight,
-            idle: Duration::ZERO,
-            transaction: None,
-            compressed: false,
-        }],
-        consumers: Vec::new(),
-        group: None,
-        share: None,
-        weather: Weather {
-            latency: (Duration::from_millis(60), Duration::from_millis(100)),
-            segment_bytes: 65_536,
-        },
-        faults: Vec::new(),
-    }
+    let producer = ProducerPlan {
+        value_bytes_max: 1_000,
+        flush_every: 7,
+        request_timeout: Duration::from_secs(30),
+        delivery_timeout: Duration::from_secs(30),
+        max_block: Duration::from_millis(100),
+        in_flight,
+        ..scripted::producer(records, over)
+    };
+    let weather = scripted::weather(Duration::from_millis(60), Duration::from_millis(100));
+    Scenario { weather, ..scripted::world(1, 1, producer) }
 }

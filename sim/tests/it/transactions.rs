@@ -1,11 +1,11 @@
 use std::time::Duration;
 
-use milena_engine::producer::Acks;
 use milena_sim::fault::{Api, Fault, Timed};
 use milena_sim::history::Ended;
-use milena_sim::network::Weather;
 use milena_sim::scenario::{ConsumerPlan, ProducerPlan, Scenario, TransactionPlan};
 use milena_sim::world::{Outcome, run};
+
+use crate::scripted;
 
 /// R7: an EndTxn that is lost and sent again may be read late; under the first protocol it has the epoch of the next
 /// transaction too, unless the producer takes a new one.
@@ -70,48 +70,28 @@ const REQUEST_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// One node, one producer with a few transactions within some 50 ms, one reader of what is committed.
 fn world(transaction_version: i16, at: Duration, fault: Fault) -> Scenario {
+    let producer = ProducerPlan {
+        batch_bytes: 16_384,
+        request_timeout: REQUEST_TIMEOUT,
+        transaction: Some(TransactionPlan {
+            id: "t".to_owned(),
+            records: 3,
+            aborts: 3,
+            offsets: true,
+            timeout: Duration::from_secs(10),
+        }),
+        ..scripted::producer(60, Duration::from_millis(50))
+    };
     Scenario {
-        seed: 1,
-        nodes: 1,
-        partitions: 2,
-        idempotent: true,
-        acks: Acks::All,
-        message_bytes_max: None,
         transaction_version,
         read_committed: true,
-        producers: vec![ProducerPlan {
-            records: 60,
-            over: Duration::from_millis(50),
-            value_bytes_max: 10,
-            flush_every: 0,
-            linger: Duration::ZERO,
-            batch_bytes: 16_384,
-            buffer_bytes: 1 << 20,
-            request_timeout: REQUEST_TIMEOUT,
-            delivery_timeout: Duration::from_secs(60),
-            max_block: Duration::from_secs(60),
-            in_flight: 5,
-            idle: Duration::ZERO,
-            transaction: Some(TransactionPlan {
-                id: "t".to_owned(),
-                records: 3,
-                aborts: 3,
-                offsets: true,
-                timeout: Duration::from_secs(10),
-            }),
-            compressed: false,
-        }],
         consumers: vec![ConsumerPlan {
             max_poll_records: 10,
             partition_bytes: 1 << 20,
             rewinds: 0,
         }],
-        group: None,
-        share: None,
-        weather: Weather {
-            latency: (Duration::from_micros(50), Duration::from_micros(500)),
-            segment_bytes: 65_536,
-        },
+        weather: scripted::weather(Duration::from_micros(50), Duration::from_micros(500)),
         faults: vec![Timed { at, fault }],
+        ..scripted::world(1, 2, producer)
     }
 }
