@@ -3,6 +3,7 @@
 pub(crate) mod consumer;
 mod life;
 pub(crate) mod metadata;
+pub(crate) mod pace;
 pub(crate) mod producer;
 mod seal;
 pub(crate) mod share;

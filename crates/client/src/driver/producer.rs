@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::metadata::MetadataHandle;
+use super::pace::Pace;
 use super::seal::Sealers;
 use super::transaction::{Ask, Transacting};
 use super::{ask, now, turn, until};
@@ -26,6 +27,7 @@ use crate::producer::{Detached, Mark};
 pub(crate) struct Control {
     accumulator: Arc<Accumulator>,
     wake: Arc<Notify>,
+    pace: Arc<Pace>,
     commands: mpsc::Sender<Command>,
     detached: Arc<Detached>,
     /// Awaited once, by whoever closes.
@@ -48,6 +50,7 @@ impl Control {
         let mut rng = kafka.fork_rng();
         let accumulator = Arc::new(Accumulator::new(&settings, rng.u64(..)));
         let wake = Arc::new(Notify::new());
+        let pace = Arc::new(Pace::new(Arc::clone(&accumulator)));
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let detached = Arc::new(Detached::new(Arc::clone(&accumulator), Arc::clone(&wake)));
         let driver = Driver {
@@ -55,16 +58,21 @@ impl Control {
             pool: kafka.pool().clone(),
             metadata: kafka.metadata().clone(),
             wake: Arc::clone(&wake),
+            pace: Arc::clone(&pace),
             commands: inbox,
             detached: Arc::clone(&detached),
             interceptors,
         };
         let task = Mutex::new(Some(tokio::spawn(driver.run())));
-        Self { accumulator, wake, commands, detached, task }
+        Self { accumulator, wake, pace, commands, detached, task }
     }
 
     pub(crate) fn accumulator(&self) -> &Accumulator {
         &self.accumulator
+    }
+
+    pub(crate) fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     /// Has the driver look at the accumulator.
@@ -126,6 +134,7 @@ struct Driver {
     pool: Pool,
     metadata: MetadataHandle,
     wake: Arc<Notify>,
+    pace: Arc<Pace>,
     commands: mpsc::Receiver<Command>,
     detached: Arc<Detached>,
     interceptors: Option<Arc<Interceptors>>,
@@ -148,7 +157,7 @@ struct Waiting {
 impl Driver {
     /// Runs until the producer is closed, or dropped and its buffer is empty.
     async fn run(self) {
-        let Self { mut machine, pool, metadata, wake, mut commands, detached, .. } = self;
+        let Self { mut machine, pool, metadata, wake, pace, mut commands, detached, .. } = self;
         // Bounded by the requests that the machine has in flight.
         let (answer, mut answers) = mpsc::unbounded_channel::<Answer>();
         let mut sealers = Sealers::new();
@@ -189,6 +198,7 @@ impl Driver {
                     }
                 }
             }
+            pace.look();
             let unreported = detached.report().map(Instant::into_std);
             // What was detached before the close is admitted first.
             let is_settled = detached.is_settled(waiting.mark);
@@ -228,6 +238,7 @@ impl Driver {
                     }
                 },
                 Some(answer) = answers.recv() => {
+                    pace.answered();
                     machine.handle_answer(now(), answer);
                     // Answers often come together; what they free is better sent together too.
                     for _ in 0..ANSWERS_AT_ONCE {

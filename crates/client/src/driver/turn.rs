@@ -2,7 +2,9 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::task::Poll;
+
+use super::pace::Pace;
 
 // tokio has a woken task run next on the thread that woke it, and no other thread takes it from there. A task that
 // sends and never waits would keep the driver from running until the buffer is full; so it gives way once after it has
@@ -21,17 +23,27 @@ pub(super) fn pay() {
     IS_OWED.set(false);
 }
 
-/// Pending once if this thread owes the driver a turn; the task is woken at once.
+/// Whether this thread owes the driver a turn; it does no more.
 #[inline]
-pub(crate) fn poll_turn(cx: &Context<'_>) -> Poll<()> {
-    if IS_OWED.take() {
-        cx.waker().wake_by_ref();
-        return Poll::Pending;
-    }
-    Poll::Ready(())
+pub(crate) fn take() -> bool {
+    IS_OWED.take()
 }
 
-/// Gives way once if this thread owes the driver a turn.
-pub(crate) async fn turn() {
-    poll_fn(|cx| poll_turn(cx)).await;
+/// Gives way once if this thread owes the driver a turn, and rests where more is sent than stored.
+pub(crate) async fn turn(pace: &Pace) {
+    if !take() {
+        return;
+    }
+    if pace.is_due() {
+        return pace.rest().await;
+    }
+    let mut was_pending = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut was_pending, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }

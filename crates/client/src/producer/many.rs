@@ -80,7 +80,7 @@ async fn enqueue_all(producer: &Producer, mut records: VecDeque<Record<'_>>) -> 
     let mut deadline = None;
     while !records.is_empty() {
         consume_budget().await;
-        turn().await;
+        turn(shared.control.pace()).await;
         let (admitted, refused) = match shared.control.detached().refusal() {
             Some(closed) => (0, Some(Refused::Failed(closed))),
             None => append(producer, records.iter().take(CHUNK_RECORDS), &mut deliveries),
@@ -104,7 +104,7 @@ async fn enqueue_each(producer: &Producer, records: VecDeque<Record<'_>>) -> Del
     let mut deadline = None;
     for record in records {
         consume_budget().await;
-        turn().await;
+        turn(producer.0.control.pace()).await;
         let mut outgoing = Outgoing { producer, record, watch: Watch::Nobody, failed: None };
         let admitted = match outgoing.begin() {
             Ok(delivery) => Ok(delivery),

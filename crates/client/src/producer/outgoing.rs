@@ -51,6 +51,15 @@ impl Outgoing<'_> {
         append(self.producer, &self.record, &mut self.watch, grant)
     }
 
+    /// Appends it after a rest, as more is sent than stored.
+    pub(super) async fn rest(mut self) -> Result<Delivery, Error> {
+        self.producer.0.control.pace().rest().await;
+        match self.begin() {
+            Ok(delivery) => Ok(delivery),
+            Err(refused) => self.admit(refused).await,
+        }
+    }
+
     /// Waits for what stands in the way, in turn, for `max.block.ms` in all.
     pub(super) async fn admit(self, refused: Refused) -> Result<Delivery, Error> {
         let deadline = after(self.producer.0.config.max_block());

@@ -2,14 +2,14 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use milena_engine::Error;
 use milena_engine::producer::{Delivery, RecordMetadata, Refused, Watch};
 
 use super::outgoing::{Outgoing, try_enqueue};
 use super::{Producer, Record, SendWithCallback, TryEnqueueError};
-use crate::driver::turn::poll_turn;
+use crate::driver::turn;
 
 /// A record about to be sent; see [`Producer::send`].
 #[must_use = "nothing is sent before it is awaited, enqueued or detached"]
@@ -154,7 +154,16 @@ impl Future for Enqueue<'_> {
                         let rule = "a send must not be polled once resolved";
                         return Poll::Ready(Err(Error::misuse(rule)));
                     };
-                    ready!(poll_turn(cx));
+                    if turn::take() {
+                        if outgoing.producer.0.control.pace().is_due()
+                            && let Some(outgoing) = new.take()
+                        {
+                            self.0 = Admission::Waiting(Box::pin(outgoing.rest()));
+                            continue;
+                        }
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
                     // Where it is: moving a record costs as much as writing it into its batch.
                     let refused = match outgoing.begin() {
                         Ok(delivery) => {

@@ -122,3 +122,51 @@ async fn a_task_that_never_waits_does_not_keep_records_from_being_sent() {
     producer.close(GRACE).await.unwrap();
     assert_eq!(world.values(0).len(), 10_001);
 }
+
+/// A batch each, and more of them than are worth waiting behind a full window.
+async fn send_large(producer: &milena::Producer, count: usize) -> Duration {
+    let (begin, value) = (Instant::now(), "x".repeat(10_000));
+    for _ in 0..count {
+        let _delivery = producer.send(Record::to("t").value(&value)).enqueue().await.unwrap();
+    }
+    begin.elapsed()
+}
+
+/// What waits behind a full window only costs memory and time.
+#[tokio::test(start_paused = true)]
+async fn who_sends_more_than_is_stored_rests_until_more_is_wanted() {
+    let world = World::with_partitions(1).await;
+    let producer = world.kafka.producer().batch_size(16_384).build().await.unwrap();
+    producer.send(Record::to("t").value("warm")).await.unwrap();
+    world.broker.pause_node(NodeId::new(1));
+    let resume = async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let used = producer.metrics().buffer_bytes_used;
+        world.broker.resume_node(NodeId::new(1));
+        used
+    };
+    let (rested, used) = tokio::join!(send_large(&producer, 200), resume);
+    assert!((20..50).contains(&rested.as_millis()), "it took {rested:?}");
+    assert!(used < 50 * 16_384, "{used} bytes wait for a broker that takes nothing");
+    producer.close(GRACE).await.unwrap();
+    assert_eq!(world.values(0).len(), 201);
+}
+
+/// The buffer is there for a broker that stands still: nobody rests for long.
+#[tokio::test(start_paused = true)]
+async fn a_rest_in_vain_is_the_last_before_a_broker_answers() {
+    let world = World::with_partitions(1).await;
+    let producer = world.kafka.producer().batch_size(16_384).build().await.unwrap();
+    producer.send(Record::to("t").value("warm")).await.unwrap();
+    world.broker.pause_node(NodeId::new(1));
+    let rested = send_large(&producer, 500).await;
+    assert!((50..60).contains(&rested.as_millis()), "it took {rested:?}");
+    world.broker.resume_node(NodeId::new(1));
+    producer.flush().await.unwrap();
+    assert_eq!(world.values(0).len(), 501);
+    world.broker.pause_node(NodeId::new(1));
+    let rested = send_large(&producer, 500).await;
+    assert!(rested.as_millis() >= 50, "it took {rested:?}");
+    world.broker.resume_node(NodeId::new(1));
+    producer.close(GRACE).await.unwrap();
+}

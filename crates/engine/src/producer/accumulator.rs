@@ -10,6 +10,7 @@ use milena_types::Topic;
 
 use super::appender::Appender;
 use super::assign::Assigner;
+use super::backlog::Backlog;
 use super::counters::{Counters, ProducerMetrics};
 use super::delivery::Delivery;
 use super::memory::{Grant, Memory, Room};
@@ -30,6 +31,7 @@ pub struct Accumulator {
     pub(super) assigner: Assigner,
     seed: u64,
     pub(super) memory: Arc<Memory>,
+    pub(super) backlog: Arc<Backlog>,
     /// Buffers of full size that came back.
     pub(super) pool: BufferPool,
     topics: RwLock<BTreeMap<Topic, TopicHandle>>,
@@ -90,6 +92,7 @@ impl Accumulator {
             assigner: Assigner::new(settings),
             seed,
             memory: Arc::new(memory),
+            backlog: Arc::new(Backlog::new(batch_bytes)),
             pool,
             topics: RwLock::default(),
             news: Mutex::default(),
@@ -171,6 +174,18 @@ impl Accumulator {
         ready
     }
 
+    /// Whether so many closed batches wait behind those on their way that more are sent no sooner for being there. A
+    /// caller may rest until [`is_relieved`](Self::is_relieved), or append all the same, for as long as there is room.
+    #[inline]
+    pub fn is_pressed(&self) -> bool {
+        self.backlog.is_high()
+    }
+
+    /// Whether so few closed batches wait that more are wanted.
+    pub fn is_relieved(&self) -> bool {
+        self.backlog.is_low()
+    }
+
     /// Bytes that records hold at the moment, of `buffer.memory`.
     pub fn bytes_used(&self) -> usize {
         self.memory.bytes_used()
@@ -235,7 +250,11 @@ impl Accumulator {
             }
             // Each topic draws its own numbers, the same ones in every run.
             let seed = self.seed.wrapping_add(topics.len() as u64).wrapping_mul(0x9e37_79b9);
-            let topic = TopicHandle(Arc::new(TopicQueues::new(Topic::from(name), seed)));
+            let topic = TopicHandle(Arc::new(TopicQueues::new(
+                Topic::from(name),
+                seed,
+                Arc::clone(&self.backlog),
+            )));
             topics.insert(topic.name().clone(), topic.clone());
             topic
         };

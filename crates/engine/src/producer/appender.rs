@@ -149,7 +149,7 @@ impl<'q> Appender<'q> {
                 return Ok(index);
             }
 
-            held.has_news |= held.state.close_open();
+            held.has_news |= held.queue.close_open(&mut held.state);
             // KIP-794: a partition is left when it has had its share, and no batch is left behind half full.
             if is_sticky
                 && held.state.sticky_bytes > 0
@@ -212,7 +212,9 @@ impl<'q> Appender<'q> {
     fn release(&mut self) {
         if let Some(Held { queue, state, has_news, .. }) = self.held.take() {
             drop(state);
-            self.wake |= has_news && self.accumulator.notice(queue);
+            // Who appends more than is sent is to wait for the driver, which he does where he wakes it.
+            self.wake |=
+                has_news && (self.accumulator.notice(queue) || self.accumulator.is_pressed());
         }
     }
 }

@@ -31,6 +31,7 @@ impl Broker {
 #[derive(Debug, Default)]
 pub(super) struct InFlight {
     requests: BTreeMap<RequestId, Produce>,
+    batches: usize,
 }
 
 /// A Produce request without an answer.
@@ -53,11 +54,19 @@ pub(super) struct Sent {
 
 impl InFlight {
     pub(super) fn insert(&mut self, id: RequestId, request: Produce) {
+        self.batches += request.batches.len();
         self.requests.insert(id, request);
     }
 
     pub(super) fn remove(&mut self, id: RequestId) -> Option<Produce> {
-        self.requests.remove(&id)
+        let request = self.requests.remove(&id)?;
+        self.batches -= request.batches.len();
+        Some(request)
+    }
+
+    /// In all of them.
+    pub(super) fn batches(&self) -> usize {
+        self.batches
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -66,5 +75,6 @@ impl InFlight {
 
     pub(super) fn clear(&mut self) {
         self.requests.clear();
+        self.batches = 0;
     }
 }

@@ -6,6 +6,7 @@
 mod accumulator;
 mod appender;
 mod assign;
+mod backlog;
 mod batch;
 mod broker;
 mod counters;

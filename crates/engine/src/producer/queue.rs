@@ -8,6 +8,7 @@ use std::time::Instant;
 use milena_records::{BatchBuilder, Header};
 use milena_types::TopicPartition;
 
+use super::backlog::Backlog;
 use super::delivery::BatchResult;
 use super::memory::Reserved;
 use super::record::NewRecord;
@@ -25,6 +26,8 @@ pub(super) struct PartitionQueue {
     pub(super) partition: TopicPartition,
     /// Batches open, full or taken, but not sent.
     depth: AtomicU32,
+    /// Of all partitions together.
+    backlog: Arc<Backlog>,
     standing: SharedStanding,
     /// Whether the driver was told of news that it has not looked at.
     is_noticed: AtomicBool,
@@ -54,11 +57,12 @@ pub(super) struct OpenBatch {
 }
 
 impl PartitionQueue {
-    pub(super) fn new(slot: usize, partition: TopicPartition) -> Self {
+    pub(super) fn new(slot: usize, partition: TopicPartition, backlog: Arc<Backlog>) -> Self {
         Self {
             slot,
             partition,
             depth: AtomicU32::new(0),
+            backlog,
             standing: SharedStanding::default(),
             is_noticed: AtomicBool::new(false),
             state: Mutex::default(),
@@ -80,7 +84,9 @@ impl PartitionQueue {
         let mut state = self.lock();
         taken.extend(state.full.drain(..));
         if with_open {
-            taken.extend(state.open.take());
+            let open = state.open.take();
+            open.iter().for_each(|_| self.backlog.closed());
+            taken.extend(open);
         }
         state.open.as_ref().map(|open| open.opened)
     }
@@ -110,10 +116,22 @@ impl PartitionQueue {
         self.depth.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// The open batch, if there is one, is put away as full; `state` is what the lock guards. Returns whether there was.
+    pub(super) fn close_open(&self, state: &mut QueueState) -> bool {
+        let open = state.open.take();
+        let had_open = open.is_some();
+        if had_open {
+            self.backlog.closed();
+        }
+        state.full.extend(open);
+        had_open
+    }
+
     /// A batch was sent for the first time, or given up before it was.
     pub(super) fn shorten(&self) {
         let depth = self.depth.fetch_sub(1, Ordering::Relaxed);
         debug_assert!(depth > 0, "{} sent a batch that never waited", self.partition);
+        self.backlog.left();
     }
 
     pub(super) fn has_leader(&self) -> bool {
@@ -149,7 +167,7 @@ impl QueueState {
         open.append(record, watch)
     }
 
-    /// Opens a batch for `record` behind the full ones.
+    /// Opens a batch for `record` behind the full ones; none is open.
     pub(super) fn open<'a, H>(
         &mut self,
         batch: OpenBatch,
@@ -159,7 +177,6 @@ impl QueueState {
     where
         H: IntoIterator<Item = Header<'a>, IntoIter: Clone> + Clone,
     {
-        self.close_open();
         self.open.insert(batch).append(record, watch)
     }
 
@@ -167,14 +184,6 @@ impl QueueState {
     #[inline]
     pub(super) fn open_result(&self) -> Option<&Arc<BatchResult>> {
         self.open.as_ref().map(|open| &open.result)
-    }
-
-    /// Puts the open batch away as full; returns whether there was one.
-    pub(super) fn close_open(&mut self) -> bool {
-        let open = self.open.take();
-        let had_open = open.is_some();
-        self.full.extend(open);
-        had_open
     }
 }
 

@@ -251,6 +251,7 @@ impl Producer {
     pub fn poll_output(&mut self, now: Instant) -> Option<Output> {
         if self.outputs.is_empty() {
             self.advance(now);
+            self.accumulator.backlog.set_in_flight(self.in_flight.batches());
         }
         self.outputs.pop_front()
     }

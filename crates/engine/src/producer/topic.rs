@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use milena_types::{Topic, TopicPartition};
 
 use super::assign::{Load, Sticky, Turns};
+use super::backlog::Backlog;
 use super::queue::PartitionQueue;
 use super::standing::{SharedStanding, Standing};
 use crate::Error;
@@ -37,6 +38,8 @@ impl TopicHandle {
 #[derive(Debug)]
 pub(super) struct TopicQueues {
     pub(super) name: Topic,
+    /// Of all topics together.
+    backlog: Arc<Backlog>,
     pub(super) sticky: Sticky,
     pub(super) turns: Turns,
     segments: [OnceLock<Segment>; 31],
@@ -60,9 +63,10 @@ struct Waits {
 }
 
 impl TopicQueues {
-    pub(super) fn new(name: Topic, seed: u64) -> Self {
+    pub(super) fn new(name: Topic, seed: u64, backlog: Arc<Backlog>) -> Self {
         Self {
             name,
+            backlog,
             sticky: Sticky::new(seed),
             turns: Turns::default(),
             segments: std::array::from_fn(|_| OnceLock::new()),
@@ -109,7 +113,8 @@ impl TopicQueues {
             let Some(cell) = places.get(place) else { break };
             cell.get_or_init(|| {
                 let partition = TopicPartition::new(self.name.clone(), partition);
-                let queue = Arc::new(PartitionQueue::new(next_slot, partition));
+                let queue =
+                    Arc::new(PartitionQueue::new(next_slot, partition, Arc::clone(&self.backlog)));
                 next_slot += 1;
                 new.push(Arc::clone(&queue));
                 queue

@@ -1,5 +1,6 @@
 //! Exact placement, by values that Java and librdkafka told.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicI32 as Count;
 
 use milena_types::{Timestamp, Topic};
@@ -7,6 +8,7 @@ use milena_types::{Timestamp, Topic};
 use super::*;
 use crate::ErrorKind;
 use crate::producer::Partitioner;
+use crate::producer::backlog::Backlog;
 use crate::producer::standing::Standing;
 
 struct Depths(Vec<Option<u32>>);
@@ -87,7 +89,7 @@ fn a_partition_sticks_until_it_is_switched() {
 
 /// A topic whose partitions have leaders where `leaders` says so.
 fn topic(leaders: &[bool]) -> TopicQueues {
-    let topic = TopicQueues::new(Topic::from("t"), 7);
+    let topic = TopicQueues::new(Topic::from("t"), 7, Arc::new(Backlog::new(1)));
     for (queue, &has_leader) in topic.grow(leaders.len() as i32, 0).iter().zip(leaders) {
         queue.set_standing(if has_leader { Standing::Near } else { Standing::Leaderless });
     }

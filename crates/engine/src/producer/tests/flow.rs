@@ -350,3 +350,24 @@ fn records_without_key_fill_one_batch_after_the_other() {
     let fractional = batches.filter(|batch| batch.values.len() < 5).count();
     assert!(fractional <= 1, "{fractional} batches were not full");
 }
+
+/// What is on its way does not count, nor what is still being filled.
+#[test]
+fn two_batches_behind_a_full_window_are_enough() {
+    let settings = Settings { batch_bytes: 256 * 1024, ..settings() };
+    let mut world = World::ready(1, 1, settings);
+    // The first batch of a partition goes alone.
+    world.send_batch(0, 1);
+    world.run(10 * MS);
+    (0..5).for_each(|_| world.send_batch(0, 1));
+    assert_eq!(world.produced, 6);
+    world.try_send(0, 200_000).expect("room");
+    world.try_send(0, 200_000).expect("room");
+    world.settle_outputs();
+    assert!(!world.accumulator.is_pressed());
+    world.try_send(0, 200_000).expect("room");
+    assert!(world.accumulator.is_pressed() && !world.accumulator.is_relieved());
+    world.run(Duration::from_secs(1));
+    assert!(world.accumulator.is_relieved());
+    assert_eq!(world.produced, 9);
+}

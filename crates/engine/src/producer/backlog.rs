@@ -1,0 +1,91 @@
+//! How much waits to be sent, beside what is on its way.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// Counts the batches that are closed and that no request has taken yet, against those that are on their way.
+///
+/// What waits behind a full window is sent no sooner for being there: beyond what the next answers make room for, it
+/// only costs memory and adds to the time until a record is acknowledged.
+#[derive(Debug)]
+pub(super) struct Backlog {
+    /// Batches that may wait, however few are on their way.
+    floor: usize,
+    waiting: AtomicUsize,
+    in_flight: AtomicUsize,
+}
+
+impl Backlog {
+    pub(super) fn new(batch_bytes: usize) -> Self {
+        let floor = (FLOOR_BYTES / batch_bytes.max(1)).max(FLOOR_BATCHES);
+        Self { floor, waiting: AtomicUsize::new(0), in_flight: AtomicUsize::new(0) }
+    }
+
+    /// A batch was closed.
+    pub(super) fn closed(&self) {
+        self.waiting.fetch_add(1, Relaxed);
+    }
+
+    /// A closed batch was sent for the first time, or given up before it was.
+    pub(super) fn left(&self) {
+        // Each was closed before: saturating, because a wrong number here must not stop anyone for ever.
+        let _ = self.waiting.fetch_update(Relaxed, Relaxed, |waiting| waiting.checked_sub(1));
+    }
+
+    /// So many batches are on their way.
+    pub(super) fn set_in_flight(&self, batches: usize) {
+        self.in_flight.store(batches, Relaxed);
+    }
+
+    /// Whether as much waits as is of use.
+    pub(super) fn is_high(&self) -> bool {
+        self.waiting.load(Relaxed) >= self.high()
+    }
+
+    /// Whether so little waits that more is wanted.
+    pub(super) fn is_low(&self) -> bool {
+        self.waiting.load(Relaxed) <= self.high() / 2
+    }
+
+    fn high(&self) -> usize {
+        self.floor.max(self.in_flight.load(Relaxed) / 4)
+    }
+}
+
+/// A few writes' worth, so that who sends is not stopped for each request.
+const FLOOR_BYTES: usize = 512 * 1024;
+
+/// One that is next, and one while the next is being filled.
+const FLOOR_BATCHES: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_high_until_half_of_it_has_left() {
+        let backlog = Backlog::new(128 * 1024);
+        (0..3).for_each(|_| backlog.closed());
+        assert!(!backlog.is_high() && !backlog.is_low());
+        backlog.closed();
+        assert!(backlog.is_high());
+        backlog.left();
+        assert!(!backlog.is_high() && !backlog.is_low());
+        backlog.left();
+        assert!(backlog.is_low());
+        (0..9).for_each(|_| backlog.left());
+        assert!(backlog.is_low());
+    }
+
+    #[test]
+    fn more_may_wait_the_more_is_on_its_way() {
+        let backlog = Backlog::new(1 << 20);
+        backlog.set_in_flight(40);
+        (0..9).for_each(|_| backlog.closed());
+        assert!(!backlog.is_high());
+        backlog.closed();
+        assert!(backlog.is_high());
+        backlog.set_in_flight(5);
+        (0..8).for_each(|_| backlog.left());
+        assert!(backlog.is_high(), "two of them may wait, whatever is on its way");
+    }
+}
