@@ -373,7 +373,8 @@ impl World {
                         self.network.close(self.clock.elapsed(), link, Side::Broker);
                     }
                 }
-                other => unreachable!("a new output: {other:?}"),
+                // Nothing of a world is kept.
+                other @ (Output::Store { .. } | _) => unreachable!("a new output: {other:?}"),
             }
         }
     }
