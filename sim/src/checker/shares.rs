@@ -80,8 +80,8 @@ pub(super) fn a_record_has_one_holder_at_a_time(history: &History, promises: &Pr
                 (!is_next || count > shares.deliveries_max).then_some("it is not the next delivery")
             }
             (Done::Took(said), Some((holder, count, false))) => {
-                let ends = matches!(said, Acknowledgement::Accept | Acknowledgement::Reject);
-                standing.insert(place, (holder, count, ends));
+                let goes_on = matches!(said, Acknowledgement::Release | Acknowledgement::Renew);
+                standing.insert(place, (holder, count, !goes_on));
                 // Of what is done with, also by too many deliveries, anybody may say anything.
                 let is_worn_out = count == shares.deliveries_max;
                 (holder != event.member && !is_worn_out).then_some("another one holds it")
