@@ -25,7 +25,7 @@ impl fmt::Display for Outcome {
         match self {
             Self::Fails(kind) => write!(f, "Fails({kind:?})"),
             Self::Ends(kind) => write!(f, "Ends({kind:?})"),
-            other => write!(f, "{other:?}"),
+            Self::Recovers | Self::Any => write!(f, "{self:?}"),
         }
     }
 }

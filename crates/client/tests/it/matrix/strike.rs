@@ -86,9 +86,10 @@ impl Strike {
 
 impl fmt::Display for Strike {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Code(code) => write!(f, "{}", code.name().unwrap_or("UNHEARD_OF")),
-            fault => write!(f, "{fault:?}"),
+        if let Self::Code(code) = self {
+            f.write_str(code.name().unwrap_or("UNHEARD_OF"))
+        } else {
+            write!(f, "{self:?}")
         }
     }
 }
