@@ -47,6 +47,8 @@ pub(in crate::matrix) const DELETE_TOPICS: Row = Row {
     codes: &[
         (Recovers, &[E::NOT_CONTROLLER]),
         (Fails(K::Authorization), &[E::TOPIC_AUTHORIZATION_FAILED]),
+        // THROTTLING_QUOTA_EXCEEDED: Java asks again for the topics that were put off; here the caller does, who is told
+        // of each topic.
         (
             Fails(K::Broker),
             &[

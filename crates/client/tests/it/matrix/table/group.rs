@@ -149,7 +149,8 @@ pub(in crate::matrix) const HEARTBEAT: Row = Row {
         // Java heartbeats on until the session ends and its JoinGroup is refused: told 45 s later, after others have read the
         // same records.
         (Ends(K::Authorization), &[E::GROUP_AUTHORIZATION_FAILED]),
-        // Java takes a code that it does not know for a heartbeat that was lost.
+        // Java takes any code that it does not expect for a heartbeat that was lost, until the session ends. Here it is told
+        // at once, and a new consumer has to be made.
         (Ends(K::Broker), &[E::UNKNOWN_SERVER_ERROR, UNHEARD_OF]),
         (Ends(K::Fenced), &[E::FENCED_INSTANCE_ID]),
     ],

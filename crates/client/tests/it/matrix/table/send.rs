@@ -153,7 +153,8 @@ pub(in crate::matrix) const INIT_PRODUCER_ID: Row = Row {
                 E::CONCURRENT_TRANSACTIONS,
             ],
         ),
-        // As the request of a producer that has nothing to be refused it for.
+        // Java fails the batches and asks again with the next record (KAFKA-13668). Here it ends the producer: once the
+        // right is given, a new one has to be made.
         (
             Ends(K::Authorization),
             &[E::CLUSTER_AUTHORIZATION_FAILED, E::TRANSACTIONAL_ID_AUTHORIZATION_FAILED],
