@@ -83,6 +83,12 @@ pub struct Settings {
     pub fetch_bytes_max: usize,
     /// `max.incremental.fetch.session.cache.slots`, of each node. Default 1000.
     pub fetch_sessions_max: usize,
+    /// `log.retention.check.interval.ms`: how often logs are looked through for what is too old or too much, besides at each
+    /// append. Default 5 min, at least 1 ms.
+    pub retention_check_interval: Duration,
+    /// `log.cleaner.backoff.ms`: how often compacted topics are looked through for what may be compacted. Default 15 s, at least
+    /// 1 ms.
+    pub cleaner_backoff: Duration,
     /// How many partitions all topics may have together. Default 100,000 (Kafka: no limit).
     pub partitions_max: usize,
     /// How many entries of each kind the journal keeps. Default 100,000.
@@ -219,6 +225,8 @@ impl Default for Settings {
             share_groups: ShareGroupSettings::default(),
             fetch_bytes_max: 55 << 20,
             fetch_sessions_max: 1000,
+            retention_check_interval: Duration::from_secs(5 * 60),
+            cleaner_backoff: Duration::from_secs(15),
             partitions_max: 100_000,
             journal_max: 100_000,
         }

@@ -28,6 +28,11 @@ impl<K: Ord + Clone> Timers<K> {
         }
     }
 
+    /// Whether the key has a deadline.
+    pub(crate) fn has(&self, key: &K) -> bool {
+        self.by_key.contains_key(key)
+    }
+
     /// When the next one is due.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.by_time.first().map(|(deadline, _)| *deadline)

@@ -1,5 +1,6 @@
 //! Everything the APIs work on: nodes, topics, groups, transactions, and who waits for what.
 
+mod cleaning;
 mod groups;
 mod nodes;
 mod producer_ids;
@@ -87,6 +88,10 @@ pub(crate) enum Timer {
     Transaction(String),
     /// A request that waits for data or for replicas.
     Wait(Ticket),
+    /// Logs may hold what is too old.
+    Retain,
+    /// Logs may hold what is to be compacted.
+    Compact,
 }
 
 impl State {
@@ -149,6 +154,8 @@ impl State {
                 Timer::SharePartition(key) => self.expire_share_partition(now, &key),
                 Timer::Transaction(id) => self.expire_transaction(now, &id),
                 Timer::Wait(ticket) => self.expire_wait(now, ticket),
+                Timer::Retain => self.retain_all(now),
+                Timer::Compact => self.compact_all(now),
             }
         }
     }

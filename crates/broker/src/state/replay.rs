@@ -72,6 +72,7 @@ impl State {
             Entry::Leader(at, leader, epoch) => self.at(at)?.restore_leader(leader, epoch),
             Entry::Cut(at, end) => self.at(at)?.cut(end),
             Entry::LogStart(at, start) => self.at(at)?.restore_start(start),
+            Entry::Compacted(at, rewritten) => self.at(at)?.restore_compacted(rewritten),
             Entry::Log(at, image) => self.at(at)?.restore_image(image),
             Entry::Batch(at, batch) => {
                 let sent = batch.sent();

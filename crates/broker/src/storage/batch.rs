@@ -94,6 +94,45 @@ impl Batch {
         Some((end, control.coordinator_epoch.and_then(LeaderEpoch::from_wire)))
     }
 
+    /// The same batch with other records: some of those that it has, at their offsets.
+    pub(crate) fn with_records(
+        &self,
+        compression: CompressionType,
+        records: i32,
+        max_timestamp: i64,
+        body: Bytes,
+    ) -> Option<Self> {
+        let kind: u8 = match compression {
+            CompressionType::None => 0,
+            CompressionType::Gzip => 1,
+            CompressionType::Snappy => 2,
+            CompressionType::Lz4 => 3,
+            CompressionType::Zstd => 4,
+        };
+        let mut whole = BytesMut::from(&self.head[..]);
+        whole.extend_from_slice(&body);
+        let length = i32::try_from(whole.len().checked_sub(LENGTH_END)?).ok()?;
+        let mut put = |at: usize, field: &[u8]| -> Option<()> {
+            whole.get_mut(at..at + field.len())?.copy_from_slice(field);
+            Some(())
+        };
+        put(LENGTH_AT, &length.to_be_bytes())?;
+        let attributes = self.head.get(ATTRIBUTES_LOW_AT)? & !COMPRESSION_BITS | kind;
+        put(ATTRIBUTES_LOW_AT, &[attributes])?;
+        if !self.is_log_append_time() {
+            put(MAX_TIMESTAMP_AT, &max_timestamp.to_be_bytes())?;
+        }
+        put(RECORDS_AT, &records.to_be_bytes())?;
+        let crc = crc_fast::crc32_iscsi(whole.get(CHECKED_FROM..)?);
+        whole.get_mut(CRC_AT..CRC_AT + 4)?.copy_from_slice(&crc.to_be_bytes());
+        Self::read(&whole.freeze()).ok()
+    }
+
+    /// By which codec its records are compressed, if that is known.
+    pub(crate) fn compression(&self) -> Option<CompressionType> {
+        self.header.compression().ok()
+    }
+
     /// Gives the batch its place in the log. Offset and leader epoch lie outside of what the checksum covers.
     pub(super) fn place(&mut self, base_offset: Offset, leader_epoch: LeaderEpoch) {
         self.header.set_base_offset(base_offset);
@@ -187,3 +226,14 @@ impl Batch {
         self.header.is_control()
     }
 }
+
+/// Where the fields of a header of format 2 lie; the checksum covers all behind it.
+const LENGTH_AT: usize = 8;
+const LENGTH_END: usize = 12;
+const CRC_AT: usize = 17;
+const CHECKED_FROM: usize = 21;
+const ATTRIBUTES_LOW_AT: usize = 22;
+const MAX_TIMESTAMP_AT: usize = 35;
+const RECORDS_AT: usize = 57;
+
+const COMPRESSION_BITS: u8 = 0x07;

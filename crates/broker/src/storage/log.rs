@@ -5,16 +5,18 @@ use std::collections::VecDeque;
 use milena_types::{LeaderEpoch, Offset, Timestamp};
 
 use super::batch::Batch;
+use super::compact::Compacted;
 use super::epochs::{EpochEnd, Epochs};
 
 /// A partition's log. Batches hold slices of the frames they came in.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log {
-    batches: VecDeque<Batch>,
+    pub(super) batches: VecDeque<Batch>,
     start: Offset,
     end: Offset,
-    bytes: u64,
+    pub(super) bytes: u64,
     epochs: Epochs,
+    pub(super) compacted: Compacted,
 }
 
 impl Log {
@@ -142,6 +144,10 @@ impl Log {
             self.end = batch.base_offset();
             self.batches.pop_back();
         }
+        // What is cut off may be a gap that compaction left.
+        let left = self.batches.back().map_or(self.start, |last| last.last_offset().next());
+        self.end = self.end.min(end.max(left));
+        self.compacted.truncate(self.end);
         self.start = self.start.min(self.end);
         self.epochs.truncate(self.end);
     }

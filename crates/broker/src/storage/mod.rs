@@ -1,6 +1,7 @@
 //! What a partition keeps: batches, the epochs of its leaders, what it knows of its producers.
 
 mod batch;
+mod compact;
 mod epochs;
 mod image;
 mod log;
@@ -8,6 +9,7 @@ mod producers;
 mod transactions;
 
 pub(crate) use batch::{Batch, Rejected, Sent};
+pub(crate) use compact::{CompactionConfig, Rewritten};
 pub(crate) use epochs::EpochEnd;
 pub(crate) use image::LogImage;
 pub(crate) use log::Log;

@@ -64,6 +64,14 @@ impl Transactions {
         self.aborted.iter().copied().filter(move |one| one.first < until && one.marker >= from)
     }
 
+    /// Whether the records of this batch belong to an aborted transaction.
+    pub(crate) fn is_aborted(&self, batch: &Batch) -> bool {
+        let Some(sent) = batch.sent().filter(|_| batch.is_transactional()) else { return false };
+        let at = batch.base_offset();
+        let mut aborted = self.aborted.iter();
+        aborted.any(|one| one.producer_id == sent.producer_id && one.first <= at && at < one.marker)
+    }
+
     /// Forgets what a truncated log no longer holds.
     pub(crate) fn truncate(&mut self, end: Offset) {
         self.open.retain(|_, first| *first < end);

@@ -10,7 +10,7 @@ use milena_types::{
 use super::codec::{Malformed, Source, Spelled, Text};
 use crate::group::{Commit, Committed};
 use crate::share::{ShareKey, StoredPartition};
-use crate::storage::{Batch, LogImage};
+use crate::storage::{Batch, LogImage, Rewritten};
 use crate::transaction::StoredTransaction;
 
 /// A partition by its topic's id, which no later topic of the name has.
@@ -66,6 +66,8 @@ pub(crate) enum Entry {
     Share(ShareKey, StoredPartition),
     /// A share group keeps no offset of this.
     ShareGone(ShareKey),
+    /// Compaction put these in the place of batches.
+    Compacted(Place, Rewritten),
 }
 
 impl Spelled for Entry {
@@ -124,6 +126,10 @@ impl Spelled for Entry {
                 20_u8.put(to);
                 key.put(to);
             }
+            Self::Compacted(at, rewritten) => {
+                (21_u8, *at).put(to);
+                rewritten.put(to);
+            }
         }
     }
 
@@ -155,6 +161,7 @@ impl Spelled for Entry {
             18 => Self::ShareGroupGone(Spelled::take(from)?),
             19 => Self::Share(Spelled::take(from)?, Spelled::take(from)?),
             20 => Self::ShareGone(Spelled::take(from)?),
+            21 => Self::Compacted(Spelled::take(from)?, Spelled::take(from)?),
             _ => return Err(Malformed),
         })
     }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use milena_records::TimestampType;
 
+use crate::storage::CompactionConfig;
+
 use self::ConfigKind::{Boolean, Double, Int, List, Long, String as Text};
 
 /// What the settings of one topic come to; the ones that this broker acts on are read out once.
@@ -20,6 +22,8 @@ pub(crate) struct TopicConfig {
     pub(crate) unclean_leader_election: bool,
     /// Whether retention deletes what is old or too much; what is only compacted stays.
     pub(crate) is_deleted: bool,
+    /// How the topic is compacted, if it is.
+    pub(crate) compaction: Option<CompactionConfig>,
 }
 
 /// How Kafka types a value (`ConfigDef.Type`), with the numbers of DescribeConfigs.
@@ -60,6 +64,14 @@ impl TopicConfig {
         };
         // Values were checked above, so that what does not parse can only be a wrong default in the table.
         let number = |name: &str| text(name).trim().parse::<i64>().unwrap_or_default();
+        let has_policy = |wanted| text("cleanup.policy").split(',').any(|one| one.trim() == wanted);
+        let compaction = CompactionConfig {
+            segment_bytes: number("segment.bytes").unsigned_abs(),
+            segment_ms: number("segment.ms"),
+            min_lag_ms: number("min.compaction.lag.ms"),
+            delete_retention_ms: number("delete.retention.ms"),
+            min_dirty_ratio: text("min.cleanable.dirty.ratio").trim().parse().unwrap_or_default(),
+        };
         let bound = |name: &str| Some(number(name)).filter(|value| *value >= 0);
         Ok(Self {
             max_message_bytes: usize::try_from(number("max.message.bytes")).unwrap_or_default(),
@@ -73,7 +85,8 @@ impl TopicConfig {
             timestamp_before_max_ms: number("message.timestamp.before.max.ms"),
             timestamp_after_max_ms: number("message.timestamp.after.max.ms"),
             unclean_leader_election: text("unclean.leader.election.enable") == "true",
-            is_deleted: text("cleanup.policy").split(',').any(|policy| policy.trim() == "delete"),
+            is_deleted: has_policy("delete"),
+            compaction: has_policy("compact").then_some(compaction),
             set,
         })
     }

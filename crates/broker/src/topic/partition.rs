@@ -8,7 +8,8 @@ use super::saved::Saved;
 use milena_records::TimestampType;
 
 use crate::storage::{
-    Batch, EpochEnd, Log, MarkerTerm, Producers, Rejected, Sent, Stored, Transactions, Verdict,
+    Batch, CompactionConfig, EpochEnd, Log, MarkerTerm, Producers, Rejected, Rewritten, Sent,
+    Stored, Transactions, Verdict,
 };
 
 /// A replicated partition. How leaders come and go is in the module `replication`.
@@ -160,6 +161,12 @@ impl Partition {
             config.retention_ms.map(|ms| Timestamp::from_millis(now.millis().saturating_sub(ms)));
         let start = self.log.retained_from(config.retention_bytes, oldest, self.high_watermark);
         self.delete_before(start);
+    }
+
+    /// Compacts what is decided, and says what became of it.
+    pub(crate) fn compact(&mut self, config: &CompactionConfig, now: Timestamp) -> Rewritten {
+        let until = self.last_stable_offset();
+        self.log.compact(config, until, now, &self.transactions)
     }
 
     /// Makes everything below `start` unreadable; at most up to the high watermark.

@@ -3,7 +3,7 @@
 use milena_types::{LeaderEpoch, NodeId, Offset, Timestamp};
 
 use super::partition::Partition;
-use crate::storage::{Batch, LogImage, MarkerTerm, Stored};
+use crate::storage::{Batch, LogImage, MarkerTerm, Rewritten, Stored};
 use crate::store::{Entry, Place};
 use crate::transaction::{End, TransactionVersion};
 
@@ -93,6 +93,11 @@ impl Partition {
         }
         self.log.restore(batch);
         end
+    }
+
+    /// Puts back what was told by [`Entry::Compacted`].
+    pub(crate) fn restore_compacted(&mut self, rewritten: Rewritten) {
+        self.log.replace(rewritten);
     }
 
     /// Puts back what was told by [`Entry::LogStart`].

@@ -2,6 +2,7 @@
 #![allow(clippy::indexing_slicing, clippy::expect_used, reason = "a test may fail")]
 
 mod append;
+mod compaction;
 mod consumer_groups;
 mod consumer_member;
 mod data_dir;

@@ -1,0 +1,185 @@
+//! What compaction takes away, and what readers see of it.
+
+use std::time::Duration;
+
+use milena_broker::{NewRecord, TopicSettings};
+use milena_records::RecordSet;
+use milena_types::ErrorCode;
+use milena_wire::Records;
+
+use crate::producer::{Producer, V2};
+use crate::world::{World, fetch, fetched, offset, offsets, tp};
+
+/// The topic `t`, compacted every 15 seconds, with a segment for each batch.
+fn compacting(config: &[(&str, &str)]) -> World {
+    World::with(|settings| {
+        let mut topic = TopicSettings::new("t", 1);
+        let always = [("cleanup.policy", "compact"), ("segment.bytes", "1")];
+        let set =
+            always.iter().chain(config).map(|(name, value)| (name.to_string(), value.to_string()));
+        topic.config.extend(set);
+        settings.topics = vec![topic];
+    })
+}
+
+fn put(world: &mut World, records: &[(&str, Option<&str>)]) {
+    let records = records.iter().map(|(key, value)| match value {
+        Some(value) => NewRecord::new(value.to_string()).key(key.to_string()),
+        None => NewRecord::tombstone(key.to_string()),
+    });
+    world.cluster.append(world.now, &tp(), records.collect::<Vec<_>>()).expect("taken");
+    world.drain();
+}
+
+/// Offsets, keys and values; a tombstone is `-`.
+fn stored(world: &World) -> Vec<String> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let records = world.cluster.records(&tp()).into_iter();
+    let lines = records.map(|record| {
+        let value = record.value.map_or_else(|| "-".to_owned(), |value| text(&value));
+        format!("{} {}={value}", record.offset.get(), text(&record.key.unwrap_or_default()))
+    });
+    lines.collect()
+}
+
+fn clean(world: &mut World) {
+    world.pass(Duration::from_secs(16));
+}
+
+#[test]
+fn the_newest_record_of_each_key_stays_at_its_offset() {
+    let mut world = compacting(&[("min.cleanable.dirty.ratio", "0")]);
+    put(&mut world, &[("a", Some("1")), ("b", Some("1")), ("a", Some("2"))]);
+    put(&mut world, &[("c", Some("1")), ("b", Some("2"))]);
+    put(&mut world, &[("a", Some("3"))]);
+    clean(&mut world);
+    // The last batch is the active segment: what it says of `a` does not count yet.
+    assert_eq!(stored(&world), ["2 a=2", "3 c=1", "4 b=2", "5 a=3"]);
+    put(&mut world, &[("d", Some("1"))]);
+    put(&mut world, &[("d", Some("2"))]);
+    clean(&mut world);
+    assert_eq!(stored(&world), ["3 c=1", "4 b=2", "5 a=3", "6 d=1", "7 d=2"]);
+    let partition = world.cluster.partition(&tp()).expect("there");
+    assert_eq!((partition.log_start_offset, partition.log_end_offset), (offset(0), offset(8)));
+}
+
+/// A batch that is left with a gap keeps its last offset, or a reader would ask for the gap for ever.
+#[test]
+fn a_reader_passes_over_the_gaps() {
+    let mut world = compacting(&[]);
+    put(&mut world, &[("a", Some("1")), ("b", Some("1")), ("a", Some("2")), ("b", Some("2"))]);
+    put(&mut world, &[("b", Some("3")), ("c", Some("1"))]);
+    put(&mut world, &[("z", Some("1"))]);
+    clean(&mut world);
+    let first = &world.cluster.batches(&tp())[0];
+    assert_eq!((first.base_offset, first.last_offset, first.records), (offset(0), offset(3), 1));
+    let connection = world.connect_leader();
+    let mut next = 0;
+    let mut read = Vec::new();
+    while next < 7 {
+        let mut request = fetch(next, 1, 0);
+        // A batch at a time.
+        request.topics[0].partitions[0].partition_max_bytes = 1;
+        let data = fetched(world.ask(connection, 11, request));
+        assert_eq!(data.error_code, ErrorCode::NONE);
+        read.extend(offsets(&data));
+        let bytes = data.records.map(Records::into_bytes).expect("a batch");
+        let last = RecordSet::new(bytes).last().expect("a batch").expect("whole").last_offset();
+        assert!(last.get() >= next, "no progress at {next}");
+        next = last.get() + 1;
+    }
+    assert_eq!(read, [2, 4, 5, 6]);
+}
+
+#[test]
+fn a_tombstone_goes_once_readers_had_their_time_to_see_it() {
+    let mut world = compacting(&[("delete.retention.ms", "60000")]);
+    put(&mut world, &[("a", Some("1"))]);
+    put(&mut world, &[("a", None)]);
+    put(&mut world, &[("z", Some("1"))]);
+    clean(&mut world);
+    assert_eq!(stored(&world), ["1 a=-", "2 z=1"]);
+    world.pass(Duration::from_secs(50));
+    assert_eq!(stored(&world), ["1 a=-", "2 z=1"]);
+    world.pass(Duration::from_secs(30));
+    assert_eq!(stored(&world), ["2 z=1"]);
+}
+
+#[test]
+fn what_is_young_or_little_is_left_alone() {
+    for config in [("min.compaction.lag.ms", "3600000"), ("segment.bytes", "1000000")] {
+        let mut world = compacting(&[config]);
+        for value in ["1", "2", "3"] {
+            put(&mut world, &[("a", Some(value))]);
+        }
+        clean(&mut world);
+        assert_eq!(stored(&world).len(), 3, "{config:?}");
+    }
+    let mut world = compacting(&[("min.cleanable.dirty.ratio", "0.5")]);
+    for key in 0..8 {
+        put(&mut world, &[(&key.to_string(), Some("1"))]);
+    }
+    clean(&mut world);
+    // Two new batches to seven that were looked at.
+    put(&mut world, &[("0", Some("2"))]);
+    put(&mut world, &[("0", Some("3"))]);
+    clean(&mut world);
+    assert_eq!(stored(&world).len(), 10);
+    for key in 0..8 {
+        put(&mut world, &[(&key.to_string(), Some("4"))]);
+    }
+    clean(&mut world);
+    assert_eq!(stored(&world).len(), 9);
+}
+
+/// What an open transaction wrote is not decided; what an aborted one wrote never counts, though it is newer.
+#[test]
+fn transactions_are_compacted_once_they_are_decided() {
+    let mut world = compacting(&[("delete.retention.ms", "0")]);
+    let mut producer = Producer::begin(&mut world, V2);
+    put(&mut world, &[("a", Some("1"))]);
+    put(&mut world, &[("a", Some("2"))]);
+    producer.write(&mut world, "open");
+    put(&mut world, &[("a", Some("3"))]);
+    put(&mut world, &[("a", Some("4"))]);
+    clean(&mut world);
+    assert_eq!(stored(&world), ["1 a=2", "2 =open", "3 a=3", "4 a=4"]);
+    assert_eq!(producer.end(&mut world, false), ErrorCode::NONE);
+    put(&mut world, &[("z", Some("1"))]);
+    clean(&mut world);
+    assert_eq!(stored(&world), ["4 a=4", "6 z=1"]);
+    world.pass(Duration::from_secs(60));
+    assert!(
+        world.cluster.batches(&tp()).iter().all(|batch| !batch.is_control),
+        "the marker goes last"
+    );
+}
+
+#[test]
+fn a_compacted_log_is_the_same_after_a_restart() {
+    let mut world = compacting(&[]);
+    put(&mut world, &[("a", Some("1")), ("b", Some("1"))]);
+    put(&mut world, &[("a", Some("2"))]);
+    put(&mut world, &[("z", Some("1"))]);
+    clean(&mut world);
+    let before = world.cluster.batches(&tp());
+    world.restart();
+    assert_eq!(world.cluster.batches(&tp()), before);
+    world.restart_compacted();
+    assert_eq!(world.cluster.batches(&tp()), before);
+    put(&mut world, &[("z", Some("2"))]);
+    assert_eq!(stored(&world), ["1 b=1", "2 a=2", "3 z=1", "4 z=2"]);
+}
+
+/// Nobody appends, so that nothing but time can delete it.
+#[test]
+fn retention_by_time_holds_in_a_partition_at_rest() {
+    for (policy, is_deleted) in [("delete", true), ("compact,delete", true), ("compact", false)] {
+        let mut world = compacting(&[("cleanup.policy", policy), ("retention.ms", "60000")]);
+        put(&mut world, &[("a", Some("1"))]);
+        world.pass(Duration::from_secs(20));
+        assert_eq!(stored(&world).len(), 1);
+        world.pass(Duration::from_secs(600));
+        assert_eq!(stored(&world).is_empty(), is_deleted, "{policy}");
+    }
+}
