@@ -74,7 +74,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!(producers::a_partition_that_is_added_takes_records),
     scenario!(producers::a_flush_does_not_wait_for_the_linger),
     scenario!(producers::a_topic_that_is_made_meanwhile_gets_its_records, alone: true,
-        limit: producers::LIMIT),
+        limit: producers::CLUSTER_LIMIT),
     scenario!(expiry::a_batch_that_arrives_after_it_expired_takes_no_other_s_place,
         limit: expiry::LIMIT),
     scenario!(expiry::a_batch_that_arrives_behind_later_ones_is_not_stored, limit: expiry::LIMIT),

@@ -20,6 +20,9 @@ use crate::user::{Row, connect, create, end_offsets, read, read_committed};
 /// A topic is deleted some time after the answer, and made anew some time after that.
 pub(super) const LIMIT: Duration = Duration::from_secs(120);
 
+/// A cluster of its own is started besides, which takes minutes on a machine that is busy with others.
+pub(super) const CLUSTER_LIMIT: Duration = Duration::from_secs(600);
+
 /// Metadata tells topic ids from here on (KIP-516).
 pub(super) const TOPIC_IDS_SINCE: Version = Version::of(2, 8, 0);
 
