@@ -1,34 +1,33 @@
 //! A rest for tasks that send faster than the brokers store.
 
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use milena_engine::producer::Accumulator;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// Keeps the send buffer from filling with what is sent no sooner for being in it.
 ///
-/// It only delays, and never refuses: where no broker answers for a while, senders go on after one rest, until the
-/// buffer is full.
+/// It only delays, and never refuses: where a rest was in vain, as what waits is for a broker that stands still, senders
+/// go on until the buffer is full. They rest once a second then, so that other brokers are sent to nearly as ever.
 #[derive(Debug)]
 pub(crate) struct Pace {
     accumulator: Arc<Accumulator>,
     relief: Notify,
-    /// A rest was in vain, and no broker has answered since.
-    is_vain: AtomicBool,
+    /// Since when rests are in vain.
+    vain_since: Mutex<Option<Instant>>,
 }
 
 impl Pace {
     pub(super) fn new(accumulator: Arc<Accumulator>) -> Self {
-        Self { accumulator, relief: Notify::new(), is_vain: AtomicBool::new(false) }
+        Self { accumulator, relief: Notify::new(), vain_since: Mutex::default() }
     }
 
     /// Whether a sender should rest.
     pub(crate) fn is_due(&self) -> bool {
-        self.accumulator.is_pressed() && !self.is_vain.load(Relaxed)
+        self.accumulator.is_pressed() && self.vain_since().is_none()
     }
 
     /// Waits until more is wanted, for a short time at most. Dropping it loses nothing.
@@ -37,22 +36,31 @@ impl Pace {
         relief.as_mut().enable();
         // It may have come before.
         if self.accumulator.is_pressed() && timeout(REST_MAX, relief).await.is_err() {
-            self.is_vain.store(true, Relaxed);
+            *self.vain_since() = Some(Instant::now());
         }
     }
 
-    /// A broker answered: it is worth waiting for the next one.
+    /// A broker answered: it may be worth waiting for the next one.
     pub(super) fn answered(&self) {
-        self.is_vain.store(false, Relaxed);
+        self.vain_since().take_if(|since| since.elapsed() >= VAIN_TIME);
     }
 
     /// The driver has sent what can be sent.
     pub(super) fn look(&self) {
         if self.accumulator.is_relieved() {
+            *self.vain_since() = None;
             self.relief.notify_waiters();
         }
+    }
+
+    fn vain_since(&self) -> MutexGuard<'_, Option<Instant>> {
+        // What is put there is whole or not there at all.
+        self.vain_since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Longer than a broker usually takes between two answers under load, and short to who waits in vain.
 const REST_MAX: Duration = Duration::from_millis(50);
+
+/// How long nobody rests after a rest in vain: twenty times as long, so that it costs a twentieth of the throughput.
+const VAIN_TIME: Duration = Duration::from_secs(1);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use milena::config::Acks;
 use milena::{ErrorKind, Fate, Record};
 use milena_types::NodeId;
 use tokio::time::Instant;
@@ -154,7 +155,7 @@ async fn who_sends_more_than_is_stored_rests_until_more_is_wanted() {
 
 /// The buffer is there for a broker that stands still: nobody rests for long.
 #[tokio::test(start_paused = true)]
-async fn a_rest_in_vain_is_the_last_before_a_broker_answers() {
+async fn a_rest_in_vain_is_the_last_until_what_waits_is_sent() {
     let world = World::with_partitions(1).await;
     let producer = world.kafka.producer().batch_size(16_384).build().await.unwrap();
     producer.send(Record::to("t").value("warm")).await.unwrap();
@@ -169,4 +170,29 @@ async fn a_rest_in_vain_is_the_last_before_a_broker_answers() {
     assert!(rested.as_millis() >= 50, "it took {rested:?}");
     world.broker.resume_node(NodeId::new(1));
     producer.close(GRACE).await.unwrap();
+}
+
+/// What waits for one broker holds up what goes to the others once a second at most.
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_stands_still_leaves_the_others_their_pace() {
+    let world = World::of_three(3).await;
+    let producer = world.kafka.producer().batch_size(16_384).acks(Acks::Leader);
+    let producer = producer.enable_idempotence(false).build().await.unwrap();
+    let value = "x".repeat(10_000);
+    let send = async |partition, count| {
+        let begin = Instant::now();
+        for _ in 0..count {
+            let record = Record::to("t").partition(partition).value(&value);
+            let _delivery = producer.send(record).enqueue().await.unwrap();
+        }
+        begin.elapsed()
+    };
+    let still = world.broker.partition("t", 0).unwrap().leader.unwrap();
+    world.broker.pause_node(still);
+    assert!(send(0, 100).await.as_millis() >= 50, "nothing waits");
+    let took = send(1, 2_000).await;
+    assert!(took.as_millis() <= 50, "2,000 batches to a broker that answers took {took:?}");
+    world.broker.resume_node(still);
+    producer.close(GRACE).await.unwrap();
+    assert_eq!((world.values(0).len(), world.values(1).len()), (100, 2_000));
 }
