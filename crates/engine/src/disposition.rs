@@ -63,7 +63,8 @@ pub fn reaction(api: ApiKey, code: ErrorCode) -> Reaction {
         A::OFFSET_FOR_LEADER_EPOCH => offset_for_leader_epoch(code),
         A::METADATA => metadata(code),
         A::FIND_COORDINATOR => find_coordinator(code),
-        A::JOIN_GROUP | A::SYNC_GROUP | A::HEARTBEAT => member(code),
+        A::JOIN_GROUP | A::SYNC_GROUP => member(code),
+        A::HEARTBEAT => heartbeat(code),
         A::CONSUMER_GROUP_HEARTBEAT | A::SHARE_GROUP_HEARTBEAT => consumer_group_heartbeat(code),
         A::SHARE_FETCH => share_fetch(code),
         A::SHARE_ACKNOWLEDGE => share_acknowledge(code),
@@ -217,6 +218,14 @@ fn member(code: ErrorCode) -> Option<Reaction> {
         E::REQUEST_TIMED_OUT => Reaction::FindCoordinator,
         _ if matches!(class(code), Some(Class::Plain | Class::Refused)) => Reaction::Fatal,
         _ => return None,
+    })
+}
+
+fn heartbeat(code: ErrorCode) -> Option<Reaction> {
+    Some(match code {
+        // As a heartbeat that was lost: the session decides, here and there.
+        E::UNKNOWN_SERVER_ERROR => Reaction::FindCoordinator,
+        _ => return member(code),
     })
 }
 

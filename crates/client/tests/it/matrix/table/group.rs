@@ -144,14 +144,15 @@ pub(in crate::matrix) const HEARTBEAT: Row = Row {
                 E::ILLEGAL_GENERATION,
                 E::UNKNOWN_MEMBER_ID,
                 E::REBALANCE_IN_PROGRESS,
+                E::UNKNOWN_SERVER_ERROR,
             ],
         ),
         // Java heartbeats on until the session ends and its JoinGroup is refused: told 45 s later, after others have read the
         // same records.
         (Ends(K::Authorization), &[E::GROUP_AUTHORIZATION_FAILED]),
-        // Java takes any code that it does not expect for a heartbeat that was lost, until the session ends. Here it is told
-        // at once, and a new consumer has to be made.
-        (Ends(K::Broker), &[E::UNKNOWN_SERVER_ERROR, UNHEARD_OF]),
+        // Java takes a code of the future too for a heartbeat that was lost, until the session ends. Here it is told at once,
+        // and a new consumer has to be made.
+        (Ends(K::Broker), &[UNHEARD_OF]),
         (Ends(K::Fenced), &[E::FENCED_INSTANCE_ID]),
     ],
     faults: &[
