@@ -1,11 +1,12 @@
 //! Which transactions are open in a partition, and which were aborted (KIP-98).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::BytesMut;
 use milena_types::{Offset, ProducerId};
 
 use super::batch::Batch;
+use super::compact::Rewritten;
 use crate::store::{Malformed, Source, Spelled};
 
 /// The transactions of one partition.
@@ -81,6 +82,14 @@ impl Transactions {
         for one in undone.into_iter().filter(|one| one.first < end) {
             self.open.entry(one.producer_id).or_insert(one.first);
         }
+    }
+
+    /// Forgets aborted transactions whose markers were compacted away: their records went before. A reader that is still told of
+    /// one would take what its producer wrote after it for aborted too.
+    pub(crate) fn forget_compacted(&mut self, rewritten: &Rewritten) {
+        let gone = rewritten.iter().filter(|(_, batch)| batch.is_none());
+        let gone: BTreeSet<Offset> = gone.map(|(base_offset, _)| *base_offset).collect();
+        self.aborted.retain(|one| !gone.contains(&one.marker));
     }
 
     /// Forgets aborted transactions that lie wholly below the start of the log.

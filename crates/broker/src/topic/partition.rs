@@ -166,7 +166,9 @@ impl Partition {
     /// Compacts what is decided, and says what became of it.
     pub(crate) fn compact(&mut self, config: &CompactionConfig, now: Timestamp) -> Rewritten {
         let until = self.last_stable_offset();
-        self.log.compact(config, until, now, &self.transactions)
+        let rewritten = self.log.compact(config, until, now, &self.transactions);
+        self.transactions.forget_compacted(&rewritten);
+        rewritten
     }
 
     /// Makes everything below `start` unreadable; at most up to the high watermark.

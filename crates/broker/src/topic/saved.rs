@@ -97,6 +97,7 @@ impl Partition {
 
     /// Puts back what was told by [`Entry::Compacted`].
     pub(crate) fn restore_compacted(&mut self, rewritten: Rewritten) {
+        self.transactions.forget_compacted(&rewritten);
         self.log.replace(rewritten);
     }
 

@@ -7,7 +7,7 @@ use milena_records::RecordSet;
 use milena_types::ErrorCode;
 use milena_wire::Records;
 
-use crate::producer::{Producer, V2};
+use crate::producer::{Producer, V1, V2};
 use crate::world::{World, fetch, fetched, offset, offsets, tp};
 
 /// The topic `t`, compacted every 15 seconds, with a segment for each batch.
@@ -139,11 +139,11 @@ fn transactions_are_compacted_once_they_are_decided() {
     let mut producer = Producer::begin(&mut world, V2);
     put(&mut world, &[("a", Some("1"))]);
     put(&mut world, &[("a", Some("2"))]);
-    producer.write(&mut world, "open");
+    producer.write_record(&mut world, (Some("b"), "open"));
     put(&mut world, &[("a", Some("3"))]);
     put(&mut world, &[("a", Some("4"))]);
     clean(&mut world);
-    assert_eq!(stored(&world), ["1 a=2", "2 =open", "3 a=3", "4 a=4"]);
+    assert_eq!(stored(&world), ["1 a=2", "2 b=open", "3 a=3", "4 a=4"]);
     assert_eq!(producer.end(&mut world, false), ErrorCode::NONE);
     put(&mut world, &[("z", Some("1"))]);
     clean(&mut world);
@@ -153,6 +153,30 @@ fn transactions_are_compacted_once_they_are_decided() {
         world.cluster.batches(&tp()).iter().all(|batch| !batch.is_control),
         "the marker goes last"
     );
+}
+
+/// A reader that is told of an aborted transaction skips what its producer wrote, up to the marker: without one to the end.
+#[test]
+fn an_aborted_transaction_whose_marker_is_gone_hides_no_committed_one() {
+    let stay: fn(&mut World) = |_| ();
+    for restart in [stay, World::restart, World::restart_compacted] {
+        let mut world = compacting(&[("delete.retention.ms", "0")]);
+        let mut producer = Producer::begin(&mut world, V1);
+        producer.write_record(&mut world, (Some("a"), "aborted"));
+        assert_eq!(producer.end(&mut world, false), ErrorCode::NONE);
+        put(&mut world, &[("z", Some("1"))]);
+        world.pass(Duration::from_secs(60));
+        assert_eq!(world.cluster.batches(&tp()).len(), 1, "neither records nor marker are left");
+        producer.write_record(&mut world, (Some("b"), "committed"));
+        assert_eq!(producer.end(&mut world, true), ErrorCode::NONE);
+        restart(&mut world);
+        let connection = world.connect_leader();
+        let mut request = fetch(0, 1, 0);
+        request.isolation_level = 1;
+        let data = fetched(world.ask(connection, 11, request));
+        assert_eq!(data.aborted_transactions.iter().flatten().count(), 0, "{data:?}");
+        assert_eq!(offsets(&data), [2, 3, 4]);
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use milena_types::{ErrorCode, NodeId};
 use milena_wire::Response;
 use milena_wire::messages as m;
 
-use crate::world::{World, batch_with, node, produce, produced};
+use crate::world::{World, batch_of, node, produce, produced};
 
 pub(crate) const ID: &str = "payments";
 
@@ -94,8 +94,12 @@ impl Producer {
     }
 
     pub(crate) fn send(&mut self, world: &mut World, value: &str) -> ErrorCode {
+        self.send_record(world, (None, value))
+    }
+
+    fn send_record(&mut self, world: &mut World, record: (Option<&str>, &str)) -> ErrorCode {
         let stamp = (self.id, self.epoch, self.sequence);
-        let mut request = produce(-1, batch_with(&[value], Some(stamp), true));
+        let mut request = produce(-1, batch_of(&[record], Some(stamp), true));
         request.transactional_id = Some(ID.into());
         let answer = produced(world.ask(self.leader, self.versions.produce, request));
         if answer.error_code == ErrorCode::NONE {
@@ -123,9 +127,14 @@ impl Producer {
 
     /// Sends one record in a transaction of its own that stays open.
     pub(crate) fn write(&mut self, world: &mut World, value: &str) {
+        self.write_record(world, (None, value));
+    }
+
+    /// The same for a record with a key.
+    pub(crate) fn write_record(&mut self, world: &mut World, record: (Option<&str>, &str)) {
         if self.versions.end < 5 {
             assert_eq!(self.add(world), ErrorCode::NONE);
         }
-        assert_eq!(self.send(world, value), ErrorCode::NONE);
+        assert_eq!(self.send_record(world, record), ErrorCode::NONE);
     }
 }

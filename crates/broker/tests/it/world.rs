@@ -255,9 +255,20 @@ pub(crate) fn batch(values: &[&str], stamp: Option<Stamp>) -> Bytes {
 }
 
 pub(crate) fn batch_with(values: &[&str], stamp: Option<Stamp>, transactional: bool) -> Bytes {
+    let records: Vec<_> = values.iter().map(|value| (None, *value)).collect();
+    batch_of(&records, stamp, transactional)
+}
+
+/// A batch of keys and values.
+pub(crate) fn batch_of(
+    records: &[(Option<&str>, &str)],
+    stamp: Option<Stamp>,
+    transactional: bool,
+) -> Bytes {
     let mut builder = BatchBuilder::new(Buffer::with_capacity(256));
-    for value in values {
-        builder.append(NOON, None, Some(value.as_bytes()), []).expect("fits");
+    for (key, value) in records {
+        let key = key.map(str::as_bytes);
+        builder.append(NOON, key, Some(value.as_bytes()), []).expect("fits");
     }
     let sealed = builder.seal(Compression::NONE, &mut Compressor::new()).expect("has records");
     let stamp = stamp.map(|(id, epoch, sequence)| {
