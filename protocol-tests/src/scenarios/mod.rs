@@ -16,6 +16,7 @@ mod java_transactions;
 mod judges;
 mod kills;
 mod producers;
+mod quotas;
 mod rebalances;
 mod records;
 mod releases;
@@ -80,6 +81,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!(expiry::a_batch_that_arrives_behind_later_ones_is_not_stored, limit: expiry::LIMIT),
     scenario!(expiry::a_batch_that_expires_unsent_leaves_no_gap, limit: expiry::LIMIT),
     scenario!(expiry::a_batch_that_expires_half_written_keeps_its_bytes, limit: expiry::LIMIT),
+    scenario!(quotas::a_broker_that_asks_for_silence_gets_it_and_others_do_not, fits: quotas::fits,
+        limit: quotas::LIMIT),
     scenario!(transactions::all_or_nothing_of_a_transaction_is_read),
     scenario!(transactions::an_open_transaction_holds_back_those_who_read_committed),
     scenario!(transactions::a_second_producer_fences_the_first),

@@ -1,0 +1,125 @@
+//! Brokers that ask for silence (KIP-219).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use milena::{Kafka, NodeId, Producer, Record};
+use milena_types::{ApiKey, ErrorCode};
+use milena_wire::Response;
+use milena_wire::messages::AlterClientQuotasRequest;
+use milena_wire::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
+use tokio::time::{Instant, sleep};
+
+use crate::Result;
+use crate::raw::{Connection, message};
+use crate::target::Target;
+use crate::user::create;
+
+/// Rounds of silence.
+pub(super) const LIMIT: Duration = Duration::from_secs(300);
+
+/// Of real clusters those whose quotas are set over the protocol (KIP-546).
+pub(super) fn fits(on: &Target) -> bool {
+    let settable = on.embedded().is_some() || on.speaks(ApiKey::ALTER_CLIENT_QUOTAS);
+    on.choice().brokers >= 3 && settable
+}
+
+/// Bytes a second; each broker counts for itself, over its last ten seconds or so.
+const QUOTA: u32 = 20_000;
+
+/// Ten seconds too many for the quota.
+const LARGE_BYTES: usize = 400_000;
+
+/// How often a machine may stand still at the wrong moment.
+const ROUNDS_MAX: usize = 10;
+
+pub(super) async fn a_broker_that_asks_for_silence_gets_it_and_others_do_not(
+    on: Arc<Target>,
+) -> Result {
+    let topic = on.unique("quota");
+    let builder = Kafka::builder().bootstrap_servers(on.bootstrap_servers());
+    let kafka = builder.client_id(&topic).connect().await?;
+    create(&kafka, &on, &topic, 3).await?;
+    let (silent, other) = two_leaders(&kafka, &topic).await?;
+    let producer = kafka.producer().set("linger.ms", "0")?.build().await?;
+    let to = |partition: i32, bytes| {
+        Record::to(topic.as_str()).partition(partition).value(vec![b'x'; bytes])
+    };
+    // Leaders that have just been named refuse for a moment.
+    for partition in [silent.0, other.0] {
+        producer.send(to(partition, 1)).await?;
+    }
+    limit(&on, &topic, silent.1).await?;
+    for _ in 0..ROUNDS_MAX {
+        let (began, asked) = silence(&producer, || to(silent.0, LARGE_BYTES)).await?;
+        let sent = producer.metrics().batches_sent;
+        let waiting = producer.send(to(silent.0, 1)).enqueue().await?;
+        producer.send(to(other.0, 1)).await?;
+        let sent = producer.metrics().batches_sent - sent;
+        let is_telling = began.elapsed() < asked;
+        waiting.await?;
+        assert!(began.elapsed() >= asked, "{:?} of {asked:?}", began.elapsed());
+        if is_telling {
+            assert_eq!(sent, 1, "what the silent broker is to get waits here");
+            producer.close(Duration::from_secs(30)).await?;
+            return Ok(());
+        }
+    }
+    Err("no record came through to the other broker within a silence".into())
+}
+
+/// Two partitions of different brokers, once all is known of the topic: brokers hear of it one by one.
+async fn two_leaders(kafka: &Kafka, topic: &str) -> Result<((i32, NodeId), (i32, NodeId))> {
+    loop {
+        let (_, described) = kafka.admin().describe_topics([topic]).await?.remove(0);
+        let partitions = described.map(|told| told.partitions().to_vec()).unwrap_or_default();
+        let leaders = partitions.iter().filter_map(|at| Some((at.index, at.leader?)));
+        let leaders: Vec<_> = leaders.collect();
+        if let Some(first) = leaders.first()
+            && let Some(other) = leaders.iter().find(|leader| leader.1 != first.1)
+        {
+            return Ok((*first, *other));
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Has brokers ask this client for silence where it sends too much. The embedded broker has no quotas and is told to.
+async fn limit(on: &Target, client_id: &str, broker: NodeId) -> Result {
+    if let Some(embedded) = on.embedded() {
+        let rule = milena_broker::on(ApiKey::PRODUCE).topic(client_id).node(broker).every(2);
+        embedded.add_fault(rule.throttle(Duration::from_secs(5)));
+        return Ok(());
+    }
+    let entity = message!(EntityData {
+        entity_type: "client-id".into(),
+        entity_name: Some(client_id.into()),
+    });
+    let op = message!(OpData { key: "producer_byte_rate".into(), value: f64::from(QUOTA) });
+    let entry = message!(EntryData { entity: vec![entity], ops: vec![op] });
+    let ask = message!(AlterClientQuotasRequest { entries: vec![entry] });
+    let mut controller = Connection::open(&on.controller_address().await?).await?;
+    let Response::AlterClientQuotas(told) = controller.call(ask, 0).await? else {
+        return Err("another answer than AlterClientQuotas'".into());
+    };
+    assert_eq!(told.entries[0].error_code, ErrorCode::NONE, "{told:?}");
+    Ok(())
+}
+
+/// Sends until the answer asks for silence: brokers hear of a quota one by one. Says when the last record was sent, and
+/// how long a silence was asked for.
+async fn silence<'a>(
+    producer: &Producer,
+    record: impl Fn() -> Record<'a>,
+) -> Result<(Instant, Duration)> {
+    loop {
+        let before = producer.metrics();
+        let began = Instant::now();
+        producer.send(record()).await?;
+        let told = producer.metrics();
+        if told.throttles > before.throttles {
+            assert!(told.throttle_max > Duration::ZERO);
+            return Ok((began, told.throttle_total - before.throttle_total));
+        }
+    }
+}
