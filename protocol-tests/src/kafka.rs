@@ -139,8 +139,16 @@ pub(crate) async fn tool(
         "kafka-transactional-message-copier" => "--broker-list",
         _ => "--bootstrap-server",
     };
-    command.args(["--version", version, name, "--", server, bootstrap_servers]);
-    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(["--version", version, name, "--", server, bootstrap_servers]).args(args);
+    told(command, input).await
+}
+
+/// Runs a program to its end, with `input` on its standard input.
+///
+/// # Errors
+/// If it cannot be started; one that fails is told by [`Told::success`].
+pub(crate) async fn told(mut command: Command, input: &str) -> Result<Told> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.kill_on_drop(true).spawn()?;
     let mut stdin = child.stdin.take().ok_or("no standard input")?;
     let input = input.to_owned();

@@ -18,6 +18,7 @@ mod ledger;
 mod link;
 mod member;
 mod mortal;
+mod program;
 mod raw;
 mod relay;
 mod scenarios;

@@ -16,6 +16,7 @@ mod java_transactions;
 mod judges;
 mod kills;
 mod producers;
+mod program;
 mod quotas;
 mod rebalances;
 mod records;
@@ -176,6 +177,13 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!(tools::a_topic_that_exists_is_not_made_again, alone: true, limit: tools::LIMIT),
     scenario!(tools::what_the_console_producer_writes_the_console_consumer_reads, alone: true, limit: tools::LIMIT),
     scenario!(tools::a_group_is_listed_and_described_with_its_lag, alone: true, limit: tools::LIMIT),
+    scenario!(program::what_the_program_produces_java_reads, alone: true,
+        fits: guarantees::has_children, limit: program::LIMIT),
+    scenario!(program::what_java_produces_the_program_prints, alone: true,
+        fits: guarantees::has_children, limit: program::LIMIT),
+    scenario!(program::the_demo_runs_twice_and_shows_where_its_records_are, alone: true,
+        fits: |on| guarantees::has_children(on) && *on.version() >= program::DEMO_SINCE,
+        limit: program::LIMIT),
     scenario!(two_phase::a_prepared_transaction_has_no_time_out, fits: |on| on.choice().unstable),
     scenario!(two_phase::a_prepared_transaction_is_not_handed_over, fits: |on| on.choice().unstable),
     // Last: the cluster is another after it.
