@@ -1,6 +1,6 @@
 //! The directory that a cluster is kept in: one journal, written at its end and anew when it has grown too long.
 //!
-//! A piece of the journal is its length, its CRC-32C and its bytes. Pieces are written before what they tell is
+//! A piece of the journal is its length, the CRC-32C of that, the CRC-32C of its bytes, and its bytes. Pieces are written before what they tell is
 //! acknowledged. Nothing is flushed to the disk but a journal that is written anew: a process that is killed leaves what it
 //! wrote to the system, a machine that loses power may not.
 
@@ -142,27 +142,31 @@ impl Pieces {
         }
         let mut head = [0; HEAD_BYTES as usize];
         self.journal.read_exact(&mut head)?;
-        let [a, b, c, d, crc @ ..] = head;
-        let bytes = u32::from_be_bytes([a, b, c, d]);
+        let (length, crcs) = head.split_at(4);
+        let (length_crc, crc) = crcs.split_at(4);
+        // By a wrong length whatever lies behind could not be told from a piece that was cut off.
+        if crc_of(length)[..] != *length_crc {
+            return Err(self.damaged());
+        }
+        let bytes = length.iter().fold(0, |bytes, byte| bytes << 8 | u32::from(*byte));
         let end = self.at + HEAD_BYTES + u64::from(bytes);
         if end > self.bytes {
             return Ok(None);
         }
         let mut piece = vec![0; bytes as usize];
         self.journal.read_exact(&mut piece)?;
-        if crc_fast::crc32_iscsi(&piece) != u32::from_be_bytes(crc) {
+        if crc_of(&piece)[..] != *crc {
             // The last one may be torn. One with others behind it was whole once.
-            if end == self.bytes {
-                return Ok(None);
-            }
-            let why = format!(
-                "damaged at byte {}: cut off there, it would start without the rest",
-                self.at
-            );
-            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+            return if end == self.bytes { Ok(None) } else { Err(self.damaged()) };
         }
         self.at = end;
         Ok(Some(piece.into()))
+    }
+
+    fn damaged(&self) -> io::Error {
+        let at = self.at;
+        let why = format!("damaged at byte {at}: cut off there, it would start without the rest");
+        io::Error::new(io::ErrorKind::InvalidData, why)
     }
 }
 
@@ -184,13 +188,14 @@ impl Iterator for Pieces {
 fn write_piece(journal: &mut File, piece: &[u8]) -> io::Result<u64> {
     let too_long = |_| io::Error::from(io::ErrorKind::FileTooLarge);
     let bytes = u32::try_from(piece.len()).map_err(too_long)?;
-    let mut head = [0; HEAD_BYTES as usize];
-    let (length, crc) = head.split_at_mut(4);
-    length.copy_from_slice(&bytes.to_be_bytes());
-    crc.copy_from_slice(&crc_fast::crc32_iscsi(piece).to_be_bytes());
-    journal.write_all(&head)?;
+    let length = bytes.to_be_bytes();
+    journal.write_all([length, crc_of(&length), crc_of(piece)].as_flattened())?;
     journal.write_all(piece)?;
     Ok(HEAD_BYTES + u64::from(bytes))
+}
+
+fn crc_of(bytes: &[u8]) -> [u8; 4] {
+    crc_fast::crc32_iscsi(bytes).to_be_bytes()
 }
 
 fn explain(path: &Path, what: &str, kind: io::ErrorKind) -> io::Error {
@@ -200,10 +205,10 @@ fn explain(path: &Path, what: &str, kind: io::ErrorKind) -> io::Error {
 const JOURNAL: &str = "journal";
 
 /// What a journal begins with; the last byte counts its versions.
-const MAGIC: &[u8; 8] = b"milena\0\x01";
+const MAGIC: &[u8; 8] = b"milena\0\x02";
 
-/// Length and checksum of a piece.
-const HEAD_BYTES: u64 = 8;
+/// Length and checksums of a piece.
+const HEAD_BYTES: u64 = 12;
 
 const READ_BYTES: usize = 1 << 20;
 

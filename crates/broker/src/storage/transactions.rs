@@ -84,8 +84,8 @@ impl Transactions {
         }
     }
 
-    /// Forgets aborted transactions whose markers were compacted away: their records went before. A reader that is still told of
-    /// one would take what its producer wrote after it for aborted too.
+    /// Forgets aborted transactions whose markers were compacted away, after their records. A reader that is still told
+    /// of one would take what its producer wrote later for aborted too.
     pub(crate) fn forget_compacted(&mut self, rewritten: &Rewritten) {
         let gone = rewritten.iter().filter(|(_, batch)| batch.is_none());
         let gone: BTreeSet<Offset> = gone.map(|(base_offset, _)| *base_offset).collect();

@@ -92,6 +92,30 @@ async fn damage_in_the_middle_is_refused() {
     assert!(start(&path).await.is_err(), "it is no journal");
 }
 
+/// A length that is too long looks like a piece that was cut off, and all behind it would be lost without a word.
+#[tokio::test]
+async fn a_damaged_length_is_no_torn_tail() {
+    let path = fresh("damaged_length");
+    let journal = path.join("journal");
+    let broker = start(&path).await.expect("starts");
+    let second = usize::try_from(fs::metadata(&journal).expect("there").len()).expect("short");
+    for value in ["a", "b"] {
+        broker.append("t", 0, [NewRecord::new(value)]).expect("taken");
+    }
+    drop(broker);
+    let whole = fs::read(&journal).expect("there");
+    // Length and checksums of the second piece.
+    for bit in 0..12 * 8 {
+        let mut bytes = whole.clone();
+        bytes[second + bit / 8] ^= 1 << (bit % 8);
+        fs::write(&journal, &bytes).expect("written");
+        let refused = start(&path).await.expect_err("it is harmed");
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidData, "bit {bit}: {refused}");
+    }
+    fs::write(&journal, &whole).expect("written");
+    assert_eq!(values(&start(&path).await.expect("starts")), ["a", "b"]);
+}
+
 /// 200 MB go through a partition that keeps about one.
 #[tokio::test]
 async fn the_journal_is_written_anew_when_it_tells_little_that_is_still_so() {
