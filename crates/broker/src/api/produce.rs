@@ -17,7 +17,8 @@ use std::time::Duration;
 use milena_types::{ErrorCode, LeaderEpoch, NodeId, Offset, Timestamp, TopicPartition};
 use milena_wire::messages::produce_request::{PartitionProduceData, ProduceRequest};
 use milena_wire::messages::produce_response::{
-    LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse,
+    ProduceResponse, TopicProduceResponse,
 };
 use milena_wire::{ByteString, Response};
 
@@ -229,28 +230,51 @@ struct Stored {
 
 /// A batch that is not stored.
 struct Refusal {
-    rejected: Rejected,
+    code: ErrorCode,
+    message: Option<ByteString>,
+    /// The records that it is not stored for, where it is some of them.
+    records: Vec<BatchIndexAndErrorMessage>,
     /// Told where the log itself refused.
     log_start: Option<Offset>,
 }
 
 impl Refusal {
-    fn by_log(rejected: Rejected, log_start: Offset) -> Self {
+    fn by_log(rejected: Rejected, log_start: Offset, tp: &TopicPartition) -> Self {
         // Kafka tells nothing of the log to one whose batch is too large.
         let is_told = rejected.code != ErrorCode::MESSAGE_TOO_LARGE;
-        Self { rejected, log_start: Some(log_start).filter(|_| is_told) }
+        let log_start = Some(log_start).filter(|_| is_told);
+        if rejected.keyless.is_empty() {
+            return Self { log_start, ..rejected.into() };
+        }
+        let why = format!("{} in topic partition {tp}", rejected.why);
+        let first = rejected.keyless.iter().take(3);
+        let first = first.map(|index| format!("RecordError(batchIndex={index}, message='{why}')"));
+        let message = format!(
+            "One or more records have been rejected due to {} record errors in total, and only showing the first three \
+             errors at most: [{}]",
+            rejected.keyless.len(),
+            first.collect::<Vec<_>>().join(", ")
+        );
+        let why = ByteString::from(why);
+        let records = rejected.keyless.into_iter().map(|batch_index| BatchIndexAndErrorMessage {
+            batch_index,
+            batch_index_error_message: Some(why.clone()),
+        });
+        let (message, records) = (Some(message.into()), records.collect());
+        Self { code: rejected.code, message, records, log_start }
     }
 }
 
 impl From<Rejected> for Refusal {
-    fn from(rejected: Rejected) -> Self {
-        Self { rejected, log_start: None }
+    fn from(Rejected { code, why, .. }: Rejected) -> Self {
+        let message = (!why.is_empty()).then(|| ByteString::from_static(why));
+        Self { code, message, records: Vec::new(), log_start: None }
     }
 }
 
 impl From<ErrorCode> for Refusal {
     fn from(code: ErrorCode) -> Self {
-        Rejected { code, why: "" }.into()
+        Rejected::new(code, "").into()
     }
 }
 
@@ -296,7 +320,7 @@ fn append(
     let log_start = partition.log().start();
     let appended = partition
         .append(batch, Origin::Client { begins_v2 }, &config, wall)
-        .map_err(|rejected| Refusal::by_log(rejected, log_start))?;
+        .map_err(|rejected| Refusal::by_log(rejected, log_start, tp))?;
     partition.retain(&config, wall);
     let (leader_epoch, log_start) = (partition.leader_epoch(), partition.log().start());
     if !appended.is_duplicate {
@@ -378,10 +402,11 @@ fn answer_of(index: i32, stored: &Result<Stored, Refusal>) -> PartitionProduceRe
             log_start_offset: stored.log_start.get(),
             ..answer
         },
-        Err(Refusal { rejected: Rejected { code, why }, log_start }) => PartitionProduceResponse {
+        Err(Refusal { code, message, records, log_start }) => PartitionProduceResponse {
             error_code: *code,
             log_start_offset: log_start.map_or(-1, Offset::get),
-            error_message: (!why.is_empty()).then(|| ByteString::from_static(why)),
+            record_errors: records.clone(),
+            error_message: message.clone(),
             ..answer
         },
     }

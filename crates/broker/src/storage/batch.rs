@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use milena_records::batch::control::{ControlType, end_transaction};
-use milena_records::{BatchHeader, CompressionType, Decompressor, Error, TimestampType};
+use milena_records::{BatchHeader, CompressionType, Decompressor, Error, Record, TimestampType};
 use milena_types::{
     ErrorCode, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp,
 };
@@ -32,28 +32,33 @@ pub(crate) struct Sent {
 pub(crate) struct Rejected {
     pub(crate) code: ErrorCode,
     pub(crate) why: &'static str,
+    /// Which of its records lack a key, where the topic wants one.
+    pub(crate) keyless: Vec<i32>,
+}
+
+impl Rejected {
+    pub(crate) fn new(code: ErrorCode, why: &'static str) -> Self {
+        Self { code, why, keyless: Vec::new() }
+    }
 }
 
 impl Batch {
     /// Reads a produced record set, which must be exactly one batch of the current format, whole and unharmed.
     pub(crate) fn read(bytes: &Bytes) -> Result<Self, Rejected> {
-        let invalid = |why| Rejected { code: ErrorCode::INVALID_RECORD, why };
+        let invalid = |why| Rejected::new(ErrorCode::INVALID_RECORD, why);
         let batch = milena_records::Batch::parse(bytes.clone()).map_err(|error| {
             if matches!(error, Error::UnknownMagic { .. }) {
-                Rejected { code: ErrorCode::CORRUPT_MESSAGE, why: "the record format is unknown" }
+                Rejected::new(ErrorCode::CORRUPT_MESSAGE, "the record format is unknown")
             } else {
                 invalid("a produced record set is exactly one batch, whole and consistent")
             }
         })?;
         let header = *batch.header().ok_or(invalid("only record format 2 is written"))?;
-        let corrupt = Rejected { code: ErrorCode::CORRUPT_MESSAGE, why: "checksum mismatch" };
+        let corrupt = Rejected::new(ErrorCode::CORRUPT_MESSAGE, "checksum mismatch");
         batch.verify().map_err(|_| corrupt)?;
         if header.compression().is_err() {
             // Kafka's validator falls over such a batch, and says so.
-            return Err(Rejected {
-                code: ErrorCode::UNKNOWN_SERVER_ERROR,
-                why: "the codec is unknown",
-            });
+            return Err(Rejected::new(ErrorCode::UNKNOWN_SERVER_ERROR, "the codec is unknown"));
         }
         if header.producer_id().is_some() && header.producer().is_none() {
             return Err(invalid("a producer id without an epoch"));
@@ -126,6 +131,21 @@ impl Batch {
         let crc = crc_fast::crc32_iscsi(whole.get(CHECKED_FROM..)?);
         whole.get_mut(CRC_AT..CRC_AT + 4)?.copy_from_slice(&crc.to_be_bytes());
         Self::read(&whole.freeze()).ok()
+    }
+
+    /// Says whether the records could be read.
+    pub(crate) fn for_each_record(&self, mut work: impl FnMut(&Record<'_>)) -> bool {
+        let Ok(parsed) = milena_records::Batch::parse(self.to_bytes()) else { return false };
+        let Ok(decoded) = parsed.decode_unverified(&mut Decompressor::default()) else {
+            return false;
+        };
+        for record in decoded.iter() {
+            match record {
+                Ok(record) => work(&record),
+                Err(_) => return false,
+            }
+        }
+        true
     }
 
     /// By which codec its records are compressed, if that is known.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use milena_records::{Compression, Compressor, Decompressor, Record};
+use milena_records::{Compression, Compressor, Record};
 use milena_types::{Offset, ProducerId, Timestamp};
 
 use super::batch::Batch;
@@ -178,7 +178,7 @@ fn newest_offsets(batches: &[&Batch], transactions: &Transactions) -> BTreeMap<V
     let mut newest = BTreeMap::new();
     let written = batches.iter().filter(|one| !one.is_control() && !transactions.is_aborted(one));
     for batch in written {
-        for_each_record(batch, |record| {
+        batch.for_each_record(|record| {
             if let Some(key) = record.key() {
                 newest.insert(key.to_vec(), record.offset());
             }
@@ -191,7 +191,7 @@ fn fate(batch: &Batch, is_over: bool, newest: &BTreeMap<Vec<u8>, Offset>) -> Fat
     let mut has_end = false;
     let mut kept = Kept::new(batch);
     let mut records = 0;
-    let read = for_each_record(batch, |record| {
+    let read = batch.for_each_record(|record| {
         records += 1;
         let is_newest = record.key().is_some_and(|key| newest.get(key) == Some(&record.offset()));
         let is_tombstone = record.value().is_none();
@@ -208,19 +208,6 @@ fn fate(batch: &Batch, is_over: bool, newest: &BTreeMap<Vec<u8>, Offset>) -> Fat
         return Fate::Gone;
     }
     kept.into_batch().map_or(Fate::Same { has_end }, |batch| Fate::Changed { batch, has_end })
-}
-
-/// Says whether the records could be read.
-fn for_each_record(batch: &Batch, mut work: impl FnMut(&Record<'_>)) -> bool {
-    let Ok(parsed) = milena_records::Batch::parse(batch.to_bytes()) else { return false };
-    let Ok(decoded) = parsed.decode_unverified(&mut Decompressor::default()) else { return false };
-    for record in decoded.iter() {
-        match record {
-            Ok(record) => work(&record),
-            Err(_) => return false,
-        }
-    }
-    true
 }
 
 /// The records of a batch that stay, at their offsets.

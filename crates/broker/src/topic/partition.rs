@@ -79,7 +79,7 @@ impl Partition {
         config: &TopicConfig,
         now: Timestamp,
     ) -> Result<Appended, Rejected> {
-        let reject = |code| Rejected { code, why: "" };
+        let reject = |code| Rejected::new(code, "");
         if let (Origin::Coordinator { term, .. }, Some(sent)) = (origin, batch.sent()) {
             let is_open = self.transactions.is_open(sent.producer_id);
             self.producers.check_marker(sent, term, is_open).map_err(reject)?;
@@ -99,7 +99,7 @@ impl Partition {
                 }
                 if !batch.is_transactional() && self.transactions.is_open(sent.producer_id) {
                     let why = "a batch outside of the producer's open transaction";
-                    return Err(Rejected { code: ErrorCode::INVALID_TXN_STATE, why });
+                    return Err(Rejected::new(ErrorCode::INVALID_TXN_STATE, why));
                 }
             }
         }
@@ -229,10 +229,10 @@ fn append_time(config: &TopicConfig, time: Timestamp) -> Option<Timestamp> {
 
 /// What Kafka's `LogValidator` asks of a client's batch.
 fn check_sent(batch: &Batch, config: &TopicConfig, now: Timestamp) -> Result<(), Rejected> {
-    let invalid = |why| Err(Rejected { code: ErrorCode::INVALID_RECORD, why });
+    let invalid = |why| Err(Rejected::new(ErrorCode::INVALID_RECORD, why));
     if batch.bytes() > config.max_message_bytes {
         let why = "the record batch is larger than max.message.bytes";
-        return Err(Rejected { code: ErrorCode::MESSAGE_TOO_LARGE, why });
+        return Err(Rejected::new(ErrorCode::MESSAGE_TOO_LARGE, why));
     }
     if batch.base_offset() != Offset::ZERO {
         return invalid("the base offset of a produced batch is 0");
@@ -258,8 +258,26 @@ fn check_sent(batch: &Batch, config: &TopicConfig, now: Timestamp) -> Result<(),
             .is_some_and(|t| ahead(t).saturating_neg() > config.timestamp_before_max_ms);
         if is_ahead || is_behind {
             let why = "the timestamp is out of the range that the topic accepts";
-            return Err(Rejected { code: ErrorCode::INVALID_TIMESTAMP, why });
+            return Err(Rejected::new(ErrorCode::INVALID_TIMESTAMP, why));
         }
     }
-    Ok(())
+    if config.compaction.is_some() { check_keys(batch) } else { Ok(()) }
+}
+
+/// A record without a key would be compacted away at once.
+fn check_keys(batch: &Batch) -> Result<(), Rejected> {
+    let mut keyless = Vec::new();
+    let mut index = 0;
+    let is_read = batch.for_each_record(|record| {
+        if record.key().is_none() {
+            keyless.push(index);
+        }
+        index += 1;
+    });
+    let why = match (is_read, keyless.is_empty()) {
+        (true, true) => return Ok(()),
+        (true, false) => "Compacted topic cannot accept message without key",
+        (false, _) => "the records cannot be read",
+    };
+    Err(Rejected { code: ErrorCode::INVALID_RECORD, why, keyless })
 }

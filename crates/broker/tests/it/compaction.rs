@@ -8,7 +8,7 @@ use milena_types::ErrorCode;
 use milena_wire::Records;
 
 use crate::producer::{Producer, V1, V2};
-use crate::world::{World, fetch, fetched, offset, offsets, tp};
+use crate::world::{World, batch_of, fetch, fetched, offset, offsets, produce, produced, tp};
 
 /// The topic `t`, compacted every 15 seconds, with a segment for each batch.
 fn compacting(config: &[(&str, &str)]) -> World {
@@ -193,6 +193,29 @@ fn a_compacted_log_is_the_same_after_a_restart() {
     assert_eq!(world.cluster.batches(&tp()), before);
     put(&mut world, &[("z", Some("2"))]);
     assert_eq!(stored(&world), ["1 b=1", "2 a=2", "3 z=1", "4 z=2"]);
+}
+
+/// Compaction could not tell what such a record is newer than.
+#[test]
+fn records_without_a_key_are_refused() {
+    let mut world = compacting(&[]);
+    let connection = world.connect_leader();
+    let records = [(Some("a"), "1"), (None, "2"), (Some("b"), "3"), (None, "4")];
+    let request = produce(-1, batch_of(&records, None, false));
+    let answer = produced(world.ask(connection, 9, request));
+    assert_eq!((answer.error_code, answer.base_offset), (ErrorCode::INVALID_RECORD, -1));
+    let why = "Compacted topic cannot accept message without key in topic partition t-0";
+    let errors: Vec<_> = answer.record_errors.iter().map(|one| one.batch_index).collect();
+    assert_eq!(errors, [1, 3]);
+    assert_eq!(answer.record_errors[0].batch_index_error_message.as_deref(), Some(why));
+    let message = format!(
+        "One or more records have been rejected due to 2 record errors in total, and only showing the first three errors \
+         at most: [RecordError(batchIndex=1, message='{why}'), RecordError(batchIndex=3, message='{why}')]"
+    );
+    assert_eq!(answer.error_message.as_deref(), Some(&*message));
+    assert_eq!(stored(&world), [""; 0]);
+    let refused = world.cluster.append(world.now, &tp(), [NewRecord::new("no key")]);
+    assert_eq!(refused.map_err(|error| error.code), Err(ErrorCode::INVALID_RECORD));
 }
 
 /// Nobody appends, so that nothing but time can delete it.

@@ -16,7 +16,7 @@ use crate::world::{NOON, World, fetch, fetched, offset, ok, produce, produced, t
 fn timed(times: &[Timestamp]) -> Bytes {
     let mut builder = BatchBuilder::new(Buffer::with_capacity(256));
     for time in times {
-        builder.append(*time, None, Some(b"value"), []).expect("fits");
+        builder.append(*time, Some(b"k"), Some(b"value"), []).expect("fits");
     }
     let sealed = builder.seal(Compression::NONE, &mut Compressor::new()).expect("has records");
     sealed.stamp(None).to_bytes()
