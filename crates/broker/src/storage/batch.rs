@@ -207,6 +207,11 @@ impl Batch {
         self.header.record_count()
     }
 
+    /// How many offsets it takes: as many as it had records before compaction.
+    pub(crate) fn offsets(&self) -> i32 {
+        self.header.last_offset_delta().saturating_add(1)
+    }
+
     /// Whether its offsets are those of its records, without gaps.
     pub(crate) fn is_gapless(&self) -> bool {
         self.header.last_offset_delta().checked_add(1) == Some(self.header.record_count())

@@ -63,7 +63,8 @@ pub(crate) struct MarkerTerm {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stored {
     sent: Sent,
-    records: i32,
+    /// How many sequences it takes.
+    offsets: i32,
     base_offset: Offset,
     timestamp: Option<Timestamp>,
 }
@@ -73,7 +74,7 @@ impl Stored {
     pub(crate) fn of(batch: &Batch) -> Option<Self> {
         Some(Self {
             sent: batch.sent()?,
-            records: batch.records(),
+            offsets: batch.offsets(),
             base_offset: batch.base_offset(),
             timestamp: batch.max_timestamp(),
         })
@@ -165,7 +166,7 @@ impl Producers {
 
     /// Notes a batch that was stored, or the marker of a transaction.
     pub(crate) fn note(&mut self, stored: Stored, now: Timestamp) {
-        let Stored { sent, records, base_offset, timestamp } = stored;
+        let Stored { sent, offsets, base_offset, timestamp } = stored;
         self.first.remove(&sent.producer_id);
         let producer = self.known.entry(sent.producer_id).or_insert_with(|| Producer {
             epoch: sent.producer_epoch,
@@ -184,7 +185,7 @@ impl Producers {
             if producer.batches.len() == REMEMBERED_BATCHES {
                 producer.batches.pop_front();
             }
-            let last = first.advance(records - 1);
+            let last = first.advance(offsets - 1);
             producer.batches.push_back(Remembered { first, last, base_offset, timestamp });
         }
         if self.known.len() > PRODUCERS_MAX {
@@ -305,7 +306,7 @@ mod tests {
             let verdict = self.0.check(sent, 1, false)?;
             if verdict == Verdict::Append {
                 let base_offset = Offset::new(sequence.into()).expect("not negative");
-                let stored = Stored { sent, records: 1, base_offset, timestamp: None };
+                let stored = Stored { sent, offsets: 1, base_offset, timestamp: None };
                 self.0.note(stored, Timestamp::from_millis(0));
             }
             Ok(verdict)

@@ -8,11 +8,12 @@ use milena_types::ErrorCode;
 use milena_wire::Records;
 
 use crate::producer::{Producer, V1, V2};
-use crate::world::{World, batch_of, fetch, fetched, offset, offsets, produce, produced, tp};
+use crate::world::{World, batch_of, fetch, fetched, offset, offsets, ok, produce, produced, tp};
 
 /// The topic `t`, compacted every 15 seconds, with a segment for each batch.
 fn compacting(config: &[(&str, &str)]) -> World {
     World::with(|settings| {
+        settings.failover = Duration::ZERO;
         let mut topic = TopicSettings::new("t", 1);
         let always = [("cleanup.policy", "compact"), ("segment.bytes", "1")];
         let set =
@@ -193,6 +194,32 @@ fn a_compacted_log_is_the_same_after_a_restart() {
     assert_eq!(world.cluster.batches(&tp()), before);
     put(&mut world, &[("z", Some("2"))]);
     assert_eq!(stored(&world), ["1 b=1", "2 a=2", "3 z=1", "4 z=2"]);
+}
+
+/// What partitions remember of producers is read anew where an unclean election cuts a log off.
+#[test]
+fn a_compacted_batch_keeps_its_sequences() {
+    let mut world = compacting(&[("unclean.leader.election.enable", "true")]);
+    let replicas = world.cluster.partition(&tp()).expect("there").replicas;
+    let connection = world.connect_leader();
+    let records = [(Some("a"), "1"), (Some("a"), "2"), (Some("b"), "1")];
+    let send = |world: &mut World, connection, sequence| {
+        let records = batch_of(&records, Some((7, 0, sequence)), false);
+        produced(world.ask(connection, 9, produce(-1, records)))
+    };
+    ok(&send(&mut world, connection, 0));
+    put(&mut world, &[("z", Some("1"))]);
+    clean(&mut world);
+    assert_eq!(stored(&world), ["1 a=2", "2 b=1", "3 z=1"]);
+    for other in &replicas[1..] {
+        world.cluster.crash_node(world.now, *other);
+    }
+    put(&mut world, &[("z", Some("lost"))]);
+    world.cluster.crash_node(world.now, replicas[0]);
+    world.cluster.restart_node(world.now, replicas[1]);
+    assert_eq!(stored(&world), ["1 a=2", "2 b=1", "3 z=1"]);
+    let connection = world.connect_leader();
+    assert_eq!(ok(&send(&mut world, connection, 3)), 4);
 }
 
 /// Compaction could not tell what such a record is newer than.
