@@ -76,7 +76,8 @@ impl Builder {
     /// all replicas share the one directory, and a machine that loses power may lose the newest part.
     ///
     /// The records are in memory besides, so that retention bounds both. The file is written anew whenever it is twice
-    /// as long as what it tells, during which the cluster stands still for about a second per gigabyte.
+    /// as long as it was after the last time or at the start, and 64 MiB at least; the cluster stands still for about a
+    /// second per gigabyte then. Where the disk has no room for that, the file grows on, and it is tried again later.
     ///
     /// A later start needs all nodes of the earlier one; there may be more. Topics of the builder that are there
     /// already stay as they are.

@@ -1,8 +1,8 @@
 //! The directory that a cluster is kept in: one journal, written at its end and anew when it has grown too long.
 //!
-//! A piece of the journal is its length, the CRC-32C of that, the CRC-32C of its bytes, and its bytes. Pieces are written before what they tell is
-//! acknowledged. Nothing is flushed to the disk but a journal that is written anew: a process that is killed leaves what it
-//! wrote to the system, a machine that loses power may not.
+//! A piece of the journal is its length, the CRC-32C of that, the CRC-32C of its bytes, and its bytes. Pieces are
+//! written before what they tell is acknowledged. Nothing is flushed to the disk but a journal that is written anew: a
+//! process that is killed leaves what it wrote to the system, a machine that loses power may not.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
@@ -54,8 +54,15 @@ impl DataDir {
         })?;
         let journal = writable().open(path.join(JOURNAL)).map_err(said)?;
         let bytes = journal.metadata().map_err(said)?.len();
-        let path = path.to_owned();
-        Ok(Self { path, journal, bytes, bytes_max: BYTES_MIN, _lock: lock })
+        let dir = Self {
+            path: path.to_owned(),
+            journal,
+            bytes,
+            bytes_max: bytes_max(bytes),
+            _lock: lock,
+        };
+        dir.remove_new();
+        Ok(dir)
     }
 
     /// What is in the journal.
@@ -96,14 +103,23 @@ impl DataDir {
         self.bytes > self.bytes_max
     }
 
-    /// Writes the journal anew, from what the cluster is.
-    pub(super) fn rewrite(&mut self, cluster: &Cluster) -> io::Result<()> {
-        let rewritten = self.replace(cluster);
-        rewritten.map_err(|error| self.explain(&error))
+    /// Writes the journal anew, from what the cluster is. Where that fails, as on a disk that is nearly full, the journal
+    /// that there is goes on, and it is tried again once that is twice as long.
+    pub(super) fn rewrite(&mut self, cluster: &Cluster) {
+        if self.replace(cluster).is_err() {
+            self.remove_new();
+        }
+        self.bytes_max = bytes_max(self.bytes);
+    }
+
+    /// Removes what was not written to its end.
+    fn remove_new(&self) {
+        // Mostly there is none. One that stays takes up room, and is begun anew by the next to write it.
+        let _ = std::fs::remove_file(self.path.join(NEW_JOURNAL));
     }
 
     fn replace(&mut self, cluster: &Cluster) -> io::Result<()> {
-        let (new, old) = (self.path.join("journal.new"), self.path.join(JOURNAL));
+        let (new, old) = (self.path.join(NEW_JOURNAL), self.path.join(JOURNAL));
         let mut journal = File::create(&new)?;
         journal.write_all(MAGIC)?;
         let mut bytes = MAGIC.len() as u64;
@@ -116,7 +132,6 @@ impl DataDir {
         std::fs::rename(new, old)?;
         self.journal = journal;
         self.bytes = bytes;
-        self.bytes_max = bytes.saturating_mul(2).max(BYTES_MIN);
         Ok(())
     }
 
@@ -202,7 +217,14 @@ fn explain(path: &Path, what: &str, kind: io::ErrorKind) -> io::Error {
     io::Error::new(kind, format!("{}: {what}", path.display()))
 }
 
+fn bytes_max(bytes: u64) -> u64 {
+    bytes.saturating_mul(2).max(BYTES_MIN)
+}
+
 const JOURNAL: &str = "journal";
+
+/// A journal that is being written anew.
+const NEW_JOURNAL: &str = "journal.new";
 
 /// What a journal begins with; the last byte counts its versions.
 const MAGIC: &[u8; 8] = b"milena\0\x02";

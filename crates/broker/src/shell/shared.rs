@@ -81,7 +81,10 @@ impl Running {
             return Ok(());
         };
         data_dir.append(piece)?;
-        if data_dir.is_long() { data_dir.rewrite(&self.cluster) } else { Ok(()) }
+        if data_dir.is_long() {
+            data_dir.rewrite(&self.cluster);
+        }
+        Ok(())
     }
 
     /// Ends the timer and every pump.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use milena_broker::{Broker, NewRecord, TopicSettings};
 
@@ -116,27 +116,60 @@ async fn a_damaged_length_is_no_torn_tail() {
     assert_eq!(values(&start(&path).await.expect("starts")), ["a", "b"]);
 }
 
-/// 200 MB go through a partition that keeps about one.
+/// A partition that keeps about 1 MB, so that little is left of a long journal.
+async fn start_keeping_little(path: &PathBuf) -> Broker {
+    let mut topic = TopicSettings::new("t", 1);
+    topic.config.insert("retention.bytes".to_owned(), (1 << 20).to_string());
+    let broker = Broker::builder().topic_with(topic).data_dir(path).start_in_memory().await;
+    broker.expect("starts")
+}
+
+/// Appends megabytes, and says how long the journal was at its longest.
+fn append_megabytes(broker: &Broker, path: &Path, count: u8) -> u64 {
+    let append = |round| {
+        broker.append("t", 0, [NewRecord::new(vec![round; 1_000_000])]).expect("taken");
+        length(path)
+    };
+    (0..count).map(append).max().unwrap_or_default()
+}
+
+fn length(path: &Path) -> u64 {
+    fs::metadata(path.join("journal")).expect("there").len()
+}
+
 #[tokio::test]
 async fn the_journal_is_written_anew_when_it_tells_little_that_is_still_so() {
     let path = fresh("written_anew");
-    let keeping = || {
-        let mut topic = TopicSettings::new("t", 1);
-        topic.config.insert("retention.bytes".to_owned(), (1 << 20).to_string());
-        Broker::builder().topic_with(topic).data_dir(&path).start_in_memory()
-    };
-    let broker = keeping().await.expect("starts");
-    let mut longest = 0;
-    for round in 0..200 {
-        let value = vec![round; 1_000_000];
-        broker.append("t", 0, [NewRecord::new(value)]).expect("taken");
-        longest = fs::metadata(path.join("journal")).expect("there").len().max(longest);
-    }
+    let broker = start_keeping_little(&path).await;
+    let longest = append_megabytes(&broker, &path, 200);
     let before = broker.batches("t", 0);
     assert!(longest < 70 << 20, "{longest}");
     drop(broker);
-    let broker = keeping().await.expect("starts");
+    let broker = start_keeping_little(&path).await;
     assert_eq!(broker.batches("t", 0), before);
     let next = broker.append("t", 0, [NewRecord::new("next")]).expect("taken");
     assert_eq!(next.get(), 200);
+}
+
+/// As on a disk that has room for the journal and not for two.
+#[tokio::test]
+async fn a_journal_that_cannot_be_written_anew_goes_on_as_it_is() {
+    let path = fresh("not_written_anew");
+    let broker = start_keeping_little(&path).await;
+    let in_the_way = path.join("journal.new");
+    fs::create_dir(&in_the_way).expect("made");
+    let long = append_megabytes(&broker, &path, 80);
+    assert!(long > 75 << 20, "{long}");
+    fs::remove_dir(&in_the_way).expect("there");
+    let before = broker.batches("t", 0);
+    drop(broker);
+    // What was left half written by a process that was killed is of no use.
+    fs::write(&in_the_way, "half").expect("written");
+    let broker = start_keeping_little(&path).await;
+    assert!(!in_the_way.exists(), "left where it was");
+    assert_eq!(broker.batches("t", 0), before);
+    broker.append("t", 0, [NewRecord::new("next")]).expect("taken");
+    assert!(length(&path) > long, "a start is no reason to write it anew");
+    append_megabytes(&broker, &path, 80);
+    assert!(length(&path) < 70 << 20, "{}", length(&path));
 }
