@@ -59,8 +59,9 @@ impl Pace {
     }
 }
 
-/// Longer than a broker usually takes between two answers under load, and short to who waits in vain.
-const REST_MAX: Duration = Duration::from_millis(50);
+/// Longer than a near broker takes between two answers. One that is farther away has more on its way than what a rest
+/// lets wait, and would be sent to more slowly.
+const REST_MAX: Duration = Duration::from_millis(5);
 
-/// How long nobody rests after a rest in vain: twenty times as long, so that it costs a twentieth of the throughput.
+/// How long nobody rests after a rest in vain: so that rests in vain cost next to no throughput.
 const VAIN_TIME: Duration = Duration::from_secs(1);

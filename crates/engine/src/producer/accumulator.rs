@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
-use milena_records::{BufferPool, Header};
+use milena_records::{BufferPool, Compression, Header};
 use milena_types::Topic;
 
 use super::appender::Appender;
@@ -86,13 +86,15 @@ impl Accumulator {
         let batch_bytes = settings.batch_bytes.min(memory.bytes_max());
         // As many as the budget allows to be in use; a record larger than a batch has a buffer of its own.
         let pool = BufferPool::new(memory.bytes_max() / batch_bytes.max(1), batch_bytes);
+        let is_compressed = settings.compression != Compression::NONE;
+        let compressed_at_once = if is_compressed { COMPRESSED_AT_ONCE } else { 0 };
         Self {
             batch_bytes,
             record_bytes_max: settings.request_bytes_max.min(memory.bytes_max()),
             assigner: Assigner::new(settings),
             seed,
             memory: Arc::new(memory),
-            backlog: Arc::new(Backlog::new(batch_bytes)),
+            backlog: Arc::new(Backlog::new(batch_bytes, compressed_at_once)),
             pool,
             topics: RwLock::default(),
             news: Mutex::default(),
@@ -303,3 +305,6 @@ impl fmt::Debug for Accumulator {
             .finish_non_exhaustive()
     }
 }
+
+/// One that is being compressed by each of as many cores as are of use, and one that is next for each.
+const COMPRESSED_AT_ONCE: usize = 16;

@@ -15,8 +15,9 @@ pub(super) struct Backlog {
 }
 
 impl Backlog {
-    pub(super) fn new(batch_bytes: usize) -> Self {
-        let floor = (FLOOR_BYTES / batch_bytes.max(1)).max(FLOOR_BATCHES);
+    /// `at_once` batches can be compressed at a time, none where none is.
+    pub(super) fn new(batch_bytes: usize, at_once: usize) -> Self {
+        let floor = (FLOOR_BYTES / batch_bytes.max(1)).max(FLOOR_BATCHES + at_once);
         Self { floor, waiting: AtomicUsize::new(0), in_flight: AtomicUsize::new(0) }
     }
 
@@ -29,6 +30,12 @@ impl Backlog {
     pub(super) fn left(&self) {
         // Each was closed before: saturating, because a wrong number here must not stop anyone for ever.
         let _ = self.waiting.fetch_update(Relaxed, Relaxed, |waiting| waiting.checked_sub(1));
+    }
+
+    /// Nothing waits any more, and nothing is on its way.
+    pub(super) fn clear(&self) {
+        self.waiting.store(0, Relaxed);
+        self.in_flight.store(0, Relaxed);
     }
 
     /// So many batches are on their way.
@@ -63,7 +70,7 @@ mod tests {
 
     #[test]
     fn it_is_high_until_half_of_it_has_left() {
-        let backlog = Backlog::new(128 * 1024);
+        let backlog = Backlog::new(128 * 1024, 0);
         (0..3).for_each(|_| backlog.closed());
         assert!(!backlog.is_high() && !backlog.is_low());
         backlog.closed();
@@ -78,7 +85,7 @@ mod tests {
 
     #[test]
     fn more_may_wait_the_more_is_on_its_way() {
-        let backlog = Backlog::new(1 << 20);
+        let backlog = Backlog::new(1 << 20, 0);
         backlog.set_in_flight(40);
         (0..9).for_each(|_| backlog.closed());
         assert!(!backlog.is_high());

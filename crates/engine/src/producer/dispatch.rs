@@ -239,6 +239,7 @@ impl Producer {
             }
         }
         self.in_flight.clear();
+        self.accumulator.backlog.clear();
         self.timers.clear();
         for broker in self.brokers.values_mut() {
             broker.line.clear();

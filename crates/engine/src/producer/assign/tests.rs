@@ -89,7 +89,7 @@ fn a_partition_sticks_until_it_is_switched() {
 
 /// A topic whose partitions have leaders where `leaders` says so.
 fn topic(leaders: &[bool]) -> TopicQueues {
-    let topic = TopicQueues::new(Topic::from("t"), 7, Arc::new(Backlog::new(1)));
+    let topic = TopicQueues::new(Topic::from("t"), 7, Arc::new(Backlog::new(1, 0)));
     for (queue, &has_leader) in topic.grow(leaders.len() as i32, 0).iter().zip(leaders) {
         queue.set_standing(if has_leader { Standing::Near } else { Standing::Leaderless });
     }
