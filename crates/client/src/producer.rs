@@ -97,7 +97,7 @@ impl Producer {
     /// - [`.try_enqueue()`](Send::try_enqueue) gives the record back where it would have to wait.
     ///
     /// Admission waits for room in the buffer and for the topic's metadata, for `max.block.ms` at most; tasks get room
-    /// in the order in which they asked. A task that sends faster than the brokers store rests now and then, for 5 ms at
+    /// in the order in which they asked. A task that sends faster than the brokers store rests now and then, for 15 ms at
     /// most, so that the buffer does not fill with what is stored no sooner for it.
     ///
     /// Dropping the future before the record is admitted sends nothing; dropping it, or the delivery, afterwards does

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 /// Counts the batches that are closed and that no request has taken yet, against those that are on their way.
 ///
 /// What waits behind a full window is sent no sooner for being there: beyond what the next answers make room for, it
-/// only costs memory and adds to the time until a record is acknowledged.
+/// only costs memory and adds to the time until a record is acknowledged. As much as is on its way may wait, so that a
+/// window that is not full yet can grow.
 #[derive(Debug)]
 pub(super) struct Backlog {
     /// Batches that may wait, however few are on their way.
@@ -54,7 +55,7 @@ impl Backlog {
     }
 
     fn high(&self) -> usize {
-        self.floor.max(self.in_flight.load(Relaxed) / 4)
+        self.floor.max(self.in_flight.load(Relaxed))
     }
 }
 
@@ -86,12 +87,12 @@ mod tests {
     #[test]
     fn more_may_wait_the_more_is_on_its_way() {
         let backlog = Backlog::new(1 << 20, 0);
-        backlog.set_in_flight(40);
+        backlog.set_in_flight(10);
         (0..9).for_each(|_| backlog.closed());
         assert!(!backlog.is_high());
         backlog.closed();
         assert!(backlog.is_high());
-        backlog.set_in_flight(5);
+        backlog.set_in_flight(1);
         (0..8).for_each(|_| backlog.left());
         assert!(backlog.is_high(), "two of them may wait, whatever is on its way");
     }
