@@ -361,7 +361,7 @@ fn as_many_batches_as_are_on_their_way_are_enough_behind_them() {
     world.run(10 * MS);
     (0..5).for_each(|_| world.send_batch(0, 1));
     assert_eq!(world.produced, 6);
-    (0..5).for_each(|_| drop(world.try_send(0, 200_000).expect("room")));
+    (0..5).for_each(|_| world.try_send(0, 200_000).expect("room"));
     world.settle_outputs();
     assert!(!world.accumulator.is_pressed());
     world.try_send(0, 200_000).expect("room");
