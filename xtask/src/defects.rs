@@ -13,7 +13,8 @@
 //! >>>>
 //! ```
 //!
-//! `file:` and the texts may come several times.
+//! `file:` and the texts may come several times. `worlds: shares`, before them, has it found in worlds with a share group,
+//! else it is in those with groups.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -39,6 +40,8 @@ pub(crate) struct Args {
 struct Defect {
     name: String,
     what: String,
+    /// The option of `milena-sim` that draws the worlds in which it shows.
+    worlds: &'static str,
     edits: Vec<Edit>,
 }
 
@@ -61,7 +64,7 @@ pub(crate) fn run(args: &Args) -> Result {
     println!("| defect | what it does | found by | at seed |\n| --- | --- | --- | --- |");
     for defect in &defects {
         copy(&tree)?;
-        let found = plant(&tree, defect).and_then(|()| hunt(&tree, args));
+        let found = plant(&tree, defect).and_then(|()| hunt(&tree, defect, args));
         is_good &= matches!(found, Ok(Some(_)));
         let (property, seed) = match found {
             Ok(Some(found)) => found,
@@ -89,6 +92,7 @@ fn load() -> Result<Vec<Defect>> {
 
 fn parse(name: &str, text: &str) -> std::result::Result<Defect, String> {
     let mut what = String::new();
+    let mut worlds = "--with-groups";
     let mut file = String::new();
     let mut edits = Vec::new();
     let mut rest = text;
@@ -96,6 +100,8 @@ fn parse(name: &str, text: &str) -> std::result::Result<Defect, String> {
         rest = after;
         if let Some(path) = line.strip_prefix("file: ") {
             path.clone_into(&mut file);
+        } else if line == "worlds: shares" {
+            worlds = "--with-shares";
         } else if line == "<<<<" {
             let (old, after) = rest.split_once("====\n").ok_or("no ==== after <<<<")?;
             let (new, after) = after.split_once(">>>>\n").ok_or("no >>>> after ====")?;
@@ -108,7 +114,7 @@ fn parse(name: &str, text: &str) -> std::result::Result<Defect, String> {
     if what.is_empty() || edits.iter().any(|edit| edit.file.is_empty()) || edits.is_empty() {
         return Err("it must say what it does, to which file, and how".to_owned());
     }
-    Ok(Defect { name: name.to_owned(), what, edits })
+    Ok(Defect { name: name.to_owned(), what, worlds, edits })
 }
 
 /// Makes the copy equal to the sources. Files that did not change are not touched, so that cargo builds only what did.
@@ -143,7 +149,7 @@ fn apply(text: &str, edit: &Edit) -> std::result::Result<String, String> {
 }
 
 /// The property that broke first, and the seed; `None` if all held.
-fn hunt(tree: &Path, args: &Args) -> Result<Option<(String, String)>> {
+fn hunt(tree: &Path, defect: &Defect, args: &Args) -> Result<Option<(String, String)>> {
     let build: PathBuf = root().join("target/defects/build");
     let mut cargo = cargo();
     cargo.current_dir(tree).env("CARGO_TARGET_DIR", &build);
@@ -153,7 +159,7 @@ fn hunt(tree: &Path, args: &Args) -> Result<Option<(String, String)>> {
     let (seeds, jobs) = (args.seeds.to_string(), args.jobs.to_string());
     sim.args([
         "seeds",
-        "--with-groups",
+        defect.worlds,
         "--fresh",
         "--failures",
         "1",
