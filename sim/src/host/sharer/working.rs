@@ -296,6 +296,8 @@ impl Working {
         }
         // Who has asked for more time comes back for that, too.
         if self.in_hand.is_empty() {
+            // Before the machine looks: it fetches for who waits.
+            let _ = self.is_ready();
             return;
         }
         self.buffer.leave_poll(clock.now());
