@@ -42,6 +42,8 @@ pub(super) struct Member {
 #[derive(Debug)]
 struct Flight {
     id: RequestId,
+    /// Whom it goes to. An answer does not say it where nobody was reached: where the metadata does not know the broker.
+    to: NodeId,
     sent: Instant,
     /// A goodbye, whose answer changes nothing.
     leaves: bool,
@@ -191,7 +193,7 @@ impl Member {
             subscribed_topic_names: (!leaves && !self.told).then(|| names(&self.topics)),
         };
         let id = ids.deal();
-        self.flight = Some(Flight { id, sent: now, leaves });
+        self.flight = Some(Flight { id, to: coordinator, sent: now, leaves });
         self.told = !leaves;
         self.next_at = None;
         let target = Target::Broker(coordinator);
@@ -214,7 +216,7 @@ impl Member {
             }
             return Some(News::Heard);
         }
-        let broker = answer.broker;
+        let broker = flight.to;
         Some(match result {
             Ok(Some(Response::ShareGroupHeartbeat(response))) => {
                 self.heard(now, flight.sent, broker, response, rng)
@@ -244,7 +246,7 @@ impl Member {
         &mut self,
         now: Instant,
         sent: Instant,
-        broker: Option<NodeId>,
+        broker: NodeId,
         response: ShareGroupHeartbeatResponse,
         rng: &mut Rng,
     ) -> News {
@@ -291,7 +293,7 @@ impl Member {
         #[expect(clippy::wildcard_enum_match_arm, reason = "what joining again does not heal")]
         match disposition::reaction(ApiKey::SHARE_GROUP_HEARTBEAT, code) {
             Reaction::Retry => News::Heard,
-            Reaction::FindCoordinator => broker.map_or(News::Heard, News::Lost),
+            Reaction::FindCoordinator => News::Lost(broker),
             // Also of one that had just been told to leave: it goes then.
             Reaction::ResetMember => {
                 self.epoch = JOIN;
@@ -307,17 +309,11 @@ impl Member {
         }
     }
 
-    fn unheard(
-        &mut self,
-        now: Instant,
-        broker: Option<NodeId>,
-        failure: &Failure,
-        rng: &mut Rng,
-    ) -> News {
+    fn unheard(&mut self, now: Instant, broker: NodeId, failure: &Failure, rng: &mut Rng) -> News {
         self.told = false;
         self.next_at = Some(now + self.backoff.next_wait(rng));
         if failure.is_passing() {
-            return broker.map_or(News::Heard, News::Lost);
+            return News::Lost(broker);
         }
         let mut error = Error::from_failure(failure);
         if *failure == Failure::UnsupportedVersion {
@@ -328,7 +324,7 @@ impl Member {
         News::Failed(self.context(error, broker).fatal())
     }
 
-    fn context(&self, error: Error, broker: Option<NodeId>) -> Error {
+    fn context(&self, error: Error, broker: NodeId) -> Error {
         let operation =
             if self.epoch == JOIN { Operation::JoinGroup } else { Operation::Heartbeat };
         error.during(operation).with_group(&*self.group_id).with_broker(broker)

@@ -74,6 +74,17 @@ fn who_does_not_poll_leaves_and_comes_back_with_the_next_poll() {
     assert_eq!(script.heartbeat().member_epoch, 0);
 }
 
+/// It died between the answer that named it and the metadata that should say where it is; the group has moved.
+#[test]
+fn a_coordinator_that_the_metadata_does_not_know_is_asked_for_again() {
+    let mut script = Script::new(|_| {});
+    let _ = script.heartbeat();
+    script.cannot_send_heartbeat();
+    script.pass(Duration::from_secs(5));
+    assert!(script.looks_for_the_coordinator());
+    assert!(!script.beats());
+}
+
 #[test]
 fn a_group_that_may_not_be_read_fails_the_consumer() {
     let mut script = Script::new(|_| {});

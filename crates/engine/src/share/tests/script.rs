@@ -199,6 +199,19 @@ impl Script {
         self.answer(&beat, Ok(answer.into()));
     }
 
+    /// The metadata does not know whom the heartbeat is for, so that it goes nowhere.
+    pub(super) fn cannot_send_heartbeat(&mut self) {
+        let beat = self.heartbeat.take().expect("a heartbeat");
+        let answer = Answer::new(beat.id, None, 0, self.now, Err(Failure::NotSent));
+        self.machine.handle_answer(self.now, answer);
+        self.drain();
+    }
+
+    /// Whether the coordinator is asked for.
+    pub(super) fn looks_for_the_coordinator(&self) -> bool {
+        self.requests.iter().any(|one| matches!(one.body, Request::FindCoordinator(_)))
+    }
+
     pub(super) fn assign(&mut self, partitions: &[i32]) {
         self.answer_heartbeat(ErrorCode::NONE, Some(partitions));
     }
