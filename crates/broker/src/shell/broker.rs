@@ -66,14 +66,17 @@ impl Broker {
         Builder::new()
     }
 
-    pub(super) fn in_memory(cluster: Cluster, data_dir: Option<DataDir>) -> Self {
+    pub(super) fn in_memory(cluster: Cluster, data_dir: Option<DataDir>) -> io::Result<Self> {
         let shared = Arc::new(Shared::new(cluster, data_dir));
         // Topics of the settings are written down before anyone asks.
         shared.with(|_, _| ());
+        if let Some(failed) = shared.store_failure() {
+            return Err(failed);
+        }
         let runtime = Handle::current();
         let timer = Arc::clone(&shared);
         runtime.spawn(async move { timer.keep_time().await });
-        Self { shared, runtime, acceptors: Mutex::default(), has_sockets: false }
+        Ok(Self { shared, runtime, acceptors: Mutex::default(), has_sockets: false })
     }
 
     pub(super) fn on_sockets(
@@ -81,7 +84,7 @@ impl Broker {
         data_dir: Option<DataDir>,
         listeners: Vec<(NodeId, std::net::TcpListener)>,
     ) -> io::Result<Self> {
-        let mut broker = Self::in_memory(cluster, data_dir);
+        let mut broker = Self::in_memory(cluster, data_dir)?;
         broker.has_sockets = true;
         for (node, listener) in listeners {
             broker.accept(node, listener)?;
@@ -281,6 +284,10 @@ impl Broker {
 
     /// Waits until the data directory cannot be written, as with a full disk, and says why. The cluster has stopped then:
     /// it acknowledges nothing that it did not write down. Without a data directory this waits for ever.
+    ///
+    /// That holds for clients. The commands of this handle, as [`append`](Self::append) and
+    /// [`create_topic`](Self::create_topic), still work on what is in memory, and nothing of it is written down: who needs
+    /// that to last asks here as well.
     ///
     /// Dropping the future has no effect.
     pub async fn store_failure(&self) -> io::Error {

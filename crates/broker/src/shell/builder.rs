@@ -142,7 +142,7 @@ impl Builder {
             }
         }
         let (cluster, data_dir) = self.cluster()?;
-        Ok(Broker::in_memory(cluster, data_dir))
+        Broker::in_memory(cluster, data_dir)
     }
 
     fn cluster(mut self) -> io::Result<(Cluster, Option<DataDir>)> {

@@ -236,3 +236,31 @@ const READ_BYTES: usize = 1 << 20;
 
 /// A journal that is shorter is not worth being written anew.
 const BYTES_MIN: u64 = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::super::broker::Broker;
+    use super::*;
+    use crate::settings::{Settings, TopicSettings};
+
+    /// A program that goes on would find nothing of it at the next start.
+    #[tokio::test]
+    async fn a_cluster_that_cannot_be_written_down_does_not_start() {
+        // What is open to be read alone.
+        let file = || File::open(std::env::current_exe().expect("runs")).expect("there");
+        let data_dir = DataDir {
+            path: PathBuf::from("data"),
+            journal: file(),
+            bytes: 0,
+            bytes_max: BYTES_MIN,
+            _lock: file(),
+        };
+        let mut settings = Settings::default();
+        settings.topics.push(TopicSettings::new("t", 1));
+        let now = tokio::time::Instant::now().into_std();
+        let cluster = Cluster::restore(settings, now, []).expect("legal");
+        let started = Broker::in_memory(cluster, Some(data_dir));
+        let error = started.expect_err("its topic is not written down");
+        assert!(error.to_string().starts_with("data: "), "{error}");
+    }
+}
