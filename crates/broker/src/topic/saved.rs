@@ -46,12 +46,19 @@ impl Partition {
             (before.start != self.log.start()).then(|| Entry::LogStart(at, self.log.start()));
         let appended =
             self.log.batches().rev().take_while(|batch| batch.base_offset() >= before.end);
-        let appended: Vec<_> = appended.map(|batch| Entry::Batch(at, batch.clone())).collect();
+        let appended: Vec<_> = appended.collect();
         // A batch may be deleted before it was ever written down: then the log has moved on past what is told of it.
         let is_skipped = appended.is_empty() && before.end < self.log.end();
         let moved = is_skipped.then(|| Entry::Log(at, self.image()));
-        let appended = appended.into_iter().rev();
-        cut.into_iter().chain(led).chain(appended).chain(started).chain(moved).collect()
+        let appended: Vec<_> = appended.into_iter().rev().collect();
+        let begins_at =
+            appended.partition_point(|batch| batch.leader_epoch() < Some(self.leader_epoch));
+        let (older, newer) = appended.split_at(begins_at);
+        let told = |batch: &Batch| Entry::Batch(at, batch.clone());
+        let (older, newer) = (older.iter().copied().map(told), newer.iter().copied().map(told));
+        // An epoch begins where the log ends: behind what older leaders wrote.
+        let written = older.chain(led).chain(newer);
+        cut.into_iter().chain(written).chain(started).chain(moved).collect()
     }
 
     /// What there is to know of the log besides its batches.

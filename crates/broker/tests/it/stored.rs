@@ -31,6 +31,39 @@ fn records_keep_their_offsets_and_new_ones_go_on_after_them() {
     }
 }
 
+/// Both happen before anything is written down: told the other way round, the new leader would have written it.
+#[test]
+fn what_an_older_leader_wrote_keeps_its_epoch() {
+    for restart in RESTARTS {
+        let mut world = World::new();
+        let append = |world: &mut World, value: &'static str| {
+            world.cluster.append(world.now, &tp(), [NewRecord::new(value)]).expect("taken");
+        };
+        append(&mut world, "a");
+        let leader = world.leader();
+        let other = (1..=3).map(node).find(|node| *node != leader).expect("three nodes");
+        assert!(world.cluster.move_leader(world.now, &tp(), other));
+        append(&mut world, "b");
+        restart(&mut world);
+        let asked = m::offset_for_leader_epoch_request::OffsetForLeaderPartition {
+            partition: 0,
+            current_leader_epoch: -1,
+            leader_epoch: 0,
+        };
+        let topic = m::offset_for_leader_epoch_request::OffsetForLeaderTopic {
+            topic: "t".into(),
+            partitions: vec![asked],
+        };
+        let request = m::OffsetForLeaderEpochRequest { replica_id: -1, topics: vec![topic] };
+        let connection = world.connect_leader();
+        let Response::OffsetForLeaderEpoch(answer) = world.ask(connection, 4, request) else {
+            panic!()
+        };
+        let end = &answer.topics[0].partitions[0];
+        assert_eq!((end.leader_epoch, end.end_offset), (0, 1));
+    }
+}
+
 /// The retry of a batch whose answer the end of the process cut off, even where retention has deleted it since.
 #[test]
 fn an_idempotent_retry_after_a_restart_is_known() {
