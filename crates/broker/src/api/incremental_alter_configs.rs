@@ -73,6 +73,7 @@ fn alter(
     if !validate_only {
         topic.config = altered;
         state.note_topic(&name);
+        state.arm_cleaning(call.now, &name);
         state.settle(call.now);
     }
     Ok(())

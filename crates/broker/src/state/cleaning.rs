@@ -2,22 +2,28 @@
 
 use std::time::{Duration, Instant};
 
-use milena_types::TopicPartition;
+use milena_types::{Topic, TopicPartition};
 
 use super::{State, Timer};
 use crate::store::Entry;
 use crate::topic::{Partition, TopicState};
 
 impl State {
-    /// A partition has changed: sees to it that it is looked at in time.
-    pub(super) fn arm_cleaning(&mut self, now: Instant, partition: &TopicPartition) {
+    /// A topic's logs or its configuration have changed: sees to it that it is looked at in time.
+    pub(crate) fn arm_cleaning(&mut self, now: Instant, topic: &Topic) {
         if !self.timers.has(&Timer::Retain) {
             self.arm_retention(now);
         }
-        if !self.timers.has(&Timer::Compact)
-            && self.topics.get(&partition.topic).is_some_and(is_compacted)
-        {
+        if !self.timers.has(&Timer::Compact) && self.topics.get(topic).is_some_and(is_compacted) {
             self.arm_compaction(now);
+        }
+    }
+
+    /// The same for every topic.
+    pub(super) fn arm_all_cleaning(&mut self, now: Instant) {
+        let topics: Vec<Topic> = self.topics.keys().cloned().collect();
+        for topic in topics {
+            self.arm_cleaning(now, &topic);
         }
     }
 
@@ -61,6 +67,8 @@ impl State {
         }
         for entry in entries {
             self.note(entry);
+            // All of them together may be longer than a piece can be.
+            self.end_piece();
         }
         if has_more {
             self.arm_compaction(now);

@@ -42,6 +42,7 @@ impl State {
         self.journal = Journal::new(self.settings.journal_max);
         self.begin_store();
         self.settle(now);
+        self.arm_all_cleaning(now);
         self.resume_transactions(now);
     }
 

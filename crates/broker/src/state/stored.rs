@@ -1,6 +1,6 @@
 //! What is to be written down of the cluster, and when: all that an answer rests on before the answer goes out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use bytes::{Bytes, BytesMut};
 use milena_types::{NodeId, Topic, TopicPartition};
@@ -18,6 +18,8 @@ use crate::topic::TopicState;
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     is_on: bool,
+    /// What is to be written down before `spelled`.
+    pieces: VecDeque<Bytes>,
     spelled: BytesMut,
     partitions: BTreeSet<TopicPartition>,
     transactions: BTreeSet<String>,
@@ -52,6 +54,13 @@ impl State {
             // What happened before is told before.
             self.spell_changes();
             entry.put(&mut self.store.spelled);
+        }
+    }
+
+    /// What was noted so far makes a piece, and what comes next another: one may be there without the other.
+    pub(super) fn end_piece(&mut self) {
+        if !self.store.spelled.is_empty() {
+            self.store.pieces.push_back(self.store.spelled.split().freeze());
         }
     }
 
@@ -91,13 +100,14 @@ impl State {
         }
     }
 
-    /// What is to be written down, in one piece: all of it happened, or none.
+    /// The next piece to be written down: all of it happened, or none.
     pub(crate) fn take_stored(&mut self) -> Option<Bytes> {
         if !self.store.is_on {
             return None;
         }
         self.spell_changes();
-        Some(self.store.spelled.split().freeze()).filter(|spelled| !spelled.is_empty())
+        self.end_piece();
+        self.store.pieces.pop_front()
     }
 
     /// Everything, as if it had happened just now: `put` gets pieces for an empty store, in their order.

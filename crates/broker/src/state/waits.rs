@@ -49,7 +49,7 @@ impl State {
     /// Looks again at the requests that wait for this partition, which has changed.
     pub(crate) fn wake(&mut self, now: Instant, partition: &TopicPartition) {
         self.touch(partition);
-        self.arm_cleaning(now, partition);
+        self.arm_cleaning(now, &partition.topic);
         let Some(tickets) = self.waits.by_partition.get(partition) else { return };
         let tickets: Vec<_> = tickets.iter().copied().collect();
         for ticket in tickets {

@@ -4,11 +4,16 @@ use std::time::Duration;
 
 use milena_broker::{NewRecord, TopicSettings};
 use milena_records::RecordSet;
-use milena_types::ErrorCode;
+use milena_types::{ErrorCode, TopicPartition};
 use milena_wire::Records;
+use milena_wire::messages::incremental_alter_configs_request::{
+    AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
+};
 
 use crate::producer::{Producer, V1, V2};
-use crate::world::{World, batch_of, fetch, fetched, offset, offsets, ok, produce, produced, tp};
+use crate::world::{
+    World, batch_of, fetch, fetched, node, offset, offsets, ok, produce, produced, tp,
+};
 
 /// The topic `t`, compacted every 15 seconds, with a segment for each batch.
 fn compacting(config: &[(&str, &str)]) -> World {
@@ -256,4 +261,71 @@ fn retention_by_time_holds_in_a_partition_at_rest() {
         world.pass(Duration::from_secs(600));
         assert_eq!(stored(&world).is_empty(), is_deleted, "{policy}");
     }
+}
+
+/// After a restart as well: nobody appends, and all else has forgotten when it was to be looked at.
+#[test]
+fn a_partition_at_rest_is_cleaned_after_a_restart() {
+    for restart in [World::restart, World::restart_compacted] {
+        for (policy, left) in [("delete", 0), ("compact", 2)] {
+            let mut world = compacting(&[("cleanup.policy", policy), ("retention.ms", "60000")]);
+            for value in ["1", "2", "3"] {
+                put(&mut world, &[("a", Some(value))]);
+            }
+            restart(&mut world);
+            assert_eq!(stored(&world).len(), 3);
+            world.pass(Duration::from_secs(600));
+            assert_eq!(stored(&world).len(), left, "{policy}");
+        }
+    }
+}
+
+#[test]
+fn a_topic_at_rest_is_compacted_once_its_configuration_says_so() {
+    let mut world = compacting(&[("cleanup.policy", "delete")]);
+    for value in ["1", "2", "3"] {
+        put(&mut world, &[("a", Some(value))]);
+    }
+    clean(&mut world);
+    assert_eq!(stored(&world).len(), 3);
+    let resource = AlterConfigsResource {
+        resource_type: 2,
+        resource_name: "t".into(),
+        configs: vec![AlterableConfig {
+            name: "cleanup.policy".into(),
+            config_operation: 0,
+            value: Some("compact".into()),
+        }],
+    };
+    let request =
+        IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
+    let connection = world.connect(node(1));
+    world.ask(connection, 1, request);
+    clean(&mut world);
+    assert_eq!(stored(&world), ["1 a=2", "2 a=3"]);
+}
+
+/// All of them together may be more than a piece can hold.
+#[test]
+fn each_compacted_log_is_told_in_a_piece_of_its_own() {
+    let mut world = World::with(|settings| {
+        let mut topic = TopicSettings::new("t", 3);
+        let config = [("cleanup.policy", "compact"), ("segment.bytes", "1")];
+        topic.config.extend(config.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        settings.topics = vec![topic];
+    });
+    for (partition, value) in (0..3).flat_map(|partition| [(partition, "1"), (partition, "2")]) {
+        let partition = TopicPartition::new("t", partition);
+        for key in ["a", "b"] {
+            let record = NewRecord::new(value).key(key);
+            world.cluster.append(world.now, &partition, [record]).expect("taken");
+        }
+    }
+    world.drain();
+    let before = world.pieces().len();
+    clean(&mut world);
+    assert_eq!(world.pieces().len() - before, 3);
+    let batches = world.cluster.batches(&tp());
+    world.restart();
+    assert_eq!(world.cluster.batches(&tp()), batches);
 }
