@@ -33,6 +33,8 @@ impl State {
         for topic in self.topics.values_mut() {
             topic.partitions.iter_mut().for_each(Partition::restored);
         }
+        // Their commits went, and they themselves without a word.
+        self.groups.retain(|_, group| !group.is_forgettable());
         self.store.starts = self.store.starts.saturating_add(1);
         // Ids are not drawn again that an earlier run drew.
         self.rng = fastrand::Rng::with_seed(

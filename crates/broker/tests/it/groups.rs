@@ -13,6 +13,9 @@ use milena_wire::messages::leave_group_request::{LeaveGroupRequest, MemberIdenti
 use milena_wire::messages::offset_commit_request::{
     OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
+use milena_wire::messages::offset_delete_request::{
+    OffsetDeleteRequest, OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
+};
 use milena_wire::messages::offset_fetch_request::{OffsetFetchRequest, OffsetFetchRequestGroup};
 use milena_wire::messages::sync_group_request::{SyncGroupRequest, SyncGroupRequestAssignment};
 use milena_wire::messages::sync_group_response::SyncGroupResponse;
@@ -299,6 +302,22 @@ fn who_is_in_no_group_commits_while_the_group_has_no_members() {
     assert_eq!(outsider.commit(&mut world, 4), ErrorCode::UNKNOWN_MEMBER_ID);
     assert_eq!(members[0].leave(&mut world), ErrorCode::NONE);
     assert_eq!(outsider.commit(&mut world, 5), ErrorCode::NONE);
+}
+
+/// There is nothing left to say of it, and it must not come back from what was once said.
+#[test]
+fn a_group_whose_commits_were_all_deleted_is_gone_after_a_restart() {
+    for restart in [World::restart, World::restart_compacted] {
+        let mut world = World::new();
+        let outsider = Member::connect(&mut world);
+        assert_eq!(outsider.commit(&mut world, 3), ErrorCode::NONE);
+        let partition = OffsetDeleteRequestPartition { partition_index: 0 };
+        let topic = OffsetDeleteRequestTopic { name: "t".into(), partitions: vec![partition] };
+        let request = OffsetDeleteRequest { group_id: "g".into(), topics: vec![topic] };
+        world.ask(outsider.connection, 0, request);
+        restart(&mut world);
+        assert_eq!(state(&world), None);
+    }
 }
 
 #[test]
