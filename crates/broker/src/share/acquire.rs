@@ -155,7 +155,8 @@ impl SharePartition {
         first: Offset,
         records_max: i64,
     ) -> (Vec<Acquired>, i64) {
-        let first = if self.batches.is_empty() { first.max(self.end) } else { first };
+        // A batch of the log may begin before the log does, and then holds records that are gone.
+        let first = first.max(if self.batches.is_empty() { self.end } else { self.start });
         let mut last = grant.last;
         if first > last {
             return (Vec::new(), 0);

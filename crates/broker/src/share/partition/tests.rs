@@ -161,6 +161,17 @@ fn what_the_log_drops_is_gone_and_what_is_held_may_still_be_acknowledged() {
     assert_eq!(world.fetch("b", 8), [(6, 7, 2)]);
 }
 
+/// The log is cut off in the midst of a batch, with an older one in flight.
+#[test]
+fn nothing_is_handed_out_that_lies_before_the_log() {
+    let mut world = World::new(&[4, 6]);
+    world.demand.is_strict = true;
+    world.fetch("a", 4);
+    world.partition.handle_log_start(at(6));
+    assert_eq!(world.fetch("b", 1), [(6, 6, 1)]);
+    assert_eq!(world.fetch("b", 1), [(7, 7, 1)]);
+}
+
 #[test]
 fn aborted_records_are_not_handed_out() {
     let mut world = World::new(&[3, 3, 3]);
