@@ -38,6 +38,18 @@ pub(super) enum Strike {
 
 use Strike as S;
 
+/// What passes and is asked again, nearly everywhere.
+pub(super) const PASSING: &[Strike] = &[
+    S::LostBefore,
+    S::LostAfter,
+    S::Late,
+    S::LateApplied,
+    S::Cut,
+    S::Throttled,
+    S::WrongCorrelation,
+    S::VersionWithdrawn,
+];
+
 impl Strike {
     pub(super) const FAULTS: [Self; 11] = [
         S::LostBefore,

@@ -6,7 +6,7 @@ use milena_types::{ApiKey as A, ErrorCode as E};
 use crate::matrix::outcome::Outcome::{Ends, Fails, Recovers};
 use crate::matrix::row::{Row, UNHEARD_OF};
 use crate::matrix::scene::Scene;
-use crate::matrix::strike::Strike as S;
+use crate::matrix::strike::{PASSING, Strike as S};
 
 pub(in crate::matrix) const CONSUMER_GROUP_HEARTBEAT: Row = Row {
     api: A::CONSUMER_GROUP_HEARTBEAT,
@@ -42,22 +42,7 @@ pub(in crate::matrix) const CONSUMER_GROUP_HEARTBEAT: Row = Row {
         (Ends(K::Fenced), &[E::FENCED_INSTANCE_ID, E::UNRELEASED_INSTANCE_ID]),
         (Ends(K::UnsupportedVersion), &[E::UNSUPPORTED_VERSION]),
     ],
-    faults: &[
-        (
-            Recovers,
-            &[
-                S::LostBefore,
-                S::LostAfter,
-                S::Late,
-                S::LateApplied,
-                S::Cut,
-                S::Throttled,
-                S::WrongCorrelation,
-                S::VersionWithdrawn,
-            ],
-        ),
-        (Fails(K::Timeout), &[S::LostForEver, S::Silence]),
-    ],
+    faults: &[(Recovers, PASSING), (Fails(K::Timeout), &[S::LostForEver, S::Silence])],
 };
 
 pub(in crate::matrix) const OFFSET_COMMIT: Row = Row {
@@ -93,22 +78,7 @@ pub(in crate::matrix) const OFFSET_COMMIT: Row = Row {
         (Fails(K::Rebalanced), &[E::ILLEGAL_GENERATION, E::UNKNOWN_MEMBER_ID]),
         (Ends(K::Fenced), &[E::FENCED_INSTANCE_ID]),
     ],
-    faults: &[
-        (
-            Recovers,
-            &[
-                S::LostBefore,
-                S::LostAfter,
-                S::Late,
-                S::LateApplied,
-                S::Cut,
-                S::Throttled,
-                S::WrongCorrelation,
-                S::VersionWithdrawn,
-            ],
-        ),
-        (Fails(K::Timeout), &[S::LostForEver, S::Silence]),
-    ],
+    faults: &[(Recovers, PASSING), (Fails(K::Timeout), &[S::LostForEver, S::Silence])],
 };
 
 pub(in crate::matrix) const OFFSET_FETCH: Row = Row {
@@ -130,20 +100,5 @@ pub(in crate::matrix) const OFFSET_FETCH: Row = Row {
         (Fails(K::Authorization), &[E::TOPIC_AUTHORIZATION_FAILED, E::GROUP_AUTHORIZATION_FAILED]),
         (Fails(K::Broker), &[E::UNKNOWN_SERVER_ERROR, UNHEARD_OF]),
     ],
-    faults: &[
-        (
-            Recovers,
-            &[
-                S::LostBefore,
-                S::LostAfter,
-                S::Late,
-                S::LateApplied,
-                S::Cut,
-                S::Throttled,
-                S::WrongCorrelation,
-                S::VersionWithdrawn,
-            ],
-        ),
-        (Fails(K::Timeout), &[S::LostForEver, S::Silence]),
-    ],
+    faults: &[(Recovers, PASSING), (Fails(K::Timeout), &[S::LostForEver, S::Silence])],
 };

@@ -6,7 +6,7 @@ use milena_types::{ApiKey as A, ErrorCode as E};
 use crate::matrix::outcome::Outcome::{Ends, Fails, Recovers};
 use crate::matrix::row::{Row, UNHEARD_OF};
 use crate::matrix::scene::Scene;
-use crate::matrix::strike::Strike as S;
+use crate::matrix::strike::{PASSING, Strike as S};
 
 pub(in crate::matrix) const FIND_COORDINATOR: Row = Row {
     api: A::FIND_COORDINATOR,
@@ -22,22 +22,7 @@ pub(in crate::matrix) const FIND_COORDINATOR: Row = Row {
         (Ends(K::Authorization), &[E::TRANSACTIONAL_ID_AUTHORIZATION_FAILED]),
         (Ends(K::Broker), &[E::INVALID_GROUP_ID]),
     ],
-    faults: &[
-        (
-            Recovers,
-            &[
-                S::LostBefore,
-                S::LostAfter,
-                S::Late,
-                S::LateApplied,
-                S::Cut,
-                S::Throttled,
-                S::WrongCorrelation,
-                S::VersionWithdrawn,
-            ],
-        ),
-        (Fails(K::Timeout), &[S::LostForEver, S::Silence]),
-    ],
+    faults: &[(Recovers, PASSING), (Fails(K::Timeout), &[S::LostForEver, S::Silence])],
 };
 
 pub(in crate::matrix) const JOIN_GROUP: Row = Row {
@@ -74,19 +59,7 @@ pub(in crate::matrix) const JOIN_GROUP: Row = Row {
         (Ends(K::UnsupportedVersion), &[E::UNSUPPORTED_VERSION]),
     ],
     faults: &[
-        (
-            Recovers,
-            &[
-                S::LostBefore,
-                S::LostAfter,
-                S::Late,
-                S::LateApplied,
-                S::Cut,
-                S::Throttled,
-                S::WrongCorrelation,
-                S::VersionWithdrawn,
-            ],
-        ),
+        (Recovers, PASSING),
         (Fails(K::Timeout), &[S::LostForEver]),
         // A JoinGroup waits as long as a rebalance may take (`max.poll.interval.ms`, five minutes) before it is given up, as
         // in Java: longer than this scene lasts.
@@ -114,22 +87,7 @@ pub(in crate::matrix) const SYNC_GROUP: Row = Row {
         (Ends(K::Broker), &[E::UNKNOWN_SERVER_ERROR, UNHEARD_OF]),
         (Ends(K::Fenced), &[E::FENCED_INSTANCE_ID]),
     ],
-    faults: &[
-        (
-            Recovers,
-            &[
-                S::LostBefore,
-                S::LostAfter,
-                S::Late,
-                S::LateApplied,
-                S::Cut,
-                S::Throttled,
-                S::WrongCorrelation,
-                S::VersionWithdrawn,
-            ],
-        ),
-        (Fails(K::Timeout), &[S::LostForEver, S::Silence]),
-    ],
+    faults: &[(Recovers, PASSING), (Fails(K::Timeout), &[S::LostForEver, S::Silence])],
 };
 
 pub(in crate::matrix) const HEARTBEAT: Row = Row {
@@ -156,19 +114,7 @@ pub(in crate::matrix) const HEARTBEAT: Row = Row {
         (Ends(K::Fenced), &[E::FENCED_INSTANCE_ID]),
     ],
     faults: &[
-        (
-            Recovers,
-            &[
-                S::LostBefore,
-                S::LostAfter,
-                S::Late,
-                S::LateApplied,
-                S::Cut,
-                S::Throttled,
-                S::WrongCorrelation,
-                S::VersionWithdrawn,
-            ],
-        ),
+        (Recovers, PASSING),
         // The session ends without them: it is the commit that fails, and the member comes back.
         (Fails(K::Rebalanced), &[S::LostForEver, S::Silence]),
     ],
@@ -245,22 +191,7 @@ pub(in crate::matrix) const OFFSET_COMMIT: Row = Row {
         // Another instance has our id: Java finds out by the next heartbeat.
         (Ends(K::Fenced), &[E::FENCED_INSTANCE_ID]),
     ],
-    faults: &[
-        (
-            Recovers,
-            &[
-                S::LostBefore,
-                S::LostAfter,
-                S::Late,
-                S::LateApplied,
-                S::Cut,
-                S::Throttled,
-                S::WrongCorrelation,
-                S::VersionWithdrawn,
-            ],
-        ),
-        (Fails(K::Timeout), &[S::LostForEver, S::Silence]),
-    ],
+    faults: &[(Recovers, PASSING), (Fails(K::Timeout), &[S::LostForEver, S::Silence])],
 };
 
 pub(in crate::matrix) const OFFSET_FETCH: Row = Row {
@@ -284,20 +215,5 @@ pub(in crate::matrix) const OFFSET_FETCH: Row = Row {
         (Fails(K::Authorization), &[E::TOPIC_AUTHORIZATION_FAILED, E::GROUP_AUTHORIZATION_FAILED]),
         (Fails(K::Broker), &[E::UNKNOWN_SERVER_ERROR, UNHEARD_OF]),
     ],
-    faults: &[
-        (
-            Recovers,
-            &[
-                S::LostBefore,
-                S::LostAfter,
-                S::Late,
-                S::LateApplied,
-                S::Cut,
-                S::Throttled,
-                S::WrongCorrelation,
-                S::VersionWithdrawn,
-            ],
-        ),
-        (Fails(K::Timeout), &[S::LostForEver, S::Silence]),
-    ],
+    faults: &[(Recovers, PASSING), (Fails(K::Timeout), &[S::LostForEver, S::Silence])],
 };

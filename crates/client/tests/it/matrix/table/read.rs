@@ -6,7 +6,7 @@ use milena_types::{ApiKey as A, ErrorCode as E};
 use crate::matrix::outcome::Outcome::{Fails, Recovers};
 use crate::matrix::row::{Row, UNHEARD_OF};
 use crate::matrix::scene::Scene;
-use crate::matrix::strike::Strike as S;
+use crate::matrix::strike::{PASSING, Strike as S};
 
 pub(in crate::matrix) const FETCH: Row = Row {
     api: A::FETCH,
@@ -80,22 +80,7 @@ pub(in crate::matrix) const LIST_OFFSETS: Row = Row {
         // Java asks for ever and says nothing: only formats before 0.10 have no timestamps.
         (Fails(K::InvalidRecord), &[E::UNSUPPORTED_FOR_MESSAGE_FORMAT]),
     ],
-    faults: &[
-        (
-            Recovers,
-            &[
-                S::LostBefore,
-                S::LostAfter,
-                S::Late,
-                S::LateApplied,
-                S::Cut,
-                S::Throttled,
-                S::WrongCorrelation,
-                S::VersionWithdrawn,
-            ],
-        ),
-        (Fails(K::Timeout), &[S::LostForEver, S::Silence]),
-    ],
+    faults: &[(Recovers, PASSING), (Fails(K::Timeout), &[S::LostForEver, S::Silence])],
 };
 
 pub(in crate::matrix) const OFFSET_FOR_LEADER_EPOCH: Row = Row {
@@ -120,20 +105,5 @@ pub(in crate::matrix) const OFFSET_FOR_LEADER_EPOCH: Row = Row {
         // As with ListOffsets.
         (Fails(K::Broker), &[UNHEARD_OF]),
     ],
-    faults: &[
-        (
-            Recovers,
-            &[
-                S::LostBefore,
-                S::LostAfter,
-                S::Late,
-                S::LateApplied,
-                S::Cut,
-                S::Throttled,
-                S::WrongCorrelation,
-                S::VersionWithdrawn,
-            ],
-        ),
-        (Fails(K::Timeout), &[S::LostForEver, S::Silence]),
-    ],
+    faults: &[(Recovers, PASSING), (Fails(K::Timeout), &[S::LostForEver, S::Silence])],
 };

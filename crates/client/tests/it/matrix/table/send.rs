@@ -6,7 +6,7 @@ use milena_types::{ApiKey as A, ErrorCode as E};
 use crate::matrix::outcome::Outcome::{Ends, Fails, Recovers};
 use crate::matrix::row::{Row, UNHEARD_OF};
 use crate::matrix::scene::Scene;
-use crate::matrix::strike::Strike as S;
+use crate::matrix::strike::{PASSING, Strike as S};
 
 pub(in crate::matrix) const API_VERSIONS: Row = Row {
     api: A::API_VERSIONS,
@@ -18,22 +18,7 @@ pub(in crate::matrix) const API_VERSIONS: Row = Row {
             &[E::UNKNOWN_SERVER_ERROR, E::UNSUPPORTED_VERSION, E::INVALID_REQUEST, UNHEARD_OF],
         ),
     ],
-    faults: &[
-        (
-            Recovers,
-            &[
-                S::LostBefore,
-                S::LostAfter,
-                S::Late,
-                S::LateApplied,
-                S::Cut,
-                S::Throttled,
-                S::WrongCorrelation,
-                S::VersionWithdrawn,
-            ],
-        ),
-        (Fails(K::Connection), &[S::LostForEver, S::Silence]),
-    ],
+    faults: &[(Recovers, PASSING), (Fails(K::Connection), &[S::LostForEver, S::Silence])],
 };
 
 /// The code is that of the whole answer, as brokers have it since version 13: it is asked for again, elsewhere. What the
@@ -53,22 +38,7 @@ pub(in crate::matrix) const METADATA: Row = Row {
             UNHEARD_OF,
         ],
     )],
-    faults: &[
-        (
-            Recovers,
-            &[
-                S::LostBefore,
-                S::LostAfter,
-                S::Late,
-                S::LateApplied,
-                S::Cut,
-                S::Throttled,
-                S::WrongCorrelation,
-                S::VersionWithdrawn,
-            ],
-        ),
-        (Fails(K::Timeout), &[S::LostForEver, S::Silence]),
-    ],
+    faults: &[(Recovers, PASSING), (Fails(K::Timeout), &[S::LostForEver, S::Silence])],
 };
 
 pub(in crate::matrix) const PRODUCE: Row = Row {
@@ -122,22 +92,7 @@ pub(in crate::matrix) const PRODUCE: Row = Row {
         (Ends(K::Broker), &[E::INVALID_PRODUCER_ID_MAPPING]),
         (Ends(K::Fenced), &[E::PRODUCER_FENCED]),
     ],
-    faults: &[
-        (
-            Recovers,
-            &[
-                S::LostBefore,
-                S::LostAfter,
-                S::Late,
-                S::LateApplied,
-                S::Cut,
-                S::Throttled,
-                S::WrongCorrelation,
-                S::VersionWithdrawn,
-            ],
-        ),
-        (Fails(K::Timeout), &[S::LostForEver, S::Silence]),
-    ],
+    faults: &[(Recovers, PASSING), (Fails(K::Timeout), &[S::LostForEver, S::Silence])],
 };
 
 pub(in crate::matrix) const INIT_PRODUCER_ID: Row = Row {
@@ -163,20 +118,5 @@ pub(in crate::matrix) const INIT_PRODUCER_ID: Row = Row {
         (Ends(K::Fenced), &[E::INVALID_PRODUCER_EPOCH, E::PRODUCER_FENCED]),
         (Ends(K::TransactionAborted), &[E::TRANSACTION_ABORTABLE]),
     ],
-    faults: &[
-        (
-            Recovers,
-            &[
-                S::LostBefore,
-                S::LostAfter,
-                S::Late,
-                S::LateApplied,
-                S::Cut,
-                S::Throttled,
-                S::WrongCorrelation,
-                S::VersionWithdrawn,
-            ],
-        ),
-        (Fails(K::Timeout), &[S::LostForEver, S::Silence]),
-    ],
+    faults: &[(Recovers, PASSING), (Fails(K::Timeout), &[S::LostForEver, S::Silence])],
 };

@@ -6,7 +6,7 @@ use milena_types::{ApiKey as A, ErrorCode as E};
 use crate::matrix::outcome::Outcome::{Ends, Fails, Recovers};
 use crate::matrix::row::{Row, UNHEARD_OF};
 use crate::matrix::scene::Scene;
-use crate::matrix::strike::Strike as S;
+use crate::matrix::strike::{PASSING, Strike as S};
 
 /// `build_transactional` fails, and may be called again; Java's `initTransactions` of one that failed has to be made anew.
 pub(in crate::matrix) const FIND_COORDINATOR: Row = Row {
@@ -24,22 +24,7 @@ pub(in crate::matrix) const FIND_COORDINATOR: Row = Row {
         ),
         (Fails(K::TransactionAborted), &[E::TRANSACTION_ABORTABLE]),
     ],
-    faults: &[
-        (
-            Recovers,
-            &[
-                S::LostBefore,
-                S::LostAfter,
-                S::Late,
-                S::LateApplied,
-                S::Cut,
-                S::Throttled,
-                S::WrongCorrelation,
-                S::VersionWithdrawn,
-            ],
-        ),
-        (Fails(K::Timeout), &[S::LostForEver, S::Silence]),
-    ],
+    faults: &[(Recovers, PASSING), (Fails(K::Timeout), &[S::LostForEver, S::Silence])],
 };
 
 /// As FindCoordinator's.
@@ -64,22 +49,7 @@ pub(in crate::matrix) const INIT_PRODUCER_ID: Row = Row {
         (Fails(K::Fenced), &[E::INVALID_PRODUCER_EPOCH, E::PRODUCER_FENCED]),
         (Fails(K::TransactionAborted), &[E::TRANSACTION_ABORTABLE]),
     ],
-    faults: &[
-        (
-            Recovers,
-            &[
-                S::LostBefore,
-                S::LostAfter,
-                S::Late,
-                S::LateApplied,
-                S::Cut,
-                S::Throttled,
-                S::WrongCorrelation,
-                S::VersionWithdrawn,
-            ],
-        ),
-        (Fails(K::Timeout), &[S::LostForEver, S::Silence]),
-    ],
+    faults: &[(Recovers, PASSING), (Fails(K::Timeout), &[S::LostForEver, S::Silence])],
 };
 
 pub(in crate::matrix) const PRODUCE: Row = Row {
@@ -134,22 +104,7 @@ pub(in crate::matrix) const PRODUCE: Row = Row {
         (Ends(K::Broker), &[E::INVALID_PRODUCER_ID_MAPPING]),
         (Ends(K::Fenced), &[E::PRODUCER_FENCED]),
     ],
-    faults: &[
-        (
-            Recovers,
-            &[
-                S::LostBefore,
-                S::LostAfter,
-                S::Late,
-                S::LateApplied,
-                S::Cut,
-                S::Throttled,
-                S::WrongCorrelation,
-                S::VersionWithdrawn,
-            ],
-        ),
-        (Fails(K::Timeout), &[S::LostForEver, S::Silence]),
-    ],
+    faults: &[(Recovers, PASSING), (Fails(K::Timeout), &[S::LostForEver, S::Silence])],
 };
 
 pub(in crate::matrix) const ADD_PARTITIONS_TO_TXN: Row = Row {
@@ -184,22 +139,7 @@ pub(in crate::matrix) const ADD_PARTITIONS_TO_TXN: Row = Row {
         ),
         (Ends(K::Fenced), &[E::INVALID_PRODUCER_EPOCH, E::PRODUCER_FENCED]),
     ],
-    faults: &[
-        (
-            Recovers,
-            &[
-                S::LostBefore,
-                S::LostAfter,
-                S::Late,
-                S::LateApplied,
-                S::Cut,
-                S::Throttled,
-                S::WrongCorrelation,
-                S::VersionWithdrawn,
-            ],
-        ),
-        (Fails(K::Timeout), &[S::LostForEver, S::Silence]),
-    ],
+    faults: &[(Recovers, PASSING), (Fails(K::Timeout), &[S::LostForEver, S::Silence])],
 };
 
 pub(in crate::matrix) const ADD_OFFSETS_TO_TXN: Row = Row {
@@ -233,19 +173,7 @@ pub(in crate::matrix) const ADD_OFFSETS_TO_TXN: Row = Row {
         (Ends(K::Fenced), &[E::INVALID_PRODUCER_EPOCH, E::PRODUCER_FENCED]),
     ],
     faults: &[
-        (
-            Recovers,
-            &[
-                S::LostBefore,
-                S::LostAfter,
-                S::Late,
-                S::LateApplied,
-                S::Cut,
-                S::Throttled,
-                S::WrongCorrelation,
-                S::VersionWithdrawn,
-            ],
-        ),
+        (Recovers, PASSING),
         // The call ends by `max.block.ms`; by then the coordinator has aborted (`transaction.timeout.ms`, a minute as well),
         // and in the older protocol who was timed out is fenced. As in Java.
         (Ends(K::Timeout), &[S::LostForEver, S::Silence]),
@@ -287,22 +215,7 @@ pub(in crate::matrix) const TXN_OFFSET_COMMIT: Row = Row {
         // Java's `fatalError` too.
         (Ends(K::InvalidRecord), &[E::UNSUPPORTED_FOR_MESSAGE_FORMAT]),
     ],
-    faults: &[
-        (
-            Recovers,
-            &[
-                S::LostBefore,
-                S::LostAfter,
-                S::Late,
-                S::LateApplied,
-                S::Cut,
-                S::Throttled,
-                S::WrongCorrelation,
-                S::VersionWithdrawn,
-            ],
-        ),
-        (Fails(K::Timeout), &[S::LostForEver, S::Silence]),
-    ],
+    faults: &[(Recovers, PASSING), (Fails(K::Timeout), &[S::LostForEver, S::Silence])],
 };
 
 pub(in crate::matrix) const END_TXN: Row = Row {
