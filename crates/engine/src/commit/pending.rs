@@ -44,19 +44,15 @@ pub(crate) enum Sender {
 enum Origin {
     /// Nobody's.
     Standalone,
-    /// That of a member of this generation, by its assignment in it.
-    Member(Generation),
-    /// That of one who had no assignment of the present generation, if any. A generation that such a member was told
-    /// may have given its partitions to others before it is told the next one.
-    Joining,
+    /// That of a member, by the stays of its partitions.
+    Member,
 }
 
 impl Origin {
     fn of(sender: &Sender) -> Self {
         match sender {
             Sender::Standalone => Self::Standalone,
-            Sender::Member(identity) => identity.generation.map_or(Self::Joining, Self::Member),
-            Sender::Joining | Sender::Gone => Self::Joining,
+            Sender::Member(_) | Sender::Joining | Sender::Gone => Self::Member,
         }
     }
 }
@@ -244,6 +240,11 @@ impl Commits {
                 let rebalanced = self.error(ErrorKind::Rebalanced).with_detail(
                     "the group has rebalanced and the partitions may be another member's",
                 );
+                let rebalanced = match &pending.last_error {
+                    // It may have been stored before.
+                    Some(cause) => rebalanced.with_fate(cause.fate()).because(cause.clone()),
+                    None => rebalanced,
+                };
                 over.extend(pending.over(&Err(rebalanced)));
             } else {
                 let last = pending.last_error.clone();
@@ -436,27 +437,21 @@ fn is_current(
     sender: &Sender,
     stay: impl Fn(&TopicPartition) -> Option<Stay>,
 ) -> bool {
+    // The coordinator looks at the generation alone: it would take from us what is another member's. And what went and
+    // came back, if only from one generation to the next, is read again from where the group stood: its commits begin
+    // there, and an older one between them would have the group jump ahead and fall back. Epochs of the consumer
+    // protocol move on while others come and go, and a cooperative member joins again with what it keeps.
     let has_stayed =
         |tp: &TopicPartition| stay(tp).is_some_and(|now| pending.stays.get(tp) == Some(&now));
     match (sender, pending.origin) {
         (Sender::Standalone, Origin::Standalone) => true,
-        // Who has left a group, or joins one, does not go on with what it did before.
-        (Sender::Gone, _)
-        | (Sender::Standalone, Origin::Member(_) | Origin::Joining)
-        | (Sender::Joining | Sender::Member(_), Origin::Standalone) => false,
-        (Sender::Joining, Origin::Member(_)) => true,
-        (Sender::Joining | Sender::Member(_), Origin::Joining) => {
+        (Sender::Joining | Sender::Member(_), Origin::Member) => {
             pending.offsets.keys().all(has_stayed)
         }
-        (Sender::Member(identity), Origin::Member(asked)) => {
-            // One generation on, nobody else can have owned in between what we own again; two on, somebody can,
-            // unless it never left: epochs of the consumer protocol move on while others come and go.
-            let next = asked.get().wrapping_add(1);
-            let follows = identity.generation.is_some_and(|now| now == asked || now.get() == next);
-            // The coordinator looks at the generation alone: it would take from us what is another member's.
-            let is_ours = |tp| if follows { stay(tp).is_some() } else { has_stayed(tp) };
-            pending.offsets.keys().all(is_ours)
-        }
+        // Who has left a group, or joins one, does not go on with what it did before.
+        (Sender::Gone, _)
+        | (Sender::Standalone, Origin::Member)
+        | (Sender::Joining | Sender::Member(_), Origin::Standalone) => false,
     }
 }
 

@@ -72,6 +72,12 @@ impl Fixture {
         self.answer_for(request, "t", 0, code)
     }
 
+    /// The connection ends before the answer.
+    fn lose(&mut self, request: RequestId) -> Settled {
+        let mut answer = Answer::new(request, None, 9, self.now, Err(Failure::ConnectionLost));
+        self.commits.handle_answer(self.now, &mut answer, false, &mut Rng::with_seed(1)).unwrap()
+    }
+
     fn answer_for(
         &mut self,
         request: RequestId,
@@ -132,16 +138,50 @@ fn a_commit_of_a_stale_epoch_is_sent_again_with_the_newer_one() {
     assert!(matches!(fixture.answer(request, ErrorCode::NONE).over.as_slice(), [(_, Ok(()))]));
 }
 
-/// Another member may have read on in between.
+/// Another member may have read on in between. Even if none has, as in the next generation, what came back is read again from
+/// where the group stood: stored now, the old offset would be followed by a smaller one.
 #[test]
 fn what_went_and_came_back_is_not_committed_by_the_old_stay() {
-    let mut fixture = Fixture::new();
-    fixture.push(1, 3);
-    fixture.stay = stays().last().copied();
-    let (over, sent) = fixture.drive(5);
-    let [(_, Err(error))] = over.as_slice() else { panic!("{over:?}") };
-    assert_eq!(error.kind(), ErrorKind::Rebalanced);
-    assert!(sent.is_none());
+    for epoch in [2, 3, 4, 5] {
+        for stay in [stays().last().copied(), None] {
+            let mut fixture = Fixture::new();
+            fixture.push(1, 3);
+            fixture.stay = stay;
+            let (over, sent) = fixture.drive(epoch);
+            let [(_, Err(error))] = over.as_slice() else { panic!("{over:?} in {epoch}") };
+            assert_eq!((error.kind(), error.fate()), (ErrorKind::Rebalanced, Fate::NotStored));
+            assert!(sent.is_none());
+        }
+    }
+}
+
+/// The answer that calls for a retry comes when the partition has gone and come back; nothing waited in line meanwhile, so
+/// that nothing was refused.
+#[test]
+fn a_commit_under_way_does_not_outlive_the_loss_of_its_partition() {
+    for (code, fate) in [
+        (Some(ErrorCode::NOT_COORDINATOR), Fate::NotStored),
+        (Some(ErrorCode::REBALANCE_IN_PROGRESS), Fate::NotStored),
+        (None, Fate::Unknown),
+    ] {
+        let mut fixture = Fixture::new();
+        fixture.push(1, 3);
+        let (request, _) = fixture.drive(3).1.unwrap();
+        assert!(fixture.drive_as(&Sender::Gone).0.is_empty(), "an answer is waited for");
+        fixture.stay = stays().last().copied();
+        assert!(fixture.drive(4).0.is_empty());
+        let settled = match code {
+            Some(code) => fixture.answer(request, code),
+            None => fixture.lose(request),
+        };
+        assert!(settled.over.is_empty(), "{code:?} calls for a retry");
+        fixture.now += Duration::from_secs(2);
+        let (over, sent) = fixture.drive(4);
+        assert!(sent.is_none());
+        let [(_, Err(error))] = over.as_slice() else { panic!("{over:?}") };
+        assert_eq!((error.kind(), error.fate()), (ErrorKind::Rebalanced, fate), "{code:?}");
+        assert!(std::error::Error::source(error).is_some(), "{code:?}");
+    }
 }
 
 /// A generation that was joined and never heard the assignment of lies between the two: another member may have read on
@@ -340,23 +380,6 @@ fn a_commit_names_its_group_its_member_and_what_was_read() {
     assert_eq!(topics.collect::<Vec<_>>(), expected);
 }
 
-/// Two on, another member may have read on in between, unless the partition never left.
-#[test]
-fn what_came_back_is_committed_only_one_generation_on() {
-    for (epoch, is_sent) in [(2, false), (3, true), (4, true), (5, false)] {
-        let mut fixture = Fixture::new();
-        fixture.push(1, 3);
-        fixture.stay = stays().last().copied();
-        let (over, sent) = fixture.drive(epoch);
-        assert_eq!((over.is_empty(), sent.is_some()), (is_sent, is_sent), "in {epoch}");
-        let mut fixture = Fixture::new();
-        fixture.push(1, 3);
-        fixture.stay = None;
-        let (over, sent) = fixture.drive(epoch);
-        assert_eq!((over.len(), sent), (1, None), "another's, in {epoch}");
-    }
-}
-
 /// Who leaves by it has lost his partitions; who stays by it goes on as if nobody had taken them.
 #[test]
 fn only_what_is_said_of_the_member_reaches_the_group() {
@@ -476,12 +499,7 @@ fn a_commit_that_runs_out_of_time_tells_what_stood_in_its_way() {
             if code.is_error() {
                 fixture.answer(request, code);
             } else {
-                let mut answer =
-                    Answer::new(request, None, 9, fixture.now, Err(Failure::ConnectionLost));
-                let mut rng = Rng::with_seed(1);
-                let settled =
-                    fixture.commits.handle_answer(fixture.now, &mut answer, false, &mut rng);
-                assert!(settled.unwrap().lose_coordinator);
+                assert!(fixture.lose(request).lose_coordinator);
             }
         }
         fixture.now += Duration::from_secs(60);

@@ -7,7 +7,9 @@ use milena_types::ErrorCode;
 use milena_wire::Request;
 
 use crate::consumer::tests::world::{Fault, LEAVE, Rule, SECOND, World, offset, tp};
-use crate::consumer::{CommitId, CommitMode, CommittedOffset, MemberState, Settings};
+use crate::consumer::{
+    AssignmentStrategy, CommitId, CommitMode, CommittedOffset, MemberState, Settings,
+};
 use crate::error::{Error, ErrorKind, Fate};
 
 fn automatic() -> Settings {
@@ -152,22 +154,34 @@ fn a_commit_says_what_became_of_it_by_its_deadline() {
     assert_eq!(error.fate(), Fate::Unknown, "{error}");
 }
 
-/// Trap 34: a commit that meets a rebalance waits for it, and is sent if its partitions are still ours.
+/// Trap 34: a commit that meets a rebalance waits for it, and is sent if its partitions were ours all the while. One that
+/// came back is read again from where the group stood, and committed from there.
 #[test]
 fn a_commit_before_a_rebalance_waits_for_its_end() {
-    let (mut world, client) = joined(World::settings(), &[10]);
-    world.fault = commits_meet(Fault::LoseRequest);
-    let id = commit(&mut world, client, 4, CommitMode::Retry);
-    let before = world.stub.group.generation;
-    world.clients[client].consumer.enforce_rebalance(world.now, "a test");
-    world.run_for(40 * SECOND);
-    assert_eq!(world.stub.group.generation, before + 1);
-    assert!(world.clients[client].owned.contains(&tp(0)));
-    world.fault = None;
-    world.run_for(5 * SECOND);
-    let result = &world.clients[client].committed[&id];
-    assert!(result.is_ok(), "{result:?}");
-    assert_eq!(world.stub.committed[&tp(0)].0, 4);
+    for (strategy, is_kept) in
+        [(AssignmentStrategy::CooperativeSticky, true), (AssignmentStrategy::Range, false)]
+    {
+        let mut settings = World::settings();
+        settings.group.as_mut().unwrap().assignment_strategies = vec![strategy];
+        let (mut world, client) = joined(settings, &[10]);
+        world.fault = commits_meet(Fault::LoseRequest);
+        let id = commit(&mut world, client, 4, CommitMode::Retry);
+        let before = world.stub.group.generation;
+        world.clients[client].consumer.enforce_rebalance(world.now, "a test");
+        world.run_for(40 * SECOND);
+        assert_eq!(world.stub.group.generation, before + 1);
+        assert!(world.clients[client].owned.contains(&tp(0)));
+        world.fault = None;
+        world.run_for(5 * SECOND);
+        assert_eq!(world.stub.committed.get(&tp(0)).map_or(0, |at| at.0), 4 * i64::from(is_kept));
+        if is_kept {
+            let result = &world.clients[client].committed[&id];
+            assert!(result.is_ok(), "{result:?}");
+        } else {
+            let error = failure(&world, client, id);
+            assert_eq!((error.kind(), error.fate()), (ErrorKind::Rebalanced, Fate::Unknown));
+        }
+    }
 }
 
 /// What is given up is not ours to commit, and what comes back may have been another's: a generation that this member
