@@ -39,7 +39,8 @@ impl ConsumerHandle {
     /// Errors that pass are retried for `default.api.timeout.ms`.
     ///
     /// # Errors
-    /// `Rebalanced` if the partitions belong to another member by now; `Misuse` without a group; `Closed`.
+    /// `Rebalanced` if the partitions belong to another member by now, or were given up or lost since the call, or if the
+    /// consumer is out of its group; `Fenced`; `Misuse` without a group; `Closed`.
     pub async fn commit(&self) -> Result<(), Error> {
         self.commit_some(None).await
     }

@@ -285,7 +285,8 @@ impl Consumer {
     /// Commits `offsets`, or with `None` every position behind what was handed out; ends as
     /// [`Output::Committed`]. Commits are sent in the order of these calls, one at a time.
     ///
-    /// With subscribed topics, offsets of a partition that is not assigned end as `Rebalanced`. Of those that were
+    /// With subscribed topics, offsets of a partition that is not assigned end as `Rebalanced`, and so does everything
+    /// while the member is out of its group, or as what it failed with. Of those that were
     /// handed out [`ensure_held`](Self::ensure_held) tells whether they may still be committed.
     pub fn commit(
         &mut self,
@@ -294,7 +295,8 @@ impl Consumer {
         mode: CommitMode,
     ) -> CommitId {
         let id = self.next_commit();
-        if let Err(error) = self.ensure_open(Operation::Commit) {
+        let refusal = self.ensure_open(Operation::Commit).err().or_else(|| self.commit_refusal());
+        if let Some(error) = refusal {
             self.outputs.push_back(Output::Committed { id, result: Err(error) });
             return id;
         }

@@ -35,6 +35,8 @@ pub(super) struct Membership {
     pub(super) rebalance: Option<Pending>,
     /// LeaveGroup was answered, or needed none.
     pub(super) left: bool,
+    /// Why the member does not join again.
+    failure: Option<Error>,
     last_rebalance: u64,
     retry_wait: Duration,
 }
@@ -70,6 +72,7 @@ impl Membership {
             auto: auto_commit.map(|interval| AutoCommit::new(now, interval)),
             rebalance: None,
             left: false,
+            failure: None,
             last_rebalance: 0,
             retry_wait: backoff.clone().next_wait(&mut Rng::with_seed(0)),
         }
@@ -163,7 +166,14 @@ impl Consumer {
                 }
                 Some(Action::LoseCoordinator(broker)) => self.lose_coordinator(now, broker),
                 Some(Action::RefreshMetadata) => self.refresh = true,
-                Some(Action::Tell(event)) => self.buffer.tell(event),
+                Some(Action::Tell(event)) => {
+                    if let Event::Error(error) = &event
+                        && error.is_fatal()
+                    {
+                        membership.failure = Some(error.clone());
+                    }
+                    self.buffer.tell(event);
+                }
                 Some(Action::GiveUp { change, partitions }) => {
                     self.give_up(now, change, partitions);
                 }
@@ -366,6 +376,23 @@ impl Consumer {
             // As often as the user changes what he reads.
             self.push_commit(Waiter { id, deadline, is_own: false }, offsets, mode);
         }
+    }
+
+    /// Why the user can commit nothing: the member is out of its group, and what was handed out may be another's. He is
+    /// told so even if he has nothing left to commit, or he would take it for stored.
+    pub(super) fn commit_refusal(&self) -> Option<Error> {
+        let membership = self.membership.as_ref()?;
+        if !matches!(self.sender(), Sender::Gone) {
+            return None;
+        }
+        let has_failed = membership.member.state() == MemberState::Failed;
+        let failure = membership.failure.clone().filter(|_| has_failed);
+        let refusal = failure.unwrap_or_else(|| {
+            Error::new(ErrorKind::Rebalanced)
+                .with_detail("the member is out of its group, and its partitions may be another's")
+        });
+        let group = self.settings.group.as_ref()?;
+        Some(refusal.during(Operation::Commit).with_group(&*group.group_id))
     }
 
     pub(super) fn push_commit(

@@ -284,6 +284,42 @@ fn a_commit_of_a_lost_membership_is_refused() {
     assert_eq!(world.clients[client].owned.len(), 1, "and joins again");
 }
 
+/// He would take what he has in hand for stored.
+#[test]
+fn who_is_out_of_his_group_hears_so_even_with_nothing_left_to_commit() {
+    let (mut world, client) = joined(World::settings(), &[10]);
+    world.clients[client].asleep = true;
+    world.run_for(40 * SECOND);
+    assert_eq!(world.clients[client].consumer.member_state(), Some(MemberState::Expelled));
+    let now = world.now;
+    let late = world.clients[client].consumer.commit(now, None, CommitMode::Retry);
+    world.run_for(SECOND);
+    let error = failure(&world, client, late);
+    assert_eq!((error.kind(), error.fate()), (ErrorKind::Rebalanced, Fate::NotStored));
+    world.clients[client].asleep = false;
+    world.run_for(5 * SECOND);
+    let now = world.now;
+    let back = world.clients[client].consumer.commit(now, None, CommitMode::Retry);
+    world.run_for(SECOND);
+    assert!(world.clients[client].committed[&back].is_ok());
+    assert_eq!(world.stub.committed[&tp(0)].0, 10);
+}
+
+/// Fenced by another instance, for good.
+#[test]
+fn every_commit_of_who_was_fenced_fails_so() {
+    let (mut world, client) = joined(World::settings(), &[10]);
+    world.stub.commit_error = Some(ErrorCode::FENCED_INSTANCE_ID);
+    for _ in 0..2 {
+        let now = world.now;
+        let id = world.clients[client].consumer.commit(now, None, CommitMode::Retry);
+        world.run_for(SECOND);
+        let error = failure(&world, client, id);
+        assert_eq!((error.kind(), error.is_fatal()), (ErrorKind::Fenced, true), "{error}");
+        world.stub.commit_error = None;
+    }
+}
+
 /// Trap 36: what was handed out is committed before the partitions go.
 #[test]
 fn revoked_partitions_are_committed_before_they_go() {
