@@ -63,7 +63,7 @@ pub fn reaction(api: ApiKey, code: ErrorCode) -> Reaction {
         A::OFFSET_FOR_LEADER_EPOCH => offset_for_leader_epoch(code),
         A::METADATA => metadata(code),
         A::FIND_COORDINATOR => find_coordinator(code),
-        A::JOIN_GROUP | A::SYNC_GROUP => member(code),
+        A::JOIN_GROUP | A::SYNC_GROUP => join(code),
         A::HEARTBEAT => heartbeat(code),
         A::CONSUMER_GROUP_HEARTBEAT | A::SHARE_GROUP_HEARTBEAT => consumer_group_heartbeat(code),
         A::SHARE_FETCH => share_fetch(code),
@@ -218,6 +218,14 @@ fn member(code: ErrorCode) -> Option<Reaction> {
         E::REQUEST_TIMED_OUT => Reaction::FindCoordinator,
         _ if matches!(class(code), Some(Class::Plain | Class::Refused)) => Reaction::Fatal,
         _ => return None,
+    })
+}
+
+fn join(code: ErrorCode) -> Option<Reaction> {
+    Some(match code {
+        // The broker's own trouble, which passes or not; Java's poll throws, and the next one joins again.
+        E::UNKNOWN_SERVER_ERROR => Reaction::Retry,
+        _ => return member(code),
     })
 }
 

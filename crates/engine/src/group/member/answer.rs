@@ -217,6 +217,12 @@ impl Member {
         if reaction == Reaction::FindCoordinator {
             self.actions.push_back(Action::LoseCoordinator(Some(call.coordinator)));
         }
+        if code == ErrorCode::UNKNOWN_SERVER_ERROR {
+            // It may never pass, and nobody would know why nothing is read.
+            let error = Error::from_code(api, code).during(Operation::JoinGroup);
+            let error = error.with_group(self.settings.group_id.clone());
+            self.actions.push_back(Action::Tell(Event::Error(error)));
+        }
         match reaction {
             Reaction::Retry | Reaction::FindCoordinator if api == ApiKey::SYNC_GROUP => {
                 self.enter(MemberState::Joining);

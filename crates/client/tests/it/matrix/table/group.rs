@@ -42,12 +42,13 @@ pub(in crate::matrix) const JOIN_GROUP: Row = Row {
         ),
         // Java's next poll would ask again; in groups of the consumer protocol it is final in Java too.
         (Ends(K::Authorization), &[E::GROUP_AUTHORIZATION_FAILED]),
+        // As in Java: told, and joined again by whoever polls on.
+        (Fails(K::Broker), &[E::UNKNOWN_SERVER_ERROR]),
         // Java's poll throws a KafkaException, and joins again if the program polls on. Here whoever is refused for a reason
         // that time does not heal is told so by every poll.
         (
             Ends(K::Broker),
             &[
-                E::UNKNOWN_SERVER_ERROR,
                 E::INCONSISTENT_GROUP_PROTOCOL,
                 E::INVALID_GROUP_ID,
                 E::INVALID_SESSION_TIMEOUT,
@@ -84,7 +85,8 @@ pub(in crate::matrix) const SYNC_GROUP: Row = Row {
         // As with JoinGroup.
         (Ends(K::Authorization), &[E::GROUP_AUTHORIZATION_FAILED]),
         // As with JoinGroup.
-        (Ends(K::Broker), &[E::UNKNOWN_SERVER_ERROR, UNHEARD_OF]),
+        (Fails(K::Broker), &[E::UNKNOWN_SERVER_ERROR]),
+        (Ends(K::Broker), &[UNHEARD_OF]),
         (Ends(K::Fenced), &[E::FENCED_INSTANCE_ID]),
     ],
     faults: &[(Recovers, PASSING), (Fails(K::Timeout), &[S::LostForEver, S::Silence])],
