@@ -317,7 +317,10 @@ fn transaction(code: ErrorCode) -> Option<Reaction> {
 
 fn init_producer_id(code: ErrorCode) -> Option<Reaction> {
     match code {
-        E::TRANSACTIONAL_ID_AUTHORIZATION_FAILED => Some(Reaction::Abort),
+        // A right may be given (KAFKA-13668).
+        E::TRANSACTIONAL_ID_AUTHORIZATION_FAILED | E::CLUSTER_AUTHORIZATION_FAILED => {
+            Some(Reaction::Abort)
+        }
         _ => transaction(code),
     }
 }

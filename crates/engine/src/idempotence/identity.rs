@@ -7,7 +7,7 @@ use milena_types::{ApiKey, ProducerEpoch, ProducerId};
 
 use crate::disposition::{Reaction, reaction};
 use crate::request::{Failure, RequestId};
-use crate::{Backoff, Error, Operation};
+use crate::{Backoff, Error, ErrorKind, Operation};
 
 /// A producer id and its epoch: the name under which sequences count.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -125,17 +125,33 @@ impl Idempotence {
         self.state = State::Known(identity);
     }
 
-    /// The broker answered with an error.
-    pub(crate) fn answered(&mut self, now: Instant, code: milena_types::ErrorCode, rng: &mut Rng) {
+    /// The broker answered with an error. Returns what whoever waits for the identity is to hear, where it is asked for
+    /// again all the same: a right that is missing may be given (KAFKA-13668).
+    pub(crate) fn answered(
+        &mut self,
+        now: Instant,
+        code: milena_types::ErrorCode,
+        rng: &mut Rng,
+    ) -> Option<Error> {
         let error = Error::from_code(ApiKey::INIT_PRODUCER_ID, code);
+        let reaction = reaction(ApiKey::INIT_PRODUCER_ID, code);
         let is_passing = matches!(
-            reaction(ApiKey::INIT_PRODUCER_ID, code),
+            reaction,
             Reaction::Retry
                 | Reaction::RefreshMetadata
                 | Reaction::FindCoordinator
                 | Reaction::Rebootstrap
         );
-        if is_passing { self.retry(now, rng) } else { self.refuse(error) }
+        if reaction == Reaction::Abort && error.kind() == ErrorKind::Authorization {
+            self.retry(now, rng);
+            return Some(error.during(Operation::InitProducerId).plain());
+        }
+        if is_passing {
+            self.retry(now, rng)
+        } else {
+            self.refuse(error)
+        }
+        None
     }
 
     /// The request has no answer.
@@ -221,7 +237,8 @@ mod tests {
             if lost {
                 idempotence.failed(now, &Failure::ConnectionLost, &mut rng);
             } else {
-                idempotence.answered(now, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS, &mut rng);
+                let code = ErrorCode::COORDINATOR_LOAD_IN_PROGRESS;
+                assert!(idempotence.answered(now, code, &mut rng).is_none());
             }
             assert!(!idempotence.is_due(now));
             assert!(idempotence.is_due(idempotence.timeout().unwrap()));
@@ -233,9 +250,23 @@ mod tests {
         let (now, mut rng) = (now(), Rng::with_seed(1));
         let mut idempotence = idempotence();
         idempotence.asked(RequestIds::default().deal());
-        idempotence.answered(now, ErrorCode::CLUSTER_AUTHORIZATION_FAILED, &mut rng);
+        assert!(idempotence.answered(now, ErrorCode::PRODUCER_FENCED, &mut rng).is_none());
         assert!(idempotence.refusal().unwrap().is_fatal());
         assert!(!idempotence.is_due(now + Duration::from_secs(3600)));
+    }
+
+    /// Whoever waits hears of it, and does not wait for the administrator.
+    #[test]
+    fn a_right_that_is_missing_is_told_and_asked_for_again() {
+        let (now, mut rng) = (now(), Rng::with_seed(1));
+        let mut idempotence = idempotence();
+        idempotence.asked(RequestIds::default().deal());
+        let code = ErrorCode::CLUSTER_AUTHORIZATION_FAILED;
+        let error = idempotence.answered(now, code, &mut rng).unwrap();
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Authorization, Some(code)));
+        assert!(!error.is_fatal() && !error.is_abortable() && idempotence.refusal().is_none());
+        assert!(!idempotence.is_due(now), "after a wait");
+        assert!(idempotence.is_due(idempotence.timeout().unwrap()));
     }
 
     /// A broker that cannot be spoken to at all gives no identity either.

@@ -69,7 +69,12 @@ impl Producer {
                 }
             }
             Ok(Some(Response::InitProducerId(response))) => {
-                self.idempotence.answered(now, response.error_code, &mut self.rng);
+                let code = response.error_code;
+                if let Some(error) = self.idempotence.answered(now, code, &mut self.rng) {
+                    for slot in 0..self.partitions.len() {
+                        self.drop_unsent(slot, &error);
+                    }
+                }
             }
             Ok(_) => {
                 let failure = Failure::MalformedResponse("answer of another API".into());

@@ -201,6 +201,7 @@ impl Producer {
 
     /// Fails what no broker has, nor will have; what is in flight is waited for.
     pub(super) fn drop_unsent(&mut self, slot: usize, error: &Error) {
+        let is_transactional = self.transactions.is_some();
         let Some(partition) = self.partitions.get_mut(slot) else { return };
         let error = error.clone().with_partition(&partition.queue.partition);
         // In the order of their records, as callers hear of them.
@@ -219,7 +220,8 @@ impl Producer {
         let mut taken = Vec::new();
         partition.open_since = partition.queue.take(true, &mut taken);
         for open in taken {
-            partition.waiting.push_back(Batch::new(self.unsettled.add(), 0, open, true).0);
+            let (batch, _) = Batch::new(self.unsettled.add(), 0, open, is_transactional);
+            partition.waiting.push_back(batch);
         }
         for mut batch in partition.waiting.drain(..) {
             partition.topic.0.shorten(&partition.queue);

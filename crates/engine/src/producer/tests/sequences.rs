@@ -45,12 +45,33 @@ fn a_producer_asks_for_its_id_until_it_gets_one() {
 #[test]
 fn a_refused_id_fails_everything_now_and_later() {
     let mut world = World::new(1, 1, settings());
-    world.init_faults = vec![ErrorCode::CLUSTER_AUTHORIZATION_FAILED];
+    world.init_faults = vec![ErrorCode::PRODUCER_FENCED];
     world.accumulator.topic("t");
     world.settle_outputs();
     world.run(50 * MS);
     assert!(world.try_send(0, 50).is_err());
     world.check(true);
+}
+
+/// KAFKA-13668: the right is given after a while, and the records of then are stored by the same producer.
+#[test]
+fn a_producer_that_may_not_have_an_id_fails_what_waits_and_asks_again() {
+    let mut world = World::new(1, 1, settings());
+    world.init_faults = vec![ErrorCode::CLUSTER_AUTHORIZATION_FAILED; 2];
+    world.accumulator.topic("t");
+    world.run(50 * MS);
+    world.send_batch(0, 2);
+    world.send(0, 1);
+    world.run(Duration::from_secs(5));
+    for error in (0..3).map(|index| world.result(index).expect_err("no right")) {
+        assert_eq!((error.kind(), error.fate()), (ErrorKind::Authorization, Fate::NotStored));
+        assert!(!error.is_fatal());
+    }
+    assert_eq!(world.accumulator.bytes_used(), 0);
+    world.send(0, 1);
+    world.run(Duration::from_secs(1));
+    assert_eq!(world.result(3).unwrap(), Some(0));
+    world.check(false);
 }
 
 /// Kafka's own test of the trap: the second batch must not pass the first one, which nobody knows yet.

@@ -99,6 +99,8 @@ pub(in crate::matrix) const INIT_PRODUCER_ID: Row = Row {
     api: A::INIT_PRODUCER_ID,
     scene: Scene::Send,
     codes: &[
+        // A right that is missing fails what waits for the id, as in Java (KAFKA-13668): nothing does when it is asked for
+        // first.
         (
             Recovers,
             &[
@@ -106,13 +108,9 @@ pub(in crate::matrix) const INIT_PRODUCER_ID: Row = Row {
                 E::COORDINATOR_NOT_AVAILABLE,
                 E::NOT_COORDINATOR,
                 E::CONCURRENT_TRANSACTIONS,
+                E::CLUSTER_AUTHORIZATION_FAILED,
+                E::TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
             ],
-        ),
-        // Java fails the batches and asks again with the next record (KAFKA-13668). Here it ends the producer: once the
-        // right is given, a new one has to be made.
-        (
-            Ends(K::Authorization),
-            &[E::CLUSTER_AUTHORIZATION_FAILED, E::TRANSACTIONAL_ID_AUTHORIZATION_FAILED],
         ),
         (Ends(K::Broker), &[E::UNKNOWN_SERVER_ERROR, E::INVALID_TRANSACTION_TIMEOUT, UNHEARD_OF]),
         (Ends(K::Fenced), &[E::INVALID_PRODUCER_EPOCH, E::PRODUCER_FENCED]),
