@@ -30,12 +30,12 @@ impl Pace {
         self.accumulator.is_pressed() && self.vain_since().is_none()
     }
 
-    /// Waits until more is wanted, for a short time at most. Dropping it loses nothing.
-    pub(crate) async fn rest(&self) {
+    /// Waits until more is wanted, for a short time at most, and not longer than `limit`. Dropping it loses nothing.
+    pub(crate) async fn rest(&self, limit: Duration) {
         let mut relief = pin!(self.relief.notified());
         relief.as_mut().enable();
         // It may have come before.
-        if self.accumulator.is_pressed() && timeout(REST_MAX, relief).await.is_err() {
+        if self.accumulator.is_pressed() && timeout(REST_MAX.min(limit), relief).await.is_err() {
             *self.vain_since() = Some(Instant::now());
         }
     }

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::task::Poll;
+use std::time::Duration;
 
 use super::pace::Pace;
 
@@ -35,7 +36,7 @@ pub(crate) async fn turn(pace: &Pace) {
         return;
     }
     if pace.is_due() {
-        return pace.rest().await;
+        return pace.rest(Duration::MAX).await;
     }
     let mut was_pending = false;
     poll_fn(|cx| {

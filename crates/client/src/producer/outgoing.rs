@@ -53,10 +53,13 @@ impl Outgoing<'_> {
 
     /// Appends it after a rest, as more is sent than stored.
     pub(super) async fn rest(mut self) -> Result<Delivery, Error> {
-        self.producer.0.control.pace().rest().await;
+        let shared = &self.producer.0;
+        let limit = shared.config.max_block();
+        let deadline = after(limit);
+        shared.control.pace().rest(limit).await;
         match self.begin() {
             Ok(delivery) => Ok(delivery),
-            Err(refused) => self.admit(refused).await,
+            Err(refused) => self.admit_by(deadline, refused).await,
         }
     }
 
