@@ -145,21 +145,43 @@ pub(super) async fn delete(
     names: Vec<Topic>,
 ) -> Result<Vec<(Topic, Result<(), Error>)>, Error> {
     let mut call = Call::new(kafka);
-    let states = names
-        .iter()
-        .map(|name| DeleteTopicState { name: Some(text(name)), ..DeleteTopicState::default() });
-    let request = DeleteTopicsRequest {
-        topics: states.collect(),
-        timeout_ms: request_timeout_ms(kafka),
-        ..DeleteTopicsRequest::default()
-    };
-    let response: Result<_, Error> = retry!(call, delete_once(&call, &request));
-    let response = response?;
     let mut results = BTreeMap::new();
-    for one in response.responses {
-        let Some(name) = one.name else { continue };
-        let result = item(ApiKey::DELETE_TOPICS, one.error_code, one.error_message.as_deref());
-        results.insert(Topic::from(&*name), result);
+    let mut wanted = names.clone();
+    loop {
+        let states = wanted
+            .iter()
+            .map(|name| DeleteTopicState { name: Some(text(name)), ..DeleteTopicState::default() });
+        let request = DeleteTopicsRequest {
+            topics: states.collect(),
+            timeout_ms: request_timeout_ms(kafka),
+            ..DeleteTopicsRequest::default()
+        };
+        let response: Result<_, Error> = retry!(call, delete_once(&call, &request));
+        let response = match response {
+            Ok(response) => response,
+            Err(error) if results.is_empty() => return Err(error),
+            // What became of the others is known.
+            Err(error) => {
+                results.extend(wanted.into_iter().map(|name| (name, Err(error.clone()))));
+                break;
+            }
+        };
+        let mut put_off = None;
+        wanted.clear();
+        for one in response.responses {
+            let Some(name) = one.name.as_deref().map(Topic::from) else { continue };
+            let result = item(ApiKey::DELETE_TOPICS, one.error_code, one.error_message.as_deref());
+            if one.error_code == ErrorCode::THROTTLING_QUOTA_EXCEEDED {
+                wanted.push(name.clone());
+                put_off = put_off.or_else(|| result.clone().err());
+            }
+            results.insert(name, result);
+        }
+        // As many as the quota allows are gone; the others are asked for again (KIP-599), while there is time.
+        let Some(error) = put_off else { break };
+        if call.retry(error).await.is_err() {
+            break;
+        }
     }
     Ok(in_order(names, results, ApiKey::DELETE_TOPICS))
 }

@@ -45,10 +45,8 @@ pub(in crate::matrix) const DELETE_TOPICS: Row = Row {
     api: A::DELETE_TOPICS,
     scene: Scene::Admin,
     codes: &[
-        (Recovers, &[E::NOT_CONTROLLER]),
+        (Recovers, &[E::NOT_CONTROLLER, E::THROTTLING_QUOTA_EXCEEDED]),
         (Fails(K::Authorization), &[E::TOPIC_AUTHORIZATION_FAILED]),
-        // THROTTLING_QUOTA_EXCEEDED: Java asks again for the topics that were put off; here the caller does, who is told
-        // of each topic.
         (
             Fails(K::Broker),
             &[
@@ -56,7 +54,6 @@ pub(in crate::matrix) const DELETE_TOPICS: Row = Row {
                 E::INVALID_TOPIC_EXCEPTION,
                 E::INVALID_REQUEST,
                 E::TOPIC_DELETION_DISABLED,
-                E::THROTTLING_QUOTA_EXCEEDED,
                 UNHEARD_OF,
             ],
         ),
