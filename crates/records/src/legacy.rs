@@ -242,6 +242,15 @@ mod tests {
         assert_eq!(seen.iter().map(|seen| seen.1).collect::<Vec<_>>(), [at(77), at(77)]);
     }
 
+    /// Offsets have to rise from what is below all of them.
+    #[test]
+    fn the_first_messages_of_a_log_are_read() {
+        assert_eq!(read(message(1, 0, 0, 99, None)).unwrap(), [(0, at(99), None)]);
+        let inner = [0, 1].map(|offset| message(1, offset, 0, 50, None));
+        let seen = read(wrapper(1, 1, 0, 0, &inner)).unwrap();
+        assert_eq!(seen, [(0, at(50), None), (1, at(50), None)]);
+    }
+
     #[test]
     fn what_does_not_belong_into_a_wrapper_is_refused() {
         let mixed = [message(1, 0, 0, 1, None), message(0, 1, 0, 1, None)];

@@ -480,6 +480,16 @@ fn a_split_fills_its_parts_to_the_byte() {
     assert_eq!(counts(0), [1, 1, 1, 1]);
 }
 
+/// Whoever reads the error finds the place by it.
+#[test]
+fn what_is_cut_off_is_named_by_its_offset_where_it_has_one() {
+    let whole = data(1, 77).parts().to_bytes();
+    for (bytes, base_offset) in [(0, -1), (7, -1), (8, 77), (17, 77), (whole.len() - 1, 77)] {
+        let error = Error::Malformed { base_offset, reason: Malformation::Length };
+        assert_eq!(Batch::parse(whole.slice(..bytes)).err(), Some(error), "{bytes} bytes");
+    }
+}
+
 fn data(producer: i64, offset: i64) -> Batch {
     moved(sealed(["x"]), Some(stamp(producer, 0, 0)), offset)
 }

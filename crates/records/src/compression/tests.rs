@@ -258,6 +258,40 @@ fn the_lowest_limit_holds() {
     assert_eq!(default.decompressed_max(1 << 20), 64 << 20);
 }
 
+/// `fetch.max.bytes` may be more than what is usually the most.
+#[test]
+fn a_fetch_may_become_four_times_as_large_and_never_less_than_usual() {
+    let usual = Limits::default();
+    for (fetch_bytes_max, expected) in [
+        (0, 64 << 20),
+        (16 << 20, 64 << 20),
+        ((16 << 20) + 1, (64 << 20) + 4),
+        (usize::MAX, usize::MAX),
+    ] {
+        let limits = Limits::of_fetches(fetch_bytes_max);
+        assert_eq!(limits.bytes_max, expected, "{fetch_bytes_max}");
+        let rest = (limits.ratio_max, limits.ratio_floor);
+        assert_eq!(rest, (usual.ratio_max, usual.ratio_floor));
+    }
+}
+
+/// Room grows in steps, and the end may lie on either side of each of them.
+#[test]
+fn what_is_decompressed_follows_what_is_there_however_far_it_grows() {
+    let mut decompressor = Decompressor::default();
+    let steps = [4 << 10, 12 << 10, 28 << 10, 64 << 10, 1 << 20];
+    for len in steps.into_iter().flat_map(|step| [step - 1, step, step + 1]) {
+        let input = vec![7; len];
+        for kind in CODECS {
+            let mut output = b"before".to_vec();
+            let compressed = compress(kind.into(), &input);
+            decompressor.decompress(kind, &compressed, &mut output).unwrap();
+            let (before, back) = output.split_at(6);
+            assert!(before == b"before" && back == input, "{kind}, {len} bytes");
+        }
+    }
+}
+
 const CODECS: [CompressionType; 4] =
     [CompressionType::Gzip, CompressionType::Snappy, CompressionType::Lz4, CompressionType::Zstd];
 
