@@ -266,13 +266,19 @@ impl Accumulator {
 
     /// Tells the driver of `queue`; returns whether it must be woken.
     pub(super) fn notice(&self, queue: &Arc<PartitionQueue>) -> bool {
-        if !queue.notice() {
-            return false;
-        }
-        let mut news = self.news();
-        news.queues.push(Arc::clone(queue));
-        // Whoever made the list begin has woken the driver.
-        news.queues.len() == 1
+        let is_first = queue.notice() && {
+            let mut news = self.news();
+            news.queues.push(Arc::clone(queue));
+            // Whoever made the list begin has woken the driver.
+            news.queues.len() == 1
+        };
+        self.backlog.is_worth_waking(is_first)
+    }
+
+    /// Whether there is something that the driver has not looked at.
+    pub(super) fn has_news(&self) -> bool {
+        let news = self.news();
+        news.someone_waits || !news.queues.is_empty() || !news.topics.is_empty()
     }
 
     pub(super) fn unless_closed(&self, refused: Refused) -> Refused {

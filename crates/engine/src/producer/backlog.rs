@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// Counts the batches that are closed and that no request has taken yet, against those that are on their way.
+/// Counts the batches that are closed and that no request has taken yet, against those that are on their way, and says
+/// when they are worth waking the driver for.
 ///
 /// What waits behind a full window is sent no sooner for being there: beyond what the next answers make room for, it
 /// only costs memory and adds to the time until a record is acknowledged. As much as is on its way may wait, so that a
@@ -11,15 +12,25 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 pub(super) struct Backlog {
     /// Batches that may wait, however few are on their way.
     floor: usize,
+    /// Batches that are worth a request, while another is on its way.
+    worth: usize,
     waiting: AtomicUsize,
     in_flight: AtomicUsize,
+    /// With so many waiting the driver wants to look, though it will look by itself; 0 if it will not.
+    wanted: AtomicUsize,
 }
 
 impl Backlog {
     /// `at_once` batches can be compressed at a time, none where none is.
     pub(super) fn new(batch_bytes: usize, at_once: usize) -> Self {
         let floor = (FLOOR_BYTES / batch_bytes.max(1)).max(FLOOR_BATCHES + at_once);
-        Self { floor, waiting: AtomicUsize::new(0), in_flight: AtomicUsize::new(0) }
+        Self {
+            floor,
+            worth: (WORTH_BYTES / batch_bytes.max(1)).max(1),
+            waiting: AtomicUsize::new(0),
+            in_flight: AtomicUsize::new(0),
+            wanted: AtomicUsize::new(0),
+        }
     }
 
     /// A batch was closed.
@@ -44,6 +55,24 @@ impl Backlog {
         self.in_flight.store(batches, Relaxed);
     }
 
+    /// The driver looks again soon, whatever happens: only much more than there is now is worth waking it for.
+    pub(super) fn attend(&self) {
+        self.wanted.store(self.waiting.load(Relaxed) + self.worth, Relaxed);
+    }
+
+    /// The driver looks when it is woken.
+    pub(super) fn neglect(&self) {
+        self.wanted.store(0, Relaxed);
+    }
+
+    /// Whether the driver is to be woken for news that `is_first` of those that it has not looked at.
+    pub(super) fn is_worth_waking(&self, is_first: bool) -> bool {
+        match self.wanted.load(Relaxed) {
+            0 => is_first,
+            wanted => self.waiting.load(Relaxed) >= wanted,
+        }
+    }
+
     /// Whether as much waits as is of use.
     pub(super) fn is_high(&self) -> bool {
         self.waiting.load(Relaxed) >= self.high()
@@ -61,6 +90,10 @@ impl Backlog {
 
 /// A few writes' worth, so that who sends is not stopped for each request.
 const FLOOR_BYTES: usize = 512 * 1024;
+
+/// What a request takes to carry no more than its share of what sending it costs: a wake-up, a call into the kernel and an
+/// answer.
+const WORTH_BYTES: usize = 64 * 1024;
 
 /// One that is next, and one while the next is being filled.
 const FLOOR_BATCHES: usize = 2;
@@ -82,6 +115,20 @@ mod tests {
         assert!(backlog.is_low());
         (0..9).for_each(|_| backlog.left());
         assert!(backlog.is_low());
+    }
+
+    #[test]
+    fn a_driver_that_looks_by_itself_is_woken_for_a_request_worth() {
+        let backlog = Backlog::new(16 * 1024, 0);
+        assert!(backlog.is_worth_waking(true) && !backlog.is_worth_waking(false));
+        backlog.closed();
+        backlog.attend();
+        (0..3).for_each(|_| backlog.closed());
+        assert!(!backlog.is_worth_waking(true));
+        backlog.closed();
+        assert!(backlog.is_worth_waking(false));
+        backlog.neglect();
+        assert!(!backlog.is_worth_waking(false));
     }
 
     #[test]

@@ -26,6 +26,7 @@ impl Producer {
         let Some(partition) = self.partitions.get_mut(slot) else { return };
         partition.is_dirty = false;
         partition.open_since = partition.queue.take(false, &mut taken);
+        self.is_filling |= !taken.is_empty();
         let is_too_old =
             partition.open_since.is_some_and(|at| at + self.settings.delivery_timeout <= now);
         if is_too_old {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use milena_types::{NodeId, Topic};
@@ -51,6 +51,10 @@ pub struct Producer {
     pub(super) timers: BTreeSet<(Instant, usize)>,
     pub(super) unsettled: Unsettled,
     pub(super) next_job: u64,
+    /// Whether full batches came since the last look.
+    pub(super) is_filling: bool,
+    /// Until when it looks by itself rather than being woken for little.
+    attends_until: Option<Instant>,
     pub(super) wants_refresh: bool,
     has_given_up: bool,
     pub(super) outputs: VecDeque<Output>,
@@ -114,6 +118,8 @@ impl Producer {
             timers: BTreeSet::new(),
             unsettled: Unsettled::default(),
             next_job: 0,
+            is_filling: false,
+            attends_until: None,
             wants_refresh: false,
             has_given_up: false,
             outputs: VecDeque::new(),
@@ -252,8 +258,29 @@ impl Producer {
         if self.outputs.is_empty() {
             self.advance(now);
             self.accumulator.backlog.set_in_flight(self.in_flight.batches());
+            if self.outputs.is_empty() && !self.attend(now) && self.accumulator.has_news() {
+                // It came while whoever brought it relied on this look.
+                self.advance(now);
+            }
         }
         self.outputs.pop_front()
+    }
+
+    /// Whether it looks again soon, without being woken. While batches fill and a request is on its way, each batch would
+    /// wake the driver for a request of its own; left alone until the answer comes or so much waits that it is worth
+    /// one, it makes fewer requests that hold more.
+    fn attend(&mut self, now: Instant) -> bool {
+        let is_filling = std::mem::take(&mut self.is_filling);
+        let is_on_its_way = self.in_flight.batches() > 0;
+        if is_filling {
+            self.attends_until = Some(now + ATTENTION);
+        }
+        self.attends_until.take_if(|until| *until <= now || !is_on_its_way);
+        match self.attends_until {
+            Some(_) => self.accumulator.backlog.attend(),
+            None => self.accumulator.backlog.neglect(),
+        }
+        self.attends_until.is_some()
     }
 
     /// Whether a close ran out of time before everything was settled.
@@ -273,7 +300,8 @@ impl Producer {
         let muted = self.brokers.values().filter_map(|broker| broker.muted_until).min();
         let late = self.brokers.values().filter_map(|broker| broker.late_at(&self.settings)).min();
         let transactions = self.transactions.as_ref().and_then(Transactions::poll_timeout);
-        [closing, partition, muted, late, self.idempotence.timeout(), transactions]
+        let attends = self.attends_until;
+        [closing, partition, muted, late, attends, self.idempotence.timeout(), transactions]
             .into_iter()
             .flatten()
             .min()
@@ -389,3 +417,6 @@ impl fmt::Debug for Producer {
             .finish_non_exhaustive()
     }
 }
+
+/// What a record may wait longer for company, while batches fill: less than what filling one takes at most rates.
+const ATTENTION: Duration = Duration::from_millis(1);
