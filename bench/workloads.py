@@ -82,7 +82,7 @@ WORKLOADS = {
     # Only milena has the options --form and --tasks; of these the first is what the second is held against.
     "T6": Workload("produce", 4_000_000, batch_size=16_384, tasks=8),
     "T10k": Workload("produce", 4_000_000, batch_size=16_384, tasks=8, partitions=10_000),
-    "T10kr": Workload("produce", 5_000_000, batch_size=16_384, tasks=8, partitions=10_000, rate=1_000_000),
+    "T10kr": Workload("produce", 5_000_000, batch_size=16_384, tasks=8, partitions=10_000, rate=1_000_000, form="apart"),
 }
 REAL = [name for name in WORKLOADS if name[0] in "WCL"]
 DISCARD = [name for name in WORKLOADS if name not in REAL]

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// `MODE --name value ...`
+#[derive(Clone)]
 pub struct Args {
     pub mode: String,
     map: HashMap<String, String>,
@@ -188,6 +189,15 @@ impl Throttle {
         } else {
             None
         }
+    }
+}
+
+/// CPU seconds of the calling thread.
+pub fn thread_seconds() -> f64 {
+    unsafe {
+        let mut t: libc::timespec = std::mem::zeroed();
+        libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut t);
+        t.tv_sec as f64 + t.tv_nsec as f64 / 1e9
     }
 }
 

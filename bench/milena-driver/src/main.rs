@@ -1,6 +1,8 @@
 //! milena: `Producer::send(..).enqueue()` or `Producer::enqueue_all`, every delivery awaited; `Consumer::poll` or, record
 //! by record, `Consumer::try_next`, with assign.
 
+mod apart;
+
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use apart::Apart;
 use bench_common::*;
 use milena::config::OffsetReset;
 use milena::{Deliveries, Delivery, Producer, Record, TopicPartition};
@@ -52,7 +55,11 @@ async fn producer(a: &Args) -> milena::Result<Producer> {
 }
 
 async fn produce(a: &Args) -> milena::Result<()> {
-    let producer = producer(a).await?;
+    let form = a.get("form", "one");
+    let (producer, apart) = match form.as_str() {
+        "apart" => Apart::start(a).await.map(|(producer, apart)| (producer, Some(apart)))?,
+        _ => (producer(a).await?, None),
+    };
     let tasks = a.num("tasks", 1);
     let plan = Plan {
         topic: a.topic(),
@@ -65,7 +72,7 @@ async fn produce(a: &Args) -> milena::Result<()> {
     // One record first: connections, metadata and the producer id are no part of what is measured.
     producer.send(Record::to(&plan.topic).value(&plan.values[0])).await?;
     let start = Clock::new();
-    let is_all = a.get("form", "one") == "all";
+    let is_all = form == "all";
     let sending: Vec<_> = (0..tasks)
         .map(|_| (producer.clone(), plan.clone(), Arc::clone(&shared)))
         .map(|(producer, plan, shared)| match is_all {
@@ -81,7 +88,11 @@ async fn produce(a: &Args) -> milena::Result<()> {
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let (acked, errors) = (count(&shared.acked), count(&shared.errors));
     report("milena", "produce", acked, bytes, secs, errors, Some(&shared.latencies));
-    producer.close(Duration::from_secs(10)).await
+    producer.close(Duration::from_secs(10)).await?;
+    if let Some(apart) = apart {
+        eprintln!("driver, metadata and connections: {:.3} CPU s in {secs:.3} s", apart.end());
+    }
+    Ok(())
 }
 
 /// Sends a task's share and waits for all of its acknowledgements; returns the bytes sent.
