@@ -15,14 +15,16 @@ use tokio::time::{Instant, timeout};
 #[derive(Debug)]
 pub(crate) struct Pace {
     accumulator: Arc<Accumulator>,
+    /// Has the driver look.
+    wake: Arc<Notify>,
     relief: Notify,
     /// Since when rests are in vain.
     vain_since: Mutex<Option<Instant>>,
 }
 
 impl Pace {
-    pub(super) fn new(accumulator: Arc<Accumulator>) -> Self {
-        Self { accumulator, relief: Notify::new(), vain_since: Mutex::default() }
+    pub(super) fn new(accumulator: Arc<Accumulator>, wake: Arc<Notify>) -> Self {
+        Self { accumulator, wake, relief: Notify::new(), vain_since: Mutex::default() }
     }
 
     /// Whether a sender should rest.
@@ -34,7 +36,8 @@ impl Pace {
     pub(crate) async fn rest(&self, limit: Duration) {
         let mut relief = pin!(self.relief.notified());
         relief.as_mut().enable();
-        // It may have come before.
+        // It may have come before; what the driver has not seen yet may be for a broker that has room.
+        self.wake.notify_one();
         if self.accumulator.is_pressed() && timeout(REST_MAX.min(limit), relief).await.is_err() {
             *self.vain_since() = Some(Instant::now());
         }
@@ -59,9 +62,8 @@ impl Pace {
     }
 }
 
-/// Longer than a near broker takes between two answers, on a busy machine. To one that is farther away as much is sent
-/// as the buffer holds: its window is wider than what a rest lets wait.
-const REST_MAX: Duration = Duration::from_millis(15);
+/// Longer than a broker takes between two answers, be it far away or busy, unless it stands still.
+const REST_MAX: Duration = Duration::from_millis(100);
 
 /// How long nobody rests after a rest in vain: so that rests in vain cost next to no throughput.
 const VAIN_TIME: Duration = Duration::from_millis(300);

@@ -50,7 +50,7 @@ impl Control {
         let mut rng = kafka.fork_rng();
         let accumulator = Arc::new(Accumulator::new(&settings, rng.u64(..)));
         let wake = Arc::new(Notify::new());
-        let pace = Arc::new(Pace::new(Arc::clone(&accumulator)));
+        let pace = Arc::new(Pace::new(Arc::clone(&accumulator), Arc::clone(&wake)));
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let detached = Arc::new(Detached::new(Arc::clone(&accumulator), Arc::clone(&wake)));
         let driver = Driver {

@@ -161,18 +161,18 @@ async fn a_rest_in_vain_is_the_last_until_what_waits_is_sent() {
     producer.send(Record::to("t").value("warm")).await.unwrap();
     world.broker.pause_node(NodeId::new(1));
     let rested = send_large(&producer, 500).await;
-    assert!((15..17).contains(&rested.as_millis()), "it took {rested:?}");
+    assert!((100..102).contains(&rested.as_millis()), "it took {rested:?}");
     world.broker.resume_node(NodeId::new(1));
     producer.flush().await.unwrap();
     assert_eq!(world.values(0).len(), 501);
     world.broker.pause_node(NodeId::new(1));
     let rested = send_large(&producer, 500).await;
-    assert!(rested.as_millis() >= 15, "it took {rested:?}");
+    assert!(rested.as_millis() >= 100, "it took {rested:?}");
     world.broker.resume_node(NodeId::new(1));
     producer.close(GRACE).await.unwrap();
 }
 
-/// What waits for one broker holds up what goes to the others three times a second at most.
+/// What waits for one broker holds up nothing that goes to the others.
 #[tokio::test(start_paused = true)]
 async fn a_broker_that_stands_still_leaves_the_others_their_pace() {
     let world = World::of_three(3).await;
@@ -189,10 +189,14 @@ async fn a_broker_that_stands_still_leaves_the_others_their_pace() {
     };
     let still = world.broker.partition("t", 0).unwrap().leader.unwrap();
     world.broker.pause_node(still);
-    assert!(send(0, 100).await.as_millis() >= 15, "nothing waits");
+    assert!(send(0, 100).await.as_millis() >= 100, "nothing waits");
     let took = send(1, 2_000).await;
     assert!(took.as_millis() <= 17, "2,000 batches to a broker that answers took {took:?}");
+    // By now the rest in vain is forgotten: it is the other broker's room that counts.
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let took = send(1, 2_000).await;
+    assert!(took.as_millis() <= 17, "2,000 more took {took:?}");
     world.broker.resume_node(still);
     producer.close(GRACE).await.unwrap();
-    assert_eq!((world.values(0).len(), world.values(1).len()), (100, 2_000));
+    assert_eq!((world.values(0).len(), world.values(1).len()), (100, 4_000));
 }

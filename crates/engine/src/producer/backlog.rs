@@ -1,6 +1,6 @@
 //! How much waits to be sent, beside what is on its way.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 /// Counts the batches that are closed and that no request has taken yet, against those that are on their way, and says
 /// when they are worth waking the driver for.
@@ -16,6 +16,8 @@ pub(super) struct Backlog {
     worth: usize,
     waiting: AtomicUsize,
     in_flight: AtomicUsize,
+    /// Whether a broker has room for more than there is for it.
+    is_short: AtomicBool,
     /// With so many waiting the driver wants to look, though it will look by itself; 0 if it will not.
     wanted: AtomicUsize,
 }
@@ -29,6 +31,7 @@ impl Backlog {
             worth: (WORTH_BYTES / batch_bytes.max(1)).max(1),
             waiting: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
+            is_short: AtomicBool::new(false),
             wanted: AtomicUsize::new(0),
         }
     }
@@ -50,9 +53,10 @@ impl Backlog {
         self.in_flight.store(0, Relaxed);
     }
 
-    /// So many batches are on their way.
-    pub(super) fn set_in_flight(&self, batches: usize) {
-        self.in_flight.store(batches, Relaxed);
+    /// So many batches are on their way; `is_short` says whether a broker in use has room for more than there is for it.
+    pub(super) fn looked(&self, in_flight: usize, is_short: bool) {
+        self.in_flight.store(in_flight, Relaxed);
+        self.is_short.store(is_short, Relaxed);
     }
 
     /// The driver looks again soon, whatever happens: only much more than there is now is worth waking it for.
@@ -78,9 +82,9 @@ impl Backlog {
         self.waiting.load(Relaxed) >= self.high()
     }
 
-    /// Whether so little waits that more is wanted.
+    /// Whether more is wanted: so little waits, or what waits is for others than have room.
     pub(super) fn is_low(&self) -> bool {
-        self.waiting.load(Relaxed) <= self.high() / 2
+        self.is_short.load(Relaxed) || self.waiting.load(Relaxed) <= self.high() / 2
     }
 
     fn high(&self) -> usize {
@@ -95,8 +99,8 @@ const FLOOR_BYTES: usize = 512 * 1024;
 /// answer.
 const WORTH_BYTES: usize = 64 * 1024;
 
-/// One that is next, and one while the next is being filled.
-const FLOOR_BATCHES: usize = 2;
+/// One that is next, while another is being filled.
+const FLOOR_BATCHES: usize = 1;
 
 #[cfg(test)]
 mod tests {
@@ -132,15 +136,26 @@ mod tests {
     }
 
     #[test]
+    fn more_is_wanted_while_one_broker_has_room() {
+        let backlog = Backlog::new(1 << 20, 0);
+        (0..9).for_each(|_| backlog.closed());
+        assert!(backlog.is_high() && !backlog.is_low());
+        backlog.looked(0, true);
+        assert!(backlog.is_high() && backlog.is_low());
+    }
+
+    #[test]
     fn more_may_wait_the_more_is_on_its_way() {
         let backlog = Backlog::new(1 << 20, 0);
-        backlog.set_in_flight(10);
+        backlog.looked(10, false);
         (0..9).for_each(|_| backlog.closed());
         assert!(!backlog.is_high());
         backlog.closed();
         assert!(backlog.is_high());
-        backlog.set_in_flight(1);
-        (0..8).for_each(|_| backlog.left());
-        assert!(backlog.is_high(), "two of them may wait, whatever is on its way");
+        backlog.looked(0, false);
+        (0..9).for_each(|_| backlog.left());
+        assert!(backlog.is_high(), "one of them may wait, whatever is on its way");
+        backlog.left();
+        assert!(!backlog.is_high());
     }
 }

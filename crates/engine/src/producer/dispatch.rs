@@ -128,7 +128,7 @@ impl Producer {
     pub(super) fn drain(&mut self, now: Instant, node: NodeId) {
         let rules = self.rules(now);
         while let Some(broker) = self.brokers.get_mut(&node)
-            && broker.is_open(now, self.settings.in_flight_max)
+            && broker.is_open(now, &self.settings)
         {
             if self.close_lingered(now, node) {
                 // Their requests are made when they are sealed.
@@ -154,7 +154,14 @@ impl Producer {
                     self.mark(slot);
                     continue;
                 };
-                if !builder.fits(bytes, self.settings.request_bytes_max) {
+                let Some(broker) = self.brokers.get_mut(&node) else { break };
+                // One batch may always go to who has nothing else.
+                let is_only = broker.in_flight == 0 && builder.is_empty();
+                let has_room = is_only || broker.has_room(&self.settings, builder.bytes() + bytes);
+                if !has_room {
+                    broker.window.ran_out();
+                }
+                if !has_room || !builder.fits(bytes, self.settings.request_bytes_max) {
                     line.push_front(slot);
                     break;
                 }
@@ -172,8 +179,9 @@ impl Producer {
             if builder.is_empty() {
                 return;
             }
-            broker.in_flight += 1;
-            self.in_flight.insert(id, Produce { node, batches });
+            let bytes = builder.bytes();
+            broker.sent(now, bytes);
+            self.in_flight.insert(id, Produce { node, batches, bytes, at: now });
             let mut request = builder.finish(id, node, &self.settings);
             if let Some(transactions) = &mut self.transactions {
                 transactions.version().bound(&mut request);

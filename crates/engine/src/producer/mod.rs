@@ -30,6 +30,7 @@ mod state;
 mod topic;
 mod transactions;
 mod watch;
+mod window;
 
 pub use accumulator::{Accumulator, Appended, Refused};
 pub use appender::{Appender, Placed};

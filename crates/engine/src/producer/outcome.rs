@@ -32,10 +32,15 @@ enum TopicKey<'a> {
 impl Producer {
     /// The answer to a Produce request came, or it is sure that none will.
     pub(super) fn answered(&mut self, now: Instant, request: Produce, answer: Answer) {
-        let Produce { node, batches } = request;
-        if let Some(broker) = self.brokers.get_mut(&node) {
-            broker.in_flight -= 1;
+        let floor = self.settings.window_floor();
+        if let Some(broker) = self.brokers.get_mut(&request.node) {
+            broker.answered(&request);
+            if answer.result.is_ok() {
+                let took = answer.received.saturating_duration_since(request.at);
+                broker.window.answered(floor, now, request.bytes, took);
+            }
         }
+        let Produce { node, batches, .. } = request;
         self.busy.insert(node);
         match answer.result {
             Ok(Some(Response::Produce(response))) => {

@@ -257,7 +257,8 @@ impl Producer {
     pub fn poll_output(&mut self, now: Instant) -> Option<Output> {
         if self.outputs.is_empty() {
             self.advance(now);
-            self.accumulator.backlog.set_in_flight(self.in_flight.batches());
+            let is_short = self.brokers.values().any(|broker| broker.is_short(now, &self.settings));
+            self.accumulator.backlog.looked(self.in_flight.batches(), is_short);
             if self.outputs.is_empty() && !self.attend(now) && self.accumulator.has_news() {
                 // It came while whoever brought it relied on this look.
                 self.advance(now);

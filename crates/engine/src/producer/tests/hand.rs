@@ -144,6 +144,12 @@ impl Hand {
         self.requests.pop_front().expect("no request")
     }
 
+    /// All that are due.
+    pub(super) fn requests(&mut self) -> Vec<Outbound> {
+        self.pump();
+        self.requests.drain(..).collect()
+    }
+
     pub(super) fn expect_nothing(&mut self) {
         self.pump();
         assert!(self.requests.is_empty(), "{:?}", self.requests);

@@ -7,6 +7,7 @@ mod broker;
 mod faults;
 mod flow;
 mod hand;
+mod pacing;
 mod placement;
 mod random;
 mod refusals;

@@ -1,0 +1,124 @@
+//! When the driver is woken, and how much is sent before an answer comes.
+
+use std::time::Duration;
+
+use milena_wire::Request;
+use milena_wire::messages::ProduceResponse;
+use milena_wire::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+
+use super::hand::{Hand, plain, record};
+use super::world::MS;
+use crate::producer::Settings;
+use crate::request::Outbound;
+
+/// Appends a record of `bytes`; whether the driver is to be woken.
+fn append(hand: &Hand, partition: i32, bytes: usize) -> bool {
+    let (topic, value, now) = (hand.accumulator.topic("t"), vec![0; bytes], hand.now);
+    let record = record(Some(partition), &value);
+    hand.accumulator.try_append(&topic, &record, None, || now).expect("room").wake
+}
+
+/// Batches of four records of 4,000 bytes, which leave when they are full.
+fn small() -> Hand {
+    let linger = Duration::from_secs(1);
+    Hand::new(Settings { batch_bytes: 16 * 1024, linger, ..plain() })
+}
+
+/// How many of the appends that fill and open `batches` more wake the driver.
+fn wakes(hand: &Hand, batches: usize) -> usize {
+    (0..4 * batches).filter(|_| append(hand, 0, 4000)).count()
+}
+
+#[test]
+fn a_driver_that_sends_full_batches_is_woken_for_a_request_worth() {
+    let mut hand = small();
+    assert_eq!(wakes(&hand, 1), 1, "a batch was opened");
+    hand.expect_nothing();
+    assert_eq!(wakes(&hand, 1), 1, "it is full");
+    let _sent = hand.next();
+    assert_eq!(wakes(&hand, 3), 0, "the answer is due, and 48 KiB wait");
+    assert_eq!(wakes(&hand, 1), 1, "64 KiB wait");
+}
+
+#[test]
+fn a_driver_left_alone_looks_again_within_a_millisecond() {
+    let mut hand = small();
+    wakes(&hand, 2);
+    let _sent = hand.next();
+    assert_eq!(wakes(&hand, 1), 0);
+    assert_eq!(hand.producer.poll_timeout(), Some(hand.now + MS));
+    hand.wait(MS);
+    let _next = hand.next();
+    assert_eq!(wakes(&hand, 1), 0, "batches still fill");
+    hand.wait(MS);
+    let _last = hand.next();
+    hand.wait(MS);
+    hand.expect_nothing();
+    assert_eq!(
+        wakes(&hand, 1),
+        1,
+        "nothing was full for a millisecond: it sleeps until it is woken"
+    );
+}
+
+#[test]
+fn a_driver_is_woken_for_each_batch_while_nothing_is_on_its_way() {
+    let mut hand = small();
+    wakes(&hand, 2);
+    let sent = hand.next();
+    hand.pump();
+    answer(&mut hand, &sent);
+    assert_eq!(wakes(&hand, 1), 1);
+}
+
+/// The partitions of a request, in all.
+fn batches(request: &Outbound) -> usize {
+    let Request::Produce(produce) = &request.body else { panic!("{request:?}") };
+    produce.topic_data.iter().map(|topic| topic.partition_data.len()).sum()
+}
+
+/// Everything in it is stored.
+fn answer(hand: &mut Hand, request: &Outbound) {
+    let Request::Produce(produce) = &request.body else { panic!("{request:?}") };
+    let responses = produce.topic_data.iter().map(|topic| TopicProduceResponse {
+        name: topic.name.clone(),
+        topic_id: topic.topic_id,
+        partition_responses: (topic.partition_data.iter())
+            .map(|data| PartitionProduceResponse { index: data.index, ..<_>::default() })
+            .collect(),
+    });
+    let responses = responses.collect();
+    hand.answer(request, ProduceResponse { responses, ..<_>::default() });
+}
+
+/// Sends what is due, answers each request after `took`, and returns how many batches were on their way at most.
+fn on_their_way(hand: &mut Hand, took: Duration) -> usize {
+    let requests = hand.requests();
+    hand.wait(took);
+    requests.iter().for_each(|request| answer(hand, request));
+    requests.iter().map(batches).sum()
+}
+
+/// Appends records that are a batch each, to both partitions in turn.
+fn fill(hand: &Hand, records: i32) {
+    for number in 0..records {
+        append(hand, number % 2, 390_000);
+    }
+}
+
+#[test]
+fn more_is_on_its_way_while_answers_come_as_soon_as_ever_and_less_when_not() {
+    let mut hand = Hand::new(Settings { batch_bytes: 400_000, ..plain() });
+    fill(&hand, 30);
+    assert_eq!(on_their_way(&mut hand, 10 * MS), 2, "one request of a megabyte, and no more");
+    assert_eq!(on_their_way(&mut hand, 10 * MS), 4, "what waited is wanted");
+    let swift = on_their_way(&mut hand, 100 * MS);
+    assert!(swift > 4, "{swift}");
+    let slow = on_their_way(&mut hand, 100 * MS);
+    assert!(slow < swift, "{slow} after {swift}");
+    for _ in 0..4 {
+        on_their_way(&mut hand, 100 * MS);
+    }
+    fill(&hand, 10);
+    assert_eq!(on_their_way(&mut hand, 100 * MS), 2);
+}
