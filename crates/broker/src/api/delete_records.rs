@@ -48,8 +48,13 @@ fn delete(
     asked: &DeleteRecordsPartition,
 ) -> Result<Offset, ErrorCode> {
     let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+    let is_deleted = state.topics.get(topic).is_some_and(|topic| topic.config.is_deleted);
     let partition = state.partition_mut(topic, asked.partition_index).ok_or(unknown)?;
     partition.check_leader(call.node, None).map_err(|failed| failed.0)?;
+    if !is_deleted {
+        // What is only compacted keeps the last record of each key.
+        return Err(ErrorCode::POLICY_VIOLATION);
+    }
     let end = partition.high_watermark();
     let start = match asked.offset {
         -1 => end,

@@ -11,6 +11,7 @@ use milena_wire::{ByteString, Response};
 
 use super::{Call, Outcome, Versions};
 use crate::state::State;
+use crate::topic::{is_legal_topic_name, why_illegal};
 
 pub(super) const VERSIONS: Versions = Versions::new(0, 0);
 
@@ -20,6 +21,13 @@ pub(super) fn handle(
     request: &DescribeProducersRequest,
 ) -> Outcome {
     let topics = request.topics.iter().map(|topic| {
+        if !is_legal_topic_name(&topic.name) {
+            let message: ByteString = why_illegal(&topic.name).into();
+            return answer(topic, |index| PartitionResponse {
+                error_message: Some(message.clone()),
+                ..failure(index, ErrorCode::INVALID_TOPIC_EXCEPTION)
+            });
+        }
         answer(topic, |index| match describe(state, call, topic, index) {
             Ok(active_producers) => {
                 PartitionResponse { partition_index: index, active_producers, ..Default::default() }

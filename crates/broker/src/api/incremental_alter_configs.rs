@@ -4,7 +4,7 @@
 //!
 //! Notes: brokers' configuration cannot be changed and is answered by INVALID_REQUEST. Of groups only `share.*` is known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use milena_types::{ErrorCode, Topic};
 use milena_wire::Response;
@@ -30,8 +30,16 @@ pub(super) fn handle(
     request: &IncrementalAlterConfigsRequest,
 ) -> Outcome {
     let mut responses = Vec::with_capacity(request.resources.len());
+    let name =
+        |resource: &AlterConfigsResource| (resource.resource_type, resource.resource_name.clone());
+    let twice = twice(request.resources.iter().map(name));
     for resource in &request.resources {
-        let altered = alter(state, call, resource, request.validate_only);
+        let altered = if twice.contains(&name(resource)) {
+            let why = "Each resource must appear at most once.";
+            Err(Refused::new(ErrorCode::INVALID_REQUEST, why))
+        } else {
+            alter(state, call, resource, request.validate_only)
+        };
         responses.push(answer(resource, altered.err()));
     }
     Outcome::Answer(IncrementalAlterConfigsResponse { responses, ..Default::default() }.into())
@@ -43,12 +51,27 @@ pub(super) fn error(request: &IncrementalAlterConfigsRequest, code: ErrorCode) -
     IncrementalAlterConfigsResponse { responses, ..Default::default() }.into()
 }
 
+/// What is named more than once.
+fn twice<T: Ord>(names: impl Iterator<Item = T>) -> BTreeSet<T> {
+    let (mut seen, mut twice) = (BTreeSet::new(), BTreeSet::new());
+    for name in names {
+        if let Some(name) = seen.replace(name) {
+            twice.insert(name);
+        }
+    }
+    twice
+}
+
 fn alter(
     state: &mut State,
     call: &Call<'_>,
     resource: &AlterConfigsResource,
     validate_only: bool,
 ) -> Result<(), Refused> {
+    if !twice(resource.configs.iter().map(|config| &config.name)).is_empty() {
+        let why = "Error due to duplicate config keys";
+        return Err(Refused::new(ErrorCode::INVALID_REQUEST, why));
+    }
     if resource.resource_type == GROUP {
         return alter_group(state, resource, validate_only);
     }
