@@ -1,13 +1,14 @@
 //! What a group as a whole has read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use milena::Batch;
 
 use crate::Result;
 
-/// Keeps account of numbered records: each key once, and in each partition offsets and keys that rise.
+/// Keeps account of numbered records: each key once, and in each partition offsets and keys that rise. What is read
+/// again is judged in the end, by what was in [`Doubt`].
 #[derive(Debug)]
 pub(crate) struct Ledger {
     name: String,
@@ -21,6 +22,29 @@ struct Read {
     last: BTreeMap<i32, (i64, usize)>,
     keys: Vec<bool>,
     count: usize,
+    /// What had been read before.
+    again: Vec<Entry>,
+}
+
+/// Keys that members copied and could not commit, as their partitions were lost: who has them next copies them again,
+/// which is all that at-least-once promises.
+#[derive(Debug, Default)]
+pub(crate) struct Doubt(Mutex<BTreeSet<usize>>);
+
+impl Doubt {
+    /// Takes in what nobody has committed.
+    pub(crate) fn add(&self, keys: impl IntoIterator<Item = usize>) {
+        self.0.lock().unwrap().extend(keys);
+    }
+
+    /// How many they are.
+    pub(crate) fn count(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
+    fn has(&self, key: usize) -> bool {
+        self.0.lock().unwrap().contains(&key)
+    }
 }
 
 /// A record as the ledger knows it.
@@ -28,7 +52,7 @@ struct Read {
 pub(crate) struct Entry {
     partition: i32,
     offset: i64,
-    key: usize,
+    pub(crate) key: usize,
 }
 
 impl Ledger {
@@ -41,22 +65,36 @@ impl Ledger {
     /// Notes what was read.
     ///
     /// # Errors
-    /// What must not be: a key twice, or a step back.
+    /// What must not be: a key that is none, or a step back.
     pub(crate) fn note(&self, entries: &[Entry]) -> Result {
         let mut read = self.read.lock().unwrap();
         for &entry in entries {
             let Entry { partition, offset, key } = entry;
+            if read.keys.get(key) == Some(&true) {
+                read.again.push(entry);
+                continue;
+            }
             let last = read.last.insert(partition, (offset, key));
             if last.is_some_and(|last| last.0 >= offset || last.1 >= key) {
                 return Err(format!("{}: {entry:?} is read after {last:?}", self.name).into());
             }
-            match read.keys.get_mut(key) {
-                Some(is_read) if !*is_read => *is_read = true,
-                is_read => return Err(format!("{}: {entry:?}, {is_read:?}", self.name).into()),
-            }
+            let is_read = read.keys.get_mut(key);
+            *is_read.ok_or_else(|| format!("{}: {entry:?} is beyond the last", self.name))? = true;
             read.count += 1;
         }
         Ok(())
+    }
+
+    /// Asserts that nothing was read twice but what was in doubt.
+    ///
+    /// # Errors
+    /// The first that was.
+    pub(crate) fn settle(&self, doubt: &Doubt) -> Result {
+        let read = self.read.lock().unwrap();
+        match read.again.iter().find(|entry| !doubt.has(entry.key)) {
+            Some(entry) => Err(format!("{}: {entry:?} is read twice", self.name).into()),
+            None => Ok(()),
+        }
     }
 
     /// How many records were read.

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use milena::{
-    Batch, Consumer, ConsumerHandle, GroupMembershipOperation, Kafka, RebalanceListener, Record,
-    TopicPartition,
+    Batch, Consumer, ConsumerHandle, ErrorKind, GroupMembershipOperation, Kafka, RebalanceListener,
+    Record, TopicPartition,
 };
 
 use crate::Result;
-use crate::ledger::{Ledger, entries};
+use crate::ledger::{Doubt, Ledger, entries};
 
 /// How the members of one group copy.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub(crate) struct Link {
     /// Records and offsets go together, or the offsets follow.
     pub(crate) is_transactional: bool,
     pub(crate) ledger: Ledger,
+    /// Of all links of a chain: what is copied twice here is read twice by the groups behind.
+    pub(crate) doubt: Arc<Doubt>,
 }
 
 impl Link {
@@ -52,17 +54,16 @@ impl Link {
         let mut builder = kafka.consumer(self.group.as_str()).subscribe([self.source.as_str()]);
         builder = builder.set("enable.auto.commit", "false")?;
         builder = builder.set("auto.offset.reset", "earliest")?;
+        builder = builder.set("default.api.timeout.ms", PATIENCE)?;
         for (key, value) in &self.settings {
             builder = builder.set(key, value)?;
         }
         if self.is_static {
             builder = builder.set("group.instance.id", &format!("{}-{number}", self.group))?;
         }
-        let listener = Commits {
-            troubles: Arc::default(),
-            commits: !self.is_transactional && quits_after.is_none(),
-        };
-        let troubles = Arc::clone(&listener.troubles);
+        let copied = Arc::new(Copied { doubt: Arc::clone(&self.doubt), ..Copied::default() });
+        let commits = !self.is_transactional && quits_after.is_none();
+        let listener = Commits { copied: Arc::clone(&copied), commits };
         if self.is_transactional {
             builder = builder.set("isolation.level", "read_committed")?;
         }
@@ -71,7 +72,7 @@ impl Link {
             let id = format!("{}-{number}", self.group);
             self.transact(kafka, &mut consumer, id, quits_after).await?;
         } else {
-            self.copy(kafka, &mut consumer, quits_after, &troubles).await?;
+            self.copy(kafka, &mut consumer, quits_after, &copied).await?;
         }
         // Only who comes back stays.
         let leave = if self.is_static && quits_after.is_some() {
@@ -80,7 +81,8 @@ impl Link {
             GroupMembershipOperation::LeaveGroup
         };
         consumer.close_with(GRACE, leave).await?;
-        none(&troubles)
+        copied.close();
+        copied.check()
     }
 
     /// Who stays commits at times, and always what is about to go; who quits commits each batch but the last, which
@@ -90,7 +92,7 @@ impl Link {
         kafka: &Kafka,
         consumer: &mut Consumer,
         quits_after: Option<usize>,
-        troubles: &Troubles,
+        copied: &Copied,
     ) -> Result {
         let producer = kafka
             .producer()
@@ -102,20 +104,22 @@ impl Link {
         let mut batches = 0;
         while !self.ledger.is_complete() {
             let batch = consumer.poll(POLL).await?;
-            none(troubles)?;
+            copied.check()?;
             if batch.is_empty() {
                 continue;
             }
             if quits_after == Some(batches) {
                 break;
             }
-            self.ledger.note(&entries(&batch)?)?;
+            let read = entries(&batch)?;
+            self.ledger.note(&read)?;
+            copied.keys.lock().unwrap().new.extend(read.iter().map(|entry| entry.key));
             for outcome in producer.enqueue_all(self.records(&batch)).await.await.iter() {
                 outcome.map_err(|e| format!("{e}, of {:?}", e.fate()))?;
             }
             batches += 1;
             if quits_after.is_some() || batches % COMMITS_EVERY == 0 {
-                handle.commit().await?;
+                copied.commit(&handle).await?;
             }
         }
         Ok(producer.close(GRACE).await?)
@@ -182,33 +186,73 @@ impl fmt::Display for Quits {
 
 impl std::error::Error for Quits {}
 
-/// What the listener could not do.
-type Troubles = Mutex<Vec<String>>;
+/// What one member has copied without transactions.
+#[derive(Debug, Default)]
+struct Copied {
+    keys: Mutex<Keys>,
+    doubt: Arc<Doubt>,
+    /// What the listener could not do.
+    troubles: Mutex<Vec<String>>,
+}
 
-fn none(troubles: &Troubles) -> Result {
-    let troubles = troubles.lock().unwrap();
-    if troubles.is_empty() { Ok(()) } else { Err(format!("{troubles:?}").into()) }
+#[derive(Debug, Default)]
+struct Keys {
+    new: Vec<usize>,
+    /// In the last commit, unless their partitions were lost before it: that is told in a later poll.
+    committed: Vec<usize>,
+}
+
+impl Copied {
+    /// Commits, or leaves it to others where the partitions are theirs.
+    async fn commit(&self, handle: &ConsumerHandle) -> std::result::Result<(), milena::Error> {
+        match handle.commit().await {
+            Ok(()) => {
+                let mut keys = self.keys.lock().unwrap();
+                keys.committed = std::mem::take(&mut keys.new);
+            }
+            Err(error) if error.kind() == ErrorKind::Rebalanced => self.lose(),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn lose(&self) {
+        let Keys { new, committed } = std::mem::take(&mut *self.keys.lock().unwrap());
+        self.doubt.add(new.into_iter().chain(committed));
+    }
+
+    /// Who has closed his consumer has committed all that he had still.
+    fn close(&self) {
+        self.doubt.add(std::mem::take(&mut self.keys.lock().unwrap().new));
+    }
+
+    fn check(&self) -> Result {
+        let troubles = self.troubles.lock().unwrap();
+        if troubles.is_empty() { Ok(()) } else { Err(format!("{troubles:?}").into()) }
+    }
 }
 
 /// A listener that commits what goes.
 struct Commits {
-    troubles: Arc<Troubles>,
+    copied: Arc<Copied>,
     commits: bool,
 }
 
 impl RebalanceListener for Commits {
     async fn revoked(&self, handle: &ConsumerHandle, partitions: &[TopicPartition]) {
         if self.commits
-            && let Err(error) = handle.commit().await
+            && let Err(error) = self.copied.commit(handle).await
         {
             let trouble = format!("{partitions:?} go uncommitted: {error}");
-            self.troubles.lock().unwrap().push(trouble);
+            self.copied.troubles.lock().unwrap().push(trouble);
         }
     }
 
+    /// A coordinator of the consumer protocol fences a member two of whose answers in a row were lost while the group
+    /// moved on. In a transaction that is an abort and nothing else.
     async fn lost(&self, _: &ConsumerHandle, partitions: &[TopicPartition]) {
         if !partitions.is_empty() {
-            self.troubles.lock().unwrap().push(format!("{partitions:?} are lost"));
+            self.copied.lose();
         }
     }
 }
@@ -222,7 +266,8 @@ pub(crate) const BUFFER: &str = "65536";
 /// So that there is room for one of each partition.
 pub(crate) const BATCH: &str = "4096";
 
-/// Longer than connections are down on a machine that is busy with others.
+/// Longer than connections are down on a machine that is busy with others, and than a group waits for a member that
+/// never heard its own id: a session, and more than one may be in a row.
 const PATIENCE: &str = "300000";
 
 const GRACE: Duration = Duration::from_secs(60);

@@ -31,8 +31,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
 
-use crate::scenarios::{SCENARIOS, SOAK};
+use crate::scenarios::{REFUSALS, SCENARIOS, SOAK};
 use crate::suite::{Scenario, Tally};
 use crate::target::{Choice, Target};
 
@@ -89,9 +90,11 @@ enum What {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    log();
     let tally = match Cli::parse().what {
         What::Suite { on, only, soak, repeat } => {
-            suite(&on, &only, &if soak { SOAK } else { SCENARIOS }.repeat(repeat)).await
+            let all = if soak { SOAK.to_vec() } else { [&[SCENARIOS], REFUSALS].concat().concat() };
+            suite(&on, &only, &all.repeat(repeat)).await
         }
         What::Compare { ours, theirs } => compare(&ours, &theirs).await,
         What::Transcript { of } => return transcript(&of).await,
@@ -100,6 +103,12 @@ async fn main() -> ExitCode {
     };
     println!("{} passed, {} failed", tally.passed, tally.failed);
     if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What clients log goes to standard error, where `RUST_LOG` asks for it, as `RUST_LOG=milena_engine=debug`.
+fn log() {
+    let asked = EnvFilter::from_default_env();
+    tracing_subscriber::fmt().with_env_filter(asked).with_writer(std::io::stderr).compact().init();
 }
 
 async fn suite(on: &[Choice], only: &str, scenarios: &[Scenario]) -> Tally {

@@ -2,7 +2,7 @@
 
 mod allowed;
 mod differences;
-mod fields;
+pub(crate) mod fields;
 mod identity;
 mod order;
 mod recorder;

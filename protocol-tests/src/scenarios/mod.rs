@@ -20,6 +20,7 @@ mod program;
 mod quotas;
 mod rebalances;
 mod records;
+mod refusals;
 mod releases;
 mod share;
 mod share_java;
@@ -27,6 +28,8 @@ mod tools;
 mod transactions;
 mod transactions_refused;
 mod two_phase;
+
+pub(crate) use refusals::REFUSALS;
 
 use crate::suite::{LIMIT, Scenario};
 
@@ -46,7 +49,7 @@ macro_rules! scenario {
     };
 }
 
-/// All of them. A name is `subject::claim`.
+/// All of them but the [`REFUSALS`]. A name is `subject::claim`.
 pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!(records::what_is_produced_is_fetched_byte_for_byte),
     scenario!(records::acks_0_has_no_answer),
@@ -154,7 +157,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         fits: |on| *on.version() >= java_transactions::SINCE, limit: java_transactions::LIMIT),
     scenario!(faults::a_killed_leader_loses_and_doubles_nothing, alone: true,
         fits: |on| on.choice().brokers >= 3, limit: faults::LIMIT),
-    scenario!(chain::range_groups_read_each_record_once, alone: true, fits: chain::is_brief,
+    scenario!(chain::range_groups_read_each_record_once, alone: true, fits: chain::is_brief_or_real,
         limit: chain::LIMIT),
     scenario!(chain::cooperative_groups_read_each_record_once, alone: true, fits: chain::is_brief,
         limit: chain::LIMIT),

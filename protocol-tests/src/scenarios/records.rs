@@ -119,15 +119,21 @@ async fn topic(on: &Arc<Target>) -> Result<(String, Connection)> {
     let is_made =
         [ErrorCode::NONE, ErrorCode::REQUEST_TIMED_OUT].contains(&told.topics[0].error_code);
     assert!(is_made, "{told:?}");
+    let leader = await_leader(on, &name).await?;
+    Ok((name, leader))
+}
+
+/// A connection to the leader of a topic's first partition, once it serves it.
+pub(super) async fn await_leader(on: &Target, topic: &str) -> Result<Connection> {
     loop {
         // A leader that has just been named may not know it yet.
-        let address = on.leader_address(&name).await?;
+        let address = on.leader_address(topic).await?;
         let mut leader = Connection::open(&address).await?;
-        let Response::Fetch(told) = leader.call(fetch(&name, 0, 0), FETCH).await? else {
+        let Response::Fetch(told) = leader.call(fetch(topic, 0, 0), FETCH).await? else {
             return Err("another answer than Fetch's".into());
         };
         if told.responses[0].partitions[0].error_code == ErrorCode::NONE {
-            return Ok((name, leader));
+            return Ok(leader);
         }
         sleep(Duration::from_millis(20)).await;
     }

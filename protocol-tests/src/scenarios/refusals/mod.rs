@@ -1,0 +1,52 @@
+//! What brokers refuse, one request a scenario: the documented code comes, from the embedded broker and from every release
+//! that has the API.
+//!
+//! Requests are of the newest versions that Kafka 2.1 speaks, where the table does not say otherwise, so that one expectation
+//! holds for all. Codes that say "not yet" are waited out: coordinators load, and brokers learn of a topic one by one.
+
+mod groups;
+mod members;
+mod records;
+mod stage;
+mod topics;
+mod transactions;
+
+use stage::Stage;
+
+use crate::suite::Scenario;
+
+/// A table of refusals: `name: |stage| request and code`, for clusters that `fits` names.
+macro_rules! refusals {
+    ($subject:literal, $fits:expr; $($name:ident: |$stage:ident| $body:block)*) => {
+        pub(in $crate::scenarios::refusals) const ALL: &[$crate::suite::Scenario] = &[$({
+            async fn $name(on: std::sync::Arc<$crate::target::Target>) -> $crate::Result {
+                let $stage = &mut $crate::scenarios::refusals::Stage::new(on, concat!($subject, "-", stringify!($name)));
+                $body
+            }
+            $crate::suite::Scenario {
+                name: concat!("refusals::", $subject, "::", stringify!($name)),
+                fits: $fits,
+                alone: false,
+                limit: $crate::suite::LIMIT,
+                run: |on| Box::pin($name(on)),
+            }
+        }),*];
+    };
+}
+
+use refusals;
+
+/// All of them, one list a subject.
+pub(crate) const REFUSALS: &[&[Scenario]] = &[
+    records::ALL,
+    records::since_ids::ALL,
+    topics::ALL,
+    topics::configs::ALL,
+    groups::ALL,
+    groups::since_known_ids::ALL,
+    members::ALL,
+    members::shares::ALL,
+    transactions::ALL,
+    transactions::since_members::ALL,
+    transactions::seen::ALL,
+];

@@ -1,0 +1,243 @@
+//! Where a refusal is asked for: a topic, a group and a transactional id of its own, made when they are needed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use milena_types::ErrorCode;
+use milena_wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use milena_wire::messages::join_group_request::JoinGroupRequestProtocol;
+use milena_wire::messages::sync_group_request::SyncGroupRequestAssignment;
+use milena_wire::messages::{
+    CreateTopicsRequest, InitProducerIdRequest, JoinGroupRequest, SyncGroupRequest,
+};
+use milena_wire::{ByteString, Request, Response};
+use tokio::time::sleep;
+
+use crate::Result;
+use crate::compare::fields;
+use crate::raw::{Connection, coordinator, message};
+use crate::scenarios::records::await_leader;
+use crate::target::Target;
+
+/// One scenario's own things.
+pub(super) struct Stage {
+    pub(super) on: Arc<Target>,
+    /// The name of all three.
+    pub(super) name: ByteString,
+    topic_is_made: bool,
+}
+
+/// A member of a classic group that has its assignment.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub(super) id: ByteString,
+    pub(super) generation: i32,
+}
+
+/// A producer with a transactional id.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Producer {
+    pub(super) id: i64,
+    pub(super) epoch: i16,
+}
+
+impl Stage {
+    pub(super) fn new(on: Arc<Target>, name: &str) -> Self {
+        let name = on.unique(name);
+        Self { on, name: name.into(), topic_is_made: false }
+    }
+
+    /// Asks the first broker.
+    pub(super) async fn any(
+        &self,
+        version: i16,
+        ask: impl Into<Request>,
+        code: ErrorCode,
+    ) -> Result {
+        expect(self.on.address(), version, &ask.into(), code).await
+    }
+
+    /// Asks the broker that makes topics.
+    pub(super) async fn controller(
+        &self,
+        version: i16,
+        ask: impl Into<Request>,
+        code: ErrorCode,
+    ) -> Result {
+        expect(&self.on.controller_address().await?, version, &ask.into(), code).await
+    }
+
+    /// Asks the leader of the topic, which is there.
+    pub(super) async fn leader(
+        &mut self,
+        version: i16,
+        ask: impl Into<Request>,
+        code: ErrorCode,
+    ) -> Result {
+        self.topic().await?;
+        expect(&self.on.leader_address(&self.name).await?, version, &ask.into(), code).await
+    }
+
+    /// Asks the group's coordinator.
+    pub(super) async fn coordinator(
+        &self,
+        version: i16,
+        ask: impl Into<Request>,
+        code: ErrorCode,
+    ) -> Result {
+        expect(&coordinator(self.on.address(), &self.name).await?, version, &ask.into(), code).await
+    }
+
+    /// Asks the coordinator of the transactional id.
+    pub(super) async fn transactions(
+        &self,
+        version: i16,
+        ask: impl Into<Request>,
+        code: ErrorCode,
+    ) -> Result {
+        expect(&self.transaction_coordinator().await?, version, &ask.into(), code).await
+    }
+
+    /// Makes the topic, of one partition, and waits until it is served.
+    pub(super) async fn topic(&mut self) -> Result {
+        self.topic_with(&[]).await
+    }
+
+    /// The same with settings.
+    pub(super) async fn topic_with(&mut self, settings: &[(&str, &str)]) -> Result {
+        if std::mem::replace(&mut self.topic_is_made, true) {
+            return Ok(());
+        }
+        let config = |(name, value): &(&str, &str)| {
+            message!(CreatableTopicConfig { name: (*name).into(), value: Some((*value).into()) })
+        };
+        let topic = message!(CreatableTopic {
+            name: self.name.clone(),
+            num_partitions: 1,
+            replication_factor: 1,
+            configs: settings.iter().map(config).collect(),
+        });
+        let make = message!(CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000 });
+        let mut controller = Connection::open(&self.on.controller_address().await?).await?;
+        // What comes of it is seen at the leader, also where it took longer than its time.
+        controller.call(make, 3).await?;
+        await_leader(&self.on, &self.name).await.map(drop)
+    }
+
+    /// Makes one member of the group, in version 3: of those that learn their id with their generation.
+    pub(super) async fn member(&self) -> Result<Member> {
+        let mut there =
+            Connection::open(&coordinator(self.on.address(), &self.name).await?).await?;
+        let Response::JoinGroup(told) = there.call(self.joining(""), 3).await? else {
+            return Err("another answer than JoinGroup's".into());
+        };
+        assert_eq!(told.error_code, ErrorCode::NONE, "{told:?}");
+        let member = Member { id: told.member_id, generation: told.generation_id };
+        let assignment = message!(SyncGroupRequestAssignment { member_id: member.id.clone() });
+        let mut sync = self.syncing(&member);
+        sync.assignments = vec![assignment];
+        let Response::SyncGroup(told) = there.call(sync, 2).await? else {
+            return Err("another answer than SyncGroup's".into());
+        };
+        assert_eq!(told.error_code, ErrorCode::NONE, "{told:?}");
+        Ok(member)
+    }
+
+    pub(super) fn joining(&self, member: &str) -> JoinGroupRequest {
+        // Version 0 of a subscription, to no topic.
+        let metadata = bytes::Bytes::from_static(&[0; 10]);
+        let protocol =
+            message!(JoinGroupRequestProtocol { name: "range".into(), metadata: metadata });
+        message!(JoinGroupRequest {
+            group_id: self.name.clone(),
+            session_timeout_ms: 30_000,
+            rebalance_timeout_ms: 30_000,
+            member_id: member.into(),
+            protocol_type: "consumer".into(),
+            protocols: vec![protocol],
+        })
+    }
+
+    pub(super) fn syncing(&self, member: &Member) -> SyncGroupRequest {
+        message!(SyncGroupRequest {
+            group_id: self.name.clone(),
+            generation_id: member.generation,
+            member_id: member.id.clone(),
+        })
+    }
+
+    /// Has the coordinator deal an id.
+    pub(super) async fn producer(&self) -> Result<Producer> {
+        loop {
+            let mut there = Connection::open(&self.transaction_coordinator().await?).await?;
+            let Response::InitProducerId(told) = there.call(self.initializing(), 1).await? else {
+                return Err("another answer than InitProducerId's".into());
+            };
+            if told.error_code == ErrorCode::NONE {
+                return Ok(Producer { id: told.producer_id, epoch: told.producer_epoch });
+            }
+            assert!(passes(told.error_code), "{told:?}");
+            sleep(PAUSE).await;
+        }
+    }
+
+    pub(super) fn initializing(&self) -> InitProducerIdRequest {
+        message!(InitProducerIdRequest {
+            transactional_id: Some(self.name.clone()),
+            transaction_timeout_ms: 60_000,
+        })
+    }
+
+    async fn transaction_coordinator(&self) -> Result<String> {
+        loop {
+            // The topic behind it is made at the first question.
+            match self.on.transaction_coordinator_address(&self.name).await {
+                Ok(address) => return Ok(address),
+                Err(_) => sleep(PAUSE).await,
+            }
+        }
+    }
+}
+
+/// Asks until what is answered is more than "not yet".
+async fn expect(address: &str, version: i16, ask: &Request, code: ErrorCode) -> Result {
+    let mut there = Connection::open(address).await?;
+    loop {
+        let told = there.call(ask.clone(), version).await?;
+        let codes = codes(&told);
+        if codes.iter().any(|told| passes(*told) && *told != code) {
+            sleep(PAUSE).await;
+            continue;
+        }
+        let expected = if code.is_error() { BTreeSet::from([code]) } else { BTreeSet::new() };
+        assert_eq!(codes, expected, "{told:?}");
+        return Ok(());
+    }
+}
+
+/// Every error in an answer.
+fn codes(told: &Response) -> BTreeSet<ErrorCode> {
+    let of = |field: fields::Field| {
+        let is_code = field.path.ends_with("error_code");
+        let number = field.value.parse().ok().filter(|_| is_code)?;
+        Some(ErrorCode::from_wire(number)).filter(|code| code.is_error())
+    };
+    fields::fields(told).into_iter().filter_map(of).collect()
+}
+
+/// Whether a code says that the cluster is not ready.
+fn passes(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
+            | ErrorCode::COORDINATOR_NOT_AVAILABLE
+            | ErrorCode::NOT_COORDINATOR
+            | ErrorCode::NOT_LEADER_OR_FOLLOWER
+            | ErrorCode::LEADER_NOT_AVAILABLE
+            | ErrorCode::NOT_CONTROLLER
+            | ErrorCode::CONCURRENT_TRANSACTIONS
+    )
+}
+
+const PAUSE: Duration = Duration::from_millis(20);
