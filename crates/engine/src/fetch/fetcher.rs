@@ -571,3 +571,6 @@ const PARTS_PER_CLAIM: usize = 5;
 
 /// How long an answer may take while a partition is left out of the request: its reader waits for the next one.
 const CUT_WAIT_MAX: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests;

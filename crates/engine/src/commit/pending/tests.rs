@@ -511,3 +511,15 @@ fn a_commit_that_runs_out_of_time_tells_what_stood_in_its_way() {
         assert_eq!(std::error::Error::source(error).is_some(), code.is_some());
     }
 }
+
+#[test]
+fn what_waits_for_a_coordinator_fails_where_none_will_be_found() {
+    let mut fixture = Fixture::new();
+    fixture.push(1, 1);
+    let error = Error::new(ErrorKind::Authorization);
+    let over = fixture.commits.fail(&error);
+    let [(CommitId(1), Err(told))] = over.as_slice() else { panic!("{over:?}") };
+    assert_eq!(told.kind(), ErrorKind::Authorization);
+    assert!(fixture.commits.fail(&error).is_empty(), "once");
+    assert!(fixture.drive(1).1.is_none());
+}

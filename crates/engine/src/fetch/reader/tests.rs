@@ -170,6 +170,25 @@ fn a_limit_inside_a_batch_is_kept_and_gone_on_from() {
     assert_eq!(fixture.held(), 0, "read bytes no longer count");
 }
 
+/// Another reader takes over where the first one stopped.
+#[test]
+fn what_is_put_back_is_read_by_the_next_reader() {
+    let mut fixture = Fixture::new(2);
+    fixture.push(batch(0, 6, 6));
+    assert_eq!(fixture.poll(), [0, 1]);
+    fixture.reader.put_back();
+    let mut next = Reader::new(Arc::clone(&fixture.buffer), 2, false, Limits::default());
+    next.set_records_max(3);
+    let mut polled = Polled::new();
+    next.poll(&mut polled).unwrap();
+    assert_eq!((polled.len(), polled.is_empty(), fixture.position()), (3, false, 5));
+    assert_eq!((polled.chunks()[0].len(), polled.chunks()[0].is_empty()), (3, false));
+    next.poll(&mut polled).unwrap();
+    assert_eq!(polled.len(), 1);
+    next.poll(&mut polled).unwrap();
+    assert!(polled.is_empty());
+}
+
 /// R22: the revocation comes between two polls, while the reader holds half a batch.
 #[test]
 fn what_the_reader_holds_of_a_revoked_partition_is_dropped() {

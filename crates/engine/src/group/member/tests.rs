@@ -117,6 +117,32 @@ fn a_leader_survives_hostile_metadata() {
     assert_eq!(MemberAssignment::decode(&mine.assignment).unwrap().partitions.len(), 4);
 }
 
+/// KIP-881; a rack without a name is none.
+#[test]
+fn a_member_says_where_it_is() {
+    let mut fixture = Fixture::new();
+    for (rack, told) in [(None, None), (Some(""), None), (Some("east"), Some("east"))] {
+        fixture.member.settings.rack = rack.map(Arc::from);
+        for (_, subscription) in fixture.member.subscriptions() {
+            assert_eq!(subscription.rack.as_deref(), told, "{rack:?}");
+        }
+    }
+}
+
+/// The group would never hear of the new topics.
+#[test]
+fn topics_that_come_while_the_member_joins_are_told_with_another_join() {
+    let mut fixture = Fixture::new();
+    let topics = |names: &[&str]| names.iter().copied().map(Topic::from).collect();
+    fixture.member.subscribe(topics(&["t", "u"]));
+    assert!(fixture.member.rejoin.is_none(), "they are in the request that is due");
+    fixture.sent();
+    fixture.member.subscribe(topics(&["t", "u"]));
+    assert!(fixture.member.rejoin.is_none(), "they were in it");
+    fixture.member.subscribe(topics(&["t"]));
+    assert!(fixture.member.rejoin.is_some());
+}
+
 /// R16: a cut-off assignment, taken as it is, leaves partitions that nobody reads.
 #[test]
 fn an_unreadable_assignment_is_told_and_joined_again_for() {

@@ -1,8 +1,11 @@
 //! What an append does besides: who is woken, whose turn it is, and which locks are free meanwhile.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
+use super::flow::poll;
 use super::hand::{Hand, plain, record};
 use crate::producer::{
     Accumulator, Appender, NewRecord, PartitionContext, Refused, Settings, Watch,
@@ -78,6 +81,30 @@ fn records_that_name_a_partition_do_not_end_its_turn() {
     let _ = appender.end();
     assert!(topic.0.sticky.is_current(partition));
     assert_eq!(queue.lock().sticky_bytes, bytes);
+    // Nor does the batch that they have filled: its share is not used up.
+    let mut appender = hand.accumulator.appender(&topic);
+    assert_eq!(append(&hand, &mut appender, &record(None, &[0; 50])).unwrap(), 0);
+    let _ = appender.end();
+    assert!(topic.0.sticky.is_current(partition));
+    assert_eq!(queue.lock().sticky_bytes, 2 * bytes);
+}
+
+/// The room that was waited for may be all that there is, and the record that waited need not be the next.
+#[test]
+fn a_grant_is_used_up_by_what_fits_into_it_alone() {
+    for (granted, used) in [(400, 400), (399, 799)] {
+        let hand = Hand::new(Settings { buffer_bytes: 400.max(used), ..lingering() });
+        let topic = hand.accumulator.topic("t");
+        let Poll::Ready(grant) = poll(pin!(hand.accumulator.room(granted))) else {
+            panic!("no room");
+        };
+        let mut grant = Some(grant);
+        let mut appender = hand.accumulator.appender(&topic);
+        let record = record(Some(0), &[0; 50]);
+        appender.append(&record, &mut Watch::Nobody, &mut grant, || hand.now).unwrap();
+        assert_eq!((grant.is_some(), hand.accumulator.bytes_used()), (granted < 400, used));
+        let _ = appender.end();
+    }
 }
 
 /// Its share is used up before its turn has begun.

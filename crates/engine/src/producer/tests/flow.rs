@@ -14,7 +14,7 @@ use crate::producer::{Accumulator, Acks, Refused, Settings};
 use crate::transaction::TransactionVersion::Two;
 use crate::{ErrorKind, Fate};
 
-fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+pub(super) fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 

@@ -473,3 +473,34 @@ fn offsets_that_no_broker_takes_can_only_be_aborted() {
     let error = world.error(call);
     assert!(error.is_abortable() && error.kind() == ErrorKind::UnsupportedVersion, "{error:?}");
 }
+
+/// A failure that does not pass says nothing of offsets: what could not be sent for it cannot be sent again either.
+#[test]
+fn offsets_that_cannot_be_sent_at_all_end_the_producer() {
+    let mut world = World::open(Two);
+    let call = world.send_offsets();
+    world.find_coordinator();
+    let request = world.next();
+    world.reply(&request, Err(Failure::AuthenticationFailed("expired".into())));
+    let error = world.error(call);
+    assert!(error.is_fatal() && error.kind() == ErrorKind::Authentication, "{error:?}");
+    assert!(world.broken.is_some());
+}
+
+/// The lookup waits by a backoff of its own.
+#[test]
+fn a_lookup_waits_as_long_as_is_set() {
+    let mut world = World::new();
+    let retry_backoff = Duration::from_secs(20);
+    let settings = Settings {
+        retry_backoff,
+        retry_backoff_max: retry_backoff,
+        ..world.machine.settings.clone()
+    };
+    world.machine = Transactions::new(settings);
+    world.machine.settle(world.deadline());
+    world.lose_next();
+    world.poll_nothing();
+    let wait = world.machine.poll_timeout().unwrap() - world.now;
+    assert!(wait > Duration::from_secs(10), "{wait:?}");
+}

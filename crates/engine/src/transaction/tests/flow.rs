@@ -23,6 +23,21 @@ fn the_first_thing_is_an_identity_from_the_coordinator() {
     assert_eq!(world.epochs, [0]);
 }
 
+#[test]
+fn partitions_are_enrolled_under_the_identity_that_was_given() {
+    let mut world = World::new();
+    let call = world.machine.settle(world.deadline());
+    world.find_coordinator();
+    let request = world.next();
+    world.identify(&request, 4);
+    world.succeeded(call);
+    world.begin();
+    assert!(!world.machine.may_send(0, &("t", 0).into()));
+    let request = world.next();
+    let Request::AddPartitionsToTxn(body) = &request.body else { panic!("{request:?}") };
+    assert_eq!((body.v3_and_below_producer_id, body.v3_and_below_producer_epoch), (7, 4));
+}
+
 /// KIP-939: a broker that does not know of two-phase commit would abort what was prepared after a minute.
 #[test]
 fn two_phase_commit_is_asked_for_in_the_one_version_that_has_it() {

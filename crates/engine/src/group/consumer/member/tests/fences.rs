@@ -54,6 +54,7 @@ fn who_does_not_poll_is_out_until_he_does() {
     let mut fixture = Fixture::stable(&[0]);
     fixture.idle_since = Some(fixture.now);
     let due = fixture.now + 300 * SECOND;
+    assert_eq!(fixture.member.timeout(false, fixture.idle_since), Some(due));
     fixture.now = due;
     assert_eq!(fixture.sent().0.member_epoch, -1);
     let told = fixture.poll();

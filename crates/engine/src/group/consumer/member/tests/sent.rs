@@ -48,6 +48,26 @@ fn what_has_not_changed_is_not_said_again() {
     assert_eq!((names(&next), owned(&next), next.member_epoch), (None, None, 1));
 }
 
+/// Coordinators of the first version of the API choose the id, and say it once.
+#[test]
+fn an_id_that_the_coordinator_gives_is_taken_over() {
+    let mut fixture = Fixture::new();
+    fixture.sent();
+    fixture.answer_to(&ConsumerGroupHeartbeatResponse {
+        member_id: Some("theirs".into()),
+        ..join_answer(1, &[0])
+    });
+    assert_eq!(&*fixture.member.identity().member_id, "theirs");
+    fixture.poll_taken();
+    fixture.member.settled();
+    assert_eq!(&*fixture.sent().0.member_id, "theirs");
+    fixture.answer_to(&ConsumerGroupHeartbeatResponse {
+        member_id: Some("".into()),
+        ..nothing_new(1)
+    });
+    assert_eq!(&*fixture.next_sent().member_id, "theirs");
+}
+
 #[test]
 fn the_interval_is_the_coordinators() {
     let mut fixture = Fixture::stable(&[0]);
@@ -157,6 +177,7 @@ fn without_a_coordinator_leaving_waits_for_nothing() {
     fixture.reachable = false;
     fixture.leave(GroupMembershipOperation::Default);
     assert!(matches!(fixture.poll(), Some(Action::Left)));
+    assert!(!fixture.member.is_active(), "nobody is to be looked for");
 }
 
 #[test]
@@ -165,6 +186,7 @@ fn who_subscribes_while_leaving_joins_again_with_his_old_id() {
     let before = fixture.member.identity().member_id.clone();
     fixture.leave(GroupMembershipOperation::Default);
     fixture.sent();
+    assert!(fixture.member.is_active(), "a coordinator is needed for the farewell");
     fixture.member.subscribe(topics(&["u"]));
     assert!(fixture.poll().is_none());
     fixture.answer_to(&ConsumerGroupHeartbeatResponse { member_epoch: -1, ..nothing_new(-1) });
