@@ -14,6 +14,7 @@ mod fetch;
 mod group;
 mod journal;
 mod node;
+mod quota;
 mod release;
 mod settings;
 mod share;

@@ -28,6 +28,9 @@ pub struct Settings {
     pub wall_clock: Timestamp,
     /// The nodes. Default one, with id 1.
     pub nodes: Vec<NodeSettings>,
+    /// Whether leaders send readers who say where they are (`client.rack`) on to a replica in the same rack (KIP-392), as
+    /// with Kafka's `RackAwareReplicaSelector` in `replica.selector.class`. Default false.
+    pub rack_aware_reads: bool,
     /// Topics that exist from the start.
     pub topics: Vec<TopicSettings>,
     /// `num.partitions`: of topics whose creator leaves it open. Default 1.
@@ -201,6 +204,7 @@ impl Default for Settings {
             cluster_id: "milena-embedded-cluster".to_owned(),
             wall_clock: Timestamp::from_millis(1_767_225_600_000),
             nodes: vec![NodeSettings::new(NodeId::new(1))],
+            rack_aware_reads: false,
             topics: Vec::new(),
             partitions_default: 1,
             replication_factor_default: 1,

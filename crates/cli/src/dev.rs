@@ -38,6 +38,10 @@ pub(crate) struct DevArgs {
     #[arg(long = "topic", value_name = "NAME[:PARTITIONS]", value_parser = topic)]
     topics: Vec<(String, i32)>,
 
+    /// Spreads the nodes over so many racks, rack-1 and on, and has followers serve readers of their rack
+    #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
+    racks: u8,
+
     /// The release of Kafka to play, from 2.1 to 4.4 [default: 4.4]
     #[arg(long, value_name = "RELEASE")]
     as_version: Option<Release>,
@@ -55,6 +59,7 @@ pub(crate) struct DevArgs {
 /// Runs the command.
 pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
     let mut builder = Broker::builder().nodes(usize::from(args.nodes)).port(args.port);
+    builder = builder.racks(usize::from(args.racks));
     if let Some(release) = args.as_version {
         builder = builder.as_version(release);
     }

@@ -218,6 +218,9 @@ fn broker_entries(state: &State, call: &Call<'_>, name: &str) -> Result<Vec<Entr
         ),
         ("socket.request.max.bytes", ConfigKind::Int, settings.frame_bytes_max.to_string()),
     ];
+    let selector = settings
+        .rack_aware_reads
+        .then(|| ("replica.selector.class", ConfigKind::String, RACK_AWARE_SELECTOR.to_owned()));
     let entry = |(name, kind, value): (&'static str, ConfigKind, String)| Entry {
         name,
         kind,
@@ -226,8 +229,11 @@ fn broker_entries(state: &State, call: &Call<'_>, name: &str) -> Result<Vec<Entr
         source: STATIC_BROKER_CONFIG,
         read_only: true,
     };
-    Ok(values.into_iter().map(entry).collect())
+    Ok(values.into_iter().chain(selector).map(entry).collect())
 }
+
+/// What Kafka calls the choice of a replica in the reader's rack.
+const RACK_AWARE_SELECTOR: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
 
 fn answer(
     resource: &DescribeConfigsResource,

@@ -1,12 +1,14 @@
 //! Fetch (key 1), versions 4-18.
 //!
-//! Reads from the partition's leader up to the high watermark, or the last stable offset with read_committed.
-//! Waits until `min_bytes` can be read, at most `max_wait_ms`; an error or a diverged log is answered at once. The
+//! Reads from the partition's leader, or from version 11 on from any replica (KIP-392), up to the high watermark, or the
+//! last stable offset with read_committed. Where the cluster is told to, the leader sends readers on to a replica of
+//! their rack that is in sync and has what they ask for. Waits until `min_bytes` can be read, at most `max_wait_ms`; an error or a diverged log is answered at once. The
 //! first batch of the first partition with data is returned whole whatever the limits say. Sessions as KIP-227.
 //!
 //! Notes: topic ids from version 13 on. A record set is a slice of what was produced where it is one batch, else
-//! copied together. Fetching from followers is answered by NOT_LEADER_OR_FOLLOWER. Replica fields are ignored.
+//! copied together. Followers know the high watermark as soon as their leader does. Replica fields are ignored.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -19,9 +21,10 @@ use milena_wire::messages::fetch_response::{
 };
 use milena_wire::{ByteString, Records, Response};
 
-use super::{Call, Outcome, Versions};
+use super::{Call, Outcome, Versions, milliseconds};
 use crate::fetch::{Interest, SessionRequest, SessionUse, Shown, TopicKey};
 use crate::node::Node;
+use crate::quota::Used;
 use crate::state::{State, Wait};
 use crate::storage::{Batch, EpochEnd};
 use crate::topic::Partition;
@@ -42,6 +45,10 @@ pub(crate) struct FetchPlan {
     bytes_min: usize,
     bytes_max: usize,
     is_read_committed: bool,
+    /// Where the reader is, as far as it says.
+    rack: Option<ByteString>,
+    /// What the reader calls itself, where what it reads is limited.
+    limited: Option<String>,
 }
 
 pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &FetchRequest) -> Outcome {
@@ -63,7 +70,8 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &FetchRequest)
         let name = state.resolve(&interest.topic).ok()?;
         Some(TopicPartition::new(name, interest.partition))
     };
-    let bytes = |wire: i32| usize::try_from(wire).unwrap_or(0);
+    let window = state.quotas.window_bytes(Used::Fetch, call.client_id);
+    let bytes = |wire: i32| usize::try_from(wire).unwrap_or(0).min(window.unwrap_or(usize::MAX));
     let plan = FetchPlan {
         node: call.node,
         version: call.version,
@@ -74,6 +82,8 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &FetchRequest)
         bytes_min: bytes(request.min_bytes),
         bytes_max: bytes(request.max_bytes).min(state.settings.fetch_bytes_max),
         is_read_committed: request.isolation_level == READ_COMMITTED,
+        rack: Some(request.rack_id.clone()).filter(|rack| !rack.is_empty()),
+        limited: window.map(|_| call.client_id.to_owned()),
     };
     let patience = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     if patience.is_zero() || plan.interests.is_empty() || plan.is_ready(state) {
@@ -153,7 +163,7 @@ impl FetchPlan {
                         interest.bytes_max.min(self.bytes_min.saturating_sub(found).max(1));
                     found += partition.log().bytes_between(from, until, wanted);
                 }
-                Ok(Found::Diverged(..)) | Err(_) => return true,
+                Ok(Found::Diverged(..) | Found::Nearer(..)) | Err(_) => return true,
             }
             if found >= self.bytes_min {
                 return true;
@@ -165,18 +175,23 @@ impl FetchPlan {
     /// The answer, from what there is.
     pub(crate) fn answer(self, state: &mut State, now: Instant) -> Response {
         let mut room = self.bytes_max;
-        let mut has_read = false;
+        let mut bytes_read = 0;
         let mut read = Vec::with_capacity(self.interests.len());
         for interest in &self.interests {
-            let data = self.read(state, interest, room, !has_read);
-            let bytes =
-                data.records.as_ref().map_or(0, |records| records.head.len() + records.body.len());
+            let data = self.read(state, interest, room, bytes_read == 0);
+            let bytes = data.records.as_ref().map_or(0, Records::len);
             room = room.saturating_sub(bytes);
-            has_read |= bytes > 0;
+            bytes_read += bytes;
+            read.push(data);
+        }
+        if let Some(throttled) = self.throttle(state, now, bytes_read) {
+            return throttled;
+        }
+        for (interest, data) in self.interests.iter().zip(&read) {
+            let bytes = data.records.as_ref().map_or(0, Records::len);
             if let Ok(topic) = state.resolve(&interest.topic) {
                 state.journal.note_read(&topic, bytes);
             }
-            read.push(data);
         }
         let session_id = self.keep_session(state, now, &mut read);
         let node_endpoints = self.name_leaders(state, &mut read);
@@ -187,6 +202,19 @@ impl FetchPlan {
             }
         }
         response.into()
+    }
+
+    /// The empty answer to a reader that has read more than it may. No session begins with it.
+    fn throttle(&self, state: &mut State, now: Instant, bytes: usize) -> Option<Response> {
+        let client_id = self.limited.as_ref()?;
+        let silence = state.quotas.charge(now, self.node, Used::Fetch, client_id, bytes);
+        let session_id = match self.session {
+            SessionUse::None | SessionUse::New => 0,
+            SessionUse::Incremental(id) => id,
+        };
+        let throttle_time_ms = milliseconds(silence);
+        let throttled = FetchResponse { throttle_time_ms, session_id, ..Default::default() };
+        (!silence.is_zero()).then(|| throttled.into())
     }
 
     /// Begins or goes on with the session; what is no news to the consumer is marked as left out.
@@ -202,7 +230,9 @@ impl FetchPlan {
             SessionUse::Incremental(id) => {
                 for (interest, data) in self.interests.iter().zip(read) {
                     let has_records = data.records.as_ref().is_some_and(|r| !r.head.is_empty());
-                    let must_say = data.error_code.is_error() || data.diverging_epoch.epoch >= 0;
+                    let must_say = data.error_code.is_error()
+                        || data.diverging_epoch.epoch >= 0
+                        || data.preferred_read_replica >= 0;
                     let (topic, index) = (&interest.topic, interest.partition);
                     let is_news =
                         node.sessions.must_show(id, topic, index, shown(data), has_records);
@@ -238,6 +268,12 @@ impl FetchPlan {
                     EpochEndOffset { epoch: end.epoch.get(), end_offset: end.end.get() };
                 return PartitionData { diverging_epoch, ..watermarks(partition, answer) };
             }
+            Ok(Found::Nearer(partition, replica)) => {
+                let preferred_read_replica = replica.get();
+                let aborted_transactions = None;
+                let answer = watermarks(partition, answer);
+                return PartitionData { preferred_read_replica, aborted_transactions, ..answer };
+            }
             Ok(Found::Readable { partition, from, until }) => (partition, from, until),
         };
         let bytes_max = interest.bytes_max.min(room);
@@ -270,7 +306,12 @@ impl FetchPlan {
         let name = state.resolve(&interest.topic)?;
         let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
         let partition = state.partition(name.as_str(), interest.partition).ok_or(unknown)?;
-        partition.check_leader(self.node, interest.leader_epoch).map_err(|failed| failed.0)?;
+        let by_replica = self.version >= RACKS_SINCE;
+        let end = partition.check_reader(self.node, interest.leader_epoch, by_replica);
+        let end = end.map_err(|failed| failed.0)?;
+        if let Some(nearer) = self.nearer(state, partition, interest.offset) {
+            return Ok(Found::Nearer(partition, nearer));
+        }
         let offset = interest.offset.ok_or(ErrorCode::OFFSET_OUT_OF_RANGE)?;
         if interest.last_fetched_epoch.is_some_and(|last| last > partition.leader_epoch()) {
             return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
@@ -279,7 +320,7 @@ impl FetchPlan {
             return Ok(Found::Diverged(partition, end));
         }
         // Up to the log's end: what is not replicated yet is there but is not shown.
-        if offset < partition.log().start() || offset > partition.log().end() {
+        if offset < partition.log().start() || offset > end {
             return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
         }
         let until = if self.is_read_committed {
@@ -287,7 +328,29 @@ impl FetchPlan {
         } else {
             partition.high_watermark()
         };
-        Ok(Found::Readable { partition, from: offset, until })
+        Ok(Found::Readable { partition, from: offset, until: until.min(end) })
+    }
+
+    /// The replica that the leader sends the reader to, as Kafka's `RackAwareReplicaSelector` chooses it.
+    fn nearer(
+        &self,
+        state: &State,
+        partition: &Partition,
+        offset: Option<Offset>,
+    ) -> Option<NodeId> {
+        let rack = self.rack.as_deref().filter(|_| state.settings.rack_aware_reads)?;
+        let is_near = |node: NodeId| {
+            let node = state.nodes.get(node).filter(|node| node.is_registered);
+            node.is_some_and(|node| node.rack.as_deref() == Some(rack))
+        };
+        if partition.leader() != Some(self.node) || is_near(self.node) {
+            return None;
+        }
+        let offset = offset.filter(|offset| *offset >= partition.log().start())?;
+        let in_sync = partition.isr().iter().copied().filter(|node| is_near(*node));
+        let ends = in_sync.filter_map(|node| Some((partition.end_at(node)?, Reverse(node))));
+        let (end, Reverse(node)) = ends.max()?;
+        (end >= offset).then_some(node)
     }
 
     /// Tells who leads where the answer is that another node does (KIP-951).
@@ -335,6 +398,8 @@ enum Found<'a> {
     },
     /// The consumer read records that are no longer part of the log.
     Diverged(&'a Partition, EpochEnd),
+    /// This replica is nearer to the consumer.
+    Nearer(&'a Partition, NodeId),
 }
 
 /// Where the log and what the consumer has read part, if they do (KIP-595).
@@ -457,6 +522,9 @@ fn blank(partition_index: i32) -> PartitionData {
 }
 
 const READ_COMMITTED: i8 = 1;
+
+/// Older requests do not say where the consumer is, and are for leaders alone.
+const RACKS_SINCE: i16 = 11;
 
 /// Older answers have no place for a leader.
 const LEADERS_SINCE: i16 = 12;

@@ -123,7 +123,7 @@ fn describe(
     }
 }
 
-fn describe_partition(
+pub(super) fn describe_partition(
     state: &State,
     index: i32,
     partition: &Partition,

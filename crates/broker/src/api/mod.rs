@@ -2,6 +2,9 @@
 
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
+mod alter_client_quotas;
+mod alter_partition_reassignments;
+mod alter_replica_log_dirs;
 mod alter_share_group_offsets;
 pub(crate) mod api_versions;
 mod consumer_group_describe;
@@ -12,12 +15,18 @@ mod delete_groups;
 mod delete_records;
 mod delete_share_group_offsets;
 mod delete_topics;
+mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_log_dirs;
 mod describe_producers;
+mod describe_quorum;
 mod describe_share_group_offsets;
+mod describe_topic_partitions;
 mod describe_transactions;
+mod describe_user_scram_credentials;
+mod elect_leaders;
 mod end_txn;
 pub(crate) mod fetch;
 mod find_coordinator;
@@ -26,8 +35,10 @@ mod incremental_alter_configs;
 mod init_producer_id;
 pub(crate) mod join_group;
 mod leave_group;
+mod list_config_resources;
 mod list_groups;
 mod list_offsets;
+mod list_partition_reassignments;
 mod list_transactions;
 mod metadata;
 mod offset_commit;
@@ -44,7 +55,7 @@ mod txn_offset_commit;
 mod write_txn_markers;
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use milena_types::{ApiKey, ErrorCode, NodeId, Topic};
 use milena_wire::{ByteString, Request, Response};
@@ -71,8 +82,8 @@ pub(crate) enum Outcome {
     Answer(Response),
     /// The answer comes later, through [`State::answered`].
     Wait,
-    /// There is none, by request.
-    Silent,
+    /// There is none, by request; the client is not heard for as long.
+    Silent(Duration),
     Close,
 }
 
@@ -124,6 +135,15 @@ macro_rules! apis {
             }
         }
 
+        /// How long the answer asks the client for silence.
+        pub(crate) fn silence(response: &Response) -> Duration {
+            let milliseconds = match response {
+                $(Response::$name(response) => response.throttle_time_ms,)*
+                _ => 0,
+            };
+            Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0))
+        }
+
         /// Says in the answer how long the client was throttled.
         pub(crate) fn throttle(response: &mut Response, milliseconds: i32) {
             match response {
@@ -162,11 +182,21 @@ apis! {
     CreatePartitions CREATE_PARTITIONS create_partitions;
     DeleteGroups DELETE_GROUPS delete_groups;
     IncrementalAlterConfigs INCREMENTAL_ALTER_CONFIGS incremental_alter_configs;
+    AlterReplicaLogDirs ALTER_REPLICA_LOG_DIRS alter_replica_log_dirs;
+    DescribeLogDirs DESCRIBE_LOG_DIRS describe_log_dirs;
+    ElectLeaders ELECT_LEADERS elect_leaders;
+    AlterPartitionReassignments ALTER_PARTITION_REASSIGNMENTS alter_partition_reassignments;
+    ListPartitionReassignments LIST_PARTITION_REASSIGNMENTS list_partition_reassignments;
     OffsetDelete OFFSET_DELETE offset_delete;
+    DescribeClientQuotas DESCRIBE_CLIENT_QUOTAS describe_client_quotas;
+    AlterClientQuotas ALTER_CLIENT_QUOTAS alter_client_quotas;
+    DescribeUserScramCredentials DESCRIBE_USER_SCRAM_CREDENTIALS describe_user_scram_credentials;
     DescribeCluster DESCRIBE_CLUSTER describe_cluster;
     DescribeProducers DESCRIBE_PRODUCERS describe_producers;
     DescribeTransactions DESCRIBE_TRANSACTIONS describe_transactions;
     ListTransactions LIST_TRANSACTIONS list_transactions;
+    ListConfigResources LIST_CONFIG_RESOURCES list_config_resources;
+    DescribeTopicPartitions DESCRIBE_TOPIC_PARTITIONS describe_topic_partitions;
     ConsumerGroupHeartbeat CONSUMER_GROUP_HEARTBEAT consumer_group_heartbeat;
     ConsumerGroupDescribe CONSUMER_GROUP_DESCRIBE consumer_group_describe;
     ShareGroupHeartbeat SHARE_GROUP_HEARTBEAT share_group_heartbeat;
@@ -177,6 +207,7 @@ apis! {
     AlterShareGroupOffsets ALTER_SHARE_GROUP_OFFSETS alter_share_group_offsets;
     DeleteShareGroupOffsets DELETE_SHARE_GROUP_OFFSETS delete_share_group_offsets;
     + WriteTxnMarkers WRITE_TXN_MARKERS write_txn_markers;
+    DescribeQuorum DESCRIBE_QUORUM describe_quorum;
 }
 
 /// The versions of each API that are answered where the cluster plays this release.
@@ -246,6 +277,22 @@ pub(crate) fn topics(state: &State, request: &Request) -> Vec<Topic> {
         Request::ShareAcknowledge(r) => {
             r.topics.iter().filter_map(|t| by_id(&t.topic_id)).collect()
         }
+        Request::DescribeLogDirs(r) => {
+            r.topics.iter().flatten().map(|t| by_name(&t.topic)).collect()
+        }
+        Request::AlterReplicaLogDirs(r) => {
+            r.dirs.iter().flat_map(|dir| &dir.topics).map(|t| by_name(&t.name)).collect()
+        }
+        Request::ElectLeaders(r) => {
+            r.topic_partitions.iter().flatten().map(|t| by_name(&t.topic)).collect()
+        }
+        Request::AlterPartitionReassignments(r) => {
+            r.topics.iter().map(|t| by_name(&t.name)).collect()
+        }
+        Request::ListPartitionReassignments(r) => {
+            r.topics.iter().flatten().map(|t| by_name(&t.name)).collect()
+        }
+        Request::DescribeTopicPartitions(r) => r.topics.iter().map(|t| by_name(&t.name)).collect(),
         Request::DescribeProducers(r) => r.topics.iter().map(|t| by_name(&t.name)).collect(),
         Request::AddPartitionsToTxn(r) => {
             let batched = r.transactions.iter().flat_map(|transaction| &transaction.topics);
@@ -303,6 +350,11 @@ fn as_known(code: ErrorCode, knows_fenced: bool) -> ErrorCode {
 /// How much of a group a member may describe, or a leader assign, in one request. Kafka writes a group into one record
 /// (`message.max.bytes`) and fails with UNKNOWN_SERVER_ERROR where that is too large.
 const GROUP_METADATA_BYTES_MAX: usize = 1_048_588;
+
+/// As answers carry it.
+fn milliseconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
+}
 
 /// What is answered where nobody asked which operations are allowed.
 const UNASKED: i32 = i32::MIN;

@@ -20,11 +20,12 @@ use milena_wire::messages::produce_response::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse,
     ProduceResponse, TopicProduceResponse,
 };
-use milena_wire::{ByteString, Response};
+use milena_wire::{ByteString, Records, Response};
 
-use super::{Call, Outcome, Versions};
+use super::{Call, Outcome, Versions, milliseconds};
 use crate::fetch::TopicKey;
 use crate::journal::AcceptedBatch;
+use crate::quota::Used;
 use crate::state::{Identity, State, Wait, is_internal};
 use crate::storage::{Batch, Rejected, Sent};
 use crate::topic::{Appended, Origin, Partition};
@@ -102,9 +103,13 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &ProduceReques
     for partition in &plan.partitions {
         state.replicate(call.now, partition);
     }
+    let sent = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
+    let bytes = sent.filter_map(|data| data.records.as_ref()).map(Records::len).sum();
+    let silence = state.quotas.charge(call.now, call.node, Used::Produce, call.client_id, bytes);
+    plan.response.throttle_time_ms = milliseconds(silence);
     match request.acks {
         0 if plan.has_errors() => Outcome::Close,
-        0 => Outcome::Silent,
+        0 => Outcome::Silent(silence),
         -1 if !plan.is_ready(state) => {
             let patience = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
             let deadline = call.now.checked_add(patience).unwrap_or(call.now);

@@ -1,7 +1,7 @@
 //! Connections and requests of a cluster without IO.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use milena_types::{ApiKey, CorrelationId, NodeId};
@@ -340,12 +340,12 @@ impl Cluster {
                 self.asking.insert(asked.ticket, id);
                 self.set_state(id, ConnectionState::Waiting(asked));
             }
-            Outcome::Silent => match asked.fault {
+            Outcome::Silent(silence) => match asked.fault {
                 Some(Fault::ApplyThenDrop | Fault::ApplyThenError(_) | Fault::Truncate) => {
                     self.drop_connection(id);
                 }
                 Some(Fault::ApplyThenHang) => self.set_state(id, ConnectionState::Hung),
-                _ => {}
+                _ => self.mute(now, id, silence),
             },
             Outcome::Close => self.drop_connection(id),
         }
@@ -391,7 +391,18 @@ impl Cluster {
                 }
                 self.drop_connection(id);
             }
-            _ => self.reply(id, &response, version, asked.correlation_id),
+            _ => {
+                self.reply(id, &response, version, asked.correlation_id);
+                self.mute(now, id, api::silence(&response));
+            }
+        }
+    }
+
+    /// Reads nothing more of a client that went beyond its quota, until it was silent for as long (KIP-219).
+    fn mute(&mut self, now: Instant, id: ConnectionId, silence: Duration) {
+        if !silence.is_zero() {
+            let until = now.checked_add(silence).unwrap_or(now);
+            self.set_state(id, ConnectionState::Late { until, answer: None });
         }
     }
 

@@ -19,6 +19,7 @@ use crate::settings::{Settings, TopicSettings};
 pub struct Builder {
     settings: Settings,
     nodes: usize,
+    racks: usize,
     port: u16,
     wall_clock: Option<Timestamp>,
     data_dir: Option<PathBuf>,
@@ -26,7 +27,8 @@ pub struct Builder {
 
 impl Builder {
     pub(super) fn new() -> Self {
-        Self { settings: Settings::default(), nodes: 1, port: 0, wall_clock: None, data_dir: None }
+        let settings = Settings::default();
+        Self { settings, nodes: 1, racks: 0, port: 0, wall_clock: None, data_dir: None }
     }
 
     /// How many nodes. Default 1.
@@ -35,6 +37,15 @@ impl Builder {
         let cluster = Settings::with_nodes(self.nodes);
         self.settings.nodes = cluster.nodes;
         self.settings.replication_factor_default = cluster.replication_factor_default;
+        self
+    }
+
+    /// Spreads the nodes over so many racks, `rack-1`, `rack-2` and so on in turn, and has leaders send readers who say
+    /// where they are (`client.rack`) on to a replica in their rack (KIP-392). Default: no node has a rack.
+    ///
+    /// Racks of one's own are set by [`configure`](Self::configure), with [`Settings::rack_aware_reads`].
+    pub fn racks(mut self, racks: usize) -> Self {
+        self.racks = racks;
         self
     }
 
@@ -147,6 +158,12 @@ impl Builder {
 
     fn cluster(mut self) -> io::Result<(Cluster, Option<DataDir>)> {
         self.settings.wall_clock = self.wall_clock.unwrap_or_else(machines_clock);
+        if self.racks > 0 {
+            self.settings.rack_aware_reads = true;
+            for (node, rack) in self.settings.nodes.iter_mut().zip((1..=self.racks).cycle()) {
+                node.rack = Some(format!("rack-{rack}"));
+            }
+        }
         let now = tokio::time::Instant::now().into_std();
         let invalid = |message| io::Error::new(io::ErrorKind::InvalidInput, message);
         let Some(path) = self.data_dir else {

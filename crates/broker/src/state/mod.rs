@@ -3,6 +3,7 @@
 mod cleaning;
 mod groups;
 mod nodes;
+mod placement;
 mod producer_ids;
 mod replay;
 mod shares;
@@ -19,6 +20,7 @@ use milena_wire::Response;
 
 pub(crate) use groups::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, is_internal, java_hash};
 pub(crate) use nodes::Nodes;
+pub(crate) use placement::Election;
 pub(crate) use producer_ids::{Identity, ProducerIds};
 pub(crate) use shares::Said;
 pub(crate) use stored::Store;
@@ -31,6 +33,7 @@ use crate::clock::Clock;
 use crate::connection::ConnectionId;
 use crate::group::Group;
 use crate::journal::Journal;
+use crate::quota::Quotas;
 use crate::settings::Settings;
 use crate::share::{ShareGroup, ShareKey, SharePartitions};
 use crate::ticket::Ticket;
@@ -57,6 +60,8 @@ pub(crate) struct State {
     pub(crate) share_partitions: SharePartitions,
     /// What is set for single groups, by their ids.
     pub(crate) group_configs: BTreeMap<String, BTreeMap<String, String>>,
+    /// What is set for clients, and what they use.
+    pub(crate) quotas: Quotas,
     /// Counts the changes of finalized features, by which clients know the newest.
     pub(crate) features_epoch: i64,
     pub(crate) producer_ids: ProducerIds,
@@ -110,6 +115,7 @@ impl State {
             share_groups: BTreeMap::new(),
             share_partitions: SharePartitions::default(),
             group_configs: BTreeMap::new(),
+            quotas: Quotas::default(),
             features_epoch: 0,
             producer_ids: ProducerIds::default(),
             transactions: BTreeMap::new(),

@@ -64,8 +64,11 @@ impl State {
                     is_internal,
                 });
                 topic.config = config;
-                let added = replicas.into_iter().skip(topic.partitions.len());
-                topic.partitions.extend(added.map(Partition::new));
+                let mut replicas = replicas.into_iter();
+                for (partition, nodes) in topic.partitions.iter_mut().zip(&mut replicas) {
+                    partition.restore_replicas(nodes);
+                }
+                topic.partitions.extend(replicas.map(Partition::new));
                 self.topics_version.note_creation();
             }
             Entry::TopicGone(name) => {
@@ -123,6 +126,7 @@ impl State {
             Entry::GroupConfig(id, config) => {
                 self.group_configs.insert(id, config);
             }
+            Entry::Quotas(entity, values) => self.quotas.set(entity, values),
             Entry::ShareGroup(id) => {
                 self.share_groups.entry(id).or_default();
             }

@@ -154,6 +154,9 @@ impl State {
         for (group, config) in &self.group_configs {
             spell(Entry::GroupConfig(group.clone(), config.clone()))?;
         }
+        for (entity, values) in self.quotas.iter() {
+            spell(Entry::Quotas(entity.clone(), values.clone()))?;
+        }
         for id in self.share_groups.keys() {
             spell(Entry::ShareGroup(id.clone()))?;
         }

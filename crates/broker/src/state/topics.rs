@@ -242,30 +242,16 @@ impl State {
         mut factor: Option<usize>,
     ) -> Result<Vec<Vec<NodeId>>, Refused> {
         let refuse = |why: &str| Err(Refused::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, why));
-        let refuse_manual = |why: &str| refuse(&format!("The manual partition assignment {why}"));
         for (expected, (index, nodes)) in (0..).zip(wished) {
             if *index != expected {
                 return refuse("partitions should be a consecutive 0-based integer sequence");
             }
-            if nodes.is_empty() {
-                return refuse_manual("includes an empty replica list.");
-            }
-            let mut seen = BTreeSet::new();
-            for node in nodes {
-                if self.nodes.get(*node).is_none() {
-                    return refuse_manual(&format!(
-                        "includes broker {node}, but no such broker is registered."
-                    ));
-                }
-                if !seen.insert(node) {
-                    return refuse_manual(&format!("includes the broker {node} more than once."));
-                }
-            }
+            self.check_replicas(nodes)?;
             let factor = *factor.get_or_insert(nodes.len());
             if nodes.len() != factor {
-                return refuse_manual(&format!(
-                    "includes a partition with {} replica(s), but this is not consistent with previous partitions, \
-                     which have {factor} replica(s).",
+                return refuse(&format!(
+                    "The manual partition assignment includes a partition with {} replica(s), but this is not \
+                     consistent with previous partitions, which have {factor} replica(s).",
                     nodes.len()
                 ));
             }
@@ -275,6 +261,29 @@ impl State {
             return refuse("the embedded cluster's limit of partitions is reached");
         }
         Ok(wished.values().cloned().collect())
+    }
+
+    /// Whether these are distinct nodes that exist, at least one.
+    pub(super) fn check_replicas(&self, nodes: &[NodeId]) -> Result<(), Refused> {
+        let refuse = |why: &str| {
+            let why = format!("The manual partition assignment {why}");
+            Err(Refused::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, why))
+        };
+        if nodes.is_empty() {
+            return refuse("includes an empty replica list.");
+        }
+        let mut seen = BTreeSet::new();
+        for node in nodes {
+            if self.nodes.get(*node).is_none() {
+                return refuse(&format!(
+                    "includes broker {node}, but no such broker is registered."
+                ));
+            }
+            if !seen.insert(node) {
+                return refuse(&format!("includes the broker {node} more than once."));
+            }
+        }
+        Ok(())
     }
 }
 

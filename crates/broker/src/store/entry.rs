@@ -9,6 +9,7 @@ use milena_types::{
 
 use super::codec::{Malformed, Source, Spelled, Text};
 use crate::group::{Commit, Committed};
+use crate::quota::{QuotaEntity, QuotaValues};
 use crate::share::{ShareKey, StoredPartition};
 use crate::storage::{Batch, LogImage, Rewritten};
 use crate::transaction::StoredTransaction;
@@ -68,6 +69,8 @@ pub(crate) enum Entry {
     ShareGone(ShareKey),
     /// Compaction put these in the place of batches.
     Compacted(Place, Rewritten),
+    /// All quotas of an entity.
+    Quotas(QuotaEntity, QuotaValues),
 }
 
 impl Spelled for Entry {
@@ -130,6 +133,15 @@ impl Spelled for Entry {
                 (21_u8, *at).put(to);
                 rewritten.put(to);
             }
+            Self::Quotas(entity, values) => {
+                22_u8.put(to);
+                let part =
+                    |(kind, name): (&str, Option<&str>)| (Text::from(kind), name.map(Text::from));
+                entity.parts().map(part).collect::<Vec<_>>().put(to);
+                let value =
+                    |(key, value): (&Text, &f64)| (key.clone(), value.to_bits().cast_signed());
+                values.iter().map(value).collect::<Vec<_>>().put(to);
+            }
         }
     }
 
@@ -162,6 +174,12 @@ impl Spelled for Entry {
             19 => Self::Share(Spelled::take(from)?, Spelled::take(from)?),
             20 => Self::ShareGone(Spelled::take(from)?),
             21 => Self::Compacted(Spelled::take(from)?, Spelled::take(from)?),
+            22 => {
+                let entity = QuotaEntity::new(Vec::<(Text, Option<Text>)>::take(from)?);
+                let values = Vec::<(Text, i64)>::take(from)?.into_iter();
+                let value = |(key, bits): (Text, i64)| (key, f64::from_bits(bits.cast_unsigned()));
+                Self::Quotas(entity, values.map(value).collect())
+            }
             _ => return Err(Malformed),
         })
     }

@@ -33,6 +33,11 @@ impl ImageVersion {
         self.creations += 1;
     }
 
+    /// How many changes there were.
+    pub(crate) fn changes(self) -> i64 {
+        i64::try_from(self.changes).unwrap_or(i64::MAX)
+    }
+
     /// Whether a topic was created between `other` and this one.
     pub(crate) fn has_new_topics_since(self, other: Self) -> bool {
         self.creations != other.creations

@@ -138,6 +138,17 @@ impl Partition {
         node: NodeId,
         known: Option<LeaderEpoch>,
     ) -> Result<(), PartitionError> {
+        self.check_reader(node, known, false).map(|_| ())
+    }
+
+    /// Where the copy ends that `node` may read from, for a client that knows the leader epoch `known`; only the
+    /// leader's, unless it may be `by_replica`.
+    pub(crate) fn check_reader(
+        &self,
+        node: NodeId,
+        known: Option<LeaderEpoch>,
+        by_replica: bool,
+    ) -> Result<Offset, PartitionError> {
         match known {
             Some(known) if known < self.leader_epoch => {
                 Err(PartitionError(ErrorCode::FENCED_LEADER_EPOCH))
@@ -145,11 +156,18 @@ impl Partition {
             Some(known) if known > self.leader_epoch => {
                 Err(PartitionError(ErrorCode::UNKNOWN_LEADER_EPOCH))
             }
-            _ if self.leader != Some(node) => {
-                Err(PartitionError(ErrorCode::NOT_LEADER_OR_FOLLOWER))
+            _ if self.leader == Some(node) => Ok(self.log.end()),
+            _ => {
+                let end = self.end_at(node).filter(|_| by_replica);
+                end.ok_or(PartitionError(ErrorCode::NOT_LEADER_OR_FOLLOWER))
             }
-            _ => Ok(()),
         }
+    }
+
+    /// Where the copy of this node ends, if it has one.
+    pub(crate) fn end_at(&self, node: NodeId) -> Option<Offset> {
+        let replica = self.replicas.iter().find(|replica| replica.node == node)?;
+        Some(replica.end)
     }
 
     /// Deletes what retention no longer keeps.

@@ -83,6 +83,38 @@ impl Partition {
         true
     }
 
+    /// Has these nodes hold the partition and no others. Whoever is new copies the whole log at once, if it runs. Says
+    /// whether another epoch begins, as it does where a node goes.
+    pub(crate) fn reassign(&mut self, wanted: &[NodeId], nodes: &impl Liveness) -> bool {
+        let before = std::mem::take(&mut self.replicas);
+        let end_at = |node| before.iter().find(|replica| replica.node == node).map(|one| one.end);
+        let start = self.log.start();
+        let replica = |node: &NodeId| Replica { node: *node, end: end_at(*node).unwrap_or(start) };
+        self.replicas = wanted.iter().map(replica).collect();
+        let has_gone = before.iter().any(|replica| !wanted.contains(&replica.node));
+        let may_lead = |node: &NodeId| nodes.is_registered(*node) && nodes.is_running(*node);
+        if self.leader.is_some_and(|leader| nodes.is_running(leader)) {
+            // The old leader serves the new replicas before it goes.
+            let end = self.log.end();
+            for replica in self.replicas.iter_mut().filter(|replica| may_lead(&replica.node)) {
+                replica.end = end;
+                if !self.isr.contains(&replica.node) {
+                    self.isr.push(replica.node);
+                }
+            }
+        }
+        self.isr.retain(|node| wanted.contains(node));
+        if !self.leader.is_some_and(|leader| wanted.contains(&leader)) {
+            let next =
+                wanted.iter().copied().find(|node| self.isr.contains(node) && may_lead(node));
+            self.lead(next);
+        } else if has_gone {
+            self.lead(self.leader);
+        }
+        self.replicate(nodes);
+        has_gone
+    }
+
     /// Takes back what the leader wrote from `end` on, as a node that lost its disk cache would.
     pub(crate) fn cut(&mut self, end: Offset) {
         self.log.truncate(end);

@@ -3,6 +3,7 @@
 use milena_types::{LeaderEpoch, NodeId, Offset, Timestamp};
 
 use super::partition::Partition;
+use super::replication::Replica;
 use crate::storage::{Batch, LogImage, MarkerTerm, Rewritten, Stored};
 use crate::store::{Entry, Place};
 use crate::transaction::{End, TransactionVersion};
@@ -79,6 +80,12 @@ impl Partition {
         if leader.is_some() {
             self.log.begin_epoch(epoch);
         }
+    }
+
+    /// Puts back which nodes hold the partition.
+    pub(crate) fn restore_replicas(&mut self, nodes: Vec<NodeId>) {
+        let end = self.log.end();
+        self.replicas = nodes.into_iter().map(|node| Replica { node, end }).collect();
     }
 
     /// Puts a batch back at its place; says how a transaction ended, if it is a marker.

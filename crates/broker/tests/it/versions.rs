@@ -15,7 +15,8 @@ use crate::world::{World, batch, fetch, node, produce};
 fn an_answer_and_an_error_can_be_written_in_every_version() {
     let mut left: BTreeSet<_> = listed().into_iter().collect();
     let asker = Asker::new(&mut one_node());
-    for request in requests(&asker).into_iter().chain(share_requests(asker.topic_id)) {
+    let others = share_requests(asker.topic_id).into_iter().chain(administration());
+    for request in requests(&asker).into_iter().chain(others) {
         for (key, version) in listed().into_iter().filter(|(key, _)| *key == request.api_key()) {
             if !encodes(&request, version) {
                 continue;
@@ -40,6 +41,54 @@ fn an_answer_and_an_error_can_be_written_in_every_version() {
         }
     }
     assert!(left.is_empty(), "never asked: {left:?}");
+}
+
+/// Of partitions' places and clients' quotas.
+fn administration() -> Vec<Request> {
+    let (t, of_t): (ByteString, _) = ("t".into(), vec![0]);
+    let moved = m::alter_replica_log_dirs_request::AlterReplicaLogDirTopic {
+        name: t.clone(),
+        partitions: of_t.clone(),
+    };
+    let moved = m::alter_replica_log_dirs_request::AlterReplicaLogDir {
+        path: "/elsewhere".into(),
+        topics: vec![moved],
+    };
+    let elected = m::elect_leaders_request::TopicPartitions { topic: t.clone(), partitions: of_t };
+    let reassigned = m::alter_partition_reassignments_request::ReassignableTopic {
+        name: t.clone(),
+        partitions: vec![Default::default()],
+    };
+    let quorum = m::describe_quorum_request::TopicData {
+        topic_name: "__cluster_metadata".into(),
+        partitions: vec![Default::default()],
+    };
+    let entity = m::alter_client_quotas_request::EntityData {
+        entity_type: "user".into(),
+        entity_name: Some("u".into()),
+    };
+    let entry = m::alter_client_quotas_request::EntryData {
+        entity: vec![entity],
+        ops: vec![Default::default()],
+    };
+    let user = m::describe_user_scram_credentials_request::UserName { name: "u".into() };
+    let named = m::describe_topic_partitions_request::TopicRequest { name: t };
+    vec![
+        m::DescribeLogDirsRequest { topics: None }.into(),
+        m::AlterReplicaLogDirsRequest { dirs: vec![moved] }.into(),
+        m::ElectLeadersRequest { topic_partitions: Some(vec![elected]), ..Default::default() }
+            .into(),
+        m::AlterPartitionReassignmentsRequest { topics: vec![reassigned], ..Default::default() }
+            .into(),
+        m::ListPartitionReassignmentsRequest::default().into(),
+        m::DescribeQuorumRequest { topics: vec![quorum] }.into(),
+        m::DescribeQuorumRequest::default().into(),
+        m::AlterClientQuotasRequest { entries: vec![entry], validate_only: false }.into(),
+        m::DescribeClientQuotasRequest::default().into(),
+        m::DescribeUserScramCredentialsRequest { users: Some(vec![user]) }.into(),
+        m::ListConfigResourcesRequest::default().into(),
+        m::DescribeTopicPartitionsRequest { topics: vec![named], ..Default::default() }.into(),
+    ]
 }
 
 /// Who asks: the only member of the group `g` and the producer of the transaction `payments`, which is open.

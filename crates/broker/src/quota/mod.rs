@@ -1,0 +1,8 @@
+//! What clients may use, and how long those wait that use more (KIP-13, KIP-124, KIP-546).
+
+mod entity;
+mod limits;
+mod rate;
+
+pub(crate) use entity::{EntityFilter, QuotaEntity, QuotaValues, check_value};
+pub(crate) use limits::{Quotas, Used};

@@ -1,0 +1,134 @@
+//! Reading from followers (KIP-392).
+
+use std::collections::BTreeMap;
+
+use milena_broker::Settings;
+use milena_types::{ErrorCode, NodeId};
+use milena_wire::messages::FetchRequest;
+use milena_wire::messages::fetch_response::PartitionData;
+
+use crate::world::{World, fetch, fetch_response, fetched, node, offsets, ok};
+
+/// Node n is in rack n.
+fn with_racks(settings: &mut Settings) {
+    settings.rack_aware_reads = true;
+    for (node, rack) in settings.nodes.iter_mut().zip(1..) {
+        node.rack = Some(format!("rack-{rack}"));
+    }
+}
+
+fn from_rack(request: FetchRequest, rack: &str) -> FetchRequest {
+    FetchRequest { rack_id: rack.into(), ..request }
+}
+
+fn rack_of(node: NodeId) -> String {
+    format!("rack-{node}")
+}
+
+/// A leader that has one record, and a node that follows it.
+fn world(change: impl FnOnce(&mut Settings)) -> (World, NodeId, NodeId) {
+    let mut world = World::with(change);
+    let connection = world.connect_leader();
+    ok(&world.produce(connection, &["a"], None));
+    let leader = world.leader();
+    let follower = node(leader.get() % 3 + 1);
+    (world, leader, follower)
+}
+
+fn read(world: &mut World, at: NodeId, version: i16, request: FetchRequest) -> PartitionData {
+    let connection = world.connect(at);
+    fetched(world.ask(connection, version, request))
+}
+
+#[test]
+fn the_leader_sends_a_reader_to_the_replica_of_its_rack() {
+    let (mut world, leader, follower) = world(with_racks);
+    // Answered at once though there is nothing to read here.
+    let request = || from_rack(fetch(0, 1, 500), &rack_of(follower));
+    let told = read(&mut world, leader, 11, request());
+    assert_eq!(told.preferred_read_replica, follower.get());
+    assert_eq!((offsets(&told).len(), told.high_watermark), (0, 1));
+    let told = read(&mut world, follower, 11, request());
+    assert_eq!((told.preferred_read_replica, offsets(&told)), (-1, vec![0]));
+}
+
+/// Else it would be sent away with no word of where to in the second answer of the session.
+#[test]
+fn a_session_tells_the_replica_in_each_answer() {
+    let (mut world, leader, follower) = world(with_racks);
+    let connection = world.connect(leader);
+    let mut request = from_rack(fetch(0, 1, 500), &rack_of(follower));
+    request.session_epoch = 0;
+    let told = fetch_response(world.ask(connection, 11, request.clone()));
+    assert!(told.session_id > 0);
+    (request.session_id, request.session_epoch) = (told.session_id, 1);
+    request.topics.clear();
+    let told = fetched(world.ask(connection, 11, request));
+    assert_eq!(told.preferred_read_replica, follower.get());
+}
+
+#[test]
+fn the_leader_serves_whom_no_replica_is_nearer_to() {
+    let (mut world, leader, follower) = world(with_racks);
+    for rack in ["", "rack-9", &rack_of(leader)] {
+        let told = read(&mut world, leader, 11, from_rack(fetch(0, 1, 0), rack));
+        assert_eq!((told.preferred_read_replica, offsets(&told)), (-1, vec![0]), "{rack:?}");
+    }
+    // Out of the range of all of them: the leader says so.
+    let told = read(&mut world, leader, 11, from_rack(fetch(2, 1, 0), &rack_of(follower)));
+    assert_eq!(told.error_code, ErrorCode::OFFSET_OUT_OF_RANGE);
+    // Nor is one that is down, once that is known.
+    let now = world.now;
+    world.cluster.crash_node(now, follower);
+    world.pass(std::time::Duration::from_secs(1));
+    let told = read(&mut world, leader, 11, from_rack(fetch(0, 1, 0), &rack_of(follower)));
+    assert_eq!((told.preferred_read_replica, offsets(&told)), (-1, vec![0]));
+}
+
+#[test]
+fn nobody_is_sent_away_by_default() {
+    let racks_alone = |settings: &mut Settings| {
+        with_racks(settings);
+        settings.rack_aware_reads = false;
+    };
+    let (mut world, leader, follower) = world(racks_alone);
+    let told = read(&mut world, leader, 11, from_rack(fetch(0, 1, 0), &rack_of(follower)));
+    assert_eq!((told.preferred_read_replica, offsets(&told)), (-1, vec![0]));
+}
+
+/// As a broker of Kafka does whatever its replica selector is: only the request's version decides.
+#[test]
+fn a_follower_serves_requests_that_know_of_racks_and_no_others() {
+    let (mut world, _, follower) = world(|_| {});
+    let told = read(&mut world, follower, 11, fetch(0, 1, 0));
+    assert_eq!(offsets(&told), [0]);
+    let told = read(&mut world, follower, 11, fetch(2, 1, 0));
+    assert_eq!(told.error_code, ErrorCode::OFFSET_OUT_OF_RANGE);
+    let told = read(&mut world, follower, 10, fetch(0, 1, 0));
+    assert_eq!(told.error_code, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    let mut fenced = fetch(0, 1, 0);
+    fenced.topics[0].partitions[0].current_leader_epoch = 7;
+    let told = read(&mut world, follower, 11, fenced);
+    assert_eq!(told.error_code, ErrorCode::UNKNOWN_LEADER_EPOCH);
+}
+
+#[test]
+fn a_node_without_a_replica_serves_nobody() {
+    let on_one = |settings: &mut Settings| {
+        settings.topics[0].replication_factor = Some(1);
+        settings.topics[0].config = BTreeMap::new();
+    };
+    let (mut world, _, other) = world(on_one);
+    let told = read(&mut world, other, 11, fetch(0, 1, 0));
+    assert_eq!(told.error_code, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+}
+
+#[test]
+fn a_reader_waits_at_a_follower_for_what_its_leader_gets() {
+    let (mut world, leader, follower) = world(with_racks);
+    let (reader, writer) = (world.connect(follower), world.connect(leader));
+    world.send(reader, 11, from_rack(fetch(1, 1, 500), &rack_of(follower)));
+    assert_eq!(world.answer(reader), None);
+    ok(&world.produce(writer, &["b"], None));
+    assert_eq!(offsets(&fetched(world.answer(reader).expect("woken"))), [1]);
+}

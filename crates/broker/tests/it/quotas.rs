@@ -1,0 +1,198 @@
+//! Clients that use more than they may (KIP-546, KIP-219).
+
+use std::time::Duration;
+
+use milena_broker::ConnectionId;
+use milena_types::ErrorCode;
+use milena_wire::Response;
+use milena_wire::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
+use milena_wire::messages::describe_client_quotas_request::ComponentData;
+use milena_wire::messages::{
+    AlterClientQuotasRequest, DescribeClientQuotasRequest, MetadataRequest,
+};
+
+use crate::world::{World, batch, fetch, fetch_response, fetched, offsets, produce};
+
+type Parts<'a> = &'a [(&'a str, Option<&'a str>)];
+
+/// Sets a quota of an entity, or removes it; says what came of it.
+fn alter(world: &mut World, parts: Parts<'_>, key: &str, value: Option<f64>) -> ErrorCode {
+    let entity = parts.iter().map(|(kind, name)| EntityData {
+        entity_type: (*kind).into(),
+        entity_name: name.map(Into::into),
+    });
+    let op = OpData { key: key.into(), value: value.unwrap_or_default(), remove: value.is_none() };
+    let entry = EntryData { entity: entity.collect(), ops: vec![op] };
+    let request = AlterClientQuotasRequest { entries: vec![entry], validate_only: false };
+    let connection = world.connect_leader();
+    let Response::AlterClientQuotas(told) = world.ask(connection, 1, request) else {
+        panic!("another answer")
+    };
+    told.entries[0].error_code
+}
+
+/// The entities that match, as `user=u client-id=<default>`.
+fn described(world: &mut World, filter: &[(&str, i8, Option<&str>)], strict: bool) -> Vec<String> {
+    let component = |(kind, how, name): &(&str, i8, Option<&str>)| ComponentData {
+        entity_type: (*kind).into(),
+        match_type: *how,
+        r#match: name.map(Into::into),
+    };
+    let components = filter.iter().map(component).collect();
+    let connection = world.connect_leader();
+    let request = DescribeClientQuotasRequest { components, strict };
+    let Response::DescribeClientQuotas(told) = world.ask(connection, 1, request) else {
+        panic!("another answer")
+    };
+    assert_eq!(told.error_code, ErrorCode::NONE, "{told:?}");
+    let entries = told.entries.unwrap_or_default().into_iter().map(|entry| {
+        let parts = entry.entity.iter().map(|part| {
+            let name = part.entity_name.as_deref().unwrap_or("<default>");
+            format!("{}={name}", &*part.entity_type)
+        });
+        parts.collect::<Vec<_>>().join(" ")
+    });
+    entries.collect()
+}
+
+/// The bytes of one record so large that a window of a thousand bytes a second is over after two.
+fn write(world: &mut World, connection: ConnectionId, acks: i16) -> i32 {
+    let records = batch(&["x".repeat(9_000).as_str()], None);
+    if acks == 0 {
+        world.send(connection, 9, produce(0, records));
+        return 0;
+    }
+    let Response::Produce(told) = world.ask(connection, 9, produce(acks, records)) else {
+        panic!("another answer")
+    };
+    told.throttle_time_ms
+}
+
+/// The world's clients call themselves so.
+const CLIENT: Parts<'_> = &[("client-id", Some("test"))];
+
+#[test]
+fn who_writes_too_much_is_not_heard_for_as_long_as_the_answer_says() {
+    let mut world = World::new();
+    assert_eq!(alter(&mut world, CLIENT, "producer_byte_rate", Some(1000.0)), ErrorCode::NONE);
+    let connection = world.connect_leader();
+    assert_eq!(write(&mut world, connection, -1), 0, "ten seconds' worth are free");
+    let silence = write(&mut world, connection, -1);
+    assert!((7_000..10_000).contains(&silence), "{silence}");
+    world.send(connection, 9, MetadataRequest::default());
+    let silence = Duration::from_millis(u64::try_from(silence).expect("positive"));
+    world.pass(silence - Duration::from_millis(1));
+    assert_eq!(world.answer(connection), None);
+    world.pass(Duration::from_millis(1));
+    assert!(world.answer(connection).is_some());
+}
+
+/// There is no answer to say so: the client notices by what comes after.
+#[test]
+fn who_writes_too_much_without_asking_for_an_answer_is_not_heard_either() {
+    let mut world = World::new();
+    assert_eq!(alter(&mut world, CLIENT, "producer_byte_rate", Some(1000.0)), ErrorCode::NONE);
+    let connection = world.connect_leader();
+    write(&mut world, connection, 0);
+    write(&mut world, connection, 0);
+    world.send(connection, 9, MetadataRequest::default());
+    world.pass(Duration::from_secs(7));
+    assert_eq!(world.answer(connection), None);
+    world.pass(Duration::from_secs(3));
+    assert!(world.answer(connection).is_some());
+}
+
+#[test]
+fn other_connections_of_the_client_are_heard_and_limited_with_it() {
+    let mut world = World::new();
+    assert_eq!(alter(&mut world, CLIENT, "producer_byte_rate", Some(1000.0)), ErrorCode::NONE);
+    let (one, other) = (world.connect_leader(), world.connect_leader());
+    write(&mut world, one, -1);
+    assert!(write(&mut world, one, -1) > 0);
+    assert!(write(&mut world, other, -1) > 15_000);
+    assert_eq!(alter(&mut world, CLIENT, "producer_byte_rate", None), ErrorCode::NONE);
+    let after = world.connect_leader();
+    assert_eq!(write(&mut world, after, -1), 0);
+}
+
+/// Given to it, the records would count; so it gets none, and gets them after its silence.
+#[test]
+fn who_reads_too_much_gets_nothing_until_later() {
+    let mut world = World::new();
+    let writer = world.connect_leader();
+    write(&mut world, writer, -1);
+    assert_eq!(alter(&mut world, CLIENT, "consumer_byte_rate", Some(1000.0)), ErrorCode::NONE);
+    let reader = world.connect_leader();
+    let whole = || {
+        let mut request = fetch(0, 1, 500);
+        request.session_epoch = 0;
+        request
+    };
+    assert_eq!(offsets(&fetched(world.ask(reader, 11, whole()))), [0]);
+    let told = fetch_response(world.ask(reader, 11, whole()));
+    let silence = told.throttle_time_ms;
+    assert!(silence > 7_000, "{silence}");
+    assert_eq!((told.session_id, told.responses.len()), (0, 0));
+    world.pass(Duration::from_secs(11));
+    assert_eq!(offsets(&fetched(world.ask(reader, 11, whole()))), [0]);
+}
+
+#[test]
+fn quotas_are_found_by_name_by_default_and_by_kind() {
+    let mut world = World::new();
+    let entities: [Parts<'_>; 5] = [
+        &[("user", Some("u"))],
+        &[("user", None)],
+        &[("client-id", Some("c"))],
+        &[("user", Some("u")), ("client-id", None)],
+        &[("ip", Some("127.0.0.1"))],
+    ];
+    for parts in entities {
+        let is_ip = parts[0].0 == "ip";
+        let key = if is_ip { "connection_creation_rate" } else { "request_percentage" };
+        assert_eq!(alter(&mut world, parts, key, Some(5.0)), ErrorCode::NONE);
+    }
+    for (filter, strict, expected) in [
+        (&[][..], false, 5),
+        (&[("user", 0, Some("u"))], false, 2),
+        (&[("user", 0, Some("u"))], true, 1),
+        (&[("user", 1, None)], false, 1),
+        (&[("user", 2, None)], false, 3),
+        (&[("user", 2, None), ("client-id", 1, None)], false, 1),
+        (&[("ip", 2, None)], false, 1),
+        (&[], true, 0),
+    ] {
+        assert_eq!(described(&mut world, filter, strict).len(), expected, "{filter:?} {strict}");
+    }
+    world.restart();
+    let mut found = described(&mut world, &[("user", 0, Some("u"))], false);
+    found.sort();
+    assert_eq!(found, ["client-id=<default> user=u", "user=u"]);
+}
+
+#[test]
+fn what_is_no_quota_is_refused() {
+    let mut world = World::new();
+    let user: Parts<'_> = &[("user", Some("u"))];
+    let mixed: Parts<'_> = &[("user", Some("u")), ("ip", Some("127.0.0.1"))];
+    for (parts, key, value) in [
+        (&[][..], "producer_byte_rate", 1.0),
+        (&[("nation", Some("x"))], "producer_byte_rate", 1.0),
+        (&[("user", Some(""))], "producer_byte_rate", 1.0),
+        (mixed, "producer_byte_rate", 1.0),
+        (&[("ip", Some("no address"))], "connection_creation_rate", 1.0),
+        (&[("ip", Some("127.0.0.1"))], "producer_byte_rate", 1.0),
+        (user, "connection_creation_rate", 1.0),
+        (user, "no_such_quota", 1.0),
+        (user, "producer_byte_rate", 0.0),
+        (user, "producer_byte_rate", -1.0),
+        (user, "producer_byte_rate", 1.5),
+        (user, "producer_byte_rate", 1e30),
+        (user, "producer_byte_rate", f64::NAN),
+    ] {
+        let told = alter(&mut world, parts, key, Some(value));
+        assert_eq!(told, ErrorCode::INVALID_REQUEST, "{parts:?} {key} {value}");
+    }
+    assert_eq!(alter(&mut world, user, "request_percentage", Some(1.5)), ErrorCode::NONE);
+    assert_eq!(described(&mut world, &[], false), ["user=u"]);
+}
