@@ -60,6 +60,9 @@ pub(crate) struct Version {
 /// The version whose tools judge the embedded broker.
 pub(crate) const NEWEST: Version = Version::of(4, 4, 0);
 
+/// How many racks a cluster is spread over, where it is.
+const RACKS: usize = 3;
+
 /// Broker settings that switch on what Kafka calls unstable.
 const UNSTABLE: &[&str] =
     &["unstable.api.versions.enable=true", "transaction.two.phase.commit.enable=true"];
@@ -123,6 +126,7 @@ impl Target {
             }
             None => {
                 let broker = Broker::builder().nodes(usize::try_from(choice.brokers)?);
+                let broker = broker.racks(if racks { RACKS } else { 0 });
                 let broker = broker.as_version(choice.release.unwrap_or(Release::NEWEST));
                 let broker = match choice.transaction_version {
                     Some(level) => broker.transaction_version(level),

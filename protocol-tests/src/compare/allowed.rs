@@ -79,4 +79,44 @@ pub(super) const ALLOWED: &[Allowed] = &[
         path: "groups[script-wrong]*",
         reason: "a real coordinator keeps the empty group that a refused join made",
     },
+    Allowed {
+        request: "DescribeLogDirs",
+        path: "results[*].log_dir",
+        reason: "the name of a directory on this machine",
+    },
+    Allowed {
+        request: "DescribeLogDirs",
+        path: "results[*].total_bytes",
+        reason: "the embedded broker keeps logs in memory, whose size nobody gave it",
+    },
+    Allowed {
+        request: "DescribeLogDirs",
+        path: "results[*].usable_bytes",
+        reason: "as for the size",
+    },
+    Allowed {
+        request: "DescribeQuorum",
+        path: "topics[*].partitions[*].current_voters[*].last_*",
+        reason: "times",
+    },
+    Allowed {
+        request: "DescribeQuorum",
+        path: "topics[*].partitions[*].current_voters[*].log_end_offset",
+        reason: "the embedded broker has no log of metadata; it counts changes of topics",
+    },
+    Allowed {
+        request: "DescribeQuorum",
+        path: "topics[*].partitions[*].high_watermark",
+        reason: "as for the end of the log",
+    },
+    Allowed {
+        request: "DescribeQuorum",
+        path: "topics[*].partitions[*].leader_epoch",
+        reason: "how many elections there were, of which the embedded broker has none",
+    },
+    Allowed {
+        request: "DescribeQuorum",
+        path: "nodes[*].listeners[*].port",
+        reason: "a real controller has a port of its own",
+    },
 ];

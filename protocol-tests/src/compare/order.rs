@@ -55,6 +55,20 @@ pub(super) fn in_order(mut response: Response) -> Response {
                 }
             }
         }
+        Response::AlterClientQuotas(told) => {
+            for entry in &mut told.entries {
+                entry.entity.sort_by(|a, b| a.entity_type.cmp(&b.entity_type));
+            }
+        }
+        Response::DescribeClientQuotas(told) => {
+            for entry in told.entries.iter_mut().flatten() {
+                entry.entity.sort_by(|a, b| a.entity_type.cmp(&b.entity_type));
+                entry.values.sort_by(|a, b| a.key.cmp(&b.key));
+            }
+            if let Some(entries) = &mut told.entries {
+                entries.sort_by_key(|entry| format!("{:?}", entry.entity));
+            }
+        }
         Response::DescribeTransactions(told) => {
             for transaction in &mut told.transaction_states {
                 transaction.topics.sort_by(|a, b| a.topic.cmp(&b.topic));

@@ -12,11 +12,14 @@ use tokio::time::{sleep, timeout};
 
 use crate::Result;
 use crate::raw::{Connection, message};
-use crate::target::Target;
+use crate::target::{Target, Version};
 use crate::user::{connect, create};
 
 /// The first version that carries racks.
 const FETCH: i16 = 11;
+
+/// Older brokers do not know it.
+const SINCE: Version = Version::of(2, 3, 0);
 
 const RECORDS: i64 = 100;
 
@@ -24,7 +27,7 @@ const RECORDS: i64 = 100;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) fn fits(on: &Target) -> bool {
-    on.choice().version.is_some() && on.choice().brokers == 3
+    on.choice().brokers == 3 && *on.version() >= SINCE
 }
 
 /// The leader gives those who are near another replica no records, so that whoever reads them all has them from there.

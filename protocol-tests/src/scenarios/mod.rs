@@ -1,5 +1,6 @@
 //! The claims, one module a subject.
 
+mod admin_tools;
 mod chain;
 mod classic_groups;
 mod clients;
@@ -180,6 +181,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!(tools::a_topic_that_exists_is_not_made_again, alone: true, limit: tools::LIMIT),
     scenario!(tools::what_the_console_producer_writes_the_console_consumer_reads, alone: true, limit: tools::LIMIT),
     scenario!(tools::a_group_is_listed_and_described_with_its_lag, alone: true, limit: tools::LIMIT),
+    scenario!(admin_tools::quotas_of_clients_and_users_are_set_described_and_deleted, alone: true,
+        fits: admin_tools::fits, limit: admin_tools::LIMIT),
+    scenario!(admin_tools::log_dirs_and_the_quorum_are_described, alone: true,
+        fits: admin_tools::fits, limit: admin_tools::LIMIT),
+    scenario!(admin_tools::a_partition_is_moved_and_its_first_replica_leads, alone: true,
+        fits: admin_tools::fits_three, limit: admin_tools::LIMIT),
     scenario!(program::what_the_program_produces_java_reads, alone: true,
         fits: guarantees::has_children, limit: program::LIMIT),
     scenario!(program::what_java_produces_the_program_prints, alone: true,

@@ -18,10 +18,9 @@ use crate::user::create;
 /// Rounds of silence.
 pub(super) const LIMIT: Duration = Duration::from_secs(300);
 
-/// Of real clusters those whose quotas are set over the protocol (KIP-546).
+/// Those whose quotas are set over the protocol (KIP-546).
 pub(super) fn fits(on: &Target) -> bool {
-    let settable = on.embedded().is_some() || on.speaks(ApiKey::ALTER_CLIENT_QUOTAS);
-    on.choice().brokers >= 3 && settable
+    on.choice().brokers >= 3 && on.speaks(ApiKey::ALTER_CLIENT_QUOTAS)
 }
 
 /// Bytes a second; each broker counts for itself, over its last ten seconds or so.
@@ -49,7 +48,7 @@ pub(super) async fn a_broker_that_asks_for_silence_gets_it_and_others_do_not(
     for partition in [silent.0, other.0] {
         producer.send(to(partition, 1)).await?;
     }
-    limit(&on, &topic, silent.1).await?;
+    limit(&on, &topic).await?;
     for _ in 0..ROUNDS_MAX {
         let (began, asked) = silence(&producer, || to(silent.0, LARGE_BYTES)).await?;
         let sent = producer.metrics().batches_sent;
@@ -84,13 +83,8 @@ async fn two_leaders(kafka: &Kafka, topic: &str) -> Result<((i32, NodeId), (i32,
     }
 }
 
-/// Has brokers ask this client for silence where it sends too much. The embedded broker has no quotas and is told to.
-async fn limit(on: &Target, client_id: &str, broker: NodeId) -> Result {
-    if let Some(embedded) = on.embedded() {
-        let rule = milena_broker::on(ApiKey::PRODUCE).topic(client_id).node(broker).every(2);
-        embedded.add_fault(rule.throttle(Duration::from_secs(5)));
-        return Ok(());
-    }
+/// Has brokers ask this client for silence where it sends too much.
+async fn limit(on: &Target, client_id: &str) -> Result {
     let entity = message!(EntityData {
         entity_type: "client-id".into(),
         entity_name: Some(client_id.into()),

@@ -8,7 +8,9 @@ mod groups;
 mod markers;
 mod migration;
 mod offsets;
+mod placement;
 mod produce;
+mod quotas;
 mod rebalances;
 mod share;
 mod share_committed;
@@ -38,5 +40,7 @@ pub(crate) async fn run(on: &mut Recorder) -> Result {
     markers::run(on).await?;
     share_groups::run(on).await?;
     administration::run(on).await?;
+    placement::run(on).await?;
+    quotas::run(on).await?;
     topics::delete(on).await
 }
