@@ -81,7 +81,7 @@ pub(super) async fn log_dirs_and_the_quorum_are_described(on: Arc<Target>) -> Re
         assert!(told.contains(wanted), "{told}");
     }
     let told = on.tool("kafka-features", &["describe"], "").await?;
-    assert!(told.contains("Feature: metadata.version "), "{told}");
+    assert!(told.contains("Feature: metadata.version"), "{told}");
     let told = on.tool("kafka-get-offsets", &["--topic", &topic], "").await?;
     assert_eq!(told.trim(), format!("{topic}:0:1"));
     Ok(())
