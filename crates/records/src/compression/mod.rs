@@ -103,7 +103,7 @@ impl Compression {
     /// No compression.
     pub const NONE: Self = Self::new(CompressionType::None);
 
-    /// The codec at Kafka's default level: gzip -1 (zlib's own, 6), lz4 9, zstd 3.
+    /// The codec at Kafka's default level: gzip -1 (6), lz4 9, zstd 3.
     pub const fn new(kind: CompressionType) -> Self {
         let level = match kind {
             CompressionType::None | CompressionType::Snappy => 0,

@@ -187,6 +187,55 @@ fn a_higher_lz4_level_is_not_larger() {
 }
 
 #[test]
+fn a_higher_gzip_level_is_not_larger() {
+    let mut rng = fastrand::Rng::with_seed(3);
+    // Fields of few bytes, of which some repeat.
+    let binary: Vec<u8> = (0..6000)
+        .flat_map(|_| [0, 0, 0, 42, rng.u8(..9), 5, 1, rng.u8(..), rng.u8(..40), 7])
+        .collect();
+    for input in [text(60_000), text(3000), binary] {
+        let size = |level| {
+            let compression = Compression::new(CompressionType::Gzip).with_level(level).unwrap();
+            compress(compression, &input).len()
+        };
+        let sizes: Vec<_> = (1..=9).map(size).collect();
+        assert!(sizes.is_sorted_by(|a, b| a >= b), "{sizes:?}");
+        assert_eq!(size(-1), size(6));
+    }
+}
+
+/// Blocks of each kind, of all lengths and distances that the format has, and more than one to a buffer.
+#[test]
+fn gzip_gives_back_what_repeats_at_any_distance() {
+    let mut rng = fastrand::Rng::with_seed(21);
+    let mut compressor = Compressor::new();
+    let mut decompressor = Decompressor::default();
+    for round in 0..300 {
+        let mut input: Vec<u8> = Vec::new();
+        let len = [20, 300, 5000, 70_000, 200_000][round % 5];
+        let letters = [2, 16, 256][round % 3];
+        while input.len() < len {
+            let mut up_to = |power| {
+                let most = 1 << rng.u32(..power);
+                1 + rng.usize(..most)
+            };
+            let (noise, back, repeat) = (up_to(10), up_to(17), up_to(11));
+            input.extend((0..noise).map(|_| rng.usize(..letters) as u8));
+            let from = input.len() - back.min(input.len());
+            let to = input.len().min(from + repeat);
+            input.extend_from_within(from..to);
+        }
+        for level in [1, 6, 7] {
+            let compression = Compression::new(CompressionType::Gzip).with_level(level).unwrap();
+            let mut compressed = Vec::new();
+            compressor.compress(compression, &input, &mut compressed).unwrap();
+            let back = decompress(&mut decompressor, CompressionType::Gzip, &compressed).unwrap();
+            assert!(back == input, "level {level}, round {round}, {} bytes", input.len());
+        }
+    }
+}
+
+#[test]
 fn zstd_agrees_with_another_implementation() {
     let mut decompressor = Decompressor::default();
     for input in inputs() {
@@ -301,7 +350,7 @@ fn every_level() -> Vec<Compression> {
         levels.iter().map(|&level| compression.with_level(level).unwrap()).collect()
     };
     let mut all = vec![Compression::NONE, Compression::new(CompressionType::Snappy)];
-    all.extend(levels(CompressionType::Gzip, &[-1, 1, 2, 5, 9]));
+    all.extend(levels(CompressionType::Gzip, &[-1, 1, 2, 6, 7, 8, 9]));
     all.extend(levels(CompressionType::Lz4, &[1, 3, 6, 8, 9, 10, 11, 12, 17]));
     all.extend(levels(CompressionType::Zstd, &[-131_072, -5, 1, 3, 6]));
     all

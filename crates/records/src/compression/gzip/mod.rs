@@ -1,17 +1,25 @@
-//! gzip (RFC 1952) around zlib-rs.
+//! gzip (RFC 1952): the framing, our own compression, and zlib-rs for the highest level and for decompression.
 //!
 //! The framing is written and read here, so that one raw context serves every member and the checksum is ours.
 
-use zlib_rs::{Deflate, DeflateFlush, Inflate, InflateFlush, Status};
+use zlib_rs::{DeflateFlush, Inflate, InflateFlush, Status};
 
+use self::deflate::{Deflate, Effort};
 use super::Refusal;
 use super::output::Output;
 use crate::crc;
 
-/// Compresses; keeps its context while the level stays.
+mod block;
+mod deflate;
+mod huffman;
+mod matches;
+mod tokens;
+
+/// Compresses; keeps its contexts.
 #[derive(Default)]
 pub(super) struct Encoder {
-    context: Option<(i32, Deflate)>,
+    deflate: Deflate,
+    zlib: Option<zlib_rs::Deflate>,
 }
 
 impl Encoder {
@@ -21,19 +29,36 @@ impl Encoder {
         input: &[u8],
         output: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
-        let level = match level {
-            -1 => 6,
-            // zlib-rs's level 1 is another, much weaker algorithm than zlib's; its level 2 compresses better than
-            // zlib's level 1 and as quickly.
-            1 => 2,
-            level => level,
-        };
-        if self.context.as_ref().is_none_or(|(of, _)| *of != level) {
-            self.context = Some((level, Deflate::new(level, false, WINDOW_BITS)));
-        }
-        let Some((_, deflate)) = &mut self.context else { return Err(Refusal::Failed) };
-        deflate.reset();
         output.extend_from_slice(&HEADER);
+        match level {
+            1 => self.deflate.compress(Effort::Fast, input, output),
+            -1 | 2..=6 => self.deflate.compress(Effort::Usual, input, output),
+            7 | 8 => self.deflate.compress(Effort::Thorough, input, output),
+            _ => self.smallest(input, output),
+        }?;
+        output.extend_from_slice(&crc::crc32(input).to_le_bytes());
+        output.extend_from_slice(&(input.len() as u32).to_le_bytes());
+        Ok(())
+    }
+
+    /// Compresses by zlib-rs too, and keeps what is smaller: which of them it is depends on the payload.
+    fn smallest(&mut self, input: &[u8], output: &mut Vec<u8>) -> Result<(), Refusal> {
+        let start = output.len();
+        self.deflate.compress(Effort::Thorough, input, output)?;
+        let middle = output.len();
+        self.zlib(input, output)?;
+        if output.len() - middle < middle - start {
+            output.drain(start..middle);
+        } else {
+            output.truncate(middle);
+        }
+        Ok(())
+    }
+
+    fn zlib(&mut self, input: &[u8], output: &mut Vec<u8>) -> Result<(), Refusal> {
+        let new = || zlib_rs::Deflate::new(ZLIB_LEVEL, false, WINDOW_BITS);
+        let deflate = self.zlib.get_or_insert_with(new);
+        deflate.reset();
         let mut rest = input;
         loop {
             let start = output.len();
@@ -48,14 +73,11 @@ impl Encoder {
             output.truncate(start + written);
             rest = rest.get(read..).unwrap_or_default();
             match status {
-                Ok(Status::StreamEnd) => break,
+                Ok(Status::StreamEnd) => return Ok(()),
                 Ok(_) if read + written > 0 => {}
                 _ => return Err(Refusal::Failed),
             }
         }
-        output.extend_from_slice(&crc::crc32(input).to_le_bytes());
-        output.extend_from_slice(&(input.len() as u32).to_le_bytes());
-        Ok(())
     }
 }
 
@@ -149,6 +171,9 @@ const COMMENT: u8 = 1 << 4;
 
 /// No time, no name, unknown system: as Java writes it.
 const HEADER: [u8; 10] = [0x1f, 0x8b, DEFLATE, 0, 0, 0, 0, 0, 0, 0xff];
+
+/// Smaller than its 9 on most payloads.
+const ZLIB_LEVEL: i32 = 8;
 
 /// 32 KiB, the largest that DEFLATE has.
 const WINDOW_BITS: u8 = 15;
