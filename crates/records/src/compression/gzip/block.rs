@@ -8,6 +8,10 @@ use super::tokens::{LENGTH_MAX, LENGTH_MIN, Tokens};
 impl Tokens {
     /// Writes them, which stand for `bytes`, as one block.
     pub(super) fn write_block(&self, bytes: &[u8], last: bool, writer: &mut BitWriter<'_>) {
+        // Never so, and a batch would be lost if it were.
+        if self.bytes() != bytes.len() {
+            return write_stored(bytes, last, writer);
+        }
         let counts = Counts::of(self);
         let own = Codes {
             symbols: Code::of(&counts.symbols, CODE_LENGTH_MAX),

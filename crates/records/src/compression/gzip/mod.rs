@@ -15,6 +15,9 @@ mod huffman;
 mod matches;
 mod tokens;
 
+#[cfg(test)]
+mod tests;
+
 /// Compresses; keeps its contexts.
 #[derive(Default)]
 pub(super) struct Encoder {

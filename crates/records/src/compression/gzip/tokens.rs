@@ -82,20 +82,28 @@ impl Tokens {
         }
     }
 
+    /// Adds one. Where there is no room it is left out, which [`Self::bytes`] shows.
     #[inline]
     fn push(&mut self, byte_or_length: u32, slot: u32, rest: u32) {
         if let Some(place) = self.list.get_mut(self.len) {
             *place = Token(byte_or_length | slot << 9 | rest << 14);
             self.len += 1;
-        }
-        if let Some(count) = self.bytes_and_lengths.get_mut(byte_or_length as usize & 511) {
-            *count += 1;
+            if let Some(count) = self.bytes_and_lengths.get_mut(byte_or_length as usize & 511) {
+                *count += 1;
+            }
         }
     }
 
     /// All, in order.
     pub(super) fn as_slice(&self) -> &[Token] {
         self.list.get(..self.len).unwrap_or_default()
+    }
+
+    /// How many bytes they stand for.
+    pub(super) fn bytes(&self) -> usize {
+        let (bytes, lengths) = self.bytes_and_lengths();
+        let matched = (LENGTH_MIN as u32..).zip(lengths).map(|(length, &count)| length * count);
+        (bytes.iter().sum::<u32>() + matched.sum::<u32>()) as usize
     }
 
     /// How often each byte, and each length from [`LENGTH_MIN`], occurs.
