@@ -21,15 +21,15 @@ pub(super) struct MatchFinder {
 impl MatchFinder {
     /// Begins a buffer of so many bytes.
     pub(super) fn start(&mut self, bytes: usize) {
-        self.short.resize(SHORT_SLOTS, 0);
-        self.long.resize(LONG_SLOTS, [0; 2]);
         let fits = u32::try_from(bytes).ok().and_then(|bytes| self.base.checked_add(bytes));
         if self.base == 0 || fits.is_none() {
-            self.short.fill(0);
-            self.long.fill([0; 2]);
+            self.short.clear();
+            self.long.clear();
             // So that nothing in the tables is a position.
             self.base = 1;
         }
+        self.short.resize(SHORT_SLOTS, 0);
+        self.long.resize(LONG_SLOTS, [0; 2]);
     }
 
     /// Ends it.
