@@ -20,7 +20,7 @@ fn main() {
 
 type Level = (CompressionType, i32);
 
-const LEVELS: [Level; 14] = [
+const LEVELS: [Level; 15] = [
     (CompressionType::Snappy, 0),
     (CompressionType::Lz4, 9),
     (CompressionType::Lz4, 1),
@@ -31,6 +31,7 @@ const LEVELS: [Level; 14] = [
     (CompressionType::Lz4, 12),
     (CompressionType::Gzip, 1),
     (CompressionType::Gzip, 6),
+    (CompressionType::Gzip, 7),
     (CompressionType::Gzip, 9),
     (CompressionType::Zstd, 1),
     (CompressionType::Zstd, 3),

@@ -1,4 +1,4 @@
-//! Input: a byte for the codec, one for the limit, then compressed data.
+//! Input: a byte for the codec and the level to compress again by, one for the limit, then compressed data.
 
 use std::cell::RefCell;
 use std::io::Read;
@@ -49,7 +49,13 @@ pub(crate) fn run(data: &[u8]) {
         compare(input, &output);
     }
     let mut again = Vec::new();
-    let compressed = Compressor::new().compress(Compression::new(kind), &output, &mut again);
+    let mut compression = Compression::new(kind);
+    if kind == CompressionType::Gzip {
+        let level = GZIP_LEVELS.get(usize::from(*codec / 4) % GZIP_LEVELS.len()).copied();
+        let with_level = compression.with_level(level.unwrap_or(-1));
+        compression = with_level.unwrap_or_else(|e| panic!("{kind}: {e}"));
+    }
+    let compressed = Compressor::new().compress(compression, &output, &mut again);
     compressed.unwrap_or_else(|e| panic!("{kind}: {e}"));
     let back = decompress(&mut Decompressor::default(), kind, &again);
     assert!(back.as_ref() == Ok(&output), "{kind}: not the same after being compressed again");
@@ -92,6 +98,9 @@ fn compare(input: &[u8], ours: &[u8]) {
 
 /// Limits to run into; the last is the default.
 const BYTES_MAX: [usize; 4] = [1 << 10, 64 << 10, 1 << 20, 64 << 20];
+
+/// One of each of our own efforts.
+const GZIP_LEVELS: [i32; 3] = [1, 6, 7];
 
 /// Tables and windows of the largest codec, whatever the limit.
 const CONTEXT_BYTES_MAX: usize = 8 << 20;

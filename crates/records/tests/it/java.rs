@@ -52,7 +52,7 @@ fn exchange(libraries: &Path) {
 fn levels() -> Vec<Compression> {
     let mut all = vec![Compression::NONE, Compression::new(CompressionType::Snappy)];
     let levels: [(CompressionType, &[i32]); 3] = [
-        (CompressionType::Gzip, &[-1, 1, 6, 9]),
+        (CompressionType::Gzip, &[-1, 1, 6, 7, 9]),
         (CompressionType::Lz4, &[1, 5, 9, 12, 17]),
         (CompressionType::Zstd, &[-131_072, -5, 1, 3, 9, 19]),
     ];
