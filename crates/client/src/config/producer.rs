@@ -69,7 +69,7 @@ keys! {
     /// How batches are compressed.
     compression: CompressionType = "compression.type", "none";
 
-    /// Gzip's effort, from 1 (fast) to 9 (small); -1 for its default.
+    /// Gzip's effort, from 1 (fast) to 9 (small), where 2 to 6 are the same, and 7 and 8; -1 for its default, 6.
     compression_gzip_level: i32 = "compression.gzip.level", "-1", -1..=9;
 
     /// LZ4's effort; from 3 up the slower high-compression search.

@@ -116,6 +116,8 @@ impl Compression {
 
     /// The same codec at `level`: gzip -1 or 1 to 9, lz4 1 to 17, zstd -131072 to 22 (KIP-390).
     ///
+    /// Of gzip's, 2 to 6 and -1 are the same, and so are 7 and 8.
+    ///
     /// # Errors
     /// [`Error::UnknownLevel`] for another level, and for any level of a codec that has none.
     pub const fn with_level(self, level: i32) -> Result<Self, Error> {
