@@ -222,6 +222,8 @@ class Cluster:
         c = {
             "num.network.threads": 2, "num.io.threads": 4, "background.threads": 2,
             "default.replication.factor": factor,
+            # Leaders move when a scenario moves them.
+            "auto.leader.rebalance.enable": "false",
             "offsets.topic.num.partitions": 4, "offsets.topic.replication.factor": factor,
             "group.initial.rebalance.delay.ms": 0, "group.min.session.timeout.ms": 1000,
             "transaction.state.log.num.partitions": 4, "transaction.state.log.replication.factor": factor,
