@@ -2,7 +2,9 @@
 //!
 //! Sets, deletes, appends to or subtracts from single values of a topic's or a group's configuration (KIP-339).
 //!
-//! Notes: brokers' configuration cannot be changed and is answered by INVALID_REQUEST. Of groups only `share.*` is known.
+//! Notes: brokers' configuration cannot be changed and is answered by INVALID_REQUEST, but for the throttles of
+//! reassignments: these are accepted and forgotten, as a moved partition is moved at once. Of groups only `share.*` is
+//! known.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -75,6 +77,9 @@ fn alter(
     if resource.resource_type == GROUP {
         return alter_group(state, resource, validate_only);
     }
+    if resource.resource_type == BROKER && resource.configs.iter().all(throttles_moves) {
+        return Ok(());
+    }
     if resource.resource_type != TOPIC {
         let message = match resource.resource_type {
             BROKER => "only topics' configuration can be altered here".to_owned(),
@@ -100,6 +105,17 @@ fn alter(
         state.settle(call.now);
     }
     Ok(())
+}
+
+/// Java's `kafka-reassign-partitions` sets them, and deletes them unasked once nothing moves any more.
+fn throttles_moves(config: &AlterableConfig) -> bool {
+    let is_known = matches!(
+        &*config.name,
+        "leader.replication.throttled.rate"
+            | "follower.replication.throttled.rate"
+            | "replica.alter.log.dirs.io.max.bytes.per.second"
+    );
+    is_known && matches!((config.config_operation, &config.value), (DELETE, _) | (SET, Some(_)))
 }
 
 fn alter_group(

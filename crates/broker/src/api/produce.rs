@@ -55,7 +55,7 @@ struct Waiting {
     place: (usize, usize),
     partition: TopicPartition,
     end: Offset,
-    leader_epoch: LeaderEpoch,
+    written_in: Option<LeaderEpoch>,
 }
 
 pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &ProduceRequest) -> Outcome {
@@ -85,13 +85,12 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &ProduceReques
                 Err(code) => Err(Refusal::from(*code)),
             };
             answers.push(answer_of(data.index, &appended));
-            if let (Ok(partition), Ok(Stored { appended, leader_epoch, .. })) =
-                (partition, appended)
+            if let (Ok(partition), Ok(Stored { appended, written_in, .. })) = (partition, appended)
             {
                 let place = (topic_at, partition_at);
                 plan.partitions.push(partition.clone());
                 let end = appended.end;
-                plan.waits.push(Waiting { place, partition, end, leader_epoch });
+                plan.waits.push(Waiting { place, partition, end, written_in });
             }
         }
         plan.response.responses.push(TopicProduceResponse {
@@ -215,7 +214,9 @@ impl Waiting {
             return Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
         };
         let partition = topic.partition(self.partition.partition)?;
-        if partition.leader() != Some(node) || partition.leader_epoch() != self.leader_epoch {
+        // A leader that leads on in a new epoch still has the batch; one that was cut meanwhile may have another there.
+        let is_there = epoch_before(partition, self.end) == self.written_in;
+        if partition.leader() != Some(node) || !is_there {
             return Some(ErrorCode::NOT_LEADER_OR_FOLLOWER);
         }
         if partition.high_watermark() < self.end {
@@ -229,7 +230,8 @@ impl Waiting {
 /// A batch that is in the log of its leader.
 struct Stored {
     appended: Appended,
-    leader_epoch: LeaderEpoch,
+    /// The epoch of the batch itself: a duplicate is older than its leader may be.
+    written_in: Option<LeaderEpoch>,
     log_start: Offset,
 }
 
@@ -327,12 +329,18 @@ fn append(
         .append(batch, Origin::Client { begins_v2 }, &config, wall)
         .map_err(|rejected| Refusal::by_log(rejected, log_start, tp))?;
     partition.retain(&config, wall);
-    let (leader_epoch, log_start) = (partition.leader_epoch(), partition.log().start());
+    let (written_in, log_start) = (epoch_before(partition, appended.end), partition.log().start());
     if !appended.is_duplicate {
         accepted.base_offset = appended.base_offset;
         state.journal.note_batch(accepted);
     }
-    Ok(Stored { appended, leader_epoch, log_start })
+    Ok(Stored { appended, written_in, log_start })
+}
+
+/// The epoch that wrote the record before `end`.
+fn epoch_before(partition: &Partition, end: Offset) -> Option<LeaderEpoch> {
+    let last = end.get().checked_sub(1).and_then(Offset::new)?;
+    partition.log().epoch_at(last)
 }
 
 /// Sees to it that the partition takes part in the producer's transaction: from version 12 on it is added, in older

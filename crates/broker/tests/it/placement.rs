@@ -9,8 +9,12 @@ use milena_wire::messages::alter_partition_reassignments_request::{
 };
 use milena_wire::messages::describe_log_dirs_response::DescribeLogDirsPartition;
 use milena_wire::messages::elect_leaders_request::TopicPartitions;
+use milena_wire::messages::incremental_alter_configs_request::{
+    AlterConfigsResource, AlterableConfig,
+};
 use milena_wire::messages::{
     AlterPartitionReassignmentsRequest, DescribeLogDirsRequest, ElectLeadersRequest,
+    IncrementalAlterConfigsRequest,
 };
 
 use crate::world::{World, batch, fetch, fetched, node, offsets, ok, produce, produced, tp};
@@ -106,6 +110,61 @@ fn a_leader_that_stays_leads_on_in_a_new_epoch_where_another_goes() {
     assert_eq!((replicas(&world), epoch(&world)), (more.to_vec(), before));
     let view = world.cluster.partition(&tp()).expect("there");
     assert_eq!(view.isr.len(), 2, "who is new is in sync at once");
+}
+
+/// The batch is where its leader still is.
+#[test]
+fn what_a_leader_that_stays_has_is_acknowledged_in_its_new_epoch() {
+    let mut world = World::with(|settings| settings.failover = Duration::from_secs(9));
+    let leader = world.leader();
+    let connection = world.connect(leader);
+    let follower = node(leader.get() % 3 + 1);
+    let stamp = |sequence| Some((7, 0, sequence));
+    world.cluster.pause_node(world.now, follower);
+    world.send(connection, 9, produce(-1, batch(&["a"], stamp(0))));
+    assert_eq!(world.answer(connection), None, "the follower is in sync and does not have it");
+    assert_eq!(reassign(&mut world, Some(&[leader.get()])), ErrorCode::NONE);
+    let told = produced(world.answer(connection).expect("nobody is left to wait for"));
+    assert_eq!(ok(&told), 0);
+    // Sent again, it is one of an older epoch than its leader's.
+    assert_eq!(ok(&world.produce(connection, &["a"], stamp(0))), 0);
+    assert_eq!(ok(&world.produce(connection, &["b"], stamp(1))), 1);
+    assert_eq!(world.values(), ["a", "b"]);
+}
+
+#[test]
+fn throttles_of_moves_are_set_and_deleted_on_brokers_and_nothing_else_is() {
+    let (set, delete) = (0, 1);
+    let throttles = [
+        "leader.replication.throttled.rate",
+        "follower.replication.throttled.rate",
+        "replica.alter.log.dirs.io.max.bytes.per.second",
+    ];
+    let mut world = World::new();
+    let mut alter = |names: &[&str], operation, value: Option<&str>| {
+        let config = |name: &&str| AlterableConfig {
+            name: (*name).into(),
+            config_operation: operation,
+            value: value.map(Into::into),
+        };
+        let resource = AlterConfigsResource {
+            resource_type: 4,
+            resource_name: "1".into(),
+            configs: names.iter().map(config).collect(),
+        };
+        let request =
+            IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
+        let connection = world.connect(node(1));
+        let Response::IncrementalAlterConfigs(told) = world.ask(connection, 1, request) else {
+            panic!("another answer")
+        };
+        told.responses[0].error_code
+    };
+    assert_eq!(alter(&throttles, set, Some("1000")), ErrorCode::NONE);
+    assert_eq!(alter(&throttles, delete, None), ErrorCode::NONE);
+    assert_eq!(alter(&throttles, set, None), ErrorCode::INVALID_REQUEST);
+    let more = [&throttles[..], &["num.io.threads"]].concat();
+    assert_eq!(alter(&more, delete, None), ErrorCode::INVALID_REQUEST);
 }
 
 #[test]
