@@ -8,7 +8,6 @@
 //! Notes: topic ids from version 13 on. A record set is a slice of what was produced where it is one batch, else
 //! copied together. Followers know the high watermark as soon as their leader does. Replica fields are ignored.
 
-use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -348,8 +347,8 @@ impl FetchPlan {
         }
         let offset = offset.filter(|offset| *offset >= partition.log().start())?;
         let in_sync = partition.isr().iter().copied().filter(|node| is_near(*node));
-        let ends = in_sync.filter_map(|node| Some((partition.end_at(node)?, Reverse(node))));
-        let (end, Reverse(node)) = ends.max()?;
+        let ends = in_sync.filter_map(|node| Some((partition.end_at(node)?, node)));
+        let (end, node) = ends.max()?;
         (end >= offset).then_some(node)
     }
 

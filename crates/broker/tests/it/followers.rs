@@ -1,13 +1,16 @@
 //! Reading from followers (KIP-392).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use milena_broker::Settings;
 use milena_types::{ErrorCode, NodeId};
 use milena_wire::messages::FetchRequest;
 use milena_wire::messages::fetch_response::PartitionData;
 
-use crate::world::{World, fetch, fetch_response, fetched, node, offsets, ok};
+use crate::world::{
+    World, batch, fetch, fetch_response, fetched, node, offsets, ok, produce, produced,
+};
 
 /// Node n is in rack n.
 fn with_racks(settings: &mut Settings) {
@@ -52,6 +55,44 @@ fn the_leader_sends_a_reader_to_the_replica_of_its_rack() {
     assert_eq!((told.preferred_read_replica, offsets(&told)), (-1, vec![0]));
 }
 
+/// Of those that have as much, as Kafka chooses.
+#[test]
+fn of_two_replicas_in_a_rack_the_one_of_the_highest_id_is_told() {
+    let (mut world, leader, _) = world(|settings| {
+        settings.rack_aware_reads = true;
+        for node in &mut settings.nodes {
+            node.rack = Some("of-followers".into());
+        }
+        // Where the only partition's leader is.
+        settings.nodes[0].rack = Some("of-the-leader".into());
+    });
+    assert_eq!(leader, node(1));
+    let request = from_rack(fetch(0, 1, 0), "of-followers");
+    assert_eq!(read(&mut world, leader, 11, request).preferred_read_replica, 3);
+}
+
+#[test]
+fn a_follower_shows_nothing_above_the_high_watermark() {
+    let mut world = World::with(|settings| settings.failover = Duration::from_secs(9));
+    let leader = world.leader();
+    let (follower, silent) = (node(leader.get() % 3 + 1), node((leader.get() + 1) % 3 + 1));
+    let writer = world.connect(leader);
+    ok(&world.produce(writer, &["a"], None));
+    world.cluster.pause_node(world.now, silent);
+    ok(&produced(world.ask(writer, 9, produce(1, batch(&["b"], None)))));
+    for (from, shown) in [(0, vec![0]), (1, vec![]), (2, vec![])] {
+        let told = read(&mut world, follower, 11, fetch(from, 1, 0));
+        let code = told.error_code;
+        assert_eq!((code, told.high_watermark), (ErrorCode::NONE, 1), "from {from}");
+        assert_eq!(offsets(&told), shown, "from {from}");
+    }
+    let told = read(&mut world, follower, 11, fetch(3, 1, 0));
+    assert_eq!(told.error_code, ErrorCode::OFFSET_OUT_OF_RANGE);
+    world.cluster.resume_node(world.now, silent);
+    let told = read(&mut world, follower, 11, fetch(1, 1, 0));
+    assert_eq!((offsets(&told), told.high_watermark), (vec![1], 2));
+}
+
 /// Else it would be sent away with no word of where to in the second answer of the session.
 #[test]
 fn a_session_tells_the_replica_in_each_answer() {
@@ -80,7 +121,7 @@ fn the_leader_serves_whom_no_replica_is_nearer_to() {
     // Nor is one that is down, once that is known.
     let now = world.now;
     world.cluster.crash_node(now, follower);
-    world.pass(std::time::Duration::from_secs(1));
+    world.pass(Duration::from_secs(1));
     let told = read(&mut world, leader, 11, from_rack(fetch(0, 1, 0), &rack_of(follower)));
     assert_eq!((told.preferred_read_replica, offsets(&told)), (-1, vec![0]));
 }
