@@ -38,7 +38,8 @@ pub(crate) struct DevArgs {
     #[arg(long = "topic", value_name = "NAME[:PARTITIONS]", value_parser = topic)]
     topics: Vec<(String, i32)>,
 
-    /// Spreads the nodes over so many racks, rack-1 and on, and has followers serve readers of their rack
+    /// Spreads the nodes over so many racks, rack-1 and on, and has followers serve readers of their rack; at most as
+    /// many as there are nodes
     #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
     racks: u8,
 
@@ -71,6 +72,9 @@ pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
         builder = builder.data_dir(path);
     }
     let broker = builder.start().await.map_err(|cause| match &data_dir {
+        None if cause.kind() == io::ErrorKind::InvalidInput => {
+            Failure::new(format!("the broker cannot start: {cause}"))
+        }
         None => Failure::new(format!(
             "the broker cannot start on port {port}: {cause}\n  does another one run there? choose with --port, or \
              take a free one with --port 0"

@@ -43,7 +43,8 @@ impl Builder {
     /// Spreads the nodes over so many racks, `rack-1`, `rack-2` and so on in turn, and has leaders send readers who say
     /// where they are (`client.rack`) on to a replica in their rack (KIP-392). Default: no node has a rack.
     ///
-    /// Racks of one's own are set by [`configure`](Self::configure), with [`Settings::rack_aware_reads`].
+    /// Racks of one's own are set by [`configure`](Self::configure), with [`Settings::rack_aware_reads`]; these here
+    /// replace them. More racks than nodes are refused at the start.
     pub fn racks(mut self, racks: usize) -> Self {
         self.racks = racks;
         self
@@ -123,7 +124,7 @@ impl Builder {
     /// Starts the cluster on sockets of the loopback (127.0.0.1 only), within the present tokio runtime.
     ///
     /// # Errors
-    /// Where a port is taken, or a topic is not legal; where the data directory is used by another process, cannot be
+    /// Where a port is taken, a topic is not legal, or there are more racks than nodes; where the data directory is used by another process, cannot be
     /// written, or holds something else.
     #[expect(clippy::unused_async, reason = "tells that a tokio runtime is needed")]
     pub async fn start(mut self) -> io::Result<Broker> {
@@ -143,7 +144,7 @@ impl Builder {
     /// Starts the cluster within the process, to be reached through [`Broker::dialer`] alone.
     ///
     /// # Errors
-    /// Where a topic is not legal; where the data directory is used by another process, cannot be written, or holds
+    /// Where a topic is not legal, or there are more racks than nodes; where the data directory is used by another process, cannot be written, or holds
     /// something else.
     #[expect(clippy::unused_async, reason = "tells that a tokio runtime is needed")]
     pub async fn start_in_memory(mut self) -> io::Result<Broker> {
@@ -158,6 +159,12 @@ impl Builder {
 
     fn cluster(mut self) -> io::Result<(Cluster, Option<DataDir>)> {
         self.settings.wall_clock = self.wall_clock.unwrap_or_else(machines_clock);
+        let invalid = |message| io::Error::new(io::ErrorKind::InvalidInput, message);
+        let nodes = self.settings.nodes.len();
+        if self.racks > nodes {
+            let why = format!("racks = {} is more than nodes = {nodes}", self.racks);
+            return Err(invalid(format!("{why}: a rack needs a node in it")));
+        }
         if self.racks > 0 {
             self.settings.rack_aware_reads = true;
             for (node, rack) in self.settings.nodes.iter_mut().zip((1..=self.racks).cycle()) {
@@ -165,7 +172,6 @@ impl Builder {
             }
         }
         let now = tokio::time::Instant::now().into_std();
-        let invalid = |message| io::Error::new(io::ErrorKind::InvalidInput, message);
         let Some(path) = self.data_dir else {
             return Ok((Cluster::new(self.settings, now).map_err(invalid)?, None));
         };

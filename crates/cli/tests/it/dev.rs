@@ -80,6 +80,14 @@ async fn what_goes_in_and_out_is_counted_by_topic() {
 }
 
 #[tokio::test]
+async fn more_racks_than_nodes_are_refused() {
+    let run = alone(&["dev", "--port", "0", "--racks", "3"], "").await;
+    assert_eq!(run.status, 1, "{}", run.stderr);
+    assert!(run.stderr.contains("racks = 3 is more than nodes = 1"), "{}", run.stderr);
+    assert!(!run.stderr.contains("port"), "{}", run.stderr);
+}
+
+#[tokio::test]
 async fn a_release_that_cannot_be_played_is_refused() {
     let run = alone(&["dev", "--as-version", "1.0"], "").await;
     assert_eq!(run.status, 2, "{}", run.stderr);
