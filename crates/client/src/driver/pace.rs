@@ -38,7 +38,11 @@ impl Pace {
         relief.as_mut().enable();
         // It may have come before; what the driver has not seen yet may be for a broker that has room.
         self.wake.notify_one();
-        if self.accumulator.is_pressed() && timeout(REST_MAX.min(limit), relief).await.is_err() {
+        let limit = limit.min(REST_MAX);
+        if self.accumulator.is_pressed()
+            && timeout(limit, relief).await.is_err()
+            && limit == REST_MAX
+        {
             *self.vain_since() = Some(Instant::now());
         }
     }

@@ -44,10 +44,11 @@ impl Control {
     /// Starts a producer's driver.
     pub(crate) fn spawn(
         kafka: &Kafka,
-        settings: Settings,
+        mut settings: Settings,
         interceptors: Option<Arc<Interceptors>>,
     ) -> Self {
         let mut rng = kafka.fork_rng();
+        settings.sealers = Sealers::count_at_once();
         let accumulator = Arc::new(Accumulator::new(&settings, rng.u64(..)));
         let wake = Arc::new(Notify::new());
         let pace = Arc::new(Pace::new(Arc::clone(&accumulator), Arc::clone(&wake)));

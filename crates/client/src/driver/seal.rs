@@ -78,9 +78,14 @@ impl Sealers {
         self.tasks.shutdown().await;
     }
 
-    fn start(&mut self) {
+    /// How many there are once they have started.
+    pub(super) fn count_at_once() -> usize {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        for sealer in 0..cores.min(SEALERS_MAX) {
+        cores.min(SEALERS_MAX)
+    }
+
+    fn start(&mut self) {
+        for sealer in 0..Self::count_at_once() {
             let (jobs, mut inbox) = mpsc::unbounded_channel::<SealJob>();
             let done = self.done.clone();
             self.tasks.spawn(async move {

@@ -87,14 +87,15 @@ impl Accumulator {
         // As many as the budget allows to be in use; a record larger than a batch has a buffer of its own.
         let pool = BufferPool::new(memory.bytes_max() / batch_bytes.max(1), batch_bytes);
         let is_compressed = settings.compression != Compression::NONE;
-        let compressed_at_once = if is_compressed { COMPRESSED_AT_ONCE } else { 0 };
+        // One that is being compressed by each, and one that is next.
+        let sealed_at_once = if is_compressed { 2 * settings.sealers } else { 0 };
         Self {
             batch_bytes,
             record_bytes_max: settings.request_bytes_max.min(memory.bytes_max()),
             assigner: Assigner::new(settings),
             seed,
             memory: Arc::new(memory),
-            backlog: Arc::new(Backlog::new(batch_bytes, compressed_at_once)),
+            backlog: Arc::new(Backlog::new(batch_bytes, sealed_at_once)),
             pool,
             topics: RwLock::default(),
             news: Mutex::default(),
@@ -311,6 +312,3 @@ impl fmt::Debug for Accumulator {
             .finish_non_exhaustive()
     }
 }
-
-/// One that is being compressed by each of as many cores as are of use, and one that is next for each.
-const COMPRESSED_AT_ONCE: usize = 16;

@@ -23,7 +23,7 @@ pub(super) struct Backlog {
 }
 
 impl Backlog {
-    /// `at_once` batches can be compressed at a time, none where none is.
+    /// `at_once` batches wait because they are being compressed.
     pub(super) fn new(batch_bytes: usize, at_once: usize) -> Self {
         let floor = (FLOOR_BYTES / batch_bytes.max(1)).max(FLOOR_BATCHES + at_once);
         Self {

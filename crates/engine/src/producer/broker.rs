@@ -1,12 +1,11 @@
 //! What is under way to each broker.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use milena_types::{NodeId, Uuid};
 
 use super::batch::BatchId;
-use super::settings::Settings;
 use super::standing::Availability;
 use super::window::Window;
 use crate::request::RequestId;
@@ -17,10 +16,7 @@ pub(super) struct Broker {
     /// Slots of partitions, in the order of their turns.
     pub(super) line: VecDeque<usize>,
     pub(super) in_flight: usize,
-    pub(super) bytes_in_flight: usize,
     pub(super) window: Window,
-    /// When a request departed last.
-    sent_at: Option<Instant>,
     /// The broker asked for silence until then (KIP-219).
     pub(super) muted_until: Option<Instant>,
     pub(super) availability: Availability,
@@ -28,34 +24,14 @@ pub(super) struct Broker {
 
 impl Broker {
     /// Whether a request may go out.
-    pub(super) fn is_open(&self, now: Instant, settings: &Settings) -> bool {
-        self.in_flight < settings.in_flight_max
+    pub(super) fn is_open(&self, now: Instant, in_flight_max: usize) -> bool {
+        self.in_flight < self.window.requests(in_flight_max)
             && self.muted_until.is_none_or(|until| until <= now)
-            && self.has_room(settings, 1)
     }
 
-    /// Whether it is in use and has room for more than there is for it.
-    pub(super) fn is_short(&self, now: Instant, settings: &Settings) -> bool {
-        let is_used = self.in_flight > 0 || self.sent_at.is_some_and(|at| now < at + IN_USE);
-        is_used && self.line.is_empty() && self.is_open(now, settings)
-    }
-
-    /// Whether `bytes` more may be on their way.
-    pub(super) fn has_room(&self, settings: &Settings, bytes: usize) -> bool {
-        self.window.has_room(settings.window_floor(), self.bytes_in_flight, bytes)
-    }
-
-    /// A request of so many bytes departs.
-    pub(super) fn sent(&mut self, now: Instant, bytes: usize) {
-        self.sent_at = Some(now);
-        self.in_flight += 1;
-        self.bytes_in_flight += bytes;
-    }
-
-    /// A request that departed has an answer, or never will.
-    pub(super) fn answered(&mut self, request: &Produce) {
-        self.in_flight -= 1;
-        self.bytes_in_flight -= request.bytes;
+    /// Whether it had more than it could take of late, and has room for more than there is for it now.
+    pub(super) fn is_short(&self, now: Instant, in_flight_max: usize) -> bool {
+        self.window.is_wanted(now) && self.line.is_empty() && self.is_open(now, in_flight_max)
     }
 }
 
@@ -71,7 +47,6 @@ pub(super) struct InFlight {
 pub(super) struct Produce {
     pub(super) node: NodeId,
     pub(super) batches: Vec<Sent>,
-    pub(super) bytes: usize,
     /// When it departed.
     pub(super) at: Instant,
 }
@@ -113,6 +88,3 @@ impl InFlight {
         self.batches = 0;
     }
 }
-
-/// Who was sent nothing for so long is led to by nothing that is being sent.
-const IN_USE: Duration = Duration::from_secs(1);

@@ -101,6 +101,7 @@ impl Producer {
             partition.waiting.push_back(batch);
             let compression = self.settings.compression;
             let job = SealJob { slot, number, compression, work: Work::Seal(builder) };
+            self.sealing += 1;
             self.outputs.push_back(Output::Seal(job));
         }
         let topic = partition.queue.partition.topic.clone();
@@ -121,6 +122,7 @@ impl Producer {
         let bytes = self.settings.batch_bytes.min(sealed.uncompressed_size() / 2);
         let compression = self.settings.compression;
         let work = Work::Split(sealed, bytes);
+        self.sealing += 1;
         self.outputs.push_back(Output::Seal(SealJob { slot, number, compression, work }));
     }
 
@@ -128,7 +130,7 @@ impl Producer {
     pub(super) fn drain(&mut self, now: Instant, node: NodeId) {
         let rules = self.rules(now);
         while let Some(broker) = self.brokers.get_mut(&node)
-            && broker.is_open(now, &self.settings)
+            && broker.is_open(now, self.settings.in_flight_max)
         {
             if self.close_lingered(now, node) {
                 // Their requests are made when they are sealed.
@@ -154,14 +156,7 @@ impl Producer {
                     self.mark(slot);
                     continue;
                 };
-                let Some(broker) = self.brokers.get_mut(&node) else { break };
-                // One batch may always go to who has nothing else.
-                let is_only = broker.in_flight == 0 && builder.is_empty();
-                let has_room = is_only || broker.has_room(&self.settings, builder.bytes() + bytes);
-                if !has_room {
-                    broker.window.ran_out();
-                }
-                if !has_room || !builder.fits(bytes, self.settings.request_bytes_max) {
+                if !builder.fits(bytes, self.settings.request_bytes_max) {
                     line.push_front(slot);
                     break;
                 }
@@ -179,15 +174,21 @@ impl Producer {
             if builder.is_empty() {
                 return;
             }
-            let bytes = builder.bytes();
-            broker.sent(now, bytes);
-            self.in_flight.insert(id, Produce { node, batches, bytes, at: now });
+            broker.in_flight += 1;
+            self.in_flight.insert(id, Produce { node, batches, at: now });
             let mut request = builder.finish(id, node, &self.settings);
             if let Some(transactions) = &mut self.transactions {
                 transactions.version().bound(&mut request);
                 transactions.departed();
             }
             self.outputs.push_back(Output::Request(request));
+        }
+        let max = self.settings.in_flight_max;
+        if let Some(broker) = self.brokers.get_mut(&node)
+            && broker.in_flight >= broker.window.requests(max)
+            && !broker.line.is_empty()
+        {
+            broker.window.ran_out(now);
         }
     }
 

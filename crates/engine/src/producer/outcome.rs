@@ -32,15 +32,16 @@ enum TopicKey<'a> {
 impl Producer {
     /// The answer to a Produce request came, or it is sure that none will.
     pub(super) fn answered(&mut self, now: Instant, request: Produce, answer: Answer) {
-        let floor = self.settings.window_floor();
-        if let Some(broker) = self.brokers.get_mut(&request.node) {
-            broker.answered(&request);
-            if answer.result.is_ok() {
-                let took = answer.received.saturating_duration_since(request.at);
-                broker.window.answered(floor, now, request.bytes, took);
+        let Produce { node, batches, at } = request;
+        if let Some(broker) = self.brokers.get_mut(&node) {
+            broker.in_flight -= 1;
+            // A refusal costs the broker nothing, and says nothing of how long it takes.
+            if matches!(&answer.result, Ok(Some(Response::Produce(response))) if !is_refusal(response))
+            {
+                let took = answer.received.saturating_duration_since(at);
+                broker.window.answered(self.settings.in_flight_max, now, took);
             }
         }
-        let Produce { node, batches, .. } = request;
         self.busy.insert(node);
         match answer.result {
             Ok(Some(Response::Produce(response))) => {
@@ -441,6 +442,12 @@ enum Pace {
     AtOnce,
     /// After a back-off.
     Later,
+}
+
+/// Whether it refuses a batch.
+fn is_refusal(response: &ProduceResponse) -> bool {
+    let mut partitions = response.responses.iter().flat_map(|topic| &topic.partition_responses);
+    partitions.any(|partition| partition.error_code.is_error())
 }
 
 /// A broker's words, cut to a length that can be logged.

@@ -30,11 +30,6 @@ impl ProduceBuilder {
         self.topics.is_empty()
     }
 
-    /// What it holds so far, roughly.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     /// Whether a batch of `bytes` still fits; the first one always does.
     pub(super) fn fits(&self, bytes: usize, bytes_max: usize) -> bool {
         self.is_empty() || self.bytes + bytes + PARTITION_BYTES <= bytes_max

@@ -51,6 +51,8 @@ pub struct Producer {
     pub(super) timers: BTreeSet<(Instant, usize)>,
     pub(super) unsettled: Unsettled,
     pub(super) next_job: u64,
+    /// Batches that are being sealed.
+    pub(super) sealing: usize,
     /// Whether full batches came since the last look.
     pub(super) is_filling: bool,
     /// Until when it looks by itself rather than being woken for little.
@@ -118,6 +120,7 @@ impl Producer {
             timers: BTreeSet::new(),
             unsettled: Unsettled::default(),
             next_job: 0,
+            sealing: 0,
             is_filling: false,
             attends_until: None,
             wants_refresh: false,
@@ -176,6 +179,7 @@ impl Producer {
 
     /// A batch that is sealed, or split.
     pub fn handle_sealed(&mut self, sealed: Sealed) {
+        self.sealing = self.sealing.saturating_sub(1);
         let Sealed { slot, number, batches } = sealed;
         let Some(partition) = self.partitions.get_mut(slot) else { return };
         let is_it = |batch: &Batch| matches!(batch.content, Content::Away(job) if job == number);
@@ -257,7 +261,10 @@ impl Producer {
     pub fn poll_output(&mut self, now: Instant) -> Option<Output> {
         if self.outputs.is_empty() {
             self.advance(now);
-            let is_short = self.brokers.values().any(|broker| broker.is_short(now, &self.settings));
+            let in_flight_max = self.settings.in_flight_max;
+            // What is being compressed comes no sooner for more that waits to be.
+            let is_short = self.sealing < 2 * self.settings.sealers
+                && self.brokers.values().any(|broker| broker.is_short(now, in_flight_max));
             self.accumulator.backlog.looked(self.in_flight.batches(), is_short);
             if self.outputs.is_empty() && !self.attend(now) && self.accumulator.has_news() {
                 // It came while whoever brought it relied on this look.

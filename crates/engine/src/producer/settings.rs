@@ -45,6 +45,8 @@ pub struct Settings {
     pub linger: Duration,
     /// How batches are compressed (`compression.type`, none).
     pub compression: Compression,
+    /// How many batches the driver compresses at a time (1).
+    pub sealers: usize,
     /// The most that unsent records may hold (`buffer.memory`, 32 MiB).
     pub buffer_bytes: usize,
     /// The largest request, and the largest record before compression (`max.request.size`, 1 MiB).
@@ -92,6 +94,7 @@ impl Default for Settings {
             batch_bytes: 16 * 1024,
             linger: Duration::from_millis(5),
             compression: Compression::default(),
+            sealers: 1,
             buffer_bytes: 32 * 1024 * 1024,
             request_bytes_max: 1024 * 1024,
             in_flight_max: 5,

@@ -107,7 +107,7 @@ impl Producer {
             partition.is_some_and(|p| p.leader == Some(node) && p.next(rules) != Next::Nothing)
         };
         self.brokers.get(&node).is_some_and(|broker| {
-            !broker.is_open(now, &self.settings) && broker.line.iter().any(is_ready)
+            !broker.is_open(now, self.settings.in_flight_max) && broker.line.iter().any(is_ready)
         })
     }
 

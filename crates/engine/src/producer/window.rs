@@ -1,19 +1,19 @@
-//! How much may be on its way to a broker.
+//! How many requests may be on their way to a broker.
 
 use std::time::{Duration, Instant};
 
-use super::settings::Settings;
-
-/// The bytes that are worth having on their way to one broker at a time.
+/// The requests that are worth having on their way to one broker at a time.
 ///
-/// A broker handles the requests of a connection one by one: what is behind the first ones is stored no sooner for being
-/// sent, and each record waits for all that is before it. So the window grows while it is used up and answers come about
-/// as soon as they ever do, and shrinks while they take much longer. It settles at about what the path and the broker
-/// hold at a time, however long the path is. Requests in flight are bounded beside it, by
-/// `max.in.flight.requests.per.connection`.
+/// A broker handles the requests of a connection one by one: behind the one that it works on and the next, they are
+/// stored no sooner for being sent, and each record waits for all that is before it. So the window grows while it is
+/// used up and answers come about as soon as they ever do, up to `max.in.flight.requests.per.connection`, and shrinks while they take
+/// much longer. A long path is filled, since its answers take no longer for it.
 #[derive(Debug, Default)]
 pub(super) struct Window {
-    bytes: usize,
+    /// As many as are allowed until an answer took too long.
+    requests: Option<usize>,
+    /// When something had to wait for room last.
+    used_up: Option<Instant>,
     /// Something had to wait for room since the last answer.
     is_used_up: bool,
     least: Least,
@@ -29,31 +29,32 @@ struct Least {
 }
 
 impl Window {
-    /// Whether `more` bytes may follow the `in_flight` ones; something may always be on its way.
-    pub(super) fn has_room(&self, floor: usize, in_flight: usize, more: usize) -> bool {
-        in_flight == 0 || in_flight + more <= self.bytes(floor)
+    /// How many requests there may be, of the `max` that are allowed.
+    pub(super) fn requests(&self, max: usize) -> usize {
+        self.requests.map_or(max, |requests| requests.max(FLOOR).min(max))
     }
 
     /// Something waits for room.
-    pub(super) fn ran_out(&mut self) {
+    pub(super) fn ran_out(&mut self, now: Instant) {
+        self.used_up = Some(now);
         self.is_used_up = true;
     }
 
-    /// The answer to a request of `bytes` came after `took`.
-    pub(super) fn answered(&mut self, floor: usize, now: Instant, bytes: usize, took: Duration) {
-        let least = self.least.note(now, took);
-        let bytes_now = self.bytes(floor);
-        self.bytes = if took > least + least / 2 + SLACK {
-            bytes_now - bytes_now / 8
-        } else if std::mem::take(&mut self.is_used_up) {
-            bytes_now + bytes
-        } else {
-            bytes_now
-        };
+    /// Whether it was used up of late: a broker that takes whatever there is never uses it up.
+    pub(super) fn is_wanted(&self, now: Instant) -> bool {
+        self.used_up.is_some_and(|at| now < at + WANTED)
     }
 
-    pub(super) fn bytes(&self, floor: usize) -> usize {
-        self.bytes.max(floor)
+    /// What a request brought was stored, and its answer came after `took`.
+    pub(super) fn answered(&mut self, max: usize, now: Instant, took: Duration) {
+        let least = self.least.note(now, took);
+        let requests = self.requests(max);
+        let is_used_up = std::mem::take(&mut self.is_used_up);
+        if took > 2 * least + SLACK {
+            self.requests = Some(requests.saturating_sub(1).max(FLOOR));
+        } else if is_used_up {
+            self.requests = Some(requests + 1).filter(|&requests| requests < max);
+        }
     }
 }
 
@@ -70,27 +71,22 @@ impl Least {
     }
 }
 
-impl Settings {
-    /// What may always be on its way to a broker: what it works on, and what is next.
-    pub(super) fn window_floor(&self) -> usize {
-        FLOOR_BYTES.max(self.batch_bytes.saturating_mul(2) + self.batch_bytes / 4)
-    }
-}
+/// One that the broker works on, and one that is next.
+const FLOOR: usize = 2;
 
-/// Below, a request costs more than its bytes.
-const FLOOR_BYTES: usize = 512 * 1024;
-
-/// What an answer may take beyond half as long again as the shortest: a broker's own pauses.
+/// What an answer may take beyond twice the shortest time: a broker's own pauses.
 const SLACK: Duration = Duration::from_millis(2);
 
 /// How long a short time is remembered, once or twice: the path may change.
 const PERIOD: Duration = Duration::from_secs(10);
 
+/// How long a broker counts as one that more is wanted for.
+const WANTED: Duration = Duration::from_secs(1);
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const FLOOR: usize = 1000;
     const MS: Duration = Duration::from_millis(1);
 
     #[expect(clippy::disallowed_methods, reason = "the clock's zero; nothing reads it again")]
@@ -98,45 +94,51 @@ mod tests {
         Instant::now()
     }
 
-    #[test]
-    fn something_may_always_be_on_its_way() {
-        let window = Window::default();
-        assert!(window.has_room(FLOOR, 0, 2 * FLOOR));
-        assert!(window.has_room(FLOOR, 400, 600));
-        assert!(!window.has_room(FLOOR, 400, 601));
+    fn used_up(window: &mut Window, now: Instant, took: Duration) -> usize {
+        window.ran_out(now);
+        window.answered(5, now, took);
+        window.requests(5)
     }
 
     #[test]
     fn it_grows_while_it_is_used_up_and_answers_are_swift() {
         let (mut window, now) = (Window::default(), start());
-        window.answered(FLOOR, now, 500, 30 * MS);
-        assert_eq!(window.bytes(FLOOR), FLOOR, "nothing waited");
-        window.ran_out();
-        window.answered(FLOOR, now, 500, 47 * MS);
-        assert_eq!(window.bytes(FLOOR), 1500);
-        window.ran_out();
-        window.answered(FLOOR, now, 500, 48 * MS);
-        assert_eq!(window.bytes(FLOOR), 1500 - 1500 / 8);
+        assert_eq!(used_up(&mut window, now, 30 * MS), 5);
+        assert_eq!(used_up(&mut window, now, 62 * MS), 5);
+        assert_eq!(used_up(&mut window, now, 63 * MS), 4);
+        (0..9).for_each(|_| window.answered(5, now, 63 * MS));
+        window.answered(5, now, 30 * MS);
+        assert_eq!(window.requests(5), 2, "nothing waited");
+        let sizes: Vec<_> = (0..5).map(|_| used_up(&mut window, now, 30 * MS)).collect();
+        assert_eq!(sizes, [3, 4, 5, 5, 5]);
     }
 
     #[test]
-    fn it_never_shrinks_below_what_a_request_is_worth() {
+    fn it_never_shrinks_below_two_and_never_exceeds_what_is_allowed() {
         let (mut window, now) = (Window::default(), start());
-        window.answered(FLOOR, now, 500, MS);
-        (0..100).for_each(|_| window.answered(FLOOR, now, 500, 100 * MS));
-        assert_eq!(window.bytes(FLOOR), FLOOR);
+        window.answered(5, now, MS);
+        (0..9).for_each(|_| window.answered(5, now, 100 * MS));
+        assert_eq!((window.requests(5), window.requests(1)), (2, 1));
     }
 
     #[test]
     fn a_path_that_became_longer_is_used_as_far_in_the_end() {
         let (mut window, mut now) = (Window::default(), start());
-        window.answered(FLOOR, now, 500, MS);
+        window.answered(5, now, MS);
         for _ in 0..3 {
             now += PERIOD;
-            window.answered(FLOOR, now, 500, 30 * MS);
+            window.answered(5, now, 30 * MS);
         }
-        window.ran_out();
-        window.answered(FLOOR, now, 500, 30 * MS);
-        assert_eq!(window.bytes(FLOOR), 1500);
+        let shrunk = window.requests(5);
+        assert!(shrunk < 5);
+        assert_eq!(used_up(&mut window, now, 30 * MS), shrunk + 1);
+    }
+
+    #[test]
+    fn more_is_wanted_for_who_had_no_room_of_late() {
+        let (mut window, now) = (Window::default(), start());
+        assert!(!window.is_wanted(now));
+        window.ran_out(now);
+        assert!(window.is_wanted(now + WANTED - MS) && !window.is_wanted(now + WANTED));
     }
 }
