@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use milena_records::CompressionType;
 use milena_types::ErrorCode;
 
 use super::hand::{self, Hand, record};
@@ -369,4 +370,19 @@ fn as_many_batches_as_are_on_their_way_are_enough_behind_them() {
     world.run(Duration::from_secs(1));
     assert!(world.accumulator.is_relieved());
     assert_eq!(world.produced, 12);
+}
+
+/// The broker had more than it could take a moment ago, and has room now: but what it lacks is being compressed.
+#[test]
+fn no_more_is_wanted_while_as_much_is_compressed_as_can_be() {
+    let compression = CompressionType::Lz4.into();
+    let settings =
+        Settings { batch_bytes: 256 * 1024, in_flight_max: 1, compression, ..settings() };
+    let mut world = World::ready(1, 1, settings);
+    (0..3).for_each(|_| world.send_batch(0, 1));
+    world.run(Duration::from_secs(1));
+    world.seals_held = Some(Vec::new());
+    (0..4).for_each(|_| world.try_send(0, 200_000).expect("room"));
+    world.settle_outputs();
+    assert!(world.accumulator.is_pressed() && !world.accumulator.is_relieved());
 }
