@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 /// Keeps the send buffer from filling with what is sent no sooner for being in it.
 ///
 /// It only delays, and never refuses: where a rest was in vain, as what waits is for a broker that stands still, senders
-/// go on until the buffer is full. They rest three times a second at most then, so that others are sent to as ever.
+/// go on until the buffer is full, or a broker that something waits for has answered: others are sent to as ever.
 #[derive(Debug)]
 pub(crate) struct Pace {
     accumulator: Arc<Accumulator>,
@@ -47,13 +47,12 @@ impl Pace {
         }
     }
 
-    /// A broker answered: it may be worth waiting for the next one.
-    pub(super) fn answered(&self) {
-        self.vain_since().take_if(|since| since.elapsed() >= VAIN_TIME);
-    }
-
     /// The driver has sent what can be sent.
     pub(super) fn look(&self) {
+        if self.accumulator.take_progress() {
+            // It may be worth waiting for the next answer of the kind.
+            self.vain_since().take_if(|since| since.elapsed() >= VAIN_TIME);
+        }
         if self.accumulator.is_relieved() {
             *self.vain_since() = None;
             self.relief.notify_waiters();
@@ -69,5 +68,5 @@ impl Pace {
 /// Longer than a broker takes between two answers, be it far away or busy, unless it stands still.
 const REST_MAX: Duration = Duration::from_millis(100);
 
-/// How long nobody rests after a rest in vain: so that rests in vain cost next to no throughput.
+/// How long nobody rests after a rest in vain, whoever answers: rests in vain cost a quarter of the time at most.
 const VAIN_TIME: Duration = Duration::from_millis(300);

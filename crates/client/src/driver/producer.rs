@@ -239,7 +239,6 @@ impl Driver {
                     }
                 },
                 Some(answer) = answers.recv() => {
-                    pace.answered();
                     machine.handle_answer(now(), answer);
                     // Answers often come together; what they free is better sent together too.
                     for _ in 0..ANSWERS_AT_ONCE {

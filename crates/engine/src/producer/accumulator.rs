@@ -189,6 +189,11 @@ impl Accumulator {
         self.backlog.is_low()
     }
 
+    /// Whether a broker that closed batches wait for has stored something since the last call.
+    pub fn take_progress(&self) -> bool {
+        self.backlog.take_progress()
+    }
+
     /// Bytes that records hold at the moment, of `buffer.memory`.
     pub fn bytes_used(&self) -> usize {
         self.memory.bytes_used()

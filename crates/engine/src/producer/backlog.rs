@@ -18,6 +18,8 @@ pub(super) struct Backlog {
     in_flight: AtomicUsize,
     /// Whether a broker has room for more than there is for it.
     is_short: AtomicBool,
+    /// Whether a broker that something waits for has answered.
+    has_progressed: AtomicBool,
     /// With so many waiting the driver wants to look, though it will look by itself; 0 if it will not.
     wanted: AtomicUsize,
 }
@@ -32,6 +34,7 @@ impl Backlog {
             waiting: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
             is_short: AtomicBool::new(false),
+            has_progressed: AtomicBool::new(false),
             wanted: AtomicUsize::new(0),
         }
     }
@@ -75,6 +78,16 @@ impl Backlog {
             0 => is_first,
             wanted => self.waiting.load(Relaxed) >= wanted,
         }
+    }
+
+    /// A broker that something waits for has answered.
+    pub(super) fn progressed(&self) {
+        self.has_progressed.store(true, Relaxed);
+    }
+
+    /// Whether one has since the last call.
+    pub(super) fn take_progress(&self) -> bool {
+        self.has_progressed.swap(false, Relaxed)
     }
 
     /// Whether as much waits as is of use.

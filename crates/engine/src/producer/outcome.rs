@@ -39,7 +39,9 @@ impl Producer {
             if matches!(&answer.result, Ok(Some(Response::Produce(response))) if !is_refusal(response))
             {
                 let took = answer.received.saturating_duration_since(at);
-                broker.window.answered(self.settings.in_flight_max, now, took);
+                if broker.window.answered(self.settings.in_flight_max, now, took) {
+                    self.accumulator.backlog.progressed();
+                }
             }
         }
         self.busy.insert(node);

@@ -45,8 +45,8 @@ impl Window {
         self.used_up.is_some_and(|at| now < at + WANTED)
     }
 
-    /// What a request brought was stored, and its answer came after `took`.
-    pub(super) fn answered(&mut self, max: usize, now: Instant, took: Duration) {
+    /// What a request brought was stored, and its answer came after `took`. Returns whether something waited for it.
+    pub(super) fn answered(&mut self, max: usize, now: Instant, took: Duration) -> bool {
         let least = self.least.note(now, took);
         let requests = self.requests(max);
         let is_used_up = std::mem::take(&mut self.is_used_up);
@@ -55,6 +55,7 @@ impl Window {
         } else if is_used_up {
             self.requests = Some(requests + 1).filter(|&requests| requests < max);
         }
+        is_used_up
     }
 }
 
@@ -96,7 +97,7 @@ mod tests {
 
     fn used_up(window: &mut Window, now: Instant, took: Duration) -> usize {
         window.ran_out(now);
-        window.answered(5, now, took);
+        assert!(window.answered(5, now, took));
         window.requests(5)
     }
 
@@ -106,7 +107,7 @@ mod tests {
         assert_eq!(used_up(&mut window, now, 30 * MS), 5);
         assert_eq!(used_up(&mut window, now, 62 * MS), 5);
         assert_eq!(used_up(&mut window, now, 63 * MS), 4);
-        (0..9).for_each(|_| window.answered(5, now, 63 * MS));
+        (0..9).for_each(|_| assert!(!window.answered(5, now, 63 * MS)));
         window.answered(5, now, 30 * MS);
         assert_eq!(window.requests(5), 2, "nothing waited");
         let sizes: Vec<_> = (0..5).map(|_| used_up(&mut window, now, 30 * MS)).collect();
@@ -117,7 +118,7 @@ mod tests {
     fn it_never_shrinks_below_two_and_never_exceeds_what_is_allowed() {
         let (mut window, now) = (Window::default(), start());
         window.answered(5, now, MS);
-        (0..9).for_each(|_| window.answered(5, now, 100 * MS));
+        (0..9).for_each(|_| assert!(!window.answered(5, now, 100 * MS)));
         assert_eq!((window.requests(5), window.requests(1)), (2, 1));
     }
 
