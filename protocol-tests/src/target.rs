@@ -214,17 +214,15 @@ impl Target {
 
     /// The leader of a topic's first partition, once it has one: brokers learn of a topic one by one.
     pub(crate) async fn leader(&self, topic: &str) -> Result<i32> {
-        loop {
-            let named = message!(MetadataRequestTopic { name: Some(topic.into()) });
-            let told = self.metadata(vec![named]).await?;
-            let partition = told.topics.first().and_then(|topic| topic.partitions.first());
-            if let Some(partition) = partition
-                && partition.error_code == ErrorCode::NONE
-            {
-                return Ok(partition.leader_id);
-            }
-            sleep(Duration::from_millis(20)).await;
+        leader_by(self.address(), topic).await
+    }
+
+    /// Waits until every broker knows who leads a topic's first partition.
+    pub(crate) async fn await_topic(&self, topic: &str) -> Result {
+        for address in self.bootstrap_servers.split(',') {
+            leader_by(address, topic).await?;
         }
+        Ok(())
     }
 
     /// The address of the broker that coordinates a transactional id.
@@ -301,6 +299,21 @@ async fn apis_of(address: &str) -> Result<BTreeSet<ApiKey>> {
         return Err("another answer than ApiVersions'".into());
     };
     Ok(told.api_keys.iter().map(|api| ApiKey::from_wire(api.api_key)).collect())
+}
+
+/// The leader of a topic's first partition, once the broker at `address` knows it.
+async fn leader_by(address: &str, topic: &str) -> Result<i32> {
+    loop {
+        let named = message!(MetadataRequestTopic { name: Some(topic.into()) });
+        let told = metadata_of(address, vec![named], 4).await?;
+        let partition = told.topics.first().and_then(|topic| topic.partitions.first());
+        if let Some(partition) = partition
+            && partition.error_code == ErrorCode::NONE
+        {
+            return Ok(partition.leader_id);
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
 }
 
 fn address_of(told: &MetadataResponse, broker: i32) -> Result<String> {
