@@ -121,7 +121,6 @@ pub(super) async fn a_classic_member_of_java_is_taken_over(on: Arc<Target>) -> R
     ours.stop().await.map(drop)
 }
 
-/// Waits until Kafka's tool gives the group's members these many partitions.
 /// Waits until Kafka's own program shows a group's members with so many partitions each.
 pub(super) async fn described(on: &Target, group: &str, sizes: &[usize]) -> Result {
     described_as(on, group, &format!("{sizes:?}"), |shares| shares == sizes).await
