@@ -1,7 +1,7 @@
 //! What a group as a whole has read.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use milena::Batch;
 
@@ -27,9 +27,9 @@ struct Read {
 }
 
 /// Keys that members copied and could not commit, as their partitions were lost: who has them next copies them again,
-/// which is all that at-least-once promises.
+/// which is all that at-least-once promises. A key is in it once for each copy.
 #[derive(Debug, Default)]
-pub(crate) struct Doubt(Mutex<BTreeSet<usize>>);
+pub(crate) struct Doubt(Mutex<Vec<usize>>);
 
 impl Doubt {
     /// Takes in what nobody has committed.
@@ -37,7 +37,7 @@ impl Doubt {
         self.0.lock().unwrap().extend(keys);
     }
 
-    /// How many they are.
+    /// How many copies they are.
     pub(crate) fn count(&self) -> usize {
         self.0.lock().unwrap().len()
     }
@@ -85,13 +85,14 @@ impl Ledger {
         Ok(())
     }
 
-    /// Asserts that nothing was read twice but what was in doubt.
+    /// Asserts that nothing was read twice but what was in doubt here or before.
     ///
     /// # Errors
     /// The first that was.
-    pub(crate) fn settle(&self, doubt: &Doubt) -> Result {
+    pub(crate) fn settle(&self, doubts: &[Arc<Doubt>]) -> Result {
         let read = self.read.lock().unwrap();
-        match read.again.iter().find(|entry| !doubt.has(entry.key)) {
+        let is_sure = |entry: &&Entry| !doubts.iter().any(|doubt| doubt.has(entry.key));
+        match read.again.iter().find(is_sure) {
             Some(entry) => Err(format!("{}: {entry:?} is read twice", self.name).into()),
             None => Ok(()),
         }

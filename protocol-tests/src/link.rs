@@ -25,7 +25,7 @@ pub(crate) struct Link {
     /// Records and offsets go together, or the offsets follow.
     pub(crate) is_transactional: bool,
     pub(crate) ledger: Ledger,
-    /// Of all links of a chain: what is copied twice here is read twice by the groups behind.
+    /// What is copied twice here is read twice by the groups behind.
     pub(crate) doubt: Arc<Doubt>,
 }
 
