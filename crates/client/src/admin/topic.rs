@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use milena_engine::metadata::PartitionMetadata;
 use milena_engine::request::Target;
-use milena_engine::{Error, Operation};
+use milena_engine::{Error, ErrorKind, Operation};
 use milena_types::{ApiKey, ErrorCode, LeaderEpoch, NodeId, Topic, Uuid};
 use milena_wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use milena_wire::messages::delete_topics_request::DeleteTopicState;
@@ -145,7 +145,7 @@ pub(super) async fn delete(
     names: Vec<Topic>,
 ) -> Result<Vec<(Topic, Result<(), Error>)>, Error> {
     let mut call = Call::new(kafka);
-    let mut results = BTreeMap::new();
+    let mut results: BTreeMap<Topic, Result<(), Error>> = BTreeMap::new();
     let mut wanted = names.clone();
     loop {
         let states = wanted
@@ -160,30 +160,49 @@ pub(super) async fn delete(
         let response = match response {
             Ok(response) => response,
             Err(error) if results.is_empty() => return Err(error),
-            // What became of the others is known.
+            // What became of the others is known. As in Java the quota is the better reason for being late; what was
+            // asked last may be done all the same.
             Err(error) => {
-                results.extend(wanted.into_iter().map(|name| (name, Err(error.clone()))));
+                let is_late = error.kind() == ErrorKind::Timeout;
+                for name in wanted {
+                    let end = match results.remove(&name) {
+                        Some(Err(put_off)) if is_late => put_off.with_fate(error.fate()),
+                        _ => error.clone(),
+                    };
+                    results.insert(name, Err(end));
+                }
                 break;
             }
         };
-        let mut put_off = None;
-        wanted.clear();
-        for one in response.responses {
-            let Some(name) = one.name.as_deref().map(Topic::from) else { continue };
-            let result = item(ApiKey::DELETE_TOPICS, one.error_code, one.error_message.as_deref());
-            if one.error_code == ErrorCode::THROTTLING_QUOTA_EXCEEDED {
-                wanted.push(name.clone());
-                put_off = put_off.or_else(|| result.clone().err());
-            }
-            results.insert(name, result);
-        }
+        take_in(&mut wanted, &mut results, response);
         // As many as the quota allows are gone; the others are asked for again (KIP-599), while there is time.
-        let Some(error) = put_off else { break };
-        if call.retry(error).await.is_err() {
+        let put_off = wanted.first().and_then(|name| results.get(name));
+        let Some(Err(error)) = put_off else { break };
+        if call.retry(error.clone()).await.is_err() {
             break;
         }
     }
     Ok(in_order(names, results, ApiKey::DELETE_TOPICS))
+}
+
+/// Takes in what is said of topics that were asked for, and leaves those that the quota put off. Of others nothing may
+/// be taken, whatever the broker says: it would be deleted.
+fn take_in(
+    wanted: &mut Vec<Topic>,
+    results: &mut BTreeMap<Topic, Result<(), Error>>,
+    response: DeleteTopicsResponse,
+) {
+    let said = response.responses.into_iter().filter_map(|one| {
+        let result = item(ApiKey::DELETE_TOPICS, one.error_code, one.error_message.as_deref());
+        Some((Topic::from(one.name.as_deref()?), result))
+    });
+    let mut said: BTreeMap<_, _> = said.collect();
+    wanted.retain(|name| {
+        let Some(result) = said.remove(name) else { return false };
+        let code = result.as_ref().err().and_then(Error::code);
+        results.insert(name.clone(), result);
+        code == Some(ErrorCode::THROTTLING_QUOTA_EXCEEDED)
+    });
 }
 
 pub(super) async fn list(kafka: &Kafka) -> Result<Vec<TopicListing>, Error> {
@@ -349,3 +368,34 @@ const BROKERS_DEFAULT: i32 = -1;
 const RESOURCE_TOPIC: i8 = 2;
 /// `DEFAULT_CONFIG` of `DescribeConfigsResponse`.
 const SOURCE_DEFAULT: i8 = 5;
+
+#[cfg(test)]
+mod tests {
+    use milena_wire::messages::delete_topics_response::DeletableTopicResult;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_that_names_another_topic_deletes_nothing() {
+        let put_off = |name: &str| DeletableTopicResult {
+            name: Some(name.into()),
+            error_code: ErrorCode::THROTTLING_QUOTA_EXCEEDED,
+            ..DeletableTopicResult::default()
+        };
+        let done =
+            |name: &str| DeletableTopicResult { error_code: ErrorCode::NONE, ..put_off(name) };
+        let names =
+            |names: &[&str]| -> Vec<Topic> { names.iter().copied().map(Topic::from).collect() };
+        let (mut wanted, mut results) = (names(&["a", "b"]), BTreeMap::new());
+        for (responses, left) in [
+            (vec![done("a"), put_off("other"), put_off("b"), put_off("b")], &["b"][..]),
+            // Deleted already, and not asked for again.
+            (vec![put_off("a"), put_off("other")], &[][..]),
+        ] {
+            let response = DeleteTopicsResponse { responses, ..DeleteTopicsResponse::default() };
+            take_in(&mut wanted, &mut results, response);
+            assert_eq!(wanted, names(left));
+        }
+        assert_eq!(results.into_keys().collect::<Vec<_>>(), names(&["a", "b"]));
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use milena::Offset;
+use milena::{Fate, Offset};
 use milena_broker::{Broker, on};
 use milena_types::{ApiKey, ErrorCode};
 use tokio::time::Instant;
@@ -34,4 +34,20 @@ async fn offsets_of_a_topic_that_is_gone_are_listed_without_an_end() {
     assert!(gone.is_none_or(|gone| gone.log_end().is_none()), "{gone:?}");
     let topics = admin.list_topics().await.unwrap();
     assert!(topics.iter().all(|topic| topic.name().as_str() != "gone"), "created by asking");
+}
+
+/// KIP-599. Without an answer nobody knows, but the quota is why it took so long.
+#[tokio::test(start_paused = true)]
+async fn topics_that_a_quota_put_off_for_too_long_say_so() {
+    let world = World::start(Broker::builder().topic("t", 1).topic("u", 1)).await;
+    let quota = ErrorCode::THROTTLING_QUOTA_EXCEEDED;
+    world.broker.add_fault(on(ApiKey::DELETE_TOPICS).nth(1).error(quota));
+    world.broker.add_fault(on(ApiKey::DELETE_TOPICS).hang());
+    let results = world.kafka.admin().delete_topics(["t", "u"]).await.unwrap();
+    assert_eq!(results.len(), 2);
+    for (name, result) in results {
+        let error = result.unwrap_err();
+        assert_eq!((error.code(), error.fate()), (Some(quota), Fate::Unknown), "{name}: {error}");
+        assert_eq!(error.topic(), Some(&name));
+    }
 }
