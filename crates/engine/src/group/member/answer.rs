@@ -92,7 +92,7 @@ impl Member {
         };
         self.strategy = strategy;
         self.doubt_ends = None;
-        self.backoff.reset();
+        // The back-off goes on until the assignment is here: without it, the group would be joined again at once for ever.
         self.retry_at = None;
         self.identity = Identity {
             member_id: response.member_id.clone(),

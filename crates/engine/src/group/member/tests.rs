@@ -253,6 +253,25 @@ fn each_join_error_has_its_way_on() {
     }
 }
 
+/// As where the group's metadata is too large to be stored: every join is a rebalance for all its members.
+#[test]
+fn a_sync_that_fails_for_good_is_asked_again_ever_more_rarely() {
+    let mut fixture = Fixture::new();
+    for _ in 0..6 {
+        fixture.now += Duration::from_secs(1);
+        fixture.joined(Vec::new());
+        let sync = fixture.sent();
+        let error_code = ErrorCode::UNKNOWN_SERVER_ERROR;
+        fixture.answer(&sync, SyncGroupResponse { error_code, ..Default::default() });
+    }
+    assert!(matches!(fixture.poll(), Some(Action::Tell(Event::Error(_)))));
+    fixture.now += Duration::from_millis(900);
+    assert!(fixture.poll().is_none(), "not before the longest back-off");
+    fixture.now += Duration::from_millis(100);
+    fixture.stable();
+    assert_eq!(fixture.member.backoff.failures(), 0, "a success starts over");
+}
+
 #[test]
 fn a_lost_join_is_asked_again_after_a_wait() {
     let mut fixture = Fixture::new();
