@@ -16,7 +16,7 @@ use crate::backoff::Backoff;
 use crate::commit::{AutoCommit, CommitId, CommitMode, CommittedLookup, CommittedOffset};
 use crate::commit::{Commits, Sender, Waiter};
 use crate::coordinator::{CoordinatorKind, Lookup, Settings as LookupSettings};
-use crate::error::{Error, ErrorKind, Operation};
+use crate::error::{Error, ErrorKind, Fate, Operation};
 use crate::fetch::{Stay, Which};
 use crate::group::{
     Action, GroupMembershipOperation, GroupSettings, MemberState, Protocol, Surroundings,
@@ -379,18 +379,23 @@ impl Consumer {
     }
 
     /// Why the user can commit nothing: the member is out of its group, and what was handed out may be another's. He is
-    /// told so even if he has nothing left to commit, or he would take it for stored.
+    /// told so even if he has nothing left to commit, or he would take it for stored. Who has not joined yet, or left by
+    /// himself, has lost nothing.
     pub(super) fn commit_refusal(&self) -> Option<Error> {
         let membership = self.membership.as_ref()?;
-        if !matches!(self.sender(), Sender::Gone) {
+        let state = membership.member.state();
+        let is_out = !matches!(state, MemberState::Unjoined | MemberState::Leaving);
+        if !(is_out && matches!(self.sender(), Sender::Gone)) {
             return None;
         }
-        let has_failed = membership.member.state() == MemberState::Failed;
+        let has_failed = state == MemberState::Failed;
         let failure = membership.failure.clone().filter(|_| has_failed);
         let refusal = failure.unwrap_or_else(|| {
             Error::new(ErrorKind::Rebalanced)
                 .with_detail("the member is out of its group, and its partitions may be another's")
         });
+        // The failure may leave open what became of its own request; no commit was sent.
+        let refusal = refusal.with_fate(Fate::NotStored);
         let group = self.settings.group.as_ref()?;
         Some(refusal.during(Operation::Commit).with_group(&*group.group_id))
     }

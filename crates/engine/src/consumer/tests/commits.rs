@@ -8,7 +8,8 @@ use milena_wire::Request;
 
 use crate::consumer::tests::world::{Fault, LEAVE, Rule, SECOND, World, offset, tp};
 use crate::consumer::{
-    AssignmentStrategy, CommitId, CommitMode, CommittedOffset, MemberState, Settings,
+    AssignmentStrategy, CommitId, CommitMode, CommittedOffset, GroupProtocol, MemberState,
+    Settings, TopicFilter,
 };
 use crate::error::{Error, ErrorKind, Fate};
 
@@ -318,6 +319,47 @@ fn every_commit_of_who_was_fenced_fails_so() {
         assert_eq!((error.kind(), error.is_fatal()), (ErrorKind::Fenced, true), "{error}");
         world.stub.commit_error = None;
     }
+}
+
+/// By unsubscribing, or because the topics that match are not known yet: nothing of his is another's.
+#[test]
+fn who_has_not_joined_yet_or_left_by_himself_has_nothing_to_commit_in_peace() {
+    let mut world = World::new(1, 1);
+    world.produce(0, 10);
+    let client = world.client(World::settings());
+    let all = || TopicFilter::new(|_| true);
+    for state in [MemberState::Unjoined, MemberState::Leaving] {
+        let now = world.now;
+        // Whoever unsubscribes hears of no loss.
+        world.clients[client].owned.clear();
+        let consumer = &mut world.clients[client].consumer;
+        if state == MemberState::Leaving {
+            consumer.unsubscribe(now).unwrap();
+        }
+        consumer.subscribe_matching(now, all()).unwrap();
+        assert_eq!(consumer.member_state(), Some(state));
+        let nothing = consumer.commit(now, None, CommitMode::Retry);
+        let something = commit(&mut world, client, 0, CommitMode::Retry);
+        world.run_for(5 * SECOND);
+        assert!(world.clients[client].committed[&nothing].is_ok(), "{state:?}");
+        assert_eq!(failure(&world, client, something).kind(), ErrorKind::Rebalanced, "{state:?}");
+        assert_eq!(world.clients[client].owned.len(), 1, "{state:?}");
+    }
+}
+
+/// Whatever became of the request that failed: no commit was sent.
+#[test]
+fn a_commit_of_a_member_that_failed_is_not_stored() {
+    let mut settings = World::settings();
+    settings.group.as_mut().unwrap().protocol = GroupProtocol::Consumer;
+    let (mut world, client) = joined(settings, &[10]);
+    assert_eq!(world.clients[client].consumer.member_state(), Some(MemberState::Failed));
+    let now = world.now;
+    let id = world.clients[client].consumer.commit(now, None, CommitMode::Retry);
+    world.run_for(SECOND);
+    let error = failure(&world, client, id);
+    let expected = (Some(ErrorCode::UNKNOWN_SERVER_ERROR), Fate::NotStored);
+    assert_eq!((error.code(), error.fate()), expected, "{error}");
 }
 
 /// Trap 36: what was handed out is committed before the partitions go.

@@ -24,8 +24,9 @@ use milena_wire::messages::offset_for_leader_epoch_response::{
     EpochEndOffset, OffsetForLeaderTopicResult,
 };
 use milena_wire::messages::{
-    FetchRequest, FetchResponse, FindCoordinatorResponse, LeaveGroupResponse, ListOffsetsResponse,
-    OffsetCommitRequest, OffsetCommitResponse, OffsetFetchResponse, OffsetForLeaderEpochResponse,
+    ConsumerGroupHeartbeatResponse, FetchRequest, FetchResponse, FindCoordinatorResponse,
+    LeaveGroupResponse, ListOffsetsResponse, OffsetCommitRequest, OffsetCommitResponse,
+    OffsetFetchResponse, OffsetForLeaderEpochResponse,
 };
 use milena_wire::{Records, Request, Response};
 
@@ -122,6 +123,11 @@ impl Stub {
             Request::SyncGroup(request) => return self.group.sync(now, waiter, request, out),
             Request::Heartbeat(request) => {
                 self.group.heartbeat(now, &request.member_id, request.generation_id)
+            }
+            // Groups of the consumer protocol are more than it can keep.
+            Request::ConsumerGroupHeartbeat(_) => {
+                let error_code = ErrorCode::UNKNOWN_SERVER_ERROR;
+                ConsumerGroupHeartbeatResponse { error_code, ..Default::default() }.into()
             }
             Request::LeaveGroup(request) => {
                 let error_code = self.group.leave(now, &request.members[0].member_id, out);
