@@ -125,8 +125,9 @@ impl Target {
                 (Cluster::Real(cluster), servers)
             }
             None => {
-                let broker = Broker::builder().nodes(usize::try_from(choice.brokers)?);
-                let broker = broker.racks(if racks { RACKS } else { 0 });
+                let nodes = usize::try_from(choice.brokers)?;
+                let broker = Broker::builder().nodes(nodes);
+                let broker = broker.racks(if racks { RACKS.min(nodes) } else { 0 });
                 let broker = broker.as_version(choice.release.unwrap_or(Release::NEWEST));
                 let broker = match choice.transaction_version {
                     Some(level) => broker.transaction_version(level),
