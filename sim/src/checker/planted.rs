@@ -261,6 +261,24 @@ fn p23_a_topic_made_anew_may_leave_a_gap_within_a_window() {
     assert!(with_gap(0, 4), "the topic was made anew before anything was sent");
 }
 
+/// Batch 1 waited for a connection too long; batch 2 went before it, and was refused as a broker had denied the epoch.
+#[test]
+fn p23_a_denied_epoch_may_end_behind_a_gap_of_what_comes_again() {
+    let finds = |comes_again: bool, truthful: bool| {
+        let mut history = clean();
+        history.batches[1].identity = Some((7, 0, 2));
+        if comes_again {
+            let again = BatchSeen { identity: Some((7, 1, 0)), ..history.batches[1].clone() };
+            history.batches.push(again);
+        }
+        let promises = Promises { truthful, ..promises() };
+        check(&history, &promises).iter().any(|found| found.property == Property::P23)
+    };
+    assert!(!finds(true, false));
+    assert!(finds(false, false), "nothing says that it was refused");
+    assert!(finds(true, true), "nobody denied the epoch");
+}
+
 /// A batch that was too large was sent twice, as its connection stalled: the first copy arrives behind its parts.
 #[test]
 fn p23_a_whole_may_come_late_behind_its_parts() {

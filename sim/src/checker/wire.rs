@@ -6,13 +6,15 @@ use std::time::Duration;
 use milena_types::{Sequence, TopicPartition};
 
 use super::{Property, Verdict, broken};
-use crate::history::{History, Outcome, Promises, Value};
+use crate::history::{BatchSeen, History, Outcome, Promises, Value};
 
 /// A sequence names one content, starts at zero, and is followed without a gap; the window is kept.
 ///
 /// A batch that was certainly refused gives its sequence back. One that was given up before a broker read it leaves
 /// a gap: then one of its records has another outcome than "done". So may one that had not come through when the topic
-/// was made anew, and goes on under the next epoch: the few that were under way behind it stand behind a gap.
+/// was made anew, and goes on under the next epoch: the few that were under way behind it stand behind a gap. And so may
+/// one that no connection carried in time, where a broker denied the epoch wrongly before it was sent again: then what
+/// went behind it was refused too, and comes again under the next epoch.
 pub(super) fn what_brokers_see_is_legal(history: &History, promises: &Promises) -> Verdict {
     if history.in_flight_max > promises.in_flight {
         return broken(
@@ -83,6 +85,13 @@ pub(super) fn what_brokers_see_is_legal(history: &History, promises: &Promises) 
     // Of a batch that was too large some parts may come under the next epoch, where a broker denied this one: what was
     // sent behind the whole then stands behind a gap.
     let may_have_gaps = promises.splits && !promises.truthful;
+    let comes_again = |id: i64, epoch: i16, tp: &TopicPartition, values: &[Value]| {
+        let is_later = |batch: &BatchSeen| {
+            batch.identity.is_some_and(|(of, under, _)| of == id && under > epoch)
+        };
+        let mut later = history.batches.iter().filter(|batch| batch.to == *tp && is_later(batch));
+        !promises.truthful && later.any(|batch| batch.values == values)
+    };
     for ((id, epoch, tp), Sequences { since, batches, .. }) in sent {
         let mut due = Sequence::ZERO.get();
         let is_cut_short = history.recreated.last() >= since.as_ref();
@@ -90,7 +99,12 @@ pub(super) fn what_brokers_see_is_legal(history: &History, promises: &Promises) 
         for (sequence, values) in batches {
             let is_under_way = is_cut_short && left < promises.in_flight;
             left -= 1;
-            if sequence != due && !is_under_way && !given_up.contains(tp) && !may_have_gaps {
+            if sequence != due
+                && !is_under_way
+                && !given_up.contains(tp)
+                && !may_have_gaps
+                && !comes_again(id, epoch, tp, values)
+            {
                 return broken(
                     Property::P23,
                     format!("{id}/{epoch} to {tp}: sequence {sequence} where {due} was due"),
