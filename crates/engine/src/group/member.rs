@@ -12,6 +12,7 @@ use milena_types::{ApiKey, ErrorCode, Generation, NodeId, Topic, TopicPartition}
 use super::action::{Action, Identity, Surroundings};
 use super::assignor::{self, AssignmentStrategy};
 use super::heartbeat::Heartbeat;
+use super::message::MemberAssignment;
 use super::request::Requests;
 use super::settings::{GroupMembershipOperation, GroupSettings};
 use super::state::MemberState;
@@ -44,6 +45,8 @@ pub(crate) struct Member {
     heartbeat: Heartbeat,
     call: Option<Call>,
     leading: Option<Leading>,
+    /// What was said in the SyncGroup of this generation, once it was sent.
+    syncing: Option<Syncing>,
     /// Partitions by topic that the last assignment of ours as leader was made from.
     shared_out: Option<BTreeMap<Topic, i32>>,
     /// Why to join again, for the coordinator's log (KIP-800).
@@ -84,6 +87,15 @@ struct Leading {
     deadline: Instant,
 }
 
+/// A SyncGroup that may have to be sent again.
+#[derive(Debug)]
+struct Syncing {
+    /// The leader's assignment. Said twice it has to be the same: the first one may have been stored.
+    shares: BTreeMap<String, MemberAssignment>,
+    /// How often no answer came.
+    lost: u32,
+}
+
 impl Member {
     pub(crate) fn new(
         settings: GroupSettings,
@@ -105,6 +117,7 @@ impl Member {
             told: None,
             call: None,
             leading: None,
+            syncing: None,
             shared_out: None,
             rejoin: None,
             backoff,
@@ -274,6 +287,9 @@ impl Member {
 
 /// How long a leader waits for the metadata of topics that only others subscribe to: a few refreshes.
 const METADATA_WAIT: Duration = Duration::from_secs(5);
+
+/// How many answers to SyncGroup may be lost before the member joins again; by then it is not the connection alone.
+const SYNCS_LOST_MAX: u32 = 3;
 
 /// The longest reason to join again, in characters.
 const REASON_MAX: usize = 255;

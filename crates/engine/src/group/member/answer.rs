@@ -7,7 +7,7 @@ use milena_types::{ApiKey, ErrorCode, Generation};
 use milena_wire::Response;
 use milena_wire::messages::{JoinGroupResponse, SyncGroupResponse};
 
-use super::{Action, Call, Identity, Leading, METADATA_WAIT, Member};
+use super::{Action, Call, Identity, Leading, METADATA_WAIT, Member, SYNCS_LOST_MAX};
 use crate::disposition::{self, Reaction};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::group::assignor::{self, AssignmentStrategy};
@@ -46,6 +46,9 @@ impl Member {
                 tracing::debug!(group = %self.settings.group_id, api = %call.api, ?failure, "no answer");
                 self.actions.push_back(Action::LoseCoordinator(Some(call.coordinator)));
                 self.pause(now, rng);
+                if call.api == ApiKey::SYNC_GROUP && self.may_sync_again(&failure) {
+                    return true;
+                }
                 self.doubt(now, &call, failure == Failure::ConnectionLost);
                 if call.api == ApiKey::SYNC_GROUP && self.state == MemberState::Syncing {
                     // What the group has become meanwhile is best asked by joining.
@@ -165,6 +168,14 @@ impl Member {
         self.backoff.reset();
         self.heartbeat.start(call.sent);
         self.assigned(assignment.partitions);
+    }
+
+    /// Whether to ask for the assignment again where no answer came. A coordinator gives it as often as it is asked for
+    /// in this generation, and refuses any other; a leader that joins again has the whole group rebalance.
+    fn may_sync_again(&mut self, failure: &Failure) -> bool {
+        let Some(syncing) = &mut self.syncing else { return false };
+        syncing.lost += 1;
+        failure.is_passing() && syncing.lost < SYNCS_LOST_MAX && self.rejoin.is_none()
     }
 
     fn handle_heartbeat(

@@ -186,6 +186,7 @@ impl Member {
         tracing::debug!(group = %self.settings.group_id, from = ?self.state, to = ?state, "member");
         if state != MemberState::Syncing {
             self.leading = None;
+            self.syncing = None;
         }
         if state == MemberState::Joining && !self.owned.is_empty() && self.doubt_ends.is_none() {
             // No heartbeat goes out any more, and a coordinator for JoinGroup may not be found.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use milena_types::{ApiKey, NodeId, Topic};
 
-use super::{Action, Member, Surroundings};
+use super::{Action, Member, Surroundings, Syncing};
 use crate::group::assignor::{AssignmentStrategy, Layout, UserData};
 use crate::group::message::{MemberAssignment, MemberSubscription};
 
@@ -58,8 +58,9 @@ impl Member {
             }
         }
         self.leading = None;
+        let shares = &self.syncing.get_or_insert(Syncing { shares, lost: 0 }).shares;
         let id = around.ids.deal();
-        let outbound = self.requests.sync(id, coordinator, &self.identity, self.strategy, &shares);
+        let outbound = self.requests.sync(id, coordinator, &self.identity, self.strategy, shares);
         self.put_call(now, id, coordinator, ApiKey::SYNC_GROUP);
         self.actions.push_back(Action::Send(outbound));
     }

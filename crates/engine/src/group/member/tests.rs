@@ -571,3 +571,5 @@ fn the_least_of_the_strategies_decides_how_a_member_rebalances() {
         }
     }
 }
+
+mod syncing;
