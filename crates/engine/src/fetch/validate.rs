@@ -245,3 +245,6 @@ impl Validator {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

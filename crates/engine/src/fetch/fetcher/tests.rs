@@ -25,3 +25,5 @@ fn a_claimed_partition_is_asked_for_while_its_reader_is_less_than_half_behind() 
     });
     assert_eq!(parts, [1200 / PARTS_PER_CLAIM, 1200 / PARTS_PER_CLAIM, 600 / PARTS_PER_CLAIM]);
 }
+
+mod answers;
