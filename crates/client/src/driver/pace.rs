@@ -39,20 +39,21 @@ impl Pace {
         // It may have come before; what the driver has not seen yet may be for a broker that has room.
         self.wake.notify_one();
         let limit = limit.min(REST_MAX);
-        if self.accumulator.is_pressed()
+        if !limit.is_zero()
+            && self.accumulator.is_pressed()
             && timeout(limit, relief).await.is_err()
-            && limit == REST_MAX
         {
             *self.vain_since() = Some(Instant::now());
+            // What came before was no help.
+            let _ = self.accumulator.take_progress();
         }
     }
 
     /// The driver has sent what can be sent.
     pub(super) fn look(&self) {
-        if self.accumulator.take_progress() {
-            // It may be worth waiting for the next answer of the kind.
-            self.vain_since().take_if(|since| since.elapsed() >= VAIN_TIME);
-        }
+        // An answer since then, however early, says that it may be worth waiting for the next one.
+        self.vain_since()
+            .take_if(|since| since.elapsed() >= VAIN_TIME && self.accumulator.take_progress());
         if self.accumulator.is_relieved() {
             *self.vain_since() = None;
             self.relief.notify_waiters();

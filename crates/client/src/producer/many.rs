@@ -20,7 +20,8 @@ impl Producer {
     /// It costs about half of sending them one by one: records of one partition in a row take its lock, the time and a
     /// share of the batch's result once. All get the time of the call, unless they have one of their own.
     ///
-    /// Waits for room and for metadata as [`send`](Self::send) does, for `max.block.ms` in all. A record that cannot be
+    /// Waits for room and for metadata as [`send`](Self::send) does, for `max.block.ms` in all; before that it rests for a
+    /// moment now and then while more is sent than stored, so that the buffer need not be full. A record that cannot be
     /// admitted fails on its own, and shows in the [`Outcomes`](crate::Outcomes); those after it are still tried.
     ///
     /// The records are taken from the iterator at once, before the future is polled. Dropping the future leaves what was

@@ -172,6 +172,20 @@ async fn a_rest_in_vain_is_the_last_until_what_waits_is_sent() {
     producer.close(GRACE).await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_rest_as_short_as_max_block_ms_is_the_last_in_vain_too() {
+    let world = World::with_partitions(1).await;
+    let producer = world.kafka.producer().batch_size(16_384).max_block(Duration::from_millis(50));
+    let producer = producer.build().await.unwrap();
+    producer.send(Record::to("t").value("warm")).await.unwrap();
+    world.broker.pause_node(NodeId::new(1));
+    let rested = send_large(&producer, 500).await;
+    assert!((50..52).contains(&rested.as_millis()), "it took {rested:?}");
+    world.broker.resume_node(NodeId::new(1));
+    producer.close(GRACE).await.unwrap();
+    assert_eq!(world.values(0).len(), 501);
+}
+
 /// What waits for one broker holds up nothing that goes to the others.
 #[tokio::test(start_paused = true)]
 async fn a_broker_that_stands_still_leaves_the_others_their_pace() {

@@ -189,7 +189,8 @@ impl Accumulator {
         self.backlog.is_low()
     }
 
-    /// Whether a broker that closed batches wait for has stored something since the last call.
+    /// Whether something that closed batches wait for has come since the last call: the answer of a broker without room
+    /// for them, or a sealed batch.
     pub fn take_progress(&self) -> bool {
         self.backlog.take_progress()
     }

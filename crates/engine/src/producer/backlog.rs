@@ -18,7 +18,7 @@ pub(super) struct Backlog {
     in_flight: AtomicUsize,
     /// Whether a broker has room for more than there is for it.
     is_short: AtomicBool,
-    /// Whether a broker that something waits for has answered.
+    /// Whether something that batches wait for has come.
     has_progressed: AtomicBool,
     /// With so many waiting the driver wants to look, though it will look by itself; 0 if it will not.
     wanted: AtomicUsize,
@@ -80,12 +80,12 @@ impl Backlog {
         }
     }
 
-    /// A broker that something waits for has answered.
+    /// A broker that something waits for has answered, or a batch was sealed that others waited behind.
     pub(super) fn progressed(&self) {
         self.has_progressed.store(true, Relaxed);
     }
 
-    /// Whether one has since the last call.
+    /// Whether there was such a thing since the last call.
     pub(super) fn take_progress(&self) -> bool {
         self.has_progressed.swap(false, Relaxed)
     }

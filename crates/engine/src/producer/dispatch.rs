@@ -5,7 +5,7 @@ use std::time::Instant;
 use milena_types::NodeId;
 
 use super::batch::{Batch, Content};
-use super::broker::{Produce, Sent};
+use super::broker::{Broker, Produce, Sent};
 use super::partition::Next;
 use super::queue::OpenBatch;
 use super::request::ProduceBuilder;
@@ -184,9 +184,10 @@ impl Producer {
             self.outputs.push_back(Output::Request(request));
         }
         let max = self.settings.in_flight_max;
-        if let Some(broker) = self.brokers.get_mut(&node)
-            && broker.in_flight >= broker.window.requests(max)
-            && !broker.line.is_empty()
+        let is_full = |broker: &Broker| broker.in_flight >= broker.window.requests(max);
+        if self.brokers.get(&node).is_some_and(is_full)
+            && self.is_waited_for(now, node)
+            && let Some(broker) = self.brokers.get_mut(&node)
         {
             broker.window.ran_out(now);
         }

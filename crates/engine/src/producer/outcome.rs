@@ -51,6 +51,9 @@ impl Producer {
                 self.respond(now, node, &batches, &response);
             }
             Ok(None) if self.settings.acks == Acks::None => {
+                if self.brokers.get_mut(&node).is_some_and(|broker| broker.window.passed()) {
+                    self.accumulator.backlog.progressed();
+                }
                 for sent in batches {
                     self.stored(sent, None, None);
                 }

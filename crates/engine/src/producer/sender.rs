@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use milena_records::Compression;
 use milena_types::{NodeId, Topic};
 
 use super::accumulator::Accumulator;
@@ -179,6 +180,9 @@ impl Producer {
 
     /// A batch that is sealed, or split.
     pub fn handle_sealed(&mut self, sealed: Sealed) {
+        if self.is_sealing_full() {
+            self.accumulator.backlog.progressed();
+        }
         self.sealing = self.sealing.saturating_sub(1);
         let Sealed { slot, number, batches } = sealed;
         let Some(partition) = self.partitions.get_mut(slot) else { return };
@@ -228,6 +232,11 @@ impl Producer {
         self.mark(slot);
     }
 
+    /// Whether as much is being compressed as there is use for: what waits, waits for that.
+    fn is_sealing_full(&self) -> bool {
+        self.settings.compression != Compression::NONE && self.sealing >= 2 * self.settings.sealers
+    }
+
     /// Something that [`poll_timeout`](Self::poll_timeout) announced is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(&(at, slot)) = self.timers.first()
@@ -263,7 +272,7 @@ impl Producer {
             self.advance(now);
             let in_flight_max = self.settings.in_flight_max;
             // What is being compressed comes no sooner for more that waits to be.
-            let is_short = self.sealing < 2 * self.settings.sealers
+            let is_short = !self.is_sealing_full()
                 && self.brokers.values().any(|broker| broker.is_short(now, in_flight_max));
             self.accumulator.backlog.looked(self.in_flight.batches(), is_short);
             if self.outputs.is_empty() && !self.attend(now) && self.accumulator.has_news() {

@@ -100,7 +100,7 @@ impl Producer {
     }
 
     /// Whether something stands in the line of `node`, whose window is closed.
-    fn is_waited_for(&self, now: Instant, node: NodeId) -> bool {
+    pub(super) fn is_waited_for(&self, now: Instant, node: NodeId) -> bool {
         let rules = self.rules(now);
         let is_ready = |slot: &usize| {
             let partition = self.partitions.get(*slot);

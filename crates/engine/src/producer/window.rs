@@ -49,13 +49,18 @@ impl Window {
     pub(super) fn answered(&mut self, max: usize, now: Instant, took: Duration) -> bool {
         let least = self.least.note(now, took);
         let requests = self.requests(max);
-        let is_used_up = std::mem::take(&mut self.is_used_up);
+        let is_used_up = self.passed();
         if took > 2 * least + SLACK {
             self.requests = Some(requests.saturating_sub(1).max(FLOOR));
         } else if is_used_up {
             self.requests = Some(requests + 1).filter(|&requests| requests < max);
         }
         is_used_up
+    }
+
+    /// A request is done with, and its answer says nothing of the broker. Returns whether something waited for it.
+    pub(super) fn passed(&mut self) -> bool {
+        std::mem::take(&mut self.is_used_up)
     }
 }
 

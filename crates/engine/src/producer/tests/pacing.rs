@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use milena_records::{Compression, CompressionType};
 use milena_wire::Request;
 use milena_wire::messages::ProduceResponse;
 use milena_wire::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 
 use super::hand::{Hand, plain, record};
 use super::world::MS;
-use crate::producer::Settings;
+use crate::producer::{Acks, Settings};
 use crate::request::Outbound;
 
 /// Appends a record of `bytes`; whether the driver is to be woken.
@@ -101,4 +102,53 @@ fn more_is_on_its_way_while_answers_come_as_soon_as_ever_and_less_when_not() {
     }
     let counts = [10, 10, 100, 100, 10, 10, 10].map(|ms| on_their_way(&mut hand, ms * MS));
     assert_eq!(counts, [5, 5, 5, 2, 2, 4, 5]);
+}
+
+/// Whether what has come is of use to what waits.
+fn progress_after(mut hand: Hand, come: impl FnOnce(&mut Hand)) -> bool {
+    hand.accumulator.take_progress();
+    come(&mut hand);
+    hand.accumulator.take_progress()
+}
+
+#[test]
+fn an_answer_is_progress_where_something_waits_for_it() {
+    for (batches, waits) in [(5, false), (6, true)] {
+        let mut hand = Hand::new(Settings { batch_bytes: 400, ..plain() });
+        for _ in 0..batches {
+            append(&hand, 0, 300);
+        }
+        let requests = hand.requests();
+        assert_eq!(requests.len(), 5);
+        let progress = progress_after(hand, |hand| answer(hand, &requests[0]));
+        assert_eq!(progress, waits, "{batches} batches");
+    }
+}
+
+#[test]
+fn without_acknowledgements_a_write_is_progress_where_something_waits_for_it() {
+    for (batches, waits) in [(5, false), (6, true)] {
+        let acks = Acks::None;
+        let mut hand = Hand::new(Settings { batch_bytes: 400, acks, ..plain() });
+        for _ in 0..batches {
+            append(&hand, 0, 300);
+        }
+        let requests = hand.requests();
+        assert_eq!(requests.len(), 5);
+        let progress = progress_after(hand, |hand| hand.reply(&requests[0], Ok(None)));
+        assert_eq!(progress, waits, "{batches} batches");
+    }
+}
+
+#[test]
+fn a_sealed_batch_is_progress_where_others_wait_to_be_compressed() {
+    for (compression, waits) in
+        [(Compression::NONE, false), (Compression::new(CompressionType::Lz4), true)]
+    {
+        let hand = Hand::new(Settings { batch_bytes: 400, compression, ..plain() });
+        for _ in 0..3 {
+            append(&hand, 0, 300);
+        }
+        assert_eq!(progress_after(hand, |hand| drop(hand.requests())), waits, "{compression:?}");
+    }
 }
