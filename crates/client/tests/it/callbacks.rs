@@ -76,6 +76,28 @@ async fn callbacks_are_called_in_transactions_too() {
     }
 }
 
+/// As Java's `serializedKeySize` and `serializedValueSize`, but for -1.
+#[tokio::test(start_paused = true)]
+async fn the_sizes_of_a_record_come_with_its_place() {
+    let world = World::with_partitions(1).await;
+    let producer = world.producer().await;
+    let sizes = |stored: milena::RecordMetadata| {
+        (stored.serialized_key_size(), stored.serialized_value_size())
+    };
+    let whole = Record::to("t").key("key").value("a value");
+    assert_eq!(sizes(producer.send(whole.clone()).await.unwrap()), (Some(3), Some(7)));
+    assert_eq!(sizes(producer.send(Record::to("t").value("")).await.unwrap()), (None, Some(0)));
+    let tombstone = Record::to("t").key("key");
+    assert_eq!(sizes(producer.send(tombstone).await.unwrap()), (Some(3), None));
+    let (told, hears) = tokio::sync::oneshot::channel();
+    let tell = move |stored: milena::Result<_>| told.send(sizes(stored.unwrap())).unwrap();
+    producer.send(whole.clone()).on_ack(tell).detach();
+    assert_eq!(hears.await.unwrap(), (Some(3), Some(7)));
+    let outcomes = producer.enqueue_all([whole]).await.await;
+    assert_eq!(sizes(outcomes.iter().next().unwrap().unwrap()), (None, None));
+    producer.close(GRACE).await.unwrap();
+}
+
 /// Noted behind the append's lock, a callback could be overtaken by one of the next record's sender.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn callbacks_keep_their_order_on_many_threads() {

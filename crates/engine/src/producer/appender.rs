@@ -6,14 +6,13 @@ use std::time::Instant;
 
 use milena_records::batch::HEADER_BYTES;
 use milena_records::{BatchBuilder, Header};
-use milena_types::Timestamp;
 
 use super::accumulator::{Accumulator, Refused};
 use super::assign::Assigned;
 use super::delivery::{BatchResult, Delivery};
 use super::memory::Grant;
 use super::queue::{OpenBatch, PartitionQueue, QueueState};
-use super::record::NewRecord;
+use super::record::{NewRecord, Own};
 use super::topic::TopicQueues;
 use super::watch::{Watch, Watchers};
 use crate::{Error, Operation};
@@ -45,14 +44,14 @@ struct Held<'q> {
 pub struct Placed<'a> {
     pub(super) batch: &'a Arc<BatchResult>,
     pub(super) record: u32,
-    pub(super) timestamp: Timestamp,
+    pub(super) own: Own,
 }
 
 impl Placed<'_> {
     /// Resolves when the record's fate is known.
     #[inline]
     pub fn to_delivery(self) -> Delivery {
-        Delivery::new(Arc::clone(self.batch), self.record, self.timestamp)
+        Delivery::new(Arc::clone(self.batch), self.record, self.own)
     }
 }
 
@@ -87,9 +86,9 @@ impl<'q> Appender<'q> {
         if appended.is_err() {
             self.release();
         }
-        let (record_index, timestamp) = (appended?, record.timestamp);
+        let (record_index, own) = (appended?, Own::of(record));
         match self.held.as_ref().and_then(|held| held.state.open_result()) {
-            Some(batch) => Ok(Placed { batch, record: record_index, timestamp }),
+            Some(batch) => Ok(Placed { batch, record: record_index, own }),
             // It was appended to the open batch of the partition that is held.
             None => Err(Refused::UnknownPartition),
         }

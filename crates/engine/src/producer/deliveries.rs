@@ -10,6 +10,7 @@ use milena_types::Timestamp;
 
 use super::appender::Placed;
 use super::delivery::{BatchResult, Delivery, RecordMetadata, Seat};
+use super::record::{Own, Sizes};
 use crate::Error;
 
 /// Resolves when the fate of every record of a call is known.
@@ -64,11 +65,11 @@ impl Deliveries {
             Some(Run::Placed { batch, first, records, timestamp })
                 if Arc::ptr_eq(batch, placed.batch)
                     && *first + *records == placed.record
-                    && *timestamp == placed.timestamp =>
+                    && *timestamp == placed.own.timestamp =>
             {
                 *records += 1;
             }
-            _ => self.begin(Arc::clone(placed.batch), placed.record, placed.timestamp),
+            _ => self.begin(Arc::clone(placed.batch), placed.record, placed.own.timestamp),
         }
     }
 
@@ -178,7 +179,9 @@ impl Run {
                 let record = first + index;
                 // Never: outcomes are made when all is settled.
                 let outcome = batch.outcome(record).unwrap_or_else(|| Err(Error::closed()));
-                Arc::clone(batch).metadata(record, *timestamp, outcome)
+                // With them, records of different sizes could not share a run.
+                let own = Own { timestamp: *timestamp, sizes: Sizes::default() };
+                Arc::clone(batch).metadata(record, own, outcome)
             }
             Self::Failed { error, .. } => Err(error.clone()),
         }
@@ -219,7 +222,11 @@ mod tests {
     }
 
     fn place(deliveries: &mut Deliveries, batch: &Arc<BatchResult>, record: u32, ms: i64) {
-        deliveries.place(Placed { batch, record, timestamp: Timestamp::from_millis(ms) });
+        deliveries.place(Placed { batch, record, own: own(ms) });
+    }
+
+    fn own(ms: i64) -> Own {
+        Own { timestamp: Timestamp::from_millis(ms), sizes: Sizes::default() }
     }
 
     fn poll(deliveries: &mut Deliveries) -> Poll<Outcomes> {
@@ -297,10 +304,9 @@ mod tests {
     #[test]
     fn a_delivery_of_its_own_can_be_added() {
         let one = batch();
-        let time = Timestamp::from_millis(7);
         let mut deliveries = Deliveries::new();
-        deliveries.push(Delivery::new(Arc::clone(&one), 3, time));
-        let mut resolved = Delivery::new(Arc::clone(&one), 4, time);
+        deliveries.push(Delivery::new(Arc::clone(&one), 3, own(7)));
+        let mut resolved = Delivery::new(Arc::clone(&one), 4, own(7));
         one.settle(0, 5, true, stored(0, 100));
         let _ = Pin::new(&mut resolved).poll(&mut Context::from_waker(Waker::noop()));
         deliveries.push(resolved);

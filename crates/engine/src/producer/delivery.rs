@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use milena_types::{Offset, Timestamp, Topic, TopicPartition};
 
 use super::counters::Counters;
+use super::record::{Own, Sizes};
 use super::watch::Watchers;
 use crate::Error;
 
@@ -23,7 +24,7 @@ pub struct Delivery {
     record: u32,
     /// Which of the batch's wakers is ours.
     seat: Option<Seat>,
-    timestamp: Timestamp,
+    own: Own,
 }
 
 /// Where a record was stored, and when.
@@ -32,24 +33,25 @@ pub struct RecordMetadata {
     batch: Arc<BatchResult>,
     offset: Option<Offset>,
     timestamp: Timestamp,
+    sizes: Sizes,
 }
 
 impl Delivery {
     #[inline]
-    pub(super) fn new(batch: Arc<BatchResult>, record: u32, timestamp: Timestamp) -> Self {
-        Self { batch: Some(batch), record, seat: None, timestamp }
+    pub(super) fn new(batch: Arc<BatchResult>, record: u32, own: Own) -> Self {
+        Self { batch: Some(batch), record, seat: None, own }
     }
 
     /// The batch that holds the record, its place there and its time; `None` after the delivery resolved.
     pub(super) fn into_parts(self) -> Option<(Arc<BatchResult>, u32, Timestamp)> {
-        Some((self.batch?, self.record, self.timestamp))
+        Some((self.batch?, self.record, self.own.timestamp))
     }
 
     /// What became of the record, if that is known; `None` while it is on its way, and after the delivery resolved.
     pub fn result(&self) -> Option<Result<RecordMetadata, Error>> {
         let batch = self.batch.as_ref()?;
         let outcome = batch.outcome(self.record)?;
-        Some(Arc::clone(batch).metadata(self.record, self.timestamp, outcome))
+        Some(Arc::clone(batch).metadata(self.record, self.own, outcome))
     }
 
     /// The partition that the record was given; `None` after the delivery resolved.
@@ -68,9 +70,7 @@ impl Future for Delivery {
             return Poll::Ready(Err(Error::misuse("a delivery must not be polled once resolved")));
         };
         match batch.poll(this.record, &mut this.seat, cx) {
-            Poll::Ready(outcome) => {
-                Poll::Ready(batch.metadata(this.record, this.timestamp, outcome))
-            }
+            Poll::Ready(outcome) => Poll::Ready(batch.metadata(this.record, this.own, outcome)),
             Poll::Pending => {
                 this.batch = Some(batch);
                 Poll::Pending
@@ -114,6 +114,18 @@ impl RecordMetadata {
     /// The time that consumers see: the record's own, or the broker's where the topic says `LogAppendTime`.
     pub fn timestamp(&self) -> Timestamp {
         self.timestamp
+    }
+
+    /// How many bytes the key took; `None` where there is none, and of records sent by the batch form, which keeps no
+    /// sizes.
+    pub fn serialized_key_size(&self) -> Option<usize> {
+        self.sizes.key()
+    }
+
+    /// How many bytes the value took, as it was before compression; `None` of a tombstone, and of records sent by the
+    /// batch form.
+    pub fn serialized_value_size(&self) -> Option<usize> {
+        self.sizes.value()
     }
 }
 
@@ -233,8 +245,8 @@ impl BatchResult {
         if let (1.., Err(error)) = (watching.detached, &told) {
             self.counters.detached_failed(watching.detached, error);
         }
-        for (record, timestamp, callback) in watching.callbacks {
-            callback(Arc::clone(self).metadata(record, timestamp, told.clone()));
+        for (record, own, callback) in watching.callbacks {
+            callback(Arc::clone(self).metadata(record, own, told.clone()));
         }
         waiting.into_iter().for_each(|waiting| waiting.waker.wake());
     }
@@ -244,13 +256,14 @@ impl BatchResult {
     pub(super) fn metadata(
         self: Arc<Self>,
         record: u32,
-        timestamp: Timestamp,
+        own: Own,
         outcome: Outcome,
     ) -> Result<RecordMetadata, Error> {
         let stored = outcome?;
         Ok(RecordMetadata {
             offset: stored.offset(record),
-            timestamp: stored.log_append_time.unwrap_or(timestamp),
+            timestamp: stored.log_append_time.unwrap_or(own.timestamp),
+            sizes: own.sizes,
             batch: self,
         })
     }

@@ -11,7 +11,7 @@ use milena_types::TopicPartition;
 use super::backlog::Backlog;
 use super::delivery::BatchResult;
 use super::memory::Reserved;
-use super::record::NewRecord;
+use super::record::{NewRecord, Own};
 use super::standing::{SharedStanding, Standing};
 use super::watch::{Watch, Watchers};
 
@@ -194,9 +194,10 @@ impl OpenBatch {
         H: IntoIterator<Item = Header<'a>, IntoIter: Clone> + Clone,
     {
         let NewRecord { timestamp, key, value, .. } = *record;
+        let own = Own::of(record);
         let index = self.builder.append(timestamp, key, value, record.headers.clone()).ok()?;
         let index = u32::try_from(index).ok()?;
-        self.watchers.add(index, timestamp, std::mem::take(watch));
+        self.watchers.add(index, own, std::mem::take(watch));
         Some(index)
     }
 }

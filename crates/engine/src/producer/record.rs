@@ -1,5 +1,7 @@
 //! A record on its way into a batch.
 
+use std::num::NonZeroU32;
+
 use milena_records::Header;
 use milena_records::batch::{HEADER_BYTES, size_upper_bound};
 use milena_types::Timestamp;
@@ -27,4 +29,46 @@ impl<'a, H: IntoIterator<Item = Header<'a>> + Clone> NewRecord<'a, H> {
     pub(super) fn bytes_bound(&self) -> usize {
         size_upper_bound(self.key, self.value, self.headers.clone()) - HEADER_BYTES
     }
+}
+
+/// What a record's result says of the record itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Own {
+    pub(super) timestamp: Timestamp,
+    pub(super) sizes: Sizes,
+}
+
+/// The bytes of a record's key and value, each one more than there are, to keep a result small.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sizes {
+    key: Option<NonZeroU32>,
+    value: Option<NonZeroU32>,
+}
+
+impl Own {
+    #[inline]
+    pub(super) fn of<H>(record: &NewRecord<'_, H>) -> Self {
+        Self { timestamp: record.timestamp, sizes: Sizes::of(record.key, record.value) }
+    }
+}
+
+impl Sizes {
+    #[inline]
+    fn of(key: Option<&[u8]>, value: Option<&[u8]>) -> Self {
+        // A record takes less than 2^31 bytes.
+        let size = |part: &[u8]| NonZeroU32::new(u32::try_from(part.len()).ok()?.checked_add(1)?);
+        Self { key: key.and_then(size), value: value.and_then(size) }
+    }
+
+    pub(super) fn key(self) -> Option<usize> {
+        bytes(self.key)
+    }
+
+    pub(super) fn value(self) -> Option<usize> {
+        bytes(self.value)
+    }
+}
+
+fn bytes(size: Option<NonZeroU32>) -> Option<usize> {
+    usize::try_from(size?.get() - 1).ok()
 }

@@ -3,9 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
-use milena_types::Timestamp;
-
 use super::delivery::RecordMetadata;
+use super::record::Own;
 use crate::Error;
 
 /// Called once with what became of a record. It must not panic: whoever makes it sees to that.
@@ -42,7 +41,7 @@ impl fmt::Debug for Watch {
 #[derive(Default)]
 pub(super) struct Watchers {
     /// In order of record; `None` once called.
-    callbacks: Vec<(u32, Timestamp, Option<Callback>)>,
+    callbacks: Vec<(u32, Own, Option<Callback>)>,
     /// Runs of records that were sent without anyone to wait for them, in order.
     detached: Vec<Range<u32>>,
 }
@@ -50,7 +49,7 @@ pub(super) struct Watchers {
 /// Those who watch some records of one batch.
 #[derive(Default)]
 pub(super) struct Watching {
-    pub(super) callbacks: Vec<(u32, Timestamp, Callback)>,
+    pub(super) callbacks: Vec<(u32, Own, Callback)>,
     /// How many of the records are detached.
     pub(super) detached: u32,
 }
@@ -62,14 +61,14 @@ impl Watchers {
 
     /// Adds who watches `record`, which comes after all that were added.
     #[inline]
-    pub(super) fn add(&mut self, record: u32, timestamp: Timestamp, watch: Watch) {
+    pub(super) fn add(&mut self, record: u32, own: Own, watch: Watch) {
         match watch {
             Watch::Nobody => {}
             Watch::Detached => match self.detached.last_mut() {
                 Some(run) if run.end == record => run.end += 1,
                 _ => self.detached.push(record..record + 1),
             },
-            Watch::Callback(callback) => self.callbacks.push((record, timestamp, Some(callback))),
+            Watch::Callback(callback) => self.callbacks.push((record, own, Some(callback))),
         }
     }
 
@@ -79,8 +78,8 @@ impl Watchers {
         let from = self.callbacks.partition_point(|&(record, ..)| record < first);
         let to = self.callbacks.partition_point(|&(record, ..)| record < end);
         let callbacks = self.callbacks.get_mut(from..to).unwrap_or_default().iter_mut();
-        let callbacks = callbacks.filter_map(|(record, timestamp, callback)| {
-            callback.take().map(|callback| (*record, *timestamp, callback))
+        let callbacks = callbacks.filter_map(|(record, own, callback)| {
+            callback.take().map(|callback| (*record, *own, callback))
         });
         let overlap = |run: &Range<u32>| run.end.min(end).saturating_sub(run.start.max(first));
         Watching {
@@ -101,7 +100,10 @@ impl fmt::Debug for Watchers {
 
 #[cfg(test)]
 mod tests {
+    use milena_types::Timestamp;
+
     use super::*;
+    use crate::producer::record::Sizes;
 
     #[test]
     fn a_split_batch_tells_each_watcher_once() {
@@ -112,7 +114,8 @@ mod tests {
                 5 => Watch::Nobody,
                 _ => Watch::Callback(Box::new(|_| {})),
             };
-            watchers.add(record, Timestamp::from_millis(0), watch);
+            let own = Own { timestamp: Timestamp::from_millis(0), sizes: Sizes::default() };
+            watchers.add(record, own, watch);
         }
         assert_eq!(watchers.detached, [0..4, 6..7]);
         let told = |watching: &Watching| -> Vec<u32> {

@@ -18,7 +18,8 @@ fn batch() -> Arc<BatchResult> {
 }
 
 fn delivery(batch: &Arc<BatchResult>, record: u32) -> Delivery {
-    Delivery::new(Arc::clone(batch), record, Timestamp::from_millis(77))
+    let own = Own { timestamp: Timestamp::from_millis(77), sizes: Sizes::default() };
+    Delivery::new(Arc::clone(batch), record, own)
 }
 
 fn poll(delivery: &mut Delivery, count: &Arc<Count>) -> Poll<Result<RecordMetadata, Error>> {
