@@ -180,7 +180,7 @@ impl Run {
                 // Never: outcomes are made when all is settled.
                 let outcome = batch.outcome(record).unwrap_or_else(|| Err(Error::closed()));
                 // With them, records of different sizes could not share a run.
-                let own = Own { timestamp: *timestamp, sizes: Sizes::default() };
+                let own = Own { timestamp: *timestamp, sizes: Sizes::UNKNOWN };
                 Arc::clone(batch).metadata(record, own, outcome)
             }
             Self::Failed { error, .. } => Err(error.clone()),
@@ -226,7 +226,7 @@ mod tests {
     }
 
     fn own(ms: i64) -> Own {
-        Own { timestamp: Timestamp::from_millis(ms), sizes: Sizes::default() }
+        Own { timestamp: Timestamp::from_millis(ms), sizes: Sizes::UNKNOWN }
     }
 
     fn poll(deliveries: &mut Deliveries) -> Poll<Outcomes> {

@@ -194,10 +194,9 @@ impl OpenBatch {
         H: IntoIterator<Item = Header<'a>, IntoIter: Clone> + Clone,
     {
         let NewRecord { timestamp, key, value, .. } = *record;
-        let own = Own::of(record);
         let index = self.builder.append(timestamp, key, value, record.headers.clone()).ok()?;
         let index = u32::try_from(index).ok()?;
-        self.watchers.add(index, own, std::mem::take(watch));
+        self.watchers.add(index, std::mem::take(watch), || Own::of(record));
         Some(index)
     }
 }

@@ -1,7 +1,5 @@
 //! A record on its way into a batch.
 
-use std::num::NonZeroU32;
-
 use milena_records::Header;
 use milena_records::batch::{HEADER_BYTES, size_upper_bound};
 use milena_types::Timestamp;
@@ -38,27 +36,24 @@ pub(super) struct Own {
     pub(super) sizes: Sizes,
 }
 
-/// The bytes of a record's key and value, each one more than there are, to keep a result small.
-#[derive(Clone, Copy, Debug, Default)]
+/// The bytes of a record's key and value; [`NO_SIZE`] where there is none, to keep a result small.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Sizes {
-    key: Option<NonZeroU32>,
-    value: Option<NonZeroU32>,
+    key: u32,
+    value: u32,
 }
 
 impl Own {
     #[inline]
     pub(super) fn of<H>(record: &NewRecord<'_, H>) -> Self {
-        Self { timestamp: record.timestamp, sizes: Sizes::of(record.key, record.value) }
+        let sizes = Sizes { key: size(record.key), value: size(record.value) };
+        Self { timestamp: record.timestamp, sizes }
     }
 }
 
 impl Sizes {
-    #[inline]
-    fn of(key: Option<&[u8]>, value: Option<&[u8]>) -> Self {
-        // A record takes less than 2^31 bytes.
-        let size = |part: &[u8]| NonZeroU32::new(u32::try_from(part.len()).ok()?.checked_add(1)?);
-        Self { key: key.and_then(size), value: value.and_then(size) }
-    }
+    /// They were not kept.
+    pub(super) const UNKNOWN: Self = Self { key: NO_SIZE, value: NO_SIZE };
 
     pub(super) fn key(self) -> Option<usize> {
         bytes(self.key)
@@ -69,6 +64,14 @@ impl Sizes {
     }
 }
 
-fn bytes(size: Option<NonZeroU32>) -> Option<usize> {
-    usize::try_from(size?.get() - 1).ok()
+#[inline]
+fn size(part: Option<&[u8]>) -> u32 {
+    part.map_or(NO_SIZE, |part| u32::try_from(part.len()).unwrap_or(NO_SIZE))
 }
+
+fn bytes(size: u32) -> Option<usize> {
+    usize::try_from(size).ok().filter(|_| size != NO_SIZE)
+}
+
+/// More than a record can take, which is less than 2^31 bytes.
+const NO_SIZE: u32 = u32::MAX;

@@ -61,14 +61,14 @@ impl Watchers {
 
     /// Adds who watches `record`, which comes after all that were added.
     #[inline]
-    pub(super) fn add(&mut self, record: u32, own: Own, watch: Watch) {
+    pub(super) fn add(&mut self, record: u32, watch: Watch, own: impl FnOnce() -> Own) {
         match watch {
             Watch::Nobody => {}
             Watch::Detached => match self.detached.last_mut() {
                 Some(run) if run.end == record => run.end += 1,
                 _ => self.detached.push(record..record + 1),
             },
-            Watch::Callback(callback) => self.callbacks.push((record, own, Some(callback))),
+            Watch::Callback(callback) => self.callbacks.push((record, own(), Some(callback))),
         }
     }
 
@@ -114,8 +114,8 @@ mod tests {
                 5 => Watch::Nobody,
                 _ => Watch::Callback(Box::new(|_| {})),
             };
-            let own = Own { timestamp: Timestamp::from_millis(0), sizes: Sizes::default() };
-            watchers.add(record, own, watch);
+            let own = Own { timestamp: Timestamp::from_millis(0), sizes: Sizes::UNKNOWN };
+            watchers.add(record, watch, || own);
         }
         assert_eq!(watchers.detached, [0..4, 6..7]);
         let told = |watching: &Watching| -> Vec<u32> {

@@ -18,7 +18,7 @@ fn batch() -> Arc<BatchResult> {
 }
 
 fn delivery(batch: &Arc<BatchResult>, record: u32) -> Delivery {
-    let own = Own { timestamp: Timestamp::from_millis(77), sizes: Sizes::default() };
+    let own = Own { timestamp: Timestamp::from_millis(77), sizes: Sizes::UNKNOWN };
     Delivery::new(Arc::clone(batch), record, own)
 }
 
