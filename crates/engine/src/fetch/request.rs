@@ -70,3 +70,52 @@ pub(crate) fn fetch(delta: &Delta, limits: &Limits, bytes_max: i32) -> (FetchReq
 fn is_same(name: &ByteString, topic_id: Uuid, tp: &TopicPartition, id: Uuid) -> bool {
     **name == *tp.topic.as_str() && topic_id == id
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use milena_types::Offset;
+
+    use super::*;
+    use crate::fetch::limits::IsolationLevel;
+    use crate::fetch::session::Ask;
+
+    /// A topic that was made anew is another one of the same name, and what is forgotten of the old one is not of the new.
+    #[test]
+    fn partitions_stand_together_by_name_and_id() {
+        let limits = Limits {
+            isolation: IsolationLevel::ReadCommitted,
+            rack: Some("east".into()),
+            min_bytes: 1,
+            max_bytes: 1 << 20,
+            partition_max_bytes: 1 << 16,
+            max_wait: Duration::from_millis(500),
+            buffer_bytes: 1 << 24,
+        };
+        let [old, new] = [Some(Uuid::from_bytes([1; 16])), Some(Uuid::from_bytes([2; 16]))];
+        let places = [("t", 0, old), ("t", 1, old), ("t", 2, new), ("u", 0, new)];
+        let ask = places.map(|(topic, index, topic_id)| {
+            let offset = Offset::ZERO;
+            let ask = Ask { topic_id, offset, leader_epoch: None, bytes_max: 7 };
+            (TopicPartition::new(topic, index), ask)
+        });
+        let forget = places.map(|(topic, index, id)| (TopicPartition::new(topic, index), id));
+        let mut delta =
+            Delta { session_id: 3, session_epoch: 4, ask: ask.into(), forget: forget.into() };
+        let (request, version_max) = fetch(&delta, &limits, 99);
+        let asked =
+            request.topics.iter().map(|topic| (Some(topic.topic_id), topic.partitions.len()));
+        assert_eq!(asked.collect::<Vec<_>>(), [(old, 2), (new, 1), (new, 1)]);
+        let forgotten = &request.forgotten_topics_data;
+        let forgotten =
+            forgotten.iter().map(|topic| (Some(topic.topic_id), topic.partitions.len()));
+        assert_eq!(forgotten.collect::<Vec<_>>(), [(old, 2), (new, 1), (new, 1)]);
+        assert_eq!((request.max_bytes, request.max_wait_ms, request.isolation_level), (99, 500, 1));
+        assert_eq!((request.session_id, request.session_epoch, &*request.rack_id), (3, 4, "east"));
+        assert_eq!(version_max, i16::MAX);
+        // One topic without an id, and all go by name.
+        delta.forget[1].1 = None;
+        assert_eq!(fetch(&delta, &limits, 99).1, VERSION_MAX_BY_NAME);
+    }
+}

@@ -355,3 +355,27 @@ fn the_shorter_of_two_closes_counts() {
     world.run_for(Duration::from_millis(200));
     assert!(world.clients[client].closed);
 }
+
+/// The leader shares out what others subscribe to: new partitions of theirs nobody else would see.
+#[test]
+fn a_leader_needs_the_topics_of_the_others() {
+    let mut world = World::new(1, 2);
+    world.stub.logs.insert(milena_types::TopicPartition::new("u", 0), log_of(1));
+    let first = world.member(World::settings());
+    let second = world.client(World::settings());
+    let topics = BTreeSet::from([Topic::from("u")]);
+    world.clients[second].consumer.subscribe(world.now, topics).unwrap();
+    world.run_for(10 * SECOND);
+    let told = [first, second].map(|client| &world.clients[client].consumer.told_topics);
+    assert!(told.iter().any(|told| told.len() == 2), "{told:?}");
+    assert!(told.iter().any(|told| told.len() == 1), "{told:?}: only the leader does");
+}
+
+/// Who has joined nothing and committed nothing needs nobody to look after him.
+#[test]
+fn a_group_that_is_not_used_is_not_looked_for() {
+    let mut world = World::new(1, 1);
+    world.client(World::settings());
+    world.run_for(5 * SECOND);
+    assert!(!world.stub.requests.contains(&ApiKey::FIND_COORDINATOR));
+}

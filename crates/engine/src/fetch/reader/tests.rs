@@ -362,6 +362,44 @@ fn records_are_not_copied() {
     let chunk = &polled.chunks()[0];
     let values: Vec<*const u8> = chunk.iter().map(|one| one.value().unwrap().as_ptr()).collect();
     assert!(values.is_sorted(), "they lie in one piece");
+    let mut left = chunk.iter();
+    left.next();
+    assert_eq!((left.len(), chunk.len(), chunk.is_empty()), (49, 50, false));
     let shared: Vec<_> = polled.drain().next().unwrap().into_shared().collect();
     assert_eq!(shared[49].value().unwrap().as_ptr(), values[49]);
+}
+
+/// Whoever keeps what he was given for good would else get nothing more, and wait for ever.
+#[test]
+fn a_poll_gives_something_however_much_is_held() {
+    let mut fixture = Fixture::new(100);
+    let mut buffer = fixture.buffer.decompressed().take(DECOMPRESSED_MAX);
+    buffer.push(0);
+    let kept = buffer.freeze();
+    assert!(fixture.buffer.decompressed().frozen_bytes() >= DECOMPRESSED_MAX);
+    fixture.push([batch(0, 3, 3), batch(3, 3, 3)].concat());
+    assert_eq!(fixture.poll(), [0, 1, 2], "one batch, and no more than that");
+    assert_eq!(fixture.poll(), [3, 4, 5]);
+    drop(kept);
+    fixture.push([batch(6, 3, 3), batch(9, 3, 3)].concat());
+    assert_eq!(fixture.poll(), [6, 7, 8, 9, 10, 11]);
+}
+
+/// Nobody knows which broker's batches the user holds decompressed: each counts for its part.
+#[test]
+fn what_is_held_decompressed_counts_against_all_brokers_alike() {
+    let fixture = Fixture::new(100);
+    let mut buffer = fixture.buffer.decompressed().take(1 << 20);
+    buffer.push(0);
+    let kept = buffer.freeze();
+    let held = fixture.buffer.decompressed().frozen_bytes();
+    let broker = NodeId::new(1);
+    let lease = fixture.buffer.held(broker).lease(10);
+    for brokers in [1, 2, 4] {
+        let exact = 10 + held / brokers;
+        assert!(fixture.buffer.has_room(broker, Room { held_max: exact, brokers }));
+        assert!(!fixture.buffer.has_room(broker, Room { held_max: exact - 1, brokers }));
+    }
+    drop((kept, lease));
+    assert!(fixture.buffer.has_room(broker, Room { held_max: 0, brokers: 1 }));
 }

@@ -89,4 +89,32 @@ mod tests {
     fn a_table_doubles_when_it_is_three_quarters_full() {
         assert_eq!([0, 12, 13, 24, 25].map(buckets), [16, 16, 32, 32, 64]);
     }
+
+    #[test]
+    fn a_set_gives_the_first_of_its_lowest_bucket() {
+        let mut set = JavaSet::default();
+        assert!(set.is_empty());
+        assert_eq!(set.first(), None);
+        // 18 and 2 share a bucket of 16; the one that came first is first.
+        for (hash, entry) in [(5, 50), (18, 180), (2, 20), (5, 50)] {
+            set.insert(hash, entry);
+        }
+        assert_eq!((set.entries.len(), set.most), (3, 3), "an entry is there once");
+        assert_eq!(set.first(), Some(180));
+        set.remove(180);
+        assert_eq!(set.first(), Some(20));
+        set.remove(20);
+        set.remove(50);
+        assert!(set.is_empty());
+        // The table grows with the thirteenth, and stays: in 32 buckets 18 is behind 2.
+        for entry in 0..13 {
+            set.insert(31, entry);
+        }
+        for entry in 0..13 {
+            set.remove(entry);
+        }
+        set.insert(18, 180);
+        set.insert(2, 20);
+        assert_eq!(set.first(), Some(20));
+    }
 }

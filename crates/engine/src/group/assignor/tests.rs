@@ -223,3 +223,23 @@ fn large_groups_are_shared_out_evenly() {
         assert!(sizes.iter().all(|size| (9..=11).contains(size)), "{sizes:?}");
     }
 }
+
+/// KIP-881, as Java goes through topics that the same members want: each takes what is near for as long as there is room.
+#[test]
+fn partitions_of_topics_shared_alike_are_near_their_members() {
+    let near = |rack: &str| BTreeSet::from([std::sync::Arc::from(rack)]);
+    let racks = || vec![near("east"), near("east"), near("west"), near("west")];
+    let topics = ["t", "u"].map(|name| (Topic::from(name), racks()));
+    let layout = Layout { topics: topics.into() };
+    let members = [("a", "west"), ("b", "east")].map(|(id, rack)| Member {
+        id: id.to_owned(),
+        topics: layout.topics.keys().cloned().collect(),
+        rack: Some(rack.to_owned()),
+        ..Member::default()
+    });
+    let shares = AssignmentStrategy::Range.assign(&members, &layout);
+    for (id, share) in [("a", [2, 3]), ("b", [0, 1])] {
+        let expected = ["t", "u"].map(|name| share.map(|index| TopicPartition::new(name, index)));
+        assert_eq!(shares[id], expected.into_iter().flatten().collect(), "{id}");
+    }
+}

@@ -572,4 +572,22 @@ fn the_least_of_the_strategies_decides_how_a_member_rebalances() {
     }
 }
 
+/// What a cooperative member keeps while it joins is another's, too, once it is out for good.
+#[test]
+fn a_member_that_fails_while_it_joins_gives_up_what_it_keeps() {
+    let error_code = ErrorCode::GROUP_AUTHORIZATION_FAILED;
+    let refusal = || JoinGroupResponse { error_code, ..Default::default() };
+    let mut fixture = cooperative_and_stable();
+    fixture.member.enforce_rebalance("a test");
+    let join = fixture.sent();
+    fixture.answer(&join, refusal());
+    assert_eq!(fixture.member.state(), MemberState::Failed);
+    assert_eq!(changes(&mut fixture), [Change::Lost]);
+    // Whoever holds nothing and joins for the first time has nothing to lose, and hears of the error alone.
+    let mut fixture = Fixture::new();
+    let join = fixture.sent();
+    fixture.answer(&join, refusal());
+    assert_eq!(changes(&mut fixture), []);
+}
+
 mod syncing;

@@ -296,6 +296,11 @@ fn each_refusal_of_a_partition_has_its_way_on() {
         assert_eq!(*fixture.first().stage(), Stage::Fetching(at(5)), "{code}");
         let waits = fixture.first().retry_at.expect("it waits") - fixture.now;
         assert!((80 * MS..=120 * MS).contains(&waits), "{code}: {waits:?}");
+        let due = fixture.first().retry_at;
+        assert_eq!(fixture.fetcher.timeout(fixture.now, &fixture.subscription), due, "{code}");
+        // A wait that is over is no reason to be woken: there may be no room, and it would spin.
+        fixture.now += waits;
+        assert_eq!(fixture.fetcher.timeout(fixture.now, &fixture.subscription), None, "{code}");
     }
 }
 

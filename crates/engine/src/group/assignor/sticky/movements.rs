@@ -60,3 +60,38 @@ impl Movements {
         Some(pair)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use milena_types::Topic;
+
+    use super::*;
+    use crate::group::assignor::{Layout, Member};
+
+    /// A partition that would follow another back is spared the way: that one goes back instead.
+    #[test]
+    fn one_that_moved_the_other_way_goes_back_instead() {
+        let topics = ["t", "u"].map(|name| (Topic::from(name), vec![BTreeSet::new(); 3]));
+        let layout = Layout { topics: topics.into() };
+        let topics = layout.topics.keys().cloned().collect();
+        let members = [Member { id: "a".into(), topics, ..Member::default() }];
+        let problem = Problem::new(&members, &layout);
+        let mut movements = Movements::default();
+        assert_eq!(movements.instead(&problem, 1, 8, 7), 1, "nothing has moved");
+        movements.moved(&problem, 0, 7, 8);
+        assert_eq!(movements.instead(&problem, 1, 8, 7), 0);
+        assert_eq!(movements.instead(&problem, 1, 7, 8), 1, "the same way");
+        assert_eq!(movements.instead(&problem, 1, 8, 9), 1, "to another");
+        assert_eq!(movements.instead(&problem, 4, 8, 7), 4, "of another topic");
+        // What moves on has moved from where it began.
+        movements.moved(&problem, 0, 8, 9);
+        assert_eq!(movements.instead(&problem, 1, 8, 7), 1);
+        assert_eq!(movements.instead(&problem, 1, 9, 7), 0);
+        // And back where it began it has not moved.
+        movements.moved(&problem, 0, 9, 7);
+        assert_eq!(movements.instead(&problem, 1, 9, 7), 1);
+        assert!(movements.by_part.is_empty() && movements.by_topic.is_empty());
+    }
+}
