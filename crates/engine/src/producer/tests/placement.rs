@@ -3,16 +3,13 @@
 use std::time::Duration;
 
 use super::broker::Fault;
-use super::hand::record;
 use super::world::{MS, World, settings};
+use crate::producer::Settings;
 use crate::producer::standing::Standing;
-use crate::producer::{Appended, Settings};
 
 /// Sends a record that is a batch for itself, and tells the partition that it went to.
-fn send_anywhere(world: &World) -> i32 {
-    let (topic, now) = (world.accumulator.topic("t"), world.now);
-    let appended = world.accumulator.try_append(&topic, &record(None, &[0; 300]), None, || now);
-    let Appended { delivery, .. } = appended.expect("room");
+fn send_anywhere(world: &mut World) -> i32 {
+    let delivery = world.append(None, &[0; 300]).expect("room");
     delivery.topic_partition().expect("one batch").partition
 }
 

@@ -13,9 +13,7 @@ use milena_wire::{Request, Response};
 use super::broker::{Brokers, Fault};
 use super::hand::record;
 use crate::metadata::{Broker, Cluster, PartitionMetadata, TopicMetadata};
-use crate::producer::{
-    Accumulator, Appended, Delivery, FlushId, Output, Producer, Refused, Settings,
-};
+use crate::producer::{Accumulator, Delivery, FlushId, Output, Producer, Refused, Settings};
 use crate::request::{Answer, Failure, Outbound, RequestId, Target};
 use crate::{Error, Fate};
 
@@ -68,6 +66,9 @@ pub(super) struct World {
     arrivals: BTreeMap<NodeId, Instant>,
     connections: BTreeMap<NodeId, u64>,
     metadata_due: bool,
+    /// Whether the machine is to be looked at: it was told something, or an append said so. One that says nothing relies
+    /// on a look that comes anyway.
+    is_woken: bool,
     polls: usize,
     /// What went over the network; printed where a test fails.
     trace: Vec<String>,
@@ -123,6 +124,7 @@ impl World {
             arrivals: BTreeMap::new(),
             connections: BTreeMap::new(),
             metadata_due: false,
+            is_woken: true,
             polls: 0,
             trace: Vec::new(),
         }
@@ -142,6 +144,7 @@ impl World {
     }
 
     pub(super) fn machine(&mut self) -> &mut Producer {
+        self.is_woken = true;
         self.producer.as_mut().expect("not dropped")
     }
 
@@ -149,14 +152,23 @@ impl World {
         let value = self.next_value;
         let mut bytes_of = vec![0; bytes.max(8)];
         bytes_of[..8].copy_from_slice(&value.to_be_bytes());
-        let record = record(Some(partition), &bytes_of);
-        let topic = self.accumulator.topic("t");
-        let now = self.now;
-        let Appended { delivery, .. } =
-            self.accumulator.try_append(&topic, &record, None, || now)?;
+        let delivery = self.append(Some(partition), &bytes_of)?;
         self.next_value += 1;
         self.sent.push(SentRecord { partition, value, delivery });
         Ok(())
+    }
+
+    /// Appends a record that is not looked for later on.
+    pub(super) fn append(
+        &mut self,
+        partition: Option<i32>,
+        value: &[u8],
+    ) -> Result<Delivery, Refused> {
+        let (topic, now) = (self.accumulator.topic("t"), self.now);
+        let appended = self.accumulator.try_append(&topic, &record(partition, value), None, || now);
+        // Who is refused wakes the driver before he waits.
+        self.is_woken |= appended.as_ref().map_or(true, |appended| appended.wake);
+        appended.map(|appended| appended.delivery)
     }
 
     /// Sends `count` records of 50 bytes.
@@ -204,7 +216,9 @@ impl World {
     pub(super) fn run(&mut self, span: Duration) {
         let end = self.now + span;
         loop {
-            self.settle_outputs();
+            if self.is_woken {
+                self.settle_outputs();
+            }
             let event = self.events.first_key_value().map(|(&(at, _), _)| at);
             let timeout = self.producer.as_ref().and_then(Producer::poll_timeout);
             let Some(next) = [event, timeout].into_iter().flatten().min().filter(|at| *at <= end)
@@ -228,6 +242,7 @@ impl World {
     /// Does what the machine asks for, until it asks for nothing.
     pub(super) fn settle_outputs(&mut self) {
         let now = self.now;
+        self.is_woken = false;
         while let Some(output) = self.producer.as_mut().and_then(|p| p.poll_output(now)) {
             self.polls += 1;
             assert!(self.polls < 200_000, "the producer spins");
@@ -377,8 +392,8 @@ impl World {
                 if let Some(node) = node {
                     *self.in_flight.entry(node).or_default() -= 1;
                 }
-                if let Some(producer) = &mut self.producer {
-                    producer.handle_answer(now, Answer::new(id, node, 13, now, result));
+                if self.producer.is_some() {
+                    self.machine().handle_answer(now, Answer::new(id, node, 13, now, result));
                 }
             }
             Event::Cut { node, connection } => {
@@ -389,8 +404,8 @@ impl World {
             Event::Metadata => {
                 self.metadata_due = false;
                 let cluster = Arc::new(self.cluster());
-                if let Some(producer) = &mut self.producer {
-                    producer.handle_metadata(now, cluster);
+                if self.producer.is_some() {
+                    self.machine().handle_metadata(now, cluster);
                 }
             }
         }
