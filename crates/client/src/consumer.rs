@@ -50,7 +50,7 @@ pub use typed::{TypedConsumer, TypedMessage};
 use crate::Kafka;
 use crate::clock::after;
 use crate::config::ConsumerConfig;
-use listener::{Hearing, Listener};
+use listener::{Hearing, Listener, Told};
 use partition::{Workers, ensure_unclaimed};
 
 /// Reads records, as a member of a group or of partitions of its own choice.
@@ -317,13 +317,14 @@ impl Consumer {
                 partitions.into_iter().filter(|tp| self.owned.remove(tp)).collect();
             if change != Change::Assigned && !partitions.is_empty() {
                 let listener = Arc::clone(&listener);
-                self.hearing = Some(listener.hear(change, handle.clone(), partitions));
+                self.hearing =
+                    Some(Hearing::new(listener.hear(change, handle.clone(), partitions)));
                 self.hear_out().await;
             }
         }
         let partitions: Vec<_> = std::mem::take(&mut self.owned).into_iter().collect();
         if !partitions.is_empty() {
-            self.hearing = Some(listener.hear(Change::Revoked, handle, partitions));
+            self.hearing = Some(Hearing::new(listener.hear(Change::Revoked, handle, partitions)));
             self.hear_out().await;
         }
     }
@@ -331,7 +332,7 @@ impl Consumer {
     /// Waits for the listener; dropped half-way, whoever comes next goes on where it was.
     async fn hear_out(&mut self) {
         if let Some(hearing) = &mut self.hearing {
-            hearing.await;
+            poll_fn(|cx| hearing.poll(cx)).await;
             self.hearing = None;
         }
     }
@@ -367,22 +368,27 @@ impl Consumer {
     fn poll_events(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
             if let Some(hearing) = &mut self.hearing {
-                ready!(hearing.as_mut().poll(cx));
+                ready!(hearing.poll(cx));
                 self.hearing = None;
             }
             if let Some(id) = self.unanswered.take() {
-                self.hearing = Some(Box::pin(acknowledge(self.handle.clone(), id)));
+                self.hearing = Some(Hearing::new(Box::pin(acknowledge(self.handle.clone(), id))));
                 continue;
             }
             if let Some(event) = self.handle.buffer.take_event() {
                 // What is about a partition that has a reader of its own is for him to hear.
                 let Some(event) = self.handle.buffer.pass_on(event) else { continue };
                 match event {
-                    Event::Rebalance(rebalance) => self.hearing = Some(self.hear(rebalance)),
+                    Event::Rebalance(rebalance) => {
+                        self.hearing = Some(Hearing::new(self.hear(rebalance)))
+                    }
                     Event::PollIntervalExceeded { limit, .. } => {
                         tracing::warn!(?limit, "left the group: no poll for max.poll.interval.ms");
                         self.handle.counters.polled_late();
-                        self.hearing = self.listener.clone().map(|listener| listener.late(limit));
+                        self.hearing = self
+                            .listener
+                            .clone()
+                            .map(|listener| Hearing::new(listener.late(limit)));
                     }
                     Event::Stalled { partition, position, end, waited, .. } => {
                         let position = position.map(|position| position.offset);
@@ -390,7 +396,8 @@ impl Consumer {
                         self.handle.counters.stalled();
                         let stall = Stall { partition, position, end, waited };
                         let (listener, handle) = (self.listener.clone(), self.handle.clone());
-                        self.hearing = listener.map(|listener| listener.stall(handle, stall));
+                        self.hearing =
+                            listener.map(|listener| Hearing::new(listener.stall(handle, stall)));
                     }
                     event => match error_of(event) {
                         // Told below, once the listener has heard what came with it. The first one is the cause.
@@ -428,7 +435,7 @@ impl Consumer {
     }
 
     /// Tells the listener, and then the machine that he was told.
-    fn hear(&mut self, rebalance: Rebalance) -> Hearing {
+    fn hear(&mut self, rebalance: Rebalance) -> Told {
         let (handle, listener) = (self.handle.clone(), self.listener.clone());
         let Rebalance { id, change, partitions, .. } = rebalance;
         let mut workers = Workers::default();

@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use milena_engine::consumer::Change;
@@ -78,7 +80,22 @@ pub struct Stall {
     pub waited: Duration,
 }
 
-pub(super) type Hearing = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// What a consumer waits for while its listener hears of something, or the group is answered. It may be shared, as its
+/// future need not: without that a consumer were no `Sync`, and no future that borrows one, as `commit`, could be spawned.
+pub(super) struct Hearing(Mutex<Told>);
+
+pub(super) type Told = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Hearing {
+    pub(super) fn new(told: Told) -> Self {
+        Self(Mutex::new(told))
+    }
+
+    /// Nothing is locked: whoever polls has it for himself.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut().poll(cx)
+    }
+}
 
 /// [`RebalanceListener`] as an object: its futures own what they need, so that a `poll` which is dropped half-way goes
 /// on where it was.
@@ -88,11 +105,11 @@ pub(super) trait Listener: Send + Sync {
         change: Change,
         handle: ConsumerHandle,
         partitions: Vec<TopicPartition>,
-    ) -> Hearing;
+    ) -> Told;
 
-    fn late(self: std::sync::Arc<Self>, limit: Duration) -> Hearing;
+    fn late(self: std::sync::Arc<Self>, limit: Duration) -> Told;
 
-    fn stall(self: std::sync::Arc<Self>, handle: ConsumerHandle, stall: Stall) -> Hearing;
+    fn stall(self: std::sync::Arc<Self>, handle: ConsumerHandle, stall: Stall) -> Told;
 }
 
 impl<L: RebalanceListener> Listener for L {
@@ -101,7 +118,7 @@ impl<L: RebalanceListener> Listener for L {
         change: Change,
         handle: ConsumerHandle,
         partitions: Vec<TopicPartition>,
-    ) -> Hearing {
+    ) -> Told {
         Box::pin(async move {
             match change {
                 Change::Assigned => self.assigned(&handle, &partitions).await,
@@ -111,11 +128,11 @@ impl<L: RebalanceListener> Listener for L {
         })
     }
 
-    fn late(self: std::sync::Arc<Self>, limit: Duration) -> Hearing {
+    fn late(self: std::sync::Arc<Self>, limit: Duration) -> Told {
         Box::pin(async move { self.poll_interval_exceeded(limit).await })
     }
 
-    fn stall(self: std::sync::Arc<Self>, handle: ConsumerHandle, stall: Stall) -> Hearing {
+    fn stall(self: std::sync::Arc<Self>, handle: ConsumerHandle, stall: Stall) -> Told {
         Box::pin(async move { self.stalled(&handle, &stall).await })
     }
 }

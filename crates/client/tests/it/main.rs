@@ -62,6 +62,8 @@ mod sequences;
 #[cfg(test)]
 mod share;
 #[cfg(test)]
+mod spawned;
+#[cfg(test)]
 mod transaction_faults;
 #[cfg(test)]
 mod transactions;
