@@ -78,12 +78,14 @@ impl ConsumerHandle {
 
     async fn commit_some(&self, offsets: Option<Offsets>) -> Result<(), Error> {
         let (done, reply) = oneshot::channel();
-        ask(&self.commands, Command::Commit { offsets, done }, reply, Operation::Commit).await?
+        let command = Command::Commit { offsets, behind: self.signals.signalled(), done };
+        ask(&self.commands, command, reply, Operation::Commit).await?
     }
 
     pub(super) async fn commit_read(&self, read: ReadAtLast) -> Result<(), Error> {
         let (done, reply) = oneshot::channel();
-        ask(&self.commands, Command::CommitRead { read, done }, reply, Operation::Commit).await?
+        let command = Command::CommitRead { read, behind: self.signals.signalled(), done };
+        ask(&self.commands, command, reply, Operation::Commit).await?
     }
 
     /// Remembers that everything of the record's partition up to it is done with, for

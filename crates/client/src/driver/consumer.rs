@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use milena_engine::consumer::{
-    CommitId, CommitMode, CommittedOffset, Consumer as Machine, GroupMembershipOperation, Output,
-    Query, QueryId, Reply, Stay,
+    CommitId, CommitMode, CommittedOffset, Consumer as Machine, FetchBuffer,
+    GroupMembershipOperation, Output, Query, QueryId, Reply, Stay,
 };
 use milena_engine::metadata::Interest;
 use milena_engine::request::Answer;
@@ -30,10 +30,10 @@ pub(crate) type Call = Box<dyn FnOnce(&mut Machine, std::time::Instant) + Send>;
 pub(crate) enum Command {
     /// Something that the machine does at once.
     Call(Call),
-    /// Commit these offsets, or what was handed out.
-    Commit { offsets: Option<Offsets>, done: oneshot::Sender<Result<(), Error>> },
-    /// Commit what was read, if it is this consumer's still.
-    CommitRead { read: ReadAtLast, done: oneshot::Sender<Result<(), Error>> },
+    /// Commit these offsets, or what was handed out, behind what was signalled before.
+    Commit { offsets: Option<Offsets>, behind: Signalled, done: oneshot::Sender<Result<(), Error>> },
+    /// Commit what was read, if it is this consumer's still, behind what was signalled before.
+    CommitRead { read: ReadAtLast, behind: Signalled, done: oneshot::Sender<Result<(), Error>> },
     /// Ask the brokers.
     Query { query: Query, done: oneshot::Sender<Result<Reply, Error>> },
     /// Commit, leave, end.
@@ -42,6 +42,16 @@ pub(crate) enum Command {
         operation: GroupMembershipOperation,
         done: oneshot::Sender<Result<(), Error>>,
     },
+}
+
+impl Command {
+    /// The signalled commits that come first.
+    fn behind(&self) -> Signalled {
+        match self {
+            Self::Commit { behind, .. } | Self::CommitRead { behind, .. } => *behind,
+            Self::Call(_) | Self::Query { .. } | Self::Close { .. } => Signalled::MAX,
+        }
+    }
 }
 
 /// Offsets to commit.
@@ -69,20 +79,43 @@ impl Read {
 #[derive(Debug, Default)]
 pub(crate) struct Signals {
     pub(crate) life: Life,
-    commit: Mutex<Option<Read>>,
+    wish: Mutex<Wish>,
+}
+
+/// How many commits were signalled by some time.
+pub(crate) type Signalled = u64;
+
+/// A commit that nobody waits for.
+#[derive(Debug, Default)]
+struct Wish {
+    read: Option<Read>,
+    number: Signalled,
 }
 
 impl Signals {
     /// Asks for a commit of what `read` tells, without waiting for it; of those that come before the driver looks the
     /// last one counts, which is why it is told under the lock.
     pub(crate) fn commit(&self, read: impl FnOnce() -> Read) {
-        *self.wanted() = Some(read());
+        let mut wish = self.wish();
+        *wish = Wish { read: Some(read()), number: wish.number + 1 };
+        drop(wish);
         self.life.wake();
     }
 
-    fn wanted(&self) -> MutexGuard<'_, Option<Read>> {
+    /// How many commits were signalled so far: one that is waited for takes its place behind these.
+    pub(crate) fn signalled(&self) -> Signalled {
+        self.wish().number
+    }
+
+    /// The commit that was signalled last, unless that was later than `by`.
+    fn take_commit(&self, by: Signalled) -> Option<Read> {
+        let mut wish = self.wish();
+        if wish.number <= by { wish.read.take() } else { None }
+    }
+
+    fn wish(&self) -> MutexGuard<'_, Wish> {
         // What is put there is whole or not there at all.
-        self.commit.lock().unwrap_or_else(PoisonError::into_inner)
+        self.wish.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -152,20 +185,19 @@ impl Driver {
             tokio::select! {
                 biased;
                 command = commands.recv(), if !is_abandoned => match command {
-                    Some(command) => waiting.command(&mut machine, command),
+                    Some(command) => {
+                        // Whoever calls `commit_async` and then something else means that order: behind a commit that is
+                        // waited for, the older one would take the group back, and behind a close it would be none.
+                        commit(&mut machine, &buffer, signals.take_commit(command.behind()));
+                        waiting.command(&mut machine, command);
+                    }
                     None => {
                         is_abandoned = true;
                         machine.abandon(now(), ABANDONED_TIMEOUT);
                     }
                 },
                 () = signals.life.woken() => {
-                    let wanted = signals.wanted().take();
-                    if let Some(Read { mut ends, stays }) = wanted {
-                        // What was taken away since is another member's to commit.
-                        ends.retain(|tp, _| buffer.stay(tp) == stays.get(tp).copied());
-                        // Nobody waits for it: what went wrong is in the log.
-                        let _ = machine.commit(now(), Some(ends), CommitMode::Once);
-                    }
+                    commit(&mut machine, &buffer, signals.take_commit(Signalled::MAX));
                     if signals.life.take_abandoned() {
                         machine.abandon(now(), ABANDONED_TIMEOUT);
                     }
@@ -188,6 +220,16 @@ impl Driver {
     }
 }
 
+/// Commits what was signalled, if anything.
+fn commit(machine: &mut Machine, buffer: &FetchBuffer, signalled: Option<Read>) {
+    if let Some(Read { mut ends, stays }) = signalled {
+        // What was taken away since is another member's to commit.
+        ends.retain(|tp, _| buffer.stay(tp) == stays.get(tp).copied());
+        // Nobody waits for it: what went wrong is in the log.
+        let _ = machine.commit(now(), Some(ends), CommitMode::Once);
+    }
+}
+
 /// Who waits for what the machine was asked to do.
 #[derive(Default)]
 struct Waiting {
@@ -200,11 +242,11 @@ impl Waiting {
     fn command(&mut self, machine: &mut Machine, command: Command) {
         match command {
             Command::Call(call) => call(machine, now()),
-            Command::Commit { offsets, done } => {
+            Command::Commit { offsets, done, .. } => {
                 let id = machine.commit(now(), offsets, CommitMode::Retry);
                 self.commits.insert(id, done);
             }
-            Command::CommitRead { read, done } => {
+            Command::CommitRead { read, done, .. } => {
                 let Read { ends, stays } = read();
                 match machine.ensure_held(&stays) {
                     Ok(()) => {

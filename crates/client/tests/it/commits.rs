@@ -231,6 +231,52 @@ async fn an_async_commit_that_is_late_does_not_overwrite_a_newer_one() {
     assert_eq!(taken(&world), [2, 5]);
 }
 
+/// The driver sees both at once: in the other order the group is back where it was, and the next member reads again.
+#[tokio::test(start_paused = true)]
+async fn a_commit_that_is_waited_for_goes_behind_the_async_one_before_it() {
+    let world = World::with_partitions(1).await;
+    world.fill(0..4).await;
+    let mut consumer = world.member().max_poll_records(2).build().await.unwrap();
+    assert_eq!(consumer.poll(LONG).await.unwrap().len(), 2);
+    consumer.handle().commit_async();
+    let batch = consumer.poll(LONG).await.unwrap();
+    assert_eq!(batch.len(), 2);
+    consumer.commit().await.unwrap();
+    assert_eq!(taken(&world).last(), Some(&4));
+    consumer.handle().commit_async();
+    batch.commit().await.unwrap();
+    consumer.handle().mark(batch.iter().next().unwrap());
+    consumer.handle().commit_async();
+    consumer.commit_marked().await.unwrap();
+    assert_eq!(taken(&world).last(), Some(&3), "marks go where they say");
+}
+
+/// An explicit offset that is older: what was asked for last is the group's.
+#[tokio::test(start_paused = true)]
+async fn an_async_commit_goes_behind_the_one_that_was_asked_for_before_it() {
+    let world = World::with_partitions(1).await;
+    world.fill(0..4).await;
+    let mut consumer = world.member().build().await.unwrap();
+    assert_eq!(read(&mut consumer, 4).await.len(), 4);
+    let handle = consumer.handle();
+    let older = handle.commit_offsets([(("t", 0), offset(2))]);
+    let (done, ()) = tokio::join!(older, async { handle.commit_async() });
+    done.unwrap();
+    consumer.close(GRACE).await.unwrap();
+    assert_eq!(world.committed(0), Some(4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_async_commit_goes_out_before_the_consumer_closes() {
+    let world = World::with_partitions(1).await;
+    world.fill(0..3).await;
+    let mut consumer = world.member().build().await.unwrap();
+    assert_eq!(read(&mut consumer, 3).await.len(), 3);
+    consumer.handle().commit_async();
+    consumer.close(GRACE).await.unwrap();
+    assert_eq!(taken(&world), [3]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_commit_that_is_waited_for_is_tried_again() {
     let world = World::with_partitions(1).await;
