@@ -5,3 +5,4 @@ mod locks;
 mod members;
 mod script;
 mod sessions;
+mod user;
