@@ -1,11 +1,14 @@
 //! Numbered records pass through three groups in a row whose members come, quit and stay, while connections are cut: each
 //! group reads each record once and in order.
 
+use std::error::Error;
+use std::fmt;
 use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
 use milena::{Kafka, Record, TopicPartition};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -21,14 +24,20 @@ use crate::user::{connect, create, end_offsets};
 /// Enough for several rebalances in the midst of it.
 const RECORDS: usize = 20_000;
 
-/// The same where three JVMs share two cores with the members.
+/// Of each kind, where three JVMs share two cores with the members of several chains.
 const REAL_RECORDS: usize = 5_000;
+
+/// Chains at a time, so that not each of them waits by itself for members who never heard their ids.
+const AT_ONCE: usize = 4;
 
 /// A thousand full polls for each group, five times those of the short form: for what comes up once in hundreds.
 const LONG_RECORDS: usize = 500_000;
 
 /// Seconds on an idle machine.
 pub(super) const LIMIT: Duration = Duration::from_secs(300);
+
+/// All kinds, four at a time.
+pub(super) const KINDS_LIMIT: Duration = Duration::from_secs(900);
 
 /// The long form, in a build for debugging.
 pub(super) const LONG_LIMIT: Duration = Duration::from_secs(1800);
@@ -55,6 +64,19 @@ const fn classic(strategy: &'static str) -> Kind {
     Kind { strategy: Some(strategy), is_static: false, is_transactional: false }
 }
 
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.strategy.unwrap_or("consumer protocol"))?;
+        for (is_so, word) in [(self.is_static, "static"), (self.is_transactional, "transactional")]
+        {
+            if is_so {
+                write!(f, ", {word}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Kind {
     const fn with_names(self) -> Self {
         Self { is_static: true, ..self }
@@ -69,8 +91,7 @@ impl Kind {
 macro_rules! chains {
     ($($name:ident: $kind:expr;)*) => {
         $(pub(super) async fn $name(on: Arc<Target>) -> Result {
-            let records = if on.embedded().is_some() { RECORDS } else { REAL_RECORDS };
-            pass(on, $kind, records).await
+            pass(on, $kind, RECORDS).await
         })*
 
         pub(super) mod long {
@@ -98,6 +119,26 @@ chains! {
     transactions_of_static_consumer_groups_are_exact: CONSUMER.with_names().in_transactions();
 }
 
+/// All kinds but static members of the consumer protocol: one whose first answer is lost cannot say it again, as its name
+/// is taken.
+pub(super) async fn groups_of_each_kind_read_each_record_once(on: Arc<Target>) -> Result {
+    let kinds = [RANGE, STICKY, COOPERATIVE, CONSUMER, COOPERATIVE.with_names()];
+    let turns = Arc::new(Semaphore::new(AT_ONCE));
+    let mut chains = JoinSet::new();
+    for kind in kinds.into_iter().flat_map(|kind| [kind, kind.in_transactions()]) {
+        let (on, turns) = (Arc::clone(&on), Arc::clone(&turns));
+        chains.spawn(async move {
+            let _turn = turns.acquire().await?;
+            let passed = pass(on, kind, REAL_RECORDS).await;
+            passed.map_err(|e| Box::<dyn Error + Send + Sync>::from(format!("{kind}: {e}")))
+        });
+    }
+    while let Some(ended) = chains.join_next().await {
+        ended??;
+    }
+    Ok(())
+}
+
 /// Where the chains of the classic protocol run; the other clusters' groups are no different.
 pub(super) fn fits(on: &Target) -> bool {
     let has_enough = on.embedded().is_some() || on.choice().brokers >= 3;
@@ -111,10 +152,10 @@ pub(super) fn consumer_fits(on: &Target) -> bool {
     fits(on) && is_spoken(on)
 }
 
-/// Where chains by ranges are part of the suite: Kafka of the newest release besides, with connections that are cut.
-pub(super) fn is_brief_or_real(on: &Target) -> bool {
-    is_brief(on)
-        || (fits(on) && *on.version() >= NEWEST && on.choice().transaction_version.is_none())
+/// Kafka of the newest release, with connections that are cut.
+pub(super) fn is_real(on: &Target) -> bool {
+    let is_newest = *on.version() >= NEWEST && on.choice().transaction_version.is_none();
+    consumer_fits(on) && is_newest && on.embedded().is_none()
 }
 
 /// Where chains that take seconds are part of the suite.
@@ -202,9 +243,9 @@ async fn pass(on: Arc<Target>, kind: Kind, records: usize) -> Result {
     }
     let in_doubt = in_doubt(LEVELS);
     let may_doubt = cuts && kind.strategy.is_none();
-    assert!(may_doubt || in_doubt == 0, "{in_doubt} copies are in doubt, in {kind:?}");
+    assert!(may_doubt || in_doubt == 0, "{in_doubt} copies are in doubt, in {kind}");
     println!(
-        "            {records} records, {LEVELS} groups, {members} members, {:.1} s; connections cut: {}, in doubt: {in_doubt}",
+        "            {kind}: {records} records, {LEVELS} groups, {members} members, {:.1} s; connections cut: {}, in doubt: {in_doubt}",
         took.as_secs_f64(),
         reaper.cut(),
     );

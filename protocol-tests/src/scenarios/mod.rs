@@ -9,6 +9,7 @@ mod consumer_groups;
 mod epochs;
 mod expiry;
 mod faults;
+mod fetches;
 mod followers;
 mod guarantees;
 mod java;
@@ -16,6 +17,7 @@ mod java_groups;
 mod java_transactions;
 mod judges;
 mod kills;
+mod offsets;
 mod producers;
 mod program;
 mod quotas;
@@ -25,6 +27,7 @@ mod refusals;
 mod releases;
 mod share;
 mod share_java;
+mod subscriptions;
 mod tools;
 mod transactions;
 mod transactions_refused;
@@ -95,6 +98,34 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         fits: |on| *on.version() >= transactions::TIMED_OUT_SOON_SINCE, limit: transactions::LIMIT),
     scenario!(transactions::a_copy_with_failures_is_exact,
         fits: |on| *on.version() >= transactions::MEMBERS_SINCE),
+    scenario!(offsets::earliest_begins_at_the_first_record),
+    scenario!(offsets::latest_begins_behind_the_last_record),
+    scenario!(offsets::none_tells_that_there_is_no_offset_and_waits_for_a_seek),
+    scenario!(offsets::by_duration_begins_at_that_age),
+    scenario!(offsets::an_offset_beyond_the_end_resets_as_configured),
+    scenario!(offsets::a_committed_offset_that_was_deleted_resets_as_configured),
+    scenario!(offsets::a_seek_reads_on_from_there),
+    scenario!(offsets::times_find_their_records),
+    scenario!(offsets::a_paused_partition_is_silent_until_it_is_resumed),
+    scenario!(offsets::positions_and_lag_follow_the_reader),
+    scenario!(offsets::an_open_transaction_ends_what_committed_readers_see),
+    scenario!(offsets::an_offset_is_committed_with_its_epoch_and_text),
+    scenario!(offsets::an_older_commit_never_replaces_a_newer_one),
+    scenario!(offsets::the_furthest_mark_is_committed),
+    scenario!(offsets::automatic_commits_cover_what_was_come_back_from),
+    scenario!(fetches::a_record_above_all_limits_is_read),
+    scenario!(fetches::small_fetches_bring_everything_in_order),
+    scenario!(fetches::partitions_come_to_a_session_and_go),
+    scenario!(fetches::a_reader_goes_on_where_the_log_begins),
+    scenario!(fetches::a_compacted_log_is_read_over_its_gaps, limit: fetches::LIMIT),
+    scenario!(fetches::three_formats_in_one_log_are_read, alone: true, fits: fetches::has_formats,
+        limit: fetches::LIMIT),
+    scenario!(fetches::a_reader_outlives_a_killed_leader, alone: true,
+        fits: |on| on.choice().brokers >= 3, limit: fetches::KILL_LIMIT),
+    scenario!(subscriptions::of_range_members_each_partition_has_one_owner, limit: subscriptions::LIMIT),
+    scenario!(subscriptions::of_cooperative_members_each_partition_has_one_owner, limit: subscriptions::LIMIT),
+    scenario!(subscriptions::of_members_of_the_consumer_protocol_each_partition_has_one_owner,
+        fits: consumer_groups::is_spoken, limit: subscriptions::LIMIT),
     scenario!(classic_groups::members_share_the_partitions_as_they_come_and_go,
         limit: classic_groups::LIMIT),
     scenario!(classic_groups::rebalances_lose_and_double_nothing, limit: classic_groups::LIMIT),
@@ -158,8 +189,10 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         fits: |on| *on.version() >= java_transactions::SINCE, limit: java_transactions::LIMIT),
     scenario!(faults::a_killed_leader_loses_and_doubles_nothing, alone: true,
         fits: |on| on.choice().brokers >= 3, limit: faults::LIMIT),
-    scenario!(chain::range_groups_read_each_record_once, alone: true, fits: chain::is_brief_or_real,
+    scenario!(chain::range_groups_read_each_record_once, alone: true, fits: chain::is_brief,
         limit: chain::LIMIT),
+    scenario!(chain::groups_of_each_kind_read_each_record_once, alone: true, fits: chain::is_real,
+        limit: chain::KINDS_LIMIT),
     scenario!(chain::cooperative_groups_read_each_record_once, alone: true, fits: chain::is_brief,
         limit: chain::LIMIT),
     scenario!(chain::consumer_groups_read_each_record_once, alone: true, fits: chain::is_brief_and_uncut,
