@@ -63,7 +63,7 @@ def build():
         sh(["cargo", "build", "--release"], folder, CARGO_TARGET_DIR=f"{WORK}/{target}")
     sh(["go", "build", "-o", f"{WORK}/franz-driver", "."], "go-driver")
     sh(["mvn", "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={LIBS}"], "java-driver")
-    sh(["javac", "-cp", f"{LIBS}/*", "-d", f"{WORK}/java", "Consume.java"], "java-driver")
+    sh(["javac", "-cp", f"{LIBS}/*", "-d", f"{WORK}/java", "Consume.java", "Latency.java", "Share.java"], "java-driver")
 
 
 def versions():
@@ -115,6 +115,9 @@ offsets.topic.replication.factor=1
 offsets.topic.num.partitions=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=1
 group.initial.rebalance.delay.ms=0
 log.segment.delete.delay.ms=1000
 file.delete.delay.ms=1000
@@ -140,6 +143,12 @@ def start_discard(w):
                                stdout=subprocess.DEVNULL, stderr=open(f"{WORK}/discard-broker.log", "a"))
     wait_port(DISCARD_PORT, process)
     return process
+
+
+def begin_at_the_start(group):
+    """A share group begins at the end of its topics, unless it is told."""
+    subprocess.run(["java", "-cp", f"{LIBS}/*", "kafka.admin.ConfigCommand", "--bootstrap-server", f"127.0.0.1:{PORT}", "--alter", "--entity-type",
+                    "groups", "--entity-name", group, "--add-config", "share.auto.offset.reset=earliest"], capture_output=True, check=True)
 
 
 def stop(process):
@@ -175,7 +184,7 @@ def wait_quiet(seconds):
     return f"not quiet after {seconds} s (load {os.getloadavg()[0]:.2f})"
 
 
-def command(peer, w, topic, port, is_discard):
+def command(peer, w, topic, port, is_discard, group=None):
     bootstrap = f"127.0.0.1:{port}"
     if peer == "java":
         if w.op == "produce":
@@ -184,6 +193,9 @@ def command(peer, w, topic, port, is_discard):
             return JAVA + ["org.apache.kafka.tools.ProducerPerformance", "--bootstrap-server", bootstrap, "--topic", topic,
                            "--num-records", str(w.records), "--throughput", str(w.rate or -1), "--warmup-records", str(w.records // 10),
                            "--payload-file", payload(w), "--command-property", *properties]
+        if w.op in ("latency", "share"):
+            return JAVA + [w.op.capitalize(), "--bootstrap", bootstrap, "--topic", topic, "--num-records", str(w.records), "--throughput",
+                           str(w.rate), "--group", str(group)]
         if is_discard:
             return JAVA + ["Consume", "--bootstrap", bootstrap, "--topic", topic, "--num-records", str(w.records)]
         return JAVA + ["org.apache.kafka.tools.ConsumerPerformance", "--bootstrap-server", bootstrap, "--topic", topic,
@@ -194,6 +206,8 @@ def command(peer, w, topic, port, is_discard):
         c += ["--acks", "all", "--compression", w.compression, "--linger-ms", str(w.linger_ms), "--batch-size", str(w.batch_size),
               "--idempotence", "true", "--throughput", str(w.rate), "--payload-file", payload(w), "--key-bytes", str(w.key_bytes),
               "--buffer-memory", str(BUFFER_MEMORY)]
+    if w.op == "share":
+        c += ["--group", group]
     if w.slow_us:
         c += ["--slow-us", str(w.slow_us)]
     return c + (["--tasks", str(w.tasks)] if w.tasks > 1 else []) + (["--form", w.form] if w.form != "one" else [])
@@ -203,6 +217,10 @@ def can_run(peer, w):
     # Nobody else has two ways to read.
     if w.tasks > 1 or w.form != "one":
         return peer == "milena"
+    if w.op == "share":
+        return peer in ("milena", "java")
+    if w.op == "latency" and peer == "java":
+        return True
     if w.slow_us or w.op in ("latency", "idle"):
         return peer in ("milena", "franz-go", "librdkafka")
     # ProducerPerformance of this version knows no keys.
@@ -234,9 +252,9 @@ def parse(w, out):
     return None
 
 
-def run_one(peer, name, w, topic, port, broker, is_discard, log):
+def run_one(peer, name, w, topic, port, broker, is_discard, log, group=None):
     broker_before, all_before, start = cpu_of(broker.pid), cpu_busy(), time.time()
-    p = subprocess.Popen(command(peer, w, topic, port, is_discard), stdout=subprocess.PIPE, stderr=open(f"{WORK}/stderr.log", "a"), text=True)
+    p = subprocess.Popen(command(peer, w, topic, port, is_discard, group), stdout=subprocess.PIPE, stderr=open(f"{WORK}/stderr.log", "a"), text=True)
     killer = threading.Timer(RUN_SECONDS_MAX, p.kill)
     killer.start()
     out = p.stdout.read()
@@ -289,12 +307,17 @@ def real(a, log):
                         continue
                     sequence += 1
                     topic = f"read-{name}"
-                    if w.op != "consume":
+                    is_read = name in READS
+                    if not is_read:
                         topic = f"t-{sequence}"
                         kafka_admin.create_topic(PORT, topic, w.partitions)
                         time.sleep(0.5 + w.partitions / 100)
-                    run_one(peer, name, w, topic, PORT, broker, False, log)
-                    if w.op != "consume":
+                    group = None
+                    if w.op == "share":
+                        group = f"share-{sequence}"
+                        begin_at_the_start(group)
+                    run_one(peer, name, w, topic, PORT, broker, False, log, group)
+                    if not is_read:
                         kafka_admin.delete_topic(PORT, topic)
                         time.sleep(1.0)
     finally:

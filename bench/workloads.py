@@ -76,6 +76,8 @@ WORKLOADS = {
     # A slow user: what the client holds meanwhile is to be seen in its memory.
     "F1slow": Workload("consume", 300_000, slow_us=10_000),
     "F2slow": Workload("consume", 300_000, compression="lz4", slow_us=10_000, **JSON),
+    # A share group of one: each record locked, handed out and accepted.
+    "SH1": Workload("share", 500_000),
     # Nothing to read: 1,000 partitions for ten seconds; the CPU is the process's, start included.
     "CIDLE": Workload("idle", 10, partitions=1000),
     "N1a": Workload("produce", 10_000_000, form="all"),
@@ -84,10 +86,10 @@ WORKLOADS = {
     "T10k": Workload("produce", 4_000_000, batch_size=16_384, tasks=8, partitions=10_000),
     "T10kr": Workload("produce", 5_000_000, batch_size=16_384, tasks=8, partitions=10_000, rate=1_000_000, form="apart"),
 }
-REAL = [name for name in WORKLOADS if name[0] in "WCL"]
+REAL = [name for name in WORKLOADS if name[0] in "WCLS"]
 DISCARD = [name for name in WORKLOADS if name not in REAL]
 # Where a broker's topic for a consumer comes from.
-READS = {"C1": "W1", "C1st": "W1", "C2": "W2", "C2st": "W2", "C3": "W3", "C4": "W4", "C5": "W5"}
+READS = {"C1": "W1", "C1st": "W1", "C2": "W2", "C2st": "W2", "C3": "W3", "C4": "W4", "C5": "W5", "SH1": "W1s"}
 # Rows that a consumer alone runs, in the order of the table.
 CONSUMER = [name for name in WORKLOADS if WORKLOADS[name].op != "produce"]
 

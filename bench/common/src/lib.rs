@@ -1,8 +1,14 @@
 //! Shared by every Rust driver: the command line, the payload pool, the latency
 //! histogram, getrusage and the one JSON line that a driver prints.
+#[cfg(feature = "pace")]
+mod pace;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+#[cfg(feature = "pace")]
+pub use pace::Pace;
 
 /// `MODE --name value ...`
 #[derive(Clone)]

@@ -98,20 +98,18 @@ async fn produce(a: &Args) -> milena::Result<()> {
 /// Sends a task's share and waits for all of its acknowledgements; returns the bytes sent.
 async fn send(producer: Producer, plan: Plan, shared: Arc<Shared>) -> milena::Result<u64> {
     let mask = sample_mask(plan.rate);
-    // Timed deliveries are awaited by another task, in chunks, so that the channel's cost is no part of what is measured;
-    // one by one when throttled. All others are looked at here, in order, as their batches settle.
-    let chunk_records = if plan.rate > 0 { 1 } else { 32 };
+    // At full speed, timed deliveries are awaited by another task, in chunks, so that the channel's cost is no part of what
+    // is measured. All others are looked at here, in order, as their batches settle.
+    let chunk_records = 32;
     let (open, deliveries) = mpsc::unbounded_channel();
     let timing = tokio::spawn(time(deliveries, Arc::clone(&shared)));
     let mut chunk: Vec<(Delivery, u64)> = Vec::with_capacity(chunk_records);
     let mut untimed = Untimed::default();
-    let throttle = Throttle::new(plan.rate);
+    let mut pace = Pace::new(plan.rate);
     let topic = producer.topic(&plan.topic);
     let (mut bytes, mut next) = (0, 0);
     for i in 0..plan.records {
-        if let Some(wait) = throttle.delay(i) {
-            tokio::time::sleep(wait).await;
-        }
+        pace.wait(i).await;
         let value = &plan.values[next];
         let mut record = Record::to(&topic).value(value);
         if let Some(key) = plan.keys.get(next) {
@@ -125,6 +123,17 @@ async fn send(producer: Producer, plan: Plan, shared: Arc<Shared>) -> milena::Re
             continue;
         }
         let sent = shared.clock.ns();
+        if plan.rate > 0 {
+            // As the peers: another task that awaits it would be woken for each record, which wakes another thread.
+            let shared = Arc::clone(&shared);
+            let sending = producer.send(record).on_ack(move |result| {
+                let counter = if result.is_ok() { &shared.acked } else { &shared.errors };
+                counter.fetch_add(1, Ordering::Relaxed);
+                shared.latencies.record(shared.clock.ns() - sent);
+            });
+            sending.enqueue().await?;
+            continue;
+        }
         chunk.push((producer.send(record).enqueue().await?, sent));
         if chunk.len() == chunk_records {
             let full = std::mem::replace(&mut chunk, Vec::with_capacity(chunk_records));
@@ -236,27 +245,30 @@ async fn latency(a: &Args) -> milena::Result<()> {
     producer.send(Record::to(&topic).partition(0).value(&0u64.to_be_bytes())).await?;
     let mut consumer = reader(a).await?;
     consumer.try_next().await?;
-    let (start, latencies) = (Clock::new(), Hist::new());
+    let start = Clock::new();
     let clock = Arc::new(Clock::new());
-    let (sending, throttle) = (Arc::clone(&clock), Throttle::new(a.num("throughput", 1000)));
+    let (sending, mut pace) = (Arc::clone(&clock), Pace::new(a.num("throughput", 1000)));
     let sender = tokio::spawn(async move {
         for i in 0..records {
-            if let Some(wait) = throttle.delay(i) {
-                tokio::time::sleep(wait).await;
-            }
+            pace.wait(i).await;
             let mut value = [b'x'; 100];
             value[..8].copy_from_slice(&sending.ns().to_be_bytes());
             let _delivery = producer.send(Record::to(&topic).partition(0).value(&value)).enqueue().await?;
         }
         producer.close(Duration::from_secs(10)).await
     });
-    let mut got = 0;
-    while got < records {
-        let Some(message) = consumer.try_next().await? else { break };
-        let sent = message.value().and_then(|value| value.first_chunk()).map_or(0, |sent| u64::from_be_bytes(*sent));
-        latencies.record(clock.ns() - sent);
-        got += 1;
-    }
+    // A task of the runtime, not of the thread that waits for it: that one would have to be woken for each record.
+    let reader = tokio::spawn(async move {
+        let (mut got, latencies) = (0, Hist::new());
+        while got < records {
+            let Some(message) = consumer.try_next().await? else { break };
+            let sent = message.value().and_then(|value| value.first_chunk()).map_or(0, |sent| u64::from_be_bytes(*sent));
+            latencies.record(clock.ns() - sent);
+            got += 1;
+        }
+        Ok::<_, milena::Error>((got, latencies))
+    });
+    let (got, latencies) = reader.await.expect("the reading task")?;
     sender.await.expect("the sending task")?;
     report("milena", "latency", got, got * 100, start.secs(), 0, Some(&latencies));
     Ok(())
@@ -281,6 +293,31 @@ async fn reader(a: &Args) -> milena::Result<milena::Consumer> {
     }
     let partitions = (0..a.partitions()).map(|p| TopicPartition::new(topic.as_str(), p));
     consumer.assign(partitions).build().await
+}
+
+/// A member of a share group, alone: what it is handed is accepted by the next poll.
+async fn share(a: &Args) -> milena::Result<()> {
+    let records = a.num_records();
+    let start = Clock::new();
+    let kafka = milena::connect(&a.bootstrap()).await?;
+    let group = a.get("group", "bench");
+    let mut consumer = kafka.share_consumer(&group).subscribe([a.topic()]);
+    for (key, value) in a.properties() {
+        consumer = consumer.set(&key, &value)?;
+    }
+    let mut consumer = consumer.build().await?;
+    let (mut got, mut bytes, mut idle) = (0, 0, 0);
+    while got < records && idle < 30 {
+        let batch = consumer.poll(Duration::from_secs(1)).await?;
+        idle = if batch.is_empty() { idle + 1 } else { 0 };
+        for message in &batch {
+            bytes += message.key().map_or(0, <[u8]>::len) as u64;
+            bytes += message.value().map_or(0, <[u8]>::len) as u64;
+            got += 1;
+        }
+    }
+    report("milena", "share", got, bytes, start.secs(), 0, None);
+    consumer.close(Duration::from_secs(10)).await
 }
 
 async fn consume(a: &Args) -> milena::Result<()> {
@@ -320,7 +357,8 @@ async fn main() -> milena::Result<()> {
         "produce" => produce(&a).await,
         "consume" => consume(&a).await,
         "latency" => latency(&a).await,
+        "share" => share(&a).await,
         "idle" => idle(&a).await,
-        mode => panic!("{mode}: produce, consume, latency or idle"),
+        mode => panic!("{mode}: produce, consume, latency, share or idle"),
     }
 }
