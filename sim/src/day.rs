@@ -50,6 +50,7 @@ pub fn day(seed: u64, strategy: Strategy, is_static: bool) -> Scenario {
         nodes: NODES,
         partitions: PARTITIONS,
         idempotent: true,
+        first_sequence: 0,
         acks: Acks::All,
         message_bytes_max: None,
         transaction_version: 2,

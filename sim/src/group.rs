@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use crate::history::Value;
+
 /// The one group of a world.
 pub const GROUP: &str = "readers";
 
@@ -51,6 +53,32 @@ pub enum Commits {
     Async,
     /// What is marked as done some time after it was handed out.
     Marked,
+    /// In transactions, with copies of some of what was handed out (F66).
+    Copies(CopyPlan),
+}
+
+/// How the producer of a member is set that copies.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct CopyPlan {
+    /// `delivery.timeout.ms`
+    pub delivery_timeout: Duration,
+    /// `transaction.timeout.ms`
+    pub timeout: Duration,
+}
+
+impl CopyPlan {
+    /// With little time, or enough of it.
+    pub fn draw(rng: &mut Rng) -> Self {
+        Self {
+            delivery_timeout: ms(*pick(rng, &[2_000, 10_000])),
+            timeout: ms(*pick(rng, &[2_000, 10_000, 20_000])),
+        }
+    }
+}
+
+/// Whether a member that copies does so with this one: with one record in three, and no copy.
+pub fn is_copied(value: Value) -> bool {
+    value.0 >> 63 == 0 && value.0.is_multiple_of(3)
 }
 
 /// What one member does, and how it is set.
@@ -120,6 +148,25 @@ impl GroupPlan {
             commits,
             members,
         }
+    }
+
+    /// A group whose members copy what they read.
+    pub fn draw_copies(rng: &mut Rng, during: Duration) -> Self {
+        let mut group = Self::draw(rng, during);
+        group.commits = Commits::Copies(CopyPlan::draw(rng));
+        for member in &mut group.members {
+            // Who begins anew as a copy failed would leave to nobody what he gave up (KIP-345, KIP-814).
+            member.instance = None;
+            // Each poll is a transaction.
+            member.max_poll_records = member.max_poll_records.max(5);
+            member.partition_bytes = member.partition_bytes.max(1_000);
+        }
+        group
+    }
+
+    /// How its members copy, if they do.
+    pub fn copies(&self) -> Option<CopyPlan> {
+        if let Commits::Copies(plan) = self.commits { Some(plan) } else { None }
     }
 
     /// When the last member has done what it means to do.

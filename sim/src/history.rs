@@ -168,6 +168,10 @@ pub struct Transaction {
     pub ended: Option<(Duration, Ended)>,
     /// The offset that it commits: a number used once in a world.
     pub offset: Option<i64>,
+    /// What its user read before, whose offsets in the group go with it.
+    pub took: Vec<Value>,
+    /// What of that was copied, and as what.
+    pub copies: Vec<(Value, Value)>,
 }
 
 /// What the user was told of the end of a transaction.
@@ -314,6 +318,8 @@ impl History {
 pub struct Promises {
     /// Whether the producers are idempotent, so that duplicates are defects.
     pub idempotent: bool,
+    /// Where the sequences of new producers begin.
+    pub first_sequence: i32,
     /// Whether the order of sends is the log's: producers are idempotent, or have one request in flight.
     pub ordered: bool,
     /// Whether what was acknowledged is stored. With acks=0 any fault may undo that, with acks=1 a leader that fails.
@@ -336,6 +342,8 @@ pub struct Promises {
     pub fenced_members: bool,
     /// Whether consumers read committed records only.
     pub read_committed: bool,
+    /// Whether members copy what they read, each record once.
+    pub copies_once: bool,
     /// Whether several producers share a transactional id, so that they fence each other.
     pub rivals: bool,
     /// Whether what arrives is what was sent. Where bits flip on the way, an answer may say anything (another leader

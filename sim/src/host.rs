@@ -1,6 +1,7 @@
 //! A simulated client: its machines and its connections, without tasks.
 
 mod consumer;
+mod copier;
 mod member;
 mod producer;
 mod sharer;
@@ -282,8 +283,10 @@ impl Host {
                 answers.extend(std::iter::from_fn(|| line.poll_answer()));
                 if let Some(features) = line.take_features().filter(|new| *new > self.features) {
                     self.features = features;
-                    if let User::Producer(producer) = &mut self.user {
-                        producer.handle_transaction_version(features.1);
+                    match &mut self.user {
+                        User::Producer(it) => it.handle_transaction_version(features.1),
+                        User::Member(it) => it.handle_transaction_version(features.1),
+                        User::Consumer(_) | User::Sharer(_) => {}
                     }
                 }
             }
@@ -318,10 +321,13 @@ impl Host {
             (Owner::Consumer(life), User::Member(member)) => {
                 member.handle_answer(now, life, answer);
             }
+            (Owner::Copier(life), User::Member(member)) => {
+                member.handle_copier_answer(now, life, answer);
+            }
             (Owner::Consumer(life), User::Sharer(sharer)) => {
                 sharer.handle_answer(now, life, answer);
             }
-            (Owner::Producer | Owner::Consumer(_), _) => {}
+            (Owner::Producer | Owner::Consumer(_) | Owner::Copier(_), _) => {}
         }
     }
 

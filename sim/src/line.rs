@@ -25,6 +25,8 @@ pub(crate) enum Owner {
     Producer,
     /// Which of those that a client has had.
     Consumer(u32),
+    /// The same of a member's producers.
+    Copier(u32),
 }
 
 /// How likely a line is to answer soon, the best first.

@@ -84,11 +84,15 @@ struct With {
     /// Draw a share group for each world, and its faults.
     #[arg(long, conflicts_with = "with_groups")]
     with_shares: bool,
+    /// Draw a group for each world whose members copy what they read in transactions, and its faults.
+    #[arg(long, conflicts_with_all = ["with_groups", "with_shares"])]
+    with_copies: bool,
 }
 
 impl With {
     fn cast(self) -> Cast {
         match self {
+            Self { with_copies: true, .. } => Cast::Copies,
             Self { with_shares: true, .. } => Cast::Shares,
             Self { with_groups: true, .. } => Cast::Groups,
             Self { .. } => Cast::Plain,
@@ -138,6 +142,7 @@ fn known_world(line: &str) -> Option<Drawn> {
     let (seed, rest) = line.split_once(' ')?;
     let cast = match rest.split_once(' ').map(|(first, _)| first) {
         Some("with-groups") => Cast::Groups,
+        Some("with-copies") => Cast::Copies,
         Some("with-shares") => Cast::Shares,
         _ => Cast::Plain,
     };
@@ -215,6 +220,7 @@ impl Progress {
                 match drawn.cast {
                     Cast::Plain => "",
                     Cast::Groups => " --with-groups",
+                    Cast::Copies => " --with-copies",
                     Cast::Shares => " --with-shares",
                 }
             );

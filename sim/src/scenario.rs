@@ -1,14 +1,15 @@
 //! What one world is set up to do, drawn from its seed.
 
+mod promises;
+
 use std::fmt;
 use std::time::Duration;
 
 use fastrand::Rng;
 use milena_engine::producer::Acks;
 
-use crate::fault::{self, Api, Fault, Garbling, RULE_LASTS, Targets, Timed};
-use crate::group::{Act, Commits, GroupPlan, MemberPlan, Strategy};
-use crate::history::Promises;
+use crate::fault::{self, Api, Fault, RULE_LASTS, Targets, Timed};
+use crate::group::{Act, CopyPlan, GroupPlan, MemberPlan, Strategy};
 use crate::network::Weather;
 use crate::share::{SharePlan, SharerPlan};
 
@@ -20,6 +21,8 @@ pub enum Cast {
     Plain,
     /// In one world of three a group; and the faults that came with groups.
     Groups,
+    /// A group whose members copy in transactions, and the faults of groups.
+    Copies,
     /// A share group, and the faults of such.
     Shares,
 }
@@ -35,6 +38,8 @@ pub struct Scenario {
     pub partitions: i32,
     /// Whether the producers are idempotent; all or none, so that the logs can be judged.
     pub idempotent: bool,
+    /// F46: where sequences of new producers begin: a broker takes any of one that it does not know.
+    pub first_sequence: i32,
     /// `acks` of all producers.
     pub acks: Acks,
     /// F42: the topic's `max.message.bytes`; larger batches must be split.
@@ -90,14 +95,6 @@ pub struct ProducerPlan {
     pub compressed: bool,
 }
 
-impl ProducerPlan {
-    /// Its records, and those of the transaction that comes when all is well.
-    fn records_in_all(&self) -> u32 {
-        let last = self.transaction.as_ref().map_or(0, |plan| plan.records);
-        u32::try_from(self.records + last).unwrap_or(u32::MAX)
-    }
-}
-
 /// How a producer's transactions are.
 #[derive(Clone, Debug)]
 pub struct TransactionPlan {
@@ -131,25 +128,12 @@ pub struct ConsumerPlan {
     pub rewinds: u32,
 }
 
-/// After the last fault: reconnects, elections and a few retries. A record that has this long is sent in time, unless the
-/// network is too slow for those before it.
-const HEALS: Duration = Duration::from_secs(30);
-
-/// Where nothing goes wrong: connecting and learning of the topic, over the slowest network.
-const SETTLES: Duration = Duration::from_secs(5);
-
 /// Several round trips of such a network take longer than the shortest `max.block.ms`.
 const SLOW: Duration = Duration::from_millis(100);
 const PATIENT: Duration = Duration::from_secs(2);
 
 /// Longer than metadata is good in worlds whose topic grows.
 const NOTICED: Duration = Duration::from_secs(7);
-
-/// Enrolment, records, offsets, their end: there and back.
-const ROUNDS: u32 = 12;
-
-/// How long after the last fault a world may take to come to rest.
-const CALM: Duration = Duration::from_secs(60);
 
 impl Scenario {
     /// The world of a seed.
@@ -201,6 +185,7 @@ impl Scenario {
             nodes,
             partitions,
             idempotent,
+            first_sequence: 0,
             acks,
             transaction_version,
             read_committed,
@@ -214,18 +199,25 @@ impl Scenario {
         };
         match cast {
             Cast::Plain => {}
-            Cast::Groups => scenario.draw_more(targets, during),
+            Cast::Groups | Cast::Copies => scenario.draw_more(targets, during, cast),
             Cast::Shares => scenario.draw_share(targets, during),
         }
         scenario
     }
 
     /// Draws what came to worlds later, on its own chances: a seed whose world has nothing of it stays what it was.
-    fn draw_more(&mut self, targets: Targets, during: Duration) {
+    fn draw_more(&mut self, targets: Targets, during: Duration, cast: Cast) {
         let mut rng = Rng::with_seed(self.seed ^ 0x6d69_6c65_6e61);
         let during = during + Duration::from_secs(10);
-        if rng.u32(0..3) == 0 {
+        let mut targets = targets;
+        if cast == Cast::Copies {
+            self.group = Some(GroupPlan::draw_copies(&mut rng, during));
+            self.leave_room_for_copies(&mut rng);
+            targets.transactional = self.transactions().count().max(1);
+        } else if rng.u32(0..3) == 0 {
             self.group = Some(GroupPlan::draw(&mut rng, during));
+        }
+        if self.group.is_some() {
             // What a group committed of a topic that is gone is nobody's promise.
             self.faults.retain(|timed| timed.fault != Fault::Recreate);
             // Its members read enough.
@@ -239,6 +231,13 @@ impl Scenario {
         if has_more && (!self.faults.is_empty() || rng.u32(0..8) == 0) {
             self.faults.extend(fault::draw_more(&mut rng, targets, &members, during));
             self.faults.sort_by_key(|timed| timed.at);
+        }
+        if cast == Cast::Copies {
+            // Before KIP-447 nobody could know who commits what in a transaction.
+            self.faults.retain(|timed| !matches!(timed.fault, Fault::Withdraw { .. }));
+        }
+        if self.first_sequence > 0 {
+            self.faults.retain(|timed| !matches!(timed.fault, Fault::TransactionVersion { .. }));
         }
         if self.is_there(|fault| matches!(fault, Fault::Withdraw { api: Api::Fetch, .. })) {
             // Fetch names topics by id from version 13 on. Before, what is read of a topic made anew comes as if it were the
@@ -254,6 +253,25 @@ impl Scenario {
             group.metadata_max_age = group.metadata_max_age.min(Duration::from_secs(5));
         }
         self.settle_what_static_members_leave();
+    }
+
+    /// Few records on a near network, as each poll of a member is a transaction; sequences of some wrap (F46), under the
+    /// first protocol of transactions, as the second wants 0 from whom a broker does not know.
+    fn leave_room_for_copies(&mut self, rng: &mut Rng) {
+        self.idempotent = true;
+        self.acks = Acks::All;
+        self.read_committed = true;
+        self.weather.latency.1 = self.weather.latency.1.min(Duration::from_millis(5));
+        self.producers.truncate(2);
+        for plan in &mut self.producers {
+            plan.records = plan.records.min(60);
+        }
+        if rng.u32(0..3) == 0 {
+            self.first_sequence = i32::MAX - rng.i32(0..20);
+            self.transaction_version = 1;
+        }
+        // What was in a transaction and is deleted is neither committed nor aborted.
+        self.faults.retain(|timed| !matches!(timed.fault, Fault::DeleteRecords { .. }));
     }
 
     /// Draws the share group, on chances of its own too.
@@ -310,6 +328,11 @@ impl Scenario {
         self.is_there(|fault| matches!(fault, Fault::AddPartitions { .. }))
     }
 
+    /// How members copy, if they do.
+    pub fn copies(&self) -> Option<CopyPlan> {
+        self.group.as_ref().and_then(GroupPlan::copies)
+    }
+
     /// The plans of all members, each with its group's.
     pub fn members(&self) -> impl Iterator<Item = (&GroupPlan, &MemberPlan)> {
         let groups = self.group.iter();
@@ -322,144 +345,9 @@ impl Scenario {
         groups.flat_map(|group| group.members.iter().map(move |member| (group, member)))
     }
 
-    /// What the checker is to hold it to.
-    pub fn promises(&self) -> Promises {
-        let buffer = self.producers.iter().map(|plan| plan.buffer_bytes).max().unwrap_or_default();
-        let wait = self.producers.iter().map(|plan| plan.delivery_timeout + plan.max_block).max();
-        let is_there = |which: fn(&Fault) -> bool| self.is_there(which);
-        let acknowledged = match self.acks {
-            Acks::All => true,
-            Acks::Leader => {
-                !is_there(|fault| matches!(fault, Fault::Crash { .. } | Fault::Pause { .. }))
-            }
-            // A batch that is too large cannot be split where nobody says so.
-            Acks::None => self.faults.is_empty() && self.message_bytes_max.is_none(),
-        };
-        let settles = self.group.as_ref().map(GroupPlan::settles);
-        let records = self.producers.iter().map(ProducerPlan::records_in_all).sum();
-        let shares = self.share.as_ref().map(|group| group.settles(records, self.round_trip()));
-        let settles = settles.max(shares);
-        let mut ids: Vec<&str> = self.transactions().map(|plan| plan.id.as_str()).collect();
-        ids.sort_unstable();
-        let rivals = ids.windows(2).any(|pair| matches!(pair, [one, other] if one == other));
-        let one_at_a_time = self.producers.iter().all(|plan| plan.in_flight == 1);
-        let denials = is_there(|fault| matches!(fault, Fault::Deny { .. }));
-        let forbidden = is_there(|fault| {
-            matches!(fault, Fault::Forbid { api: Api::Produce | Api::Metadata, .. })
-        });
-        // What was sent on a connection that is given up may arrive after what was sent on the next one.
-        let stalls = is_there(|fault| {
-            matches!(fault, Fault::Stall { .. } | Fault::Clog { .. } | Fault::Crawl { .. })
-        }) || self.weather.latency.1 >= SLOW;
-        let mut names: Vec<_> =
-            self.members().filter_map(|(_, plan)| plan.instance.as_ref()).collect();
-        names.sort_unstable();
-        let reads_on = self.group.as_ref().is_some_and(|group| {
-            matches!(group.strategy, Strategy::Consumer | Strategy::Cooperative)
-        });
-        let commits = self.group.as_ref().map(|group| group.commits);
-        let strays = is_there(|fault| {
-            matches!(fault, Fault::Flip { .. } | Fault::Garble { how: Garbling::Other, .. })
-        });
-        Promises {
-            idempotent: self.idempotent,
-            ordered: self.idempotent || (one_at_a_time && acknowledged),
-            acknowledged,
-            truthful: !denials,
-            refusals: denials || rivals || forbidden,
-            commits_in_order: !stalls,
-            commits_what_is_done: matches!(commits, Some(Commits::Auto(_))),
-            knows_its_session: self.faults.is_empty() || !reads_on,
-            fenced_members: names.windows(2).any(|pair| pair.first() == pair.last()),
-            read_committed: self.read_committed,
-            rivals,
-            bytes_arrive_whole: !strays,
-            counts_every_delivery: !is_there(|fault| {
-                matches!(
-                    fault,
-                    Fault::ApplyThenDrop { api: Api::ShareFetch, .. }
-                        | Fault::Garble { api: Api::ShareFetch, .. }
-                        | Fault::Pause { .. }
-                )
-            }),
-            records_arrive_whole: !is_there(|fault| matches!(fault, Fault::Damage { .. })),
-            splits: self.message_bytes_max.is_some(),
-            buffer_memory: buffer as u64,
-            in_flight: 5,
-            faultless: self.faults.is_empty(),
-            healed: self.healed(),
-            ample: self.ample(),
-            // What was sent just before the end of the faults may still take its time to be given up.
-            calm: CALM + wait.unwrap_or_default() + self.work() + settles.unwrap_or_default(),
-            spin: (5_000, 2_000),
-        }
-    }
-
     /// The plans of all transactions.
     pub fn transactions(&self) -> impl Iterator<Item = &TransactionPlan> {
         self.producers.iter().filter_map(|plan| plan.transaction.as_ref())
-    }
-
-    /// How long takes what is left to do when nothing stands in its way any more, one thing after the other:
-    /// transactions, each with some round trips; what waits in a producer's buffer; and all that is to be read, at
-    /// worst from the start.
-    fn work(&self) -> Duration {
-        let transactions = self.producers.iter().filter_map(|plan| {
-            let each = plan.transaction.as_ref()?.records.max(1);
-            u32::try_from(plan.records / each + 2).ok()
-        });
-        let transactions = self.weather.latency.1 * ROUNDS * transactions.max().unwrap_or_default();
-        transactions + self.drains() + self.reads()
-    }
-
-    /// A round trip at its longest: brokers answer at once, and what is torn arrives no later than its last segment.
-    fn round_trip(&self) -> Duration {
-        self.weather.latency.1 * 2
-    }
-
-    /// How long the fullest queue takes at worst: each record in a batch of its own, as many in flight as may be. A batch
-    /// that is too large is refused before its parts are taken: there are fewer such than records.
-    fn drains(&self) -> Duration {
-        let rounds = self.producers.iter().map(|plan| {
-            let in_flight = u32::try_from(plan.in_flight).unwrap_or(u32::MAX).max(1);
-            plan.records_in_all().div_ceil(in_flight)
-        });
-        let requests = if self.message_bytes_max.is_some() { 2 } else { 1 };
-        self.round_trip() * rounds.max().unwrap_or_default() * requests
-    }
-
-    /// How long it takes at worst to read all there is, where a reader wants so few bytes that an answer brings one batch,
-    /// of one record or one marker.
-    fn reads(&self) -> Duration {
-        let readers = self.consumers.iter().map(|plan| plan.partition_bytes);
-        let members = self.members().map(|(_, plan)| plan.partition_bytes);
-        if readers.chain(members).all(|bytes| bytes > 1) {
-            return Duration::ZERO;
-        }
-        let batches = self.producers.iter().map(|plan| {
-            let markers = if plan.transaction.is_some() { 2 } else { 1 };
-            plan.records_in_all() * markers
-        });
-        self.round_trip() * batches.sum()
-    }
-
-    /// In what time a record is stored where nothing stands in its way: its producer connects and learns of the topic,
-    /// or recovers, and then sends what may have come before.
-    fn ample(&self) -> Duration {
-        HEALS.max(SETTLES + self.drains())
-    }
-
-    /// When nothing stands in the way of a record any more.
-    pub fn healed(&self) -> Duration {
-        let last = self.faults.iter().map(|timed| timed.at + timed.fault.lasts()).max();
-        // A rule strikes late, and a request that is never answered is given up later still.
-        let timeout = self.producers.iter().map(|plan| plan.request_timeout).max();
-        // What a client left open is aborted by time.
-        let open = self.transactions().map(|plan| plan.timeout).max().unwrap_or_default();
-        match last {
-            Some(last) => last + RULE_LASTS + timeout.unwrap_or_default() + open + self.ample(),
-            None => SETTLES,
-        }
     }
 
     /// When the last fault ends.
@@ -473,13 +361,14 @@ impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "seed {}: {} nodes, {} partitions of messages up to {:?}, idempotent {}, acks {:?}, \
+            "seed {}: {} nodes, {} partitions of messages up to {:?}, idempotent {} from {} on, acks {:?}, \
              transactions of version {}, read committed {}, segments of {} bytes",
             self.seed,
             self.nodes,
             self.partitions,
             self.message_bytes_max,
             self.idempotent,
+            self.first_sequence,
             self.acks,
             self.transaction_version,
             self.read_committed,

@@ -102,6 +102,8 @@ fn parse(name: &str, text: &str) -> std::result::Result<Defect, String> {
             path.clone_into(&mut file);
         } else if line == "worlds: shares" {
             worlds = "--with-shares";
+        } else if line == "worlds: copies" {
+            worlds = "--with-copies";
         } else if line == "<<<<" {
             let (old, after) = rest.split_once("====\n").ok_or("no ==== after <<<<")?;
             let (new, after) = after.split_once(">>>>\n").ok_or("no >>>> after ====")?;

@@ -23,7 +23,7 @@ pub(crate) struct Args {
 const CLIENT_GRAPH_MAX: usize = 50;
 
 /// As many as were looked at.
-const SHARED_WORLDS: u32 = 500;
+const KNOWN_WORLDS: u32 = 500;
 
 /// How long the fuzz targets run in all, after their corpora.
 const FUZZ_SECONDS: u64 = 20;
@@ -47,7 +47,9 @@ pub(crate) fn run(args: &Args) -> Result {
         in_workspace(["xtask", "config", "--check"]),
     ));
     plan.push(simulation(if args.quick { 200 } else { 20_000 })?);
-    plan.push(shared_worlds(if args.quick { 100 } else { SHARED_WORLDS }));
+    for with in ["--with-shares", "--with-copies"] {
+        plan.push(known_worlds(with, if args.quick { 100 } else { KNOWN_WORLDS }));
+    }
     let seconds = if args.quick { FUZZ_SECONDS_QUICK } else { FUZZ_SECONDS };
     plan.push(Step::command("short fuzz run", fuzz::command(seconds, None)));
     if !args.quick {
@@ -112,13 +114,12 @@ fn simulation(seeds: u32) -> Result<Step> {
     Ok(Step::command(format!("{seeds} simulated worlds"), sim))
 }
 
-/// Worlds with a share group: the same each time, as no more of them were looked at yet.
-fn shared_worlds(seeds: u32) -> Step {
+/// Worlds that `with` draws: the same each time, as no more of them were looked at yet.
+fn known_worlds(with: &str, seeds: u32) -> Step {
     let sim = in_workspace(["run", "--quiet", "--profile", "sim", "--package", "milena-sim"]);
     let seeds = seeds.to_string();
-    let sim =
-        then(sim, &["--", "seeds", "--with-shares", "--fresh", "--from", "0", "--count", &seeds]);
-    Step::command(format!("{seeds} simulated worlds with share groups"), sim)
+    let sim = then(sim, &["--", "seeds", with, "--fresh", "--from", "0", "--count", &seeds]);
+    Step::command(format!("{seeds} simulated worlds {with}"), sim)
 }
 
 /// A day of each kind of group, whose members come and go.

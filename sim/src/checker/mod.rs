@@ -4,10 +4,13 @@
 //! so that a checker that has gone blind is noticed.
 
 mod calls;
+mod copies;
 mod groups;
 mod log;
 #[cfg(test)]
 mod planted;
+#[cfg(test)]
+mod planted_copies;
 #[cfg(test)]
 mod planted_groups;
 #[cfg(test)]
@@ -81,6 +84,8 @@ pub enum Property {
     P20,
     /// Memory stays within its limit, and is given back.
     P21,
+    /// No two committed transactions read from each other.
+    P22,
     /// What brokers see on the wire is legal.
     P23,
     /// A share group works on each record until it is done with, and has it in one hand at a time.
@@ -95,7 +100,7 @@ impl fmt::Display for Property {
 
 /// Judges a finished world; the first violation of each property that is broken.
 pub fn check(history: &History, promises: &Promises) -> Vec<Violation> {
-    let of_outcome: [fn(&History, &Promises) -> Verdict; 24] = [
+    let of_outcome: [fn(&History, &Promises) -> Verdict; 26] = [
         log::acknowledged_is_stored,
         log::nothing_is_stored_twice,
         log::not_done_is_not_stored,
@@ -109,6 +114,8 @@ pub fn check(history: &History, promises: &Promises) -> Vec<Violation> {
         transactions::transactions_are_whole,
         transactions::the_reported_end_is_the_end,
         transactions::offsets_go_with_the_records,
+        copies::what_is_consumed_is_copied_once,
+        copies::nobody_reads_in_a_circle,
         groups::nothing_is_committed_unread,
         groups::commits_do_not_step_back,
         groups::a_stay_begins_where_the_last_ended,

@@ -279,6 +279,24 @@ fn p23_a_denied_epoch_may_end_behind_a_gap_of_what_comes_again() {
     assert!(finds(true, true), "nobody denied the epoch");
 }
 
+/// F46: behind the last sequence comes 0; only the first epoch may begin elsewhere.
+#[test]
+fn p23_sequences_that_do_not_wrap() {
+    let finds = |identities: [(i64, i16, i32); 2]| {
+        let mut history = clean();
+        for (batch, identity) in history.batches.iter_mut().zip(identities) {
+            batch.identity = Some(identity);
+        }
+        let promises = Promises { first_sequence: i32::MAX, ..promises() };
+        check(&history, &promises).iter().any(|found| found.property == Property::P23)
+    };
+    assert!(!finds([(7, 0, i32::MAX), (7, 0, 0)]));
+    assert!(!finds([(7, 1, 0), (7, 1, 1)]));
+    assert!(finds([(7, 0, i32::MAX), (7, 0, 1)]), "0 was left out");
+    assert!(finds([(7, 0, i32::MAX), (7, 0, i32::MIN)]), "less than 0");
+    assert!(finds([(7, 1, i32::MAX), (7, 1, 0)]), "a later epoch begins at 0");
+}
+
 /// A batch that was too large was sent twice, as its connection stalled: the first copy arrives behind its parts.
 #[test]
 fn p23_a_whole_may_come_late_behind_its_parts() {
@@ -375,6 +393,8 @@ fn transaction() -> History {
         commit_called: Some(ms(40)),
         ended: Some((ms(49), Ended::Committed)),
         offset: Some(1),
+        took: Vec::new(),
+        copies: Vec::new(),
     });
     let fates = [(offset(0), Fate::Committed), (offset(1), Fate::Committed)];
     history.fates.insert(tp(), fates.into());
@@ -453,6 +473,7 @@ pub(super) fn clean() -> History {
 pub(super) fn promises() -> Promises {
     Promises {
         idempotent: true,
+        first_sequence: 0,
         ordered: true,
         acknowledged: true,
         truthful: true,
@@ -463,6 +484,7 @@ pub(super) fn promises() -> Promises {
         fenced_members: false,
         read_committed: false,
         rivals: false,
+        copies_once: false,
         bytes_arrive_whole: true,
         records_arrive_whole: true,
         counts_every_delivery: true,

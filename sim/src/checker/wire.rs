@@ -8,7 +8,7 @@ use milena_types::{Sequence, TopicPartition};
 use super::{Property, Verdict, broken};
 use crate::history::{BatchSeen, History, Outcome, Promises, Value};
 
-/// A sequence names one content, starts at zero, and is followed without a gap; the window is kept.
+/// A sequence names one content, starts at zero or where new producers begin, and is followed without a gap; the window is kept.
 ///
 /// A batch that was certainly refused gives its sequence back. One that was given up before a broker read it leaves
 /// a gap: then one of its records has another outcome than "done". So may one that had not come through when the topic
@@ -93,10 +93,14 @@ pub(super) fn what_brokers_see_is_legal(history: &History, promises: &Promises) 
         !promises.truthful && later.any(|batch| batch.values == values)
     };
     for ((id, epoch, tp), Sequences { since, batches, .. }) in sent {
-        let mut due = Sequence::ZERO.get();
+        // Behind the last sequence comes 0. What an epoch before is known of begins there too.
+        let first = Some(promises.first_sequence)
+            .filter(|first| epoch == 0 && batches.range(first..).next().is_some())
+            .unwrap_or_default();
+        let mut due = first;
         let is_cut_short = history.recreated.last() >= since.as_ref();
         let mut left = batches.len();
-        for (sequence, values) in batches {
+        for (&sequence, values) in batches.range(first..).chain(batches.range(..first)) {
             let is_under_way = is_cut_short && left < promises.in_flight;
             left -= 1;
             if sequence != due

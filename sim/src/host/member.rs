@@ -20,6 +20,7 @@ use milena_engine::request::Answer;
 use milena_types::{Offset, Topic, TopicPartition};
 
 use super::Wish;
+use super::copier::Copier;
 use crate::clock::Clock;
 use crate::group::{Act, Commits, GROUP, GroupPlan, MemberPlan, Strategy};
 use crate::history::History;
@@ -43,6 +44,8 @@ pub(crate) struct MemberHost {
     /// Which consumer of this client it is: answers to another one's requests are not its.
     life: u32,
     reading: Option<Reading>,
+    /// What puts what it reads into transactions.
+    copier: Option<Copier>,
     /// Which stay of a partition was the last one.
     assignment: u64,
 }
@@ -53,7 +56,7 @@ impl MemberHost {
         plan: &MemberPlan,
         group: &GroupPlan,
         scenario: &Scenario,
-        rng: Rng,
+        mut rng: Rng,
     ) -> Self {
         let mut member = GroupSettings::new(GROUP);
         member.instance_id = plan.instance.as_deref().map(Into::into);
@@ -72,7 +75,7 @@ impl MemberHost {
         settings.auto_offset_reset = OffsetReset::Earliest;
         settings.auto_commit_interval = match group.commits {
             Commits::Auto(interval) => Some(interval),
-            Commits::Sync | Commits::Async | Commits::Marked => None,
+            Commits::Sync | Commits::Async | Commits::Marked | Commits::Copies(_) => None,
         };
         settings.max_poll_records = plan.max_poll_records;
         settings.max_partition_fetch_bytes = plan.partition_bytes;
@@ -83,6 +86,7 @@ impl MemberHost {
         if scenario.read_committed {
             settings.isolation_level = IsolationLevel::ReadCommitted;
         }
+        let copier = group.copies().map(|plan| Copier::new(index, plan, scenario, rng.fork()));
         let named = |other: &MemberPlan| plan.instance.is_some() && other.instance == plan.instance;
         let has_namesake = group.members.iter().filter(|other| named(other)).count() > 1;
         Self {
@@ -96,6 +100,7 @@ impl MemberHost {
             cluster: Arc::default(),
             life: 0,
             reading: None,
+            copier,
             assignment: 0,
         }
     }
@@ -103,7 +108,23 @@ impl MemberHost {
     pub(crate) fn handle_metadata(&mut self, now: Instant, cluster: Arc<Cluster>) {
         self.cluster = Arc::clone(&cluster);
         if let Some(reading) = &mut self.reading {
-            reading.machine.handle_cluster(now, cluster);
+            reading.machine.handle_cluster(now, Arc::clone(&cluster));
+        }
+        if let Some(copier) = &mut self.copier {
+            copier.handle_metadata(now, cluster);
+        }
+    }
+
+    /// The cluster follows another protocol for transactions from now on.
+    pub(crate) fn handle_transaction_version(&mut self, level: Option<i16>) {
+        if let Some(copier) = &mut self.copier {
+            copier.handle_transaction_version(level);
+        }
+    }
+
+    pub(crate) fn handle_copier_answer(&mut self, now: Instant, life: u32, answer: Answer) {
+        if let Some(copier) = &mut self.copier {
+            copier.handle_answer(now, life, answer);
         }
     }
 
@@ -121,10 +142,15 @@ impl MemberHost {
         {
             reading.machine.handle_timeout(now);
         }
+        if let Some(copier) = &mut self.copier {
+            copier.handle_timeout(now);
+        }
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.reading.as_ref()?.machine.poll_timeout()
+        let reading = self.reading.as_ref().and_then(|reading| reading.machine.poll_timeout());
+        let copier = self.copier.as_ref().and_then(Copier::poll_timeout);
+        [reading, copier].into_iter().flatten().min()
     }
 
     /// When its user does the next thing, counted from the world's start.
@@ -132,7 +158,8 @@ impl MemberHost {
         let is_free = self.reading.as_ref().is_none_or(Reading::is_free);
         let act = self.script.front().filter(|_| is_free).map(|(at, _)| *at);
         let reading = self.reading.as_ref().and_then(Reading::next_move);
-        [act, reading].into_iter().flatten().min()
+        let copier = self.copier.as_ref().and_then(Copier::next_move);
+        [act, reading, copier].into_iter().flatten().min()
     }
 
     /// The user acts, the machine works, what is read is noted down.
@@ -144,11 +171,25 @@ impl MemberHost {
             self.script.pop_front();
             self.act(clock, history, act);
         }
-        let Some(reading) = &mut self.reading else { return };
+        let Some(reading) = &mut self.reading else {
+            if let Some(copier) = &mut self.copier {
+                copier.run(clock, history, wishes);
+            }
+            return;
+        };
         // What a machine answers at once may be what its user waited for.
         for _ in 0..TURNS_MAX {
             reading.run(clock, history, &mut self.assignment);
             reading.drain(clock, history, wishes);
+            if let Some(copier) = &mut self.copier {
+                if let Some(handed) = reading.take_handed() {
+                    copier.copy(clock, history, handed);
+                }
+                copier.run(clock, history, wishes);
+                if let Some(is_committed) = copier.take_result() {
+                    reading.copied(clock, is_committed);
+                }
+            }
             if !reading.is_due(clock) {
                 break;
             }
@@ -201,13 +242,18 @@ impl MemberHost {
             reading.die(clock, history);
             self.script.push_front((returns, Act::Join));
         }
+        if let Some(copier) = &mut self.copier {
+            copier.die(clock, history);
+        }
         self.script.iter_mut().for_each(|(at, _)| *at = returns.max(*at));
         self.cluster = Arc::default();
     }
 
     /// Whether its user has nothing more to do, and nothing of his is under way.
     pub(crate) fn is_done(&self) -> bool {
-        self.script.is_empty() && self.reading.as_ref().is_none_or(Reading::is_done)
+        self.script.is_empty()
+            && self.reading.as_ref().is_none_or(Reading::is_done)
+            && self.copier.as_ref().is_none_or(Copier::is_idle)
     }
 
     /// Whether the group has to count with it.
@@ -233,6 +279,9 @@ impl MemberHost {
 impl fmt::Display for MemberHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "member {}: {} acts to come, ", self.index, self.script.len())?;
+        if let Some(copier) = &self.copier {
+            write!(f, "{copier}, ")?;
+        }
         match &self.reading {
             Some(reading) => reading.fmt(f),
             None => write!(f, "no consumer"),

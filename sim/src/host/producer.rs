@@ -21,7 +21,7 @@ use milena_engine::transaction::TransactionVersion;
 use milena_engine::{Error, Fate};
 use milena_records::partition::murmur2_partition;
 use milena_records::{Compression, CompressionType, Compressor, Decompressor};
-use milena_types::{NodeId, TopicPartition};
+use milena_types::{NodeId, Sequence, TopicPartition};
 use milena_wire::Request;
 
 use super::Wish;
@@ -117,6 +117,8 @@ impl ProducerHost {
         let mut settings = Settings::default();
         settings.is_idempotent = scenario.idempotent;
         settings.acks = scenario.acks;
+        settings.first_sequence =
+            Sequence::from_wire(scenario.first_sequence).unwrap_or(Sequence::ZERO);
         settings.in_flight_max = plan.in_flight;
         settings.linger = plan.linger;
         settings.batch_bytes = plan.batch_bytes;
@@ -446,17 +448,7 @@ impl ProducerHost {
     }
 
     fn settle(&mut self, clock: &Clock, history: &mut History) {
-        self.deliveries.retain(|(place, delivery)| {
-            let Some(result) = delivery.result() else { return true };
-            let outcome = match result {
-                Ok(metadata) => Outcome::Done(metadata.offset()),
-                Err(error) => outcome(&error),
-            };
-            if let Some(send) = history.sends.get_mut(*place) {
-                send.returned.push((clock.elapsed(), outcome));
-            }
-            false
-        });
+        settle(&mut self.deliveries, clock, history);
     }
 
     fn call(&self, clock: &Clock, history: &mut History, what: CallKind) -> usize {
@@ -501,6 +493,25 @@ impl fmt::Display for ProducerHost {
         write!(f, "{bytes} bytes held, ")?;
         write!(f, "closing {:?}, {} flushes open", self.closing, self.flushes.len())
     }
+}
+
+/// Notes what has become of records; each delivery has its place in the history.
+pub(super) fn settle(
+    deliveries: &mut Vec<(usize, Delivery)>,
+    clock: &Clock,
+    history: &mut History,
+) {
+    deliveries.retain(|(place, delivery)| {
+        let Some(result) = delivery.result() else { return true };
+        let outcome = match result {
+            Ok(metadata) => Outcome::Done(metadata.offset()),
+            Err(error) => outcome(&error),
+        };
+        if let Some(send) = history.sends.get_mut(*place) {
+            send.returned.push((clock.elapsed(), outcome));
+        }
+        false
+    });
 }
 
 fn outcome(error: &Error) -> Outcome {

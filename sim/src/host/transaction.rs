@@ -240,6 +240,8 @@ impl TransactionUser {
             commit_called: None,
             ended: None,
             offset: None,
+            took: Vec::new(),
+            copies: Vec::new(),
         });
     }
 

@@ -7,7 +7,7 @@ use milena_types::{ApiKey, ErrorCode, NodeId, Offset, TopicPartition};
 
 use super::{End, TOPIC, World};
 use crate::fault::{Api, Fault, Garbling, RULE_LASTS};
-use crate::history::Call;
+use crate::history::{Call, Send};
 use crate::host::{Host, User};
 use crate::network::{LinkId, Side, Weather};
 
@@ -285,6 +285,10 @@ impl World {
         let is_open = |call: &&mut Call| call.client == client && call.returned.is_none();
         for call in self.history.calls.iter_mut().filter(is_open) {
             call.deadline += lasts;
+        }
+        let is_open = |send: &&mut Send| send.producer == client && send.returned.is_empty();
+        for send in self.history.sends.iter_mut().filter(is_open) {
+            send.deadline += lasts;
         }
     }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use milena_sim::checker::Property;
-use milena_sim::fault::{Fault, Timed};
+use milena_sim::fault::{Api, Fault, Timed};
 use milena_sim::history::Outcome;
 use milena_sim::scenario::{ConsumerPlan, ProducerPlan, Scenario};
 use milena_sim::world::{Outcome as Ended, run};
@@ -33,6 +33,25 @@ fn a_producer_goes_on_behind_an_unclean_election() {
 fn a_producer_goes_on_whom_its_broker_has_forgotten() {
     for ms in (300..1_900).step_by(97) {
         goes_on(ms, 1_000);
+    }
+}
+
+/// F46: behind the last sequence comes 0, for the producer and for its brokers, whatever is lost around it.
+#[test]
+fn sequences_wrap_without_a_trace() {
+    for ms in (0..2_000).step_by(97) {
+        let mut scenario = scenario(3, 1, 80);
+        scenario.first_sequence = i32::MAX - 40;
+        let lost = Fault::ApplyThenDrop { api: Api::Produce, count: 2 };
+        let moves = Fault::MoveLeader { partition: 0 };
+        let at = Duration::from_millis(ms);
+        scenario.faults = vec![Timed { at, fault: lost }, Timed { at, fault: moves }];
+        let outcome = run(&scenario, false);
+        assert_eq!(outcome.violations, [], "at {ms} ms");
+        let stamps = outcome.history.batches.iter().filter_map(|batch| batch.identity);
+        let wraps = |(_, epoch, sequence): &(i64, i16, i32)| *epoch == 0 && *sequence < 40;
+        assert!(stamps.clone().any(|(_, _, sequence)| sequence > i32::MAX - 41), "at {ms} ms");
+        assert!(stamps.filter(wraps).count() > 0, "at {ms} ms");
     }
 }
 

@@ -13,6 +13,7 @@ pub(crate) fn world(nodes: i32, partitions: i32, producer: ProducerPlan) -> Scen
         nodes,
         partitions,
         idempotent: true,
+        first_sequence: 0,
         acks: Acks::All,
         message_bytes_max: None,
         transaction_version: 2,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use milena::{Fate, Offset};
+use milena::{Fate, NodeId, Offset};
 use milena_broker::{Broker, on};
 use milena_types::{ApiKey, ErrorCode};
 use tokio::time::Instant;
@@ -50,4 +50,33 @@ async fn topics_that_a_quota_put_off_for_too_long_say_so() {
         assert_eq!((error.code(), error.fate()), (Some(quota), Fate::Unknown), "{name}: {error}");
         assert_eq!(error.topic(), Some(&name));
     }
+}
+
+/// F27: who metadata names as the controller is none, and then is gone; the calls find the one after it.
+#[tokio::test(start_paused = true)]
+async fn changes_follow_the_controller() {
+    let world = World::start(Broker::builder().nodes(3).topic("old", 1)).await;
+    let (first, second) = (NodeId::new(1), NodeId::new(2));
+    for api in [ApiKey::CREATE_TOPICS, ApiKey::DELETE_TOPICS] {
+        world.broker.add_fault(on(api).node(first).error(ErrorCode::NOT_CONTROLLER));
+    }
+    let admin = world.kafka.admin();
+    let create = async { admin.create_topic("new").partitions(1).await };
+    let trouble = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        world.broker.crash_node(first);
+    };
+    let (created, ()) = tokio::join!(create, trouble);
+    created.unwrap();
+    let deleted = admin.delete_topics(["old"]).await.unwrap();
+    assert!(deleted.iter().all(|(_, outcome)| outcome.is_ok()), "{deleted:?}");
+
+    let asked = |api| world.broker.requests(api).into_iter().map(|request| request.node);
+    let created: Vec<_> = asked(ApiKey::CREATE_TOPICS).collect();
+    assert!(created.len() > 2 && created.first() == Some(&first), "{created:?}");
+    assert_eq!(created.last(), Some(&second), "{created:?}");
+    assert_eq!(asked(ApiKey::DELETE_TOPICS).collect::<Vec<_>>(), [second]);
+    let topics = admin.list_topics().await.unwrap();
+    let names: Vec<_> = topics.iter().filter(|t| !t.is_internal()).map(|t| t.name()).collect();
+    assert_eq!(names, ["new"]);
 }

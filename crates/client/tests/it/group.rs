@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use milena::{Consumer, ConsumerHandle, Record, TopicPartition};
+use milena::{Consumer, ConsumerHandle, ErrorKind, Record, TopicPartition};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::world::{GRACE, World, text};
+use crate::world::{GRACE, World, numbers, read, text};
 
 /// A member that polls in a task until its handle closes it, and tells what it reads.
 pub(crate) fn run(mut member: Consumer, read: mpsc::UnboundedSender<String>) -> JoinHandle<()> {
@@ -110,4 +110,22 @@ async fn a_member_that_crashes_is_replaced_once_its_session_ends() {
         values.insert(heard.recv().await.unwrap());
     }
     assert_eq!(values.len(), 6);
+}
+
+/// F55: of two members with one `group.instance.id` the newer one has what belongs to the name. The older one is told, and
+/// can no longer commit.
+#[tokio::test(start_paused = true)]
+async fn of_two_members_of_one_name_the_newer_one_reads_on() {
+    let world = World::with_partitions(1).await;
+    world.fill(0..10).await;
+    let member = || world.member().group_instance_id("one").build();
+    let mut older = member().await.unwrap();
+    assert_eq!(read(&mut older, 10).await, numbers(0..10));
+    let mut newer = member().await.unwrap();
+    assert_eq!(read(&mut newer, 10).await, numbers(0..10));
+    let told = older.try_next().await.unwrap_err();
+    assert_eq!(told.kind(), ErrorKind::Fenced, "{told}");
+    assert!(older.handle().commit().await.is_err(), "the name is another's");
+    newer.handle().commit().await.unwrap();
+    assert_eq!((world.members(), world.committed(0)), (1, Some(10)));
 }

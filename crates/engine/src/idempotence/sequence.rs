@@ -1,6 +1,6 @@
 //! The sequences of one partition.
 
-use milena_types::Sequence;
+use milena_types::{ProducerEpoch, Sequence};
 
 use super::Identity;
 
@@ -37,6 +37,8 @@ impl Repair {
 #[derive(Debug, Default)]
 pub(crate) struct Sequences {
     identity: Option<Identity>,
+    /// Where a new producer begins; none once it has begun.
+    first: Option<Sequence>,
     next: Option<Sequence>,
     /// Batches that got a sequence.
     batches: u64,
@@ -46,6 +48,12 @@ pub(crate) struct Sequences {
 }
 
 impl Sequences {
+    /// Begins at `first` where no broker can know the producer, which takes any sequence then, but in transactions of
+    /// version 2.
+    pub(crate) fn starting_at(first: Sequence) -> Self {
+        Self { first: Some(first), ..Self::default() }
+    }
+
     /// Under which identity this partition counts; `None` before the first batch.
     pub(crate) fn identity(&self) -> Option<Identity> {
         self.identity
@@ -62,10 +70,11 @@ impl Sequences {
         self.acked_to.is_some()
     }
 
-    /// Begins anew at 0 under `identity`; what repairs were due are done.
+    /// Begins anew under `identity`, at 0 but for the first of all; what repairs were due are done.
     pub(crate) fn begin(&mut self, identity: Identity) {
+        let first = self.first.take().filter(|_| identity.epoch == ProducerEpoch::ZERO);
         self.identity = Some(identity);
-        self.next = Some(Sequence::ZERO);
+        self.next = Some(first.unwrap_or(Sequence::ZERO));
         self.acked_to = None;
         self.repair = Repair::None;
     }
@@ -139,7 +148,7 @@ pub(crate) fn advance(base: Sequence, records: u32) -> Sequence {
 
 #[cfg(test)]
 mod tests {
-    use milena_types::{ProducerEpoch, ProducerId};
+    use milena_types::ProducerId;
 
     use super::*;
 
@@ -166,6 +175,20 @@ mod tests {
         sequences.next = Sequence::from_wire(i32::MAX);
         assert_eq!(sequences.assign(2), Sequence::from_wire(i32::MAX).unwrap());
         assert_eq!(sequences.assign(1), Sequence::from_wire(1).unwrap());
+    }
+
+    #[test]
+    fn only_the_first_identity_of_all_begins_elsewhere() {
+        let last = Sequence::from_wire(i32::MAX).unwrap();
+        let mut sequences = Sequences::starting_at(last);
+        sequences.begin(identity(0));
+        assert_eq!((sequences.assign(1), sequences.assign(1)), (last, Sequence::ZERO));
+        sequences.begin(identity(0));
+        assert_eq!(sequences.assign(1), Sequence::ZERO);
+        // A broker that knows an epoch before wants 0.
+        let mut sequences = Sequences::starting_at(last);
+        sequences.begin(identity(1));
+        assert_eq!(sequences.assign(1), Sequence::ZERO);
     }
 
     #[test]

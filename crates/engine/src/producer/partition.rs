@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use milena_records::BatchParts;
-use milena_types::{LeaderEpoch, NodeId};
+use milena_types::{LeaderEpoch, NodeId, Sequence};
 
 use super::batch::{Batch, Travel};
 use super::flush::Unsettled;
@@ -69,7 +69,12 @@ pub(super) struct Rules {
 }
 
 impl Partition {
-    pub(super) fn new(queue: Arc<PartitionQueue>, topic: TopicHandle, backoff: Backoff) -> Self {
+    pub(super) fn new(
+        queue: Arc<PartitionQueue>,
+        topic: TopicHandle,
+        backoff: Backoff,
+        first: Sequence,
+    ) -> Self {
         Self {
             queue,
             topic,
@@ -78,7 +83,7 @@ impl Partition {
             open_since: None,
             waiting: VecDeque::new(),
             sent: VecDeque::new(),
-            sequences: Sequences::default(),
+            sequences: Sequences::starting_at(first),
             backoff,
             timer: None,
             is_dirty: false,

@@ -115,7 +115,8 @@ impl Producer {
             let backoff =
                 Backoff::new(self.settings.retry_backoff, self.settings.retry_backoff_max);
             for queue in handle.0.grow(topic.partition_count(), self.partitions.len()) {
-                self.partitions.push(Partition::new(queue, handle.clone(), backoff.clone()));
+                let (handle, first) = (handle.clone(), self.settings.first_sequence);
+                self.partitions.push(Partition::new(queue, handle, backoff.clone(), first));
             }
         }
         for queue in handle.0.queues() {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use milena_records::Compression;
+use milena_types::Sequence;
 
 use super::partitioner::Partitioning;
 
@@ -84,6 +85,9 @@ pub struct Settings {
     /// Whether transactions stay open until they are ended by hand (KIP-939:
     /// `transaction.two.phase.commit.enable`, false).
     pub is_two_phase: bool,
+    /// Where a new producer's sequences begin in each partition (no key of Java's: 0). Simulation begins at the last
+    /// ones, since behind them they wrap.
+    pub first_sequence: Sequence,
 }
 
 impl Default for Settings {
@@ -111,6 +115,7 @@ impl Default for Settings {
             transactional_id: None,
             transaction_timeout: Duration::from_secs(60),
             is_two_phase: false,
+            first_sequence: Sequence::ZERO,
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::group::Commits;
 use crate::history::{self, CallKind, History, Read, Start, Value};
 use crate::host::Wish;
+use crate::host::copier::Handed;
 use crate::line::Owner;
 pub(in crate::host) use commits::{end_call, note_call};
 
@@ -56,6 +57,11 @@ pub(super) struct Reading {
     is_subscribed: bool,
     /// The error that ended it.
     failed: Option<Error>,
+    /// What was handed out and is to be copied, and where that ends.
+    taken: Vec<Value>,
+    ends: BTreeMap<TopicPartition, CommittedOffset>,
+    /// A copy failed: only another consumer begins where the group is.
+    has_lost_its_place: bool,
 }
 
 /// A partition that the user was told is his.
@@ -86,6 +92,8 @@ enum Phase {
     Hearing(RebalanceId, Duration, Option<CommitId>),
     /// Waits for a commit.
     Committing(CommitId),
+    /// Waits for the transaction that what he was handed goes into.
+    Copying,
     /// Has unsubscribed.
     Away,
     /// Waits for the call in the history, if there is one, that closes.
@@ -126,6 +134,9 @@ impl Reading {
             paused: Vec::new(),
             is_subscribed: false,
             failed: None,
+            taken: Vec::new(),
+            ends: BTreeMap::new(),
+            has_lost_its_place: false,
         }
     }
 
@@ -144,7 +155,7 @@ impl Reading {
     }
 
     pub(super) fn has_failed(&self) -> bool {
-        self.failed.is_some()
+        self.failed.is_some() || self.has_lost_its_place
     }
 
     /// Whether another member has its name (F55).
@@ -186,6 +197,7 @@ impl Reading {
             Phase::Polling
             | Phase::Hearing(_, _, Some(_))
             | Phase::Committing(_)
+            | Phase::Copying
             | Phase::Away
             | Phase::Closing(_)
             | Phase::Closed => None,
@@ -222,6 +234,7 @@ impl Reading {
                 Phase::Thinking(_)
                 | Phase::Hearing(..)
                 | Phase::Committing(_)
+                | Phase::Copying
                 | Phase::Away
                 | Phase::Closing(_)
                 | Phase::Closed => break,
@@ -373,6 +386,10 @@ impl Reading {
             return;
         }
         self.buffer.leave_poll(clock.now());
+        if matches!(self.style, Commits::Copies(_)) {
+            self.phase = Phase::Copying;
+            return;
+        }
         let ms = u64::try_from(self.slow.as_millis()).unwrap_or(0).max(1);
         let pause = if self.rng.u32(0..8) == 0 { self.rng.u64(0..ms) } else { 0 };
         self.phase = Phase::Thinking(clock.elapsed() + Duration::from_millis(pause));
@@ -437,10 +454,12 @@ impl Reading {
             if let Some(held) = held {
                 held.end = history.reads.last().map(|read| read.offset.next());
             }
-            if self.style == Commits::Marked {
-                let position = chunk.end();
-                let mut end = CommittedOffset::new(position.offset);
-                end.leader_epoch = position.leader_epoch;
+            let position = chunk.end();
+            let mut end = CommittedOffset::new(position.offset);
+            end.leader_epoch = position.leader_epoch;
+            if matches!(self.style, Commits::Copies(_)) {
+                self.ends.insert(chunk.partition().clone(), end);
+            } else if self.style == Commits::Marked {
                 let at = clock.elapsed() + Duration::from_millis(self.rng.u64(0..2_000));
                 self.marks.push(Mark {
                     at,
@@ -451,7 +470,40 @@ impl Reading {
                 });
             }
         }
+        if matches!(self.style, Commits::Copies(_)) {
+            let read = history.reads.get(before..).unwrap_or_default();
+            self.taken.extend(read.iter().map(|read| read.value));
+        }
         history.reads.len() - before
+    }
+
+    /// What is to be copied, if the member may still commit it.
+    pub(super) fn take_handed(&mut self) -> Option<Handed> {
+        if self.phase != Phase::Copying || self.ends.is_empty() {
+            return None;
+        }
+        let (values, ends) = (std::mem::take(&mut self.taken), std::mem::take(&mut self.ends));
+        match self.machine.group_metadata(&ends.keys().cloned().collect()) {
+            Ok(group) => Some(Handed { values, ends, group }),
+            Err(_) => {
+                self.lose_place();
+                None
+            }
+        }
+    }
+
+    /// What was handed out is in a transaction that was committed, or not.
+    pub(super) fn copied(&mut self, clock: &Clock, is_committed: bool) {
+        if is_committed {
+            self.phase = Phase::Thinking(clock.elapsed());
+        } else {
+            self.lose_place();
+        }
+    }
+
+    fn lose_place(&mut self) {
+        self.has_lost_its_place = true;
+        self.phase = Phase::Thinking(Duration::MAX);
     }
 
     /// Notes where stays begin, as soon as that is known.

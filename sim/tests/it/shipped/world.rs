@@ -176,6 +176,7 @@ async fn live(seed: u64) -> Run {
     let healed = calmed + REQUEST_TIMEOUT + Duration::from_secs(30);
     let promises = Promises {
         idempotent: true,
+        first_sequence: 0,
         ordered: true,
         acknowledged: true,
         truthful: true,
@@ -188,6 +189,7 @@ async fn live(seed: u64) -> Run {
         fenced_members: false,
         read_committed: false,
         rivals: false,
+        copies_once: false,
         bytes_arrive_whole: true,
         records_arrive_whole: true,
         counts_every_delivery: false,

@@ -17,7 +17,7 @@ impl Reading {
     pub(super) fn commit(&mut self, clock: &Clock, history: &mut History) {
         self.again_at = None;
         match self.style {
-            Commits::Auto(_) | Commits::Marked => self.is_dirty = false,
+            Commits::Auto(_) | Commits::Marked | Commits::Copies(_) => self.is_dirty = false,
             Commits::Sync => {
                 let id = self.commit_handed_out(clock, history);
                 self.phase = Phase::Committing(id);
@@ -119,6 +119,7 @@ impl Reading {
             }
             Phase::Thinking(_)
             | Phase::Polling
+            | Phase::Copying
             | Phase::Hearing(..)
             | Phase::Committing(_)
             | Phase::Away
