@@ -91,6 +91,10 @@ impl<'a> Call<'a> {
             Ok(Some(response)) => Ok(response),
             Ok(None) => Err(unexpected().during(operation)),
             Err(failure) => {
+                // Who does not answer may be gone, and another the controller by now.
+                if failure.is_passing() {
+                    self.kafka.metadata().refresh();
+                }
                 Err(Error::from_failure(&failure).during(operation).with_broker(answer.broker))
             }
         }

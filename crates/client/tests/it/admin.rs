@@ -61,7 +61,7 @@ async fn changes_follow_the_controller() {
         world.broker.add_fault(on(api).node(first).error(ErrorCode::NOT_CONTROLLER));
     }
     let admin = world.kafka.admin();
-    let create = async { admin.create_topic("new").partitions(1).await };
+    let create = async { admin.create_topic("new").partitions(1).replication_factor(1).await };
     let trouble = async {
         tokio::time::sleep(Duration::from_secs(2)).await;
         world.broker.crash_node(first);
