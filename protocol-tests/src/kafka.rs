@@ -27,7 +27,8 @@ struct Description {
 
 impl RealCluster {
     /// Starts `brokers` brokers of `version`, as `4.4.0`, with one feature at another level, as `name=level`, and with
-    /// these settings, as `name=value`; with `racks` broker n is in `rack-n`, of three, and followers serve readers.
+    /// these settings, as `name=value`; with `racks` broker n is in `rack-n`, of three, and followers serve readers; with `acl`
+    /// clients may only do what they are allowed to.
     ///
     /// The first start of a version downloads it, which takes up to a minute.
     ///
@@ -39,6 +40,7 @@ impl RealCluster {
         feature: Option<&str>,
         configs: &[&str],
         racks: bool,
+        acl: bool,
     ) -> Result<Self> {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let nth = STARTED.fetch_add(1, Ordering::Relaxed);
@@ -52,6 +54,9 @@ impl RealCluster {
         }
         if racks {
             start.arg("--racks");
+        }
+        if acl {
+            start.arg("--acl");
         }
         for config in configs {
             start.args(["--config", config]);

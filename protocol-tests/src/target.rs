@@ -47,6 +47,8 @@ pub(crate) struct Choice {
     pub(crate) transaction_version: Option<i16>,
     /// What the version calls unstable is switched on: two-phase commit (KIP-939).
     pub(crate) unstable: bool,
+    /// Rights are judged by ACLs, and everyone may what no ACL is about.
+    pub(crate) acl: bool,
     /// How many brokers.
     pub(crate) brokers: u32,
 }
@@ -66,6 +68,9 @@ const RACKS: usize = 3;
 /// Broker settings that switch on what Kafka calls unstable.
 const UNSTABLE: &[&str] =
     &["unstable.api.versions.enable=true", "transaction.two.phase.commit.enable=true"];
+
+/// Broker settings that let clients do what no rule is about.
+const EVERYONE: &[&str] = &["allow.everyone.if.no.acl.found=true"];
 
 impl Target {
     /// Starts the chosen cluster, for scenarios: an embedded one has members of the consumer protocol show themselves
@@ -112,13 +117,15 @@ impl Target {
                 let feature = level.map(|level| format!("transaction.version={level}"));
                 let version = version.to_string();
                 let unstable = if choice.unstable { UNSTABLE } else { &[] };
-                let configs = [unstable, configs].concat();
+                let everyone = if choice.acl { EVERYONE } else { &[] };
+                let configs = [unstable, everyone, configs].concat();
                 let cluster = RealCluster::start(
                     &version,
                     choice.brokers,
                     feature.as_deref(),
                     &configs,
                     racks,
+                    choice.acl,
                 )
                 .await?;
                 let servers = cluster.bootstrap_servers().to_owned();
@@ -133,6 +140,7 @@ impl Target {
                     Some(level) => broker.transaction_version(level),
                     None => broker,
                 };
+                let broker = if choice.acl { broker.authorizer() } else { broker };
                 let broker = broker.configure(as_a_real_one).configure(adapt).start().await?;
                 let servers = broker.bootstrap_servers();
                 (Cluster::Embedded(broker), servers)
@@ -361,6 +369,9 @@ impl fmt::Display for Choice {
         if self.unstable {
             f.write_str("-unstable")?;
         }
+        if self.acl {
+            f.write_str("-acl")?;
+        }
         if self.brokers > 1 { write!(f, "-x{}", self.brokers) } else { Ok(()) }
     }
 }
@@ -372,6 +383,10 @@ impl FromStr for Choice {
         let (name, brokers) = match text.rsplit_once("-x") {
             Some((name, n)) => (name, n.parse().map_err(|_| format!("{n} is no number"))?),
             None => (text, 1),
+        };
+        let (name, acl) = match name.strip_suffix("-acl") {
+            Some(name) => (name, true),
+            None => (name, false),
         };
         let (name, transaction_version) = match name.rsplit_once("-tv") {
             Some((name, n)) => (name, Some(n.parse().map_err(|_| format!("{n} is no number"))?)),
@@ -390,7 +405,7 @@ impl FromStr for Choice {
             }
             None => (Some(name.parse()?), None),
         };
-        Ok(Self { version, release, transaction_version, unstable, brokers })
+        Ok(Self { version, release, transaction_version, unstable, acl, brokers })
     }
 }
 
@@ -424,6 +439,8 @@ mod tests {
             "4.4.0-unstable",
             "embedded-as3.9",
             "embedded-as4.0-tv1-x3",
+            "embedded-acl",
+            "4.4.0-acl-x3",
         ] {
             assert_eq!(text.parse::<Choice>().unwrap().to_string(), text);
         }

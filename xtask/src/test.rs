@@ -192,7 +192,15 @@ fn suites(required: bool) -> Vec<Step> {
     });
     let only = run(&["suite", "4.4.0-unstable", "--only", "two_phase"]);
     let two_phase = Step::command("two-phase commit on Kafka 4.4.0", only);
+    let rights = ["embedded-acl", "4.4.0-acl"];
+    let rights_suite = Step::command("rights on both", {
+        run(&[&["suite"], &rights[..], &["--only", "rights"]].concat())
+    });
     let compare = [
+        Step::command(
+            "rights are judged as by Kafka 4.4.0",
+            run(&[&["compare"], &rights[..]].concat()),
+        ),
         Step::command("embedded answers as Kafka 4.4.0", run(&["compare"])),
         Step::command("older transactions are answered as by Kafka 4.4.0", {
             run(&[&["compare"], &older[..]].concat())
@@ -200,7 +208,7 @@ fn suites(required: bool) -> Vec<Step> {
     ];
     let compare = compare.into_iter().map(|step| with(&KAFKA, required, step));
     let real = REAL_CLUSTERS.iter().map(on);
-    let real = real.chain([with(&KAFKA, required, two_phase)]);
+    let real = real.chain([two_phase, rights_suite].map(|step| with(&KAFKA, required, step)));
     embedded.chain(older_suites).chain(compare).chain(real).collect()
 }
 

@@ -19,6 +19,10 @@ pub struct ConnectionId(pub(crate) u64);
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) node: NodeId,
+    /// Who the client is: everyone is anonymous where nobody has to prove it.
+    pub(crate) principal: String,
+    /// Its address.
+    pub(crate) host: String,
     /// Frames that are not read yet.
     pub(crate) unread: VecDeque<Bytes>,
     pub(crate) unread_bytes: usize,
@@ -55,7 +59,14 @@ pub(crate) struct Asked {
 
 impl Connection {
     pub(crate) fn new(node: NodeId) -> Self {
-        Self { node, unread: VecDeque::new(), unread_bytes: 0, state: ConnectionState::Idle }
+        Self {
+            node,
+            principal: ANONYMOUS.to_owned(),
+            host: LOOPBACK.to_owned(),
+            unread: VecDeque::new(),
+            unread_bytes: 0,
+            state: ConnectionState::Idle,
+        }
     }
 
     pub(crate) fn push(&mut self, frame: Bytes) {
@@ -82,3 +93,9 @@ impl Connection {
         }
     }
 }
+
+/// Who has not said who it is.
+const ANONYMOUS: &str = "User:ANONYMOUS";
+
+/// Sockets are bound to it alone.
+const LOOPBACK: &str = "127.0.0.1";

@@ -5,6 +5,7 @@
 //! [`Broker`] runs a cluster, [`Cluster`] is one without IO, [`on`] begins a fault rule, [`Journal`] is what was accepted.
 #![forbid(unsafe_code)]
 
+mod acl;
 mod api;
 mod clock;
 mod cluster;
@@ -16,6 +17,7 @@ mod journal;
 mod node;
 mod quota;
 mod release;
+mod rights;
 mod settings;
 mod share;
 mod shell;
@@ -33,6 +35,7 @@ pub use milena_types::{
     ProducerEpoch, ProducerId, Sequence, Timestamp, Topic, TopicPartition, Uuid,
 };
 
+pub use acl::{Acl, AclOperation, AclPermission, AclResource, AuthorizerSettings};
 pub use cluster::{
     Cluster, CommandError, ConsumerGroupView, ConsumerMemberView, GroupView, MemberView, NewRecord,
     OpenError, Output, PartitionView, ShareGroupView, ShareMemberView, SharePartitionView,

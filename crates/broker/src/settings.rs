@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use milena_types::{NodeId, Timestamp};
 
+use crate::acl::AuthorizerSettings;
 use crate::group::ConsumerGroupSettings;
 use crate::release::{Feature, GROUP_VERSION, Release, SHARE_VERSION, TRANSACTION_VERSION};
 use crate::share::ShareGroupSettings;
@@ -71,6 +72,9 @@ pub struct Settings {
     /// How long the end of a transaction is prepared before its markers are written; until then whoever asks is
     /// answered CONCURRENT_TRANSACTIONS. Default 0 (Kafka: as long as it takes, which clients see as some milliseconds).
     pub transaction_marker_delay: Duration,
+    /// `authorizer.class.name`: whether clients may do only what ACLs let them, and by which rules besides. Default none, as
+    /// Kafka's: everyone may do everything, and requests about ACLs are answered SECURITY_DISABLED.
+    pub authorizer: Option<AuthorizerSettings>,
     /// `offset.metadata.max.bytes`. Default 4096.
     pub offset_metadata_bytes_max: usize,
     /// `socket.request.max.bytes`: a longer frame closes the connection. Default 100 MiB.
@@ -222,6 +226,7 @@ impl Default for Settings {
             transaction_timeout_max: Duration::from_secs(15 * 60),
             transactional_id_expiration: Duration::from_secs(7 * 24 * 60 * 60),
             transaction_marker_delay: Duration::ZERO,
+            authorizer: None,
             offset_metadata_bytes_max: 4096,
             frame_bytes_max: 100 << 20,
             connections_max: 10_000,

@@ -52,6 +52,10 @@ pub(crate) struct DevArgs {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 
+    /// Judges by ACLs what clients may do, as Kafka's StandardAuthorizer; what no ACL is about everyone may. kafka-acls sets them
+    #[arg(long)]
+    authorizer: bool,
+
     /// A port where Prometheus finds counters of records and bytes by topic, at /metrics. 0 takes a free one
     #[arg(long, value_name = "PORT")]
     metrics_port: Option<u16>,
@@ -63,6 +67,9 @@ pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
     builder = builder.racks(usize::from(args.racks));
     if let Some(release) = args.as_version {
         builder = builder.as_version(release);
+    }
+    if args.authorizer {
+        builder = builder.authorizer();
     }
     for (name, partitions) in args.topics {
         builder = builder.topic_with(TopicSettings::new(name, partitions));

@@ -120,3 +120,72 @@ pub(super) const ALLOWED: &[Allowed] = &[
         reason: "a real controller has a port of its own",
     },
 ];
+
+/// The same where rights are judged.
+pub(super) const ALLOWED_OF_RIGHTS: &[Allowed] = &[
+    Allowed {
+        request: "DescribeAcls v1: not to be described",
+        path: "error_message",
+        reason: "a real broker prints the request that it refuses",
+    },
+    Allowed {
+        request: "DescribeAcls v2: not to be described",
+        path: "error_message",
+        reason: "a real broker prints the request that it refuses",
+    },
+    Allowed {
+        request: "DescribeAcls v3: not to be described",
+        path: "error_message",
+        reason: "a real broker prints the request that it refuses",
+    },
+    Allowed {
+        request: "ListPartitionReassignments",
+        path: "error_message",
+        reason: "a real broker prints the request that it refuses",
+    },
+    Allowed {
+        request: "CreateAcls v1: not to be altered",
+        path: "results[*].error_message",
+        reason: "a real broker prints the request that it refuses",
+    },
+    Allowed {
+        request: "CreateAcls v2: not to be altered",
+        path: "results[*].error_message",
+        reason: "a real broker prints the request that it refuses",
+    },
+    Allowed {
+        request: "CreateAcls v3: not to be altered",
+        path: "results[*].error_message",
+        reason: "a real broker prints the request that it refuses",
+    },
+    Allowed {
+        request: "DeleteAcls v1: not to be altered",
+        path: "filter_results[*].error_message",
+        reason: "a real broker prints the request that it refuses",
+    },
+    Allowed {
+        request: "DeleteAcls v2: not to be altered",
+        path: "filter_results[*].error_message",
+        reason: "a real broker prints the request that it refuses",
+    },
+    Allowed {
+        request: "DeleteAcls v3: not to be altered",
+        path: "filter_results[*].error_message",
+        reason: "a real broker prints the request that it refuses",
+    },
+    Allowed {
+        request: "ElectLeaders",
+        path: "replica_election_results[*].partition_result[*].error_message",
+        reason: "a real broker prints the request that it refuses",
+    },
+    Allowed {
+        request: "AlterPartitionReassignments",
+        path: "error_message",
+        reason: "a real broker prints the request that it refuses",
+    },
+    Allowed {
+        request: "AlterPartitionReassignments",
+        path: "responses[*].partitions[*].error_message",
+        reason: "a real broker prints the request that it refuses",
+    },
+];

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use self::allowed::ALLOWED;
+use self::allowed::{ALLOWED, ALLOWED_OF_RIGHTS};
 use self::differences::{Exchange, differences};
 use self::recorder::{Recorder, Versions, common_versions};
 use crate::Result;
@@ -28,8 +28,10 @@ const PATIENCE: Duration = Duration::from_secs(900);
 pub(crate) async fn run(ours: &Target, theirs: &Target) -> Result<usize> {
     let versions = common_versions(theirs.address()).await?;
     // Side by side: most of the time each waits for time-outs of groups.
+    let judges = theirs.choice().acl;
     let (ours, theirs) = tokio::try_join!(play(ours, &versions), play(theirs, &versions))?;
-    let (found, unused) = differences(&ours, &theirs, ALLOWED);
+    let allowed = if judges { ALLOWED_OF_RIGHTS } else { ALLOWED };
+    let (found, unused) = differences(&ours, &theirs, allowed);
     for difference in &found {
         println!("{difference}");
     }
@@ -60,7 +62,13 @@ pub(crate) async fn transcript(of: &Target) -> Result {
 
 async fn play(target: &Target, versions: &Versions) -> Result<Vec<Exchange>> {
     let mut recorder = Recorder::open(target.address(), versions).await?;
-    let played = timeout(PATIENCE, script::run(&mut recorder)).await;
+    let script = async {
+        match target.choice().acl {
+            true => script::run_with_authorizer(&mut recorder).await,
+            false => script::run(&mut recorder).await,
+        }
+    };
+    let played = timeout(PATIENCE, script).await;
     let exchanges = recorder.into_exchanges();
     let why = match played {
         Ok(Ok(())) => return Ok(exchanges),

@@ -55,6 +55,18 @@ pub(super) fn in_order(mut response: Response) -> Response {
                 }
             }
         }
+        Response::Metadata(told) => told.topics.sort_by(|a, b| a.name.cmp(&b.name)),
+        Response::DescribeAcls(told) => {
+            for resource in &mut told.resources {
+                resource.acls.sort_by_key(|acl| format!("{acl:?}"));
+            }
+            told.resources.sort_by_key(|resource| format!("{resource:?}"));
+        }
+        Response::DeleteAcls(told) => {
+            for filter in &mut told.filter_results {
+                filter.matching_acls.sort_by_key(|acl| format!("{acl:?}"));
+            }
+        }
         Response::AlterClientQuotas(told) => {
             for entry in &mut told.entries {
                 entry.entity.sort_by(|a, b| a.entity_type.cmp(&b.entity_type));

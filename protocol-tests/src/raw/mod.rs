@@ -2,9 +2,9 @@
 
 /// A message with some of its fields set; the others have the schema's defaults.
 macro_rules! message {
-    ($message:ident { $($field:ident: $value:expr),* $(,)? }) => {{
+    ($($message:ident)::+ { $($field:ident: $value:expr),* $(,)? }) => {{
         #[allow(unused_mut, reason = "a message may be sent as its defaults are")]
-        let mut message = $message::default();
+        let mut message = $($message)::+::default();
         $(message.$field = $value;)*
         message
     }};

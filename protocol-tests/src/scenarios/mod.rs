@@ -25,6 +25,7 @@ mod rebalances;
 mod records;
 mod refusals;
 mod releases;
+mod rights;
 mod share;
 mod share_java;
 mod subscriptions;
@@ -91,6 +92,15 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!(expiry::a_batch_that_expires_half_written_keeps_its_bytes, limit: expiry::LIMIT),
     scenario!(quotas::a_broker_that_asks_for_silence_gets_it_and_others_do_not, fits: quotas::fits,
         limit: quotas::LIMIT),
+    scenario!(rights::a_topic_that_may_not_be_written_fails_at_once_and_others_do_not,
+        fits: rights::fits, limit: rights::LIMIT),
+    scenario!(rights::who_may_not_read_a_topic_is_told, fits: rights::fits, limit: rights::LIMIT),
+    scenario!(rights::a_member_without_a_right_to_its_group_or_topic_is_told, fits: rights::fits,
+        limit: rights::LIMIT),
+    scenario!(rights::a_transactional_id_that_may_not_be_used_is_refused, fits: rights::fits,
+        limit: rights::LIMIT),
+    scenario!(rights::rules_are_added_listed_and_removed_by_java, alone: true, fits: rights::fits,
+        limit: rights::LIMIT),
     scenario!(transactions::all_or_nothing_of_a_transaction_is_read),
     scenario!(transactions::an_open_transaction_holds_back_those_who_read_committed),
     scenario!(transactions::a_second_producer_fences_the_first),

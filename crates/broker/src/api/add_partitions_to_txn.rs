@@ -20,6 +20,7 @@ use milena_wire::messages::add_partitions_to_txn_response::{
 };
 
 use super::{Call, Outcome, Versions, as_known};
+use crate::acl::{AclOperation, Resource};
 use crate::state::{Identity, State, is_internal};
 
 pub(super) const VERSIONS: Versions = Versions::new(0, 5);
@@ -74,8 +75,11 @@ fn one(
     asked: &AddPartitionsToTxnTransaction,
 ) -> Vec<AddPartitionsToTxnTopicResult> {
     let is_client = call.version < 4;
+    let may_write = |topic: &Topic| {
+        !is_internal(topic) && call.may(state, AclOperation::Write, Resource::Topic(topic.as_str()))
+    };
     let fault = |tp: &TopicPartition| match state.partition(tp.topic.as_str(), tp.partition) {
-        _ if is_client && is_internal(&tp.topic) => Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED),
+        _ if is_client && !may_write(&tp.topic) => Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED),
         None => Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
         Some(_) => None,
     };

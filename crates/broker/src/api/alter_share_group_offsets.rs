@@ -15,6 +15,8 @@ use milena_wire::messages::alter_share_group_offsets_response::{
 };
 
 use super::{Call, Outcome, Versions};
+use crate::acl::{AclOperation, Resource};
+use crate::rights::refused;
 use crate::share::ShareKey;
 use crate::state::State;
 
@@ -35,7 +37,7 @@ pub(super) fn handle(
     let (known, unknown): (Vec<_>, Vec<_>) =
         request.topics.iter().partition(|topic| state.topics.contains_key(&*topic.topic_name));
     let all = unknown.into_iter().chain(known);
-    let responses = all.map(|topic| alter(state, &request.group_id, topic)).collect();
+    let responses = all.map(|topic| alter(state, call, &request.group_id, topic)).collect();
     Outcome::Answer(AlterShareGroupOffsetsResponse { responses, ..Default::default() }.into())
 }
 
@@ -68,11 +70,13 @@ pub(super) fn check_idle(
 
 fn alter(
     state: &mut State,
+    call: &Call<'_>,
     group: &str,
     topic: &AlterShareGroupOffsetsRequestTopic,
 ) -> AlterShareGroupOffsetsResponseTopic {
     let name = Topic::from(&*topic.topic_name);
-    let topic_id = state.topics.get(&name).map(|topic| topic.id);
+    let may = call.check(state, AclOperation::Read, Resource::Topic(name.as_str()));
+    let topic_id = state.topics.get(&name).map(|topic| topic.id).filter(|_| may.is_ok());
     let mut partitions = Vec::with_capacity(topic.partitions.len());
     for asked in &topic.partitions {
         let index = asked.partition_index;
@@ -81,7 +85,9 @@ fn alter(
             partition_index: index,
             ..Default::default()
         };
-        if let Some(topic_id) = found {
+        if let Err(code) = may {
+            (told.error_code, told.error_message) = refused(code).into_told();
+        } else if let Some(topic_id) = found {
             let key = ShareKey { group: group.to_owned(), topic_id, partition: index };
             state.set_share_offset(key, Offset::new(asked.start_offset));
         } else {

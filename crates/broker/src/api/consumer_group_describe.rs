@@ -17,6 +17,7 @@ use milena_wire::messages::consumer_group_describe_response::{
 use milena_wire::{ByteString, Response};
 
 use super::{AUTHORIZED_GROUP, Call, Outcome, UNASKED, Versions};
+use crate::acl::{AclOperation, Resource};
 use crate::group::consumer::{AWAY, Member, Partitions};
 use crate::group::{ConsumerGroup, Group};
 use crate::state::{Refused, State};
@@ -33,7 +34,8 @@ pub(super) fn handle(
         return Outcome::Answer(error(request, ErrorCode::UNSUPPORTED_VERSION));
     }
     let groups = request.group_ids.iter().map(|id| {
-        if let Err(code) = state.check_coordinator(call.node, id) {
+        let may = call.check(state, AclOperation::Describe, Resource::Group(id));
+        if let Err(code) = may.and_then(|()| state.check_coordinator(call.node, id)) {
             return failure(id, Refused::without_reason(code));
         }
         let not_found = |message| Refused::new(ErrorCode::GROUP_ID_NOT_FOUND, message);
@@ -43,10 +45,26 @@ pub(super) fn handle(
         let Some(group) = group.and_then(Group::consumer) else {
             return failure(id, not_found(format!("Group {id} {why}.")));
         };
+        let described = describe(id, group, &state.image(), call.version);
+        let members = described.members.iter();
+        let assignments =
+            members.flat_map(|member| [&member.assignment, &member.target_assignment]);
+        let mut topics = assignments.flat_map(|assignment| &assignment.topic_partitions);
+        let may_see = |topic: &TopicPartitions| {
+            call.may(state, AclOperation::Describe, Resource::Topic(&topic.topic_name))
+        };
+        let sees_all = topics.all(may_see);
+        drop(topics);
+        if !sees_all {
+            return failure(id, Refused::new(ErrorCode::TOPIC_AUTHORIZATION_FAILED, HIDDEN_TOPICS));
+        }
         let is_told = request.include_authorized_operations;
         DescribedGroup {
-            authorized_operations: if is_told { AUTHORIZED_GROUP } else { UNASKED },
-            ..describe(id, group, &state.image(), call.version)
+            authorized_operations: match is_told {
+                true => call.operations(state, AUTHORIZED_GROUP, Resource::Group(id)),
+                false => UNASKED,
+            },
+            ..described
         }
     });
     Outcome::Answer(
@@ -120,3 +138,6 @@ fn failure(id: &ByteString, refused: Refused) -> DescribedGroup {
     let (error_code, error_message) = refused.into_told();
     DescribedGroup { group_id: id.clone(), error_code, error_message, ..Default::default() }
 }
+
+pub(super) const HIDDEN_TOPICS: &str =
+    "The group has described topic(s) that the client is not authorized to describe.";

@@ -16,6 +16,7 @@ use milena_wire::messages::create_partitions_response::{
 };
 
 use super::{Call, Outcome, Versions};
+use crate::acl::{AclOperation, Resource};
 use crate::state::{Refused, State};
 
 pub(super) const VERSIONS: Versions = Versions::new(0, 3);
@@ -54,6 +55,8 @@ fn raise(
     topic: &CreatePartitionsTopic,
     validate_only: bool,
 ) -> Result<(), Refused> {
+    call.check(state, AclOperation::Alter, Resource::Topic(&topic.name))
+        .map_err(Refused::without_reason)?;
     let assignments = topic.assignments.as_ref().map(|assignments| {
         let nodes = |ids: &[i32]| ids.iter().copied().map(NodeId::new).collect();
         assignments.iter().map(|assignment| nodes(&assignment.broker_ids)).collect()

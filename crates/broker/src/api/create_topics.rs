@@ -16,6 +16,7 @@ use milena_wire::{ByteString, Response};
 
 use super::describe_configs::{DEFAULT_CONFIG, DYNAMIC_TOPIC_CONFIG};
 use super::{Call, Outcome, Versions};
+use crate::acl::{AclOperation, Resource};
 use crate::state::{NewTopic, Refused, State};
 use crate::topic::{TopicConfig, TopicState};
 
@@ -42,7 +43,17 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &CreateTopicsR
             create(state, call, topic, request.validate_only)
         };
         topics.push(match created {
-            Ok(created) => answer(topic, &created),
+            Ok(created) => {
+                let name = Resource::Topic(&topic.name);
+                match call.check(state, AclOperation::DescribeConfigs, name) {
+                    Ok(()) => answer(topic, &created),
+                    Err(code) => CreatableTopicResult {
+                        topic_id: created.id,
+                        topic_config_error_code: code,
+                        ..failure(topic, ErrorCode::NONE, None)
+                    },
+                }
+            }
             Err(refused) => failure(topic, refused.code, Some(refused.message)),
         });
     }
@@ -60,6 +71,12 @@ fn create(
     topic: &CreatableTopic,
     validate_only: bool,
 ) -> Result<TopicState, Refused> {
+    let may_create = call.may(state, AclOperation::Create, Resource::Cluster)
+        || call.may(state, AclOperation::Create, Resource::Topic(&topic.name));
+    if !may_create {
+        let code = ErrorCode::TOPIC_AUTHORIZATION_FAILED;
+        return Err(Refused::new(code, "Authorization failed."));
+    }
     let decides = !topic.assignments.is_empty();
     if decides && (topic.num_partitions != -1 || topic.replication_factor != -1) {
         let given = if topic.num_partitions == -1 { "replicationFactor" } else { "numPartitions" };

@@ -10,13 +10,15 @@ use milena_wire::messages::delete_groups_request::DeleteGroupsRequest;
 use milena_wire::messages::delete_groups_response::{DeletableGroupResult, DeleteGroupsResponse};
 
 use super::{Call, Outcome, Versions};
+use crate::acl::{AclOperation, Resource};
 use crate::state::State;
 
 pub(super) const VERSIONS: Versions = Versions::new(0, 3);
 
 pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &DeleteGroupsRequest) -> Outcome {
     let results = request.groups_names.iter().map(|id| {
-        let checked = state.check_committer(call.node, id);
+        let may = call.check(state, AclOperation::Delete, Resource::Group(id));
+        let checked = may.and_then(|()| state.check_committer(call.node, id));
         let error_code = checked.err().unwrap_or_else(|| state.delete_group(id));
         DeletableGroupResult { group_id: id.clone(), error_code, ..Default::default() }
     });

@@ -12,6 +12,7 @@ use milena_wire::messages::delete_records_response::{
 };
 
 use super::{Call, Outcome, Versions};
+use crate::acl::{AclOperation, Resource};
 use crate::state::State;
 
 pub(super) const VERSIONS: Versions = Versions::new(0, 2);
@@ -47,6 +48,7 @@ fn delete(
     topic: &str,
     asked: &DeleteRecordsPartition,
 ) -> Result<Offset, ErrorCode> {
+    call.check(state, AclOperation::Delete, Resource::Topic(topic))?;
     let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
     let is_deleted = state.topics.get(topic).is_some_and(|topic| topic.config.is_deleted);
     let partition = state.partition_mut(topic, asked.partition_index).ok_or(unknown)?;

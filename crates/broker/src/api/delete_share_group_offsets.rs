@@ -13,6 +13,8 @@ use milena_wire::messages::delete_share_group_offsets_response::{
 
 use super::alter_share_group_offsets::{UNKNOWN_PARTITION, check_idle};
 use super::{Call, Outcome, Versions};
+use crate::acl::{AclOperation, Resource};
+use crate::rights;
 use crate::state::State;
 
 pub(super) const VERSIONS: Versions = Versions::new(0, 0);
@@ -26,7 +28,7 @@ pub(super) fn handle(
         return Outcome::Answer(failure(code, Some(message)));
     }
     let group = &*request.group_id;
-    let told = request.topics.iter().map(|topic| delete(state, group, topic));
+    let told = request.topics.iter().map(|topic| delete(state, call, group, topic));
     // What went well comes first.
     let (done, refused): (Vec<_>, Vec<_>) = told.partition(|topic| !topic.error_code.is_error());
     let responses = done.into_iter().chain(refused).collect();
@@ -52,6 +54,7 @@ fn check(
 
 fn delete(
     state: &mut State,
+    call: &Call<'_>,
     group: &str,
     topic: &DeleteShareGroupOffsetsRequestTopic,
 ) -> DeleteShareGroupOffsetsResponseTopic {
@@ -62,7 +65,13 @@ fn delete(
         error_message: Some(why.into()),
         ..Default::default()
     };
+    let may = call.check(state, AclOperation::Read, Resource::Topic(&topic.topic_name));
     match topic_id {
+        _ if may.is_err() => {
+            let (error_code, error_message) =
+                rights::refused(ErrorCode::TOPIC_AUTHORIZATION_FAILED).into_told();
+            DeleteShareGroupOffsetsResponseTopic { error_code, error_message, ..refused("") }
+        }
         None => refused(UNKNOWN_PARTITION),
         Some(topic_id) if state.forget_share_offsets(group, topic_id) => {
             DeleteShareGroupOffsetsResponseTopic {

@@ -6,12 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use milena_types::{ErrorCode, Uuid};
+use milena_types::{ErrorCode, Topic, Uuid};
 use milena_wire::messages::delete_topics_request::DeleteTopicsRequest;
 use milena_wire::messages::delete_topics_response::{DeletableTopicResult, DeleteTopicsResponse};
 use milena_wire::{ByteString, Response};
 
 use super::{Call, Outcome, Versions};
+use crate::acl::{AclOperation, Resource};
 use crate::fetch::TopicKey;
 use crate::state::State;
 
@@ -49,7 +50,20 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &DeleteTopicsR
             Some(name) => TopicKey::Name((&**name).into()),
             None => TopicKey::Id(topic_id),
         };
-        let resolved = state.resolve(&key);
+        let may_all = call.may(state, AclOperation::Delete, Resource::Cluster);
+        let resolved = match may_all {
+            true => state.resolve(&key),
+            false => call.topic(state, AclOperation::Describe, &key),
+        };
+        let may_delete = |topic: &Topic| {
+            may_all || call.may(state, AclOperation::Delete, Resource::Topic(topic.as_str()))
+        };
+        let (seen, resolved) = match resolved {
+            Ok(topic) if !may_delete(&topic) => {
+                (Some(topic), Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED))
+            }
+            resolved => (None, resolved),
+        };
         responses.push(match resolved {
             Ok(topic) => {
                 let id = state.topics.get(&topic).map_or(topic_id, |topic| topic.id);
@@ -58,7 +72,7 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &DeleteTopicsR
             }
             Err(code) => DeletableTopicResult {
                 error_message: why(code).filter(|_| call.version >= 5).map(ByteString::from_static),
-                ..answer(name, topic_id, code)
+                ..answer(name.or(seen.map(|topic| topic.as_str().into())), topic_id, code)
             },
         });
     }
@@ -87,6 +101,7 @@ fn why(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => {
             Some("This server does not host this topic-partition.")
         }
+        ErrorCode::TOPIC_AUTHORIZATION_FAILED => Some("Topic authorization failed."),
         ErrorCode::UNKNOWN_TOPIC_ID => Some("This server does not host this topic ID."),
         _ => None,
     }

@@ -11,13 +11,17 @@ use milena_wire::messages::describe_cluster_response::{
 };
 use milena_wire::{ByteString, Response};
 
-use super::{AUTHORIZED_CLUSTER, Call, Outcome, UNASKED, Versions};
+use super::{Call, Outcome, UNASKED, Versions};
 use crate::node::Node;
 use crate::state::State;
 
 pub(super) const VERSIONS: Versions = Versions::new(0, 2);
 
-pub(super) fn handle(state: &mut State, _: &Call<'_>, request: &DescribeClusterRequest) -> Outcome {
+pub(super) fn handle(
+    state: &mut State,
+    call: &Call<'_>,
+    request: &DescribeClusterRequest,
+) -> Outcome {
     if request.endpoint_type != BROKERS {
         let message = "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER";
         let mismatch = DescribeClusterResponse {
@@ -42,7 +46,7 @@ pub(super) fn handle(state: &mut State, _: &Call<'_>, request: &DescribeClusterR
         cluster_id: state.settings.cluster_id.clone().into(),
         controller_id: state.nodes.controller().map_or(-1, NodeId::get),
         brokers: nodes.map(describe).collect(),
-        cluster_authorized_operations: if asks { AUTHORIZED_CLUSTER } else { UNASKED },
+        cluster_authorized_operations: if asks { call.cluster_operations(state) } else { UNASKED },
         ..Default::default()
     };
     Outcome::Answer(response.into())

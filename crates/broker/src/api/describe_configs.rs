@@ -17,7 +17,9 @@ use milena_wire::messages::describe_configs_response::{
 
 use super::find_coordinator::MALFORMED;
 use super::{Call, Outcome, Versions};
+use crate::acl::{AclOperation, Resource};
 use crate::group::Assignor;
+use crate::rights::refused;
 use crate::share::{ShareConfig, ShareDefinition};
 use crate::state::{Refused, State};
 use crate::topic::{ConfigKind, Definition, TopicConfig, is_legal_topic_name, why_illegal};
@@ -80,6 +82,8 @@ fn describe(
         // Kafka's own tools send an empty list where they mean all.
         Some(keys) => keys.is_empty() || keys.iter().any(|key| **key == *entry.name),
     };
+    let about = configured(resource.resource_type, &resource.resource_name);
+    call.check(state, AclOperation::DescribeConfigs, about).map_err(refused)?;
     let entries = match resource.resource_type {
         TOPIC => topic_entries(state, &resource.resource_name)?,
         GROUP => group_entries(state, &resource.resource_name)?,
@@ -87,6 +91,15 @@ fn describe(
         _ => return Err(Refused::new(ErrorCode::INVALID_REQUEST, MALFORMED)),
     };
     Ok(entries.into_iter().filter(is_asked).collect())
+}
+
+/// Whose rights count for these settings.
+pub(super) fn configured(kind: i8, name: &str) -> Resource<'_> {
+    match kind {
+        TOPIC => Resource::Topic(name),
+        GROUP => Resource::Group(name),
+        _ => Resource::Cluster,
+    }
 }
 
 fn topic_entries(state: &State, name: &str) -> Result<Vec<Entry>, Refused> {

@@ -13,6 +13,7 @@ use milena_wire::messages::describe_groups_response::{
 use milena_wire::{ByteString, Response};
 
 use super::{AUTHORIZED_GROUP, Call, Outcome, UNASKED, Versions};
+use crate::acl::{AclOperation, Resource};
 use crate::group::classic::Member;
 use crate::group::{ClassicGroup, Group, GroupState};
 use crate::state::{Refused, State};
@@ -25,7 +26,8 @@ pub(super) fn handle(
     request: &DescribeGroupsRequest,
 ) -> Outcome {
     let groups = request.groups.iter().map(|id| {
-        if let Err(code) = state.check_coordinator(call.node, id) {
+        let may = call.check(state, AclOperation::Describe, Resource::Group(id));
+        if let Err(code) = may.and_then(|()| state.check_coordinator(call.node, id)) {
             return failure(id, code);
         }
         let group = state.groups.get(&**id);
@@ -46,7 +48,10 @@ pub(super) fn handle(
         };
         let is_told = request.include_authorized_operations && !group.error_code.is_error();
         DescribedGroup {
-            authorized_operations: if is_told { AUTHORIZED_GROUP } else { UNASKED },
+            authorized_operations: match is_told {
+                true => call.operations(state, AUTHORIZED_GROUP, Resource::Group(id)),
+                false => UNASKED,
+            },
             ..group
         }
     });

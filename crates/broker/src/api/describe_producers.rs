@@ -10,6 +10,8 @@ use milena_wire::messages::describe_producers_response::{
 use milena_wire::{ByteString, Response};
 
 use super::{Call, Outcome, Versions};
+use crate::acl::{AclOperation, Resource};
+use crate::rights::refused;
 use crate::state::State;
 use crate::topic::{is_legal_topic_name, why_illegal};
 
@@ -27,6 +29,12 @@ pub(super) fn handle(
                 error_message: Some(message.clone()),
                 ..failure(index, ErrorCode::INVALID_TOPIC_EXCEPTION)
             });
+        }
+        if let Err(code) = call.check(state, AclOperation::Read, Resource::Topic(&topic.name)) {
+            let (_, why) = refused(code).into_told();
+            let refuse =
+                |index| PartitionResponse { error_message: why.clone(), ..failure(index, code) };
+            return answer(topic, refuse);
         }
         answer(topic, |index| match describe(state, call, topic, index) {
             Ok(active_producers) => {

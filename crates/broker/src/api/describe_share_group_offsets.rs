@@ -16,6 +16,8 @@ use milena_wire::messages::describe_share_group_offsets_response::{
 use milena_wire::{ByteString, Response};
 
 use super::{Call, Outcome, Versions};
+use crate::acl::{AclOperation, Resource};
+use crate::rights::refused;
 use crate::share::ShareKey;
 use crate::state::State;
 
@@ -44,16 +46,18 @@ fn describe(
     if !state.has_share_groups() {
         return failure(group_id, ErrorCode::UNSUPPORTED_VERSION);
     }
-    if let Err(code) = state.check_committer(call.node, group_id) {
+    let may = call.check(state, AclOperation::Describe, Resource::Group(group_id));
+    if let Err(code) = may.and_then(|()| state.check_committer(call.node, group_id)) {
         return failure(group_id, code);
     }
+    let is_seen = |topic: &str| call.may(state, AclOperation::Describe, Resource::Topic(topic));
     let partition = |topic_id: Uuid, index: i32| partition(state, group_id, topic_id, index);
     let topics: Vec<_> = match &asked.topics {
         None => {
             let group = state.share_groups.get(&**group_id);
             let kept = group.into_iter().flat_map(|group| group.initialized());
             let topic = |(topic_id, indexes): (&Uuid, &std::collections::BTreeSet<i32>)| {
-                let name = state.topic_ids.get(topic_id)?;
+                let name = state.topic_ids.get(topic_id).filter(|name| is_seen(name.as_str()))?;
                 Some(DescribeShareGroupOffsetsResponseTopic {
                     topic_name: name.as_str().into(),
                     topic_id: *topic_id,
@@ -68,8 +72,19 @@ fn describe(
                 topics.iter().partition(|topic| state.topics.contains_key(&*topic.topic_name));
             let all = known.into_iter().chain(unknown);
             let topic = all.map(|topic| {
+                let is_seen = is_seen(&topic.topic_name);
                 let id = state.topics.get(&*topic.topic_name).map(|topic| topic.id);
+                let id = id.filter(|_| is_seen);
                 let describe = |index: &i32| match id {
+                    None if !is_seen => {
+                        let (error_code, error_message) =
+                            refused(ErrorCode::TOPIC_AUTHORIZATION_FAILED).into_told();
+                        DescribeShareGroupOffsetsResponsePartition {
+                            error_code,
+                            error_message,
+                            ..blank(*index)
+                        }
+                    }
                     Some(id) => partition(id, *index),
                     // Said with a lag of 0 only here.
                     None => {

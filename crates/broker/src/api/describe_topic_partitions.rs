@@ -16,6 +16,7 @@ use milena_wire::{ByteString, Response};
 
 use super::metadata::describe_partition;
 use super::{AUTHORIZED_TOPIC, Call, Outcome, Versions};
+use crate::acl::{AclOperation, Resource};
 use crate::state::{State, is_internal};
 use crate::topic::{Partition, is_legal_topic_name};
 
@@ -23,7 +24,7 @@ pub(super) const VERSIONS: Versions = Versions::new(0, 0);
 
 pub(super) fn handle(
     state: &mut State,
-    _: &Call<'_>,
+    call: &Call<'_>,
     request: &DescribeTopicPartitionsRequest,
 ) -> Outcome {
     let cursor = request.cursor.as_ref();
@@ -38,17 +39,21 @@ pub(super) fn handle(
     if is_stray {
         return Outcome::Answer(error(request, ErrorCode::INVALID_REQUEST));
     }
+    let is_seen = |name: &&str| call.may(state, AclOperation::Describe, Resource::Topic(name));
+    let (names, hidden): (BTreeSet<&str>, BTreeSet<&str>) =
+        names.into_iter().filter(|name| *name >= from).partition(is_seen);
     let limit = request.response_partition_limit.clamp(1, PARTITIONS_MAX);
     let mut left = usize::try_from(limit).unwrap_or(1);
     let mut response = DescribeTopicPartitionsResponse::default();
-    for name in names.into_iter().filter(|name| *name >= from) {
+    for name in names {
+        let operations = call.operations(state, AUTHORIZED_TOPIC, Resource::Topic(name));
         let next = |partition_index| Some(Cursor { topic_name: name.into(), partition_index });
         if left == 0 {
             response.next_cursor = next(0);
             break;
         }
         let Some(topic) = state.topics.get(name) else {
-            response.topics.push(unknown(name));
+            response.topics.push(unknown(name, operations));
             continue;
         };
         let begin = cursor.filter(|cursor| *cursor.topic_name == *name);
@@ -62,13 +67,20 @@ pub(super) fn handle(
             topic_id: topic.id,
             is_internal: topic.is_internal,
             partitions,
-            topic_authorized_operations: AUTHORIZED_TOPIC,
+            topic_authorized_operations: operations,
             ..Default::default()
         });
         if let Some((index, _)) = rest.next() {
             response.next_cursor = next(index);
             break;
         }
+    }
+    if !is_of_all {
+        response.topics.extend(hidden.into_iter().map(|name| {
+            let error_code = ErrorCode::TOPIC_AUTHORIZATION_FAILED;
+            let name = Some(name.into());
+            DescribeTopicPartitionsResponseTopic { error_code, name, ..Default::default() }
+        }));
     }
     Outcome::Answer(response.into())
 }
@@ -83,14 +95,14 @@ pub(super) fn error(request: &DescribeTopicPartitionsRequest, code: ErrorCode) -
     DescribeTopicPartitionsResponse { topics, ..Default::default() }.into()
 }
 
-fn unknown(name: &str) -> DescribeTopicPartitionsResponseTopic {
+fn unknown(name: &str, operations: i32) -> DescribeTopicPartitionsResponseTopic {
     let is_legal = is_legal_topic_name(name);
     let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
     DescribeTopicPartitionsResponseTopic {
         error_code: if is_legal { unknown } else { ErrorCode::INVALID_TOPIC_EXCEPTION },
         name: Some(name.into()),
         is_internal: is_internal(&Topic::from(name)),
-        topic_authorized_operations: AUTHORIZED_TOPIC,
+        topic_authorized_operations: operations,
         ..Default::default()
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use milena_types::ErrorCode;
+use milena_types::{ErrorCode, TopicPartition};
 use milena_wire::messages::describe_transactions_request::DescribeTransactionsRequest;
 use milena_wire::messages::describe_transactions_response::{
     DescribeTransactionsResponse, TopicData, TransactionState,
@@ -12,6 +12,7 @@ use milena_wire::messages::describe_transactions_response::{
 use milena_wire::{ByteString, Response};
 
 use super::{Call, Outcome, Versions};
+use crate::acl::{AclOperation, Resource};
 use crate::state::State;
 
 pub(super) const VERSIONS: Versions = Versions::new(0, 0);
@@ -45,11 +46,15 @@ fn describe(
     call: &Call<'_>,
     id: &ByteString,
 ) -> Result<TransactionState, ErrorCode> {
+    call.check(state, AclOperation::Describe, Resource::TransactionalId(id))?;
     state.check_transaction_coordinator(call.node, id)?;
     let transaction = state.transactions.get(&**id);
     let transaction = transaction.ok_or(ErrorCode::TRANSACTIONAL_ID_NOT_FOUND)?;
     let mut topics = BTreeMap::<_, Vec<i32>>::new();
-    for tp in transaction.partitions() {
+    let is_seen = |tp: &&TopicPartition| {
+        call.may(state, AclOperation::Describe, Resource::Topic(tp.topic.as_str()))
+    };
+    for tp in transaction.partitions().iter().filter(is_seen) {
         topics.entry(tp.topic.as_str()).or_default().push(tp.partition);
     }
     let topics = topics.into_iter().map(|(topic, partitions)| TopicData {

@@ -21,6 +21,7 @@ use milena_wire::messages::fetch_response::{
 use milena_wire::{ByteString, Records, Response};
 
 use super::{Call, Outcome, Versions, milliseconds};
+use crate::acl::AclOperation;
 use crate::fetch::{Interest, SessionRequest, SessionUse, Shown, TopicKey};
 use crate::node::Node;
 use crate::quota::Used;
@@ -43,6 +44,8 @@ pub(crate) struct FetchPlan {
     partitions: Vec<TopicPartition>,
     bytes_min: usize,
     bytes_max: usize,
+    /// Topics that the client may not read.
+    forbidden: BTreeSet<TopicKey>,
     is_read_committed: bool,
     /// Where the reader is, as far as it says.
     rack: Option<ByteString>,
@@ -69,6 +72,10 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &FetchRequest)
         let name = state.resolve(&interest.topic).ok()?;
         Some(TopicPartition::new(name, interest.partition))
     };
+    let may_not = |interest: &&Interest| {
+        let topic = call.topic(state, AclOperation::Read, &interest.topic);
+        topic == Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED)
+    };
     let window = state.quotas.window_bytes(Used::Fetch, call.client_id);
     let bytes = |wire: i32| usize::try_from(wire).unwrap_or(0).min(window.unwrap_or(usize::MAX));
     let plan = FetchPlan {
@@ -77,6 +84,7 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &FetchRequest)
         names_by_id,
         session,
         partitions: interests.iter().filter_map(exists).collect(),
+        forbidden: interests.iter().filter(may_not).map(|one| one.topic.clone()).collect(),
         interests,
         bytes_min: bytes(request.min_bytes),
         bytes_max: bytes(request.max_bytes).min(state.settings.fetch_bytes_max),
@@ -257,7 +265,9 @@ impl FetchPlan {
                 // What the log refuses has no list at all, where a success has an empty one.
                 let is_known = !matches!(
                     code,
-                    ErrorCode::UNKNOWN_TOPIC_OR_PARTITION | ErrorCode::UNKNOWN_TOPIC_ID
+                    ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+                        | ErrorCode::UNKNOWN_TOPIC_ID
+                        | ErrorCode::TOPIC_AUTHORIZATION_FAILED
                 );
                 let aborted = answer.aborted_transactions.clone().filter(|_| !is_known);
                 return PartitionData { error_code: code, aborted_transactions: aborted, ..answer };
@@ -302,6 +312,9 @@ impl FetchPlan {
     }
 
     fn find<'a>(&self, state: &'a State, interest: &Interest) -> Result<Found<'a>, ErrorCode> {
+        if self.forbidden.contains(&interest.topic) {
+            return Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+        }
         let name = state.resolve(&interest.topic)?;
         let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
         let partition = state.partition(name.as_str(), interest.partition).ok_or(unknown)?;

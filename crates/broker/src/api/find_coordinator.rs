@@ -12,6 +12,8 @@ use milena_wire::messages::find_coordinator_response::{Coordinator, FindCoordina
 use milena_wire::{ByteString, Response};
 
 use super::{Call, Outcome, Versions};
+use crate::acl::{AclOperation, Resource};
+use crate::rights;
 use crate::state::{OFFSETS_TOPIC, State, TRANSACTIONS_TOPIC};
 
 pub(super) const VERSIONS: Versions = Versions::new(0, 6);
@@ -28,7 +30,16 @@ pub(super) fn handle(
     for key in keys {
         coordinators.push(match find(state, call, key_type, &key) {
             Ok(node) => located(state, key, node),
-            Err(code) => failure(key, code),
+            Err(code) => {
+                let told = failure(key, code);
+                match rights::refused(code).into_told().1 {
+                    Some(why) if call.version < 4 => {
+                        Coordinator { error_message: Some(why), ..told }
+                    }
+                    Some(_) => Coordinator { error_message: Some(ByteString::new()), ..told },
+                    None => told,
+                }
+            }
         });
     }
     Outcome::Answer(response(coordinators, call.version))
@@ -42,6 +53,12 @@ pub(super) fn error(request: &FindCoordinatorRequest, code: ErrorCode) -> Respon
 }
 
 fn find(state: &mut State, call: &Call<'_>, key_type: i8, key: &str) -> Result<NodeId, ErrorCode> {
+    let resource = match key_type {
+        GROUP => Some(Resource::Group(key)),
+        TRANSACTION => Some(Resource::TransactionalId(key)),
+        _ => None,
+    };
+    resource.map_or(Ok(()), |resource| call.check(state, AclOperation::Describe, resource))?;
     match key_type {
         GROUP => state.find_coordinator(call.now, OFFSETS_TOPIC, key),
         TRANSACTION if key.is_empty() => Err(ErrorCode::INVALID_REQUEST),

@@ -17,8 +17,10 @@ use milena_wire::messages::incremental_alter_configs_response::{
     AlterConfigsResourceResponse, IncrementalAlterConfigsResponse,
 };
 
-use super::describe_configs::{BROKER, GROUP, TOPIC};
+use super::describe_configs::{BROKER, GROUP, TOPIC, configured};
 use super::{Call, Outcome, Versions};
+use crate::acl::AclOperation;
+use crate::rights::refused;
 use crate::share::ShareDefinition;
 use crate::state::{Refused, State};
 use crate::store::Entry;
@@ -74,6 +76,8 @@ fn alter(
         let why = "Error due to duplicate config keys";
         return Err(Refused::new(ErrorCode::INVALID_REQUEST, why));
     }
+    let about = configured(resource.resource_type, &resource.resource_name);
+    call.check(state, AclOperation::AlterConfigs, about).map_err(refused)?;
     if resource.resource_type == GROUP {
         return alter_group(state, resource, validate_only);
     }

@@ -10,6 +10,7 @@ use milena_wire::messages::list_groups_response::{ListGroupsResponse, ListedGrou
 use milena_wire::{ByteString, Response};
 
 use super::{Call, Outcome, Versions};
+use crate::acl::{AclOperation, Resource};
 use crate::state::State;
 
 pub(super) const VERSIONS: Versions = Versions::new(0, 5);
@@ -18,8 +19,12 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &ListGroupsReq
     let is_wanted = |filter: &[ByteString], name: &str| {
         filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
     };
-    let coordinated =
-        state.groups.iter().filter(|(id, _)| state.check_committer(call.node, id).is_ok());
+    // Who may see the cluster sees all groups, others those that they may see one by one.
+    let sees_all = call.may(state, AclOperation::Describe, Resource::Cluster);
+    let is_seen =
+        |id: &str| sees_all || call.may(state, AclOperation::Describe, Resource::Group(id));
+    let is_listed = |id: &str| state.check_committer(call.node, id).is_ok() && is_seen(id);
+    let coordinated = state.groups.iter().filter(|(id, _)| is_listed(id));
     let wanted = coordinated.filter(|(_, group)| {
         is_wanted(&request.states_filter, group.state_name())
             && is_wanted(&request.types_filter, group.type_name())
@@ -30,8 +35,7 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &ListGroupsReq
         group_state: group.state_name().into(),
         group_type: group.type_name().into(),
     });
-    let shared =
-        state.share_groups.iter().filter(|(id, _)| state.check_committer(call.node, id).is_ok());
+    let shared = state.share_groups.iter().filter(|(id, _)| is_listed(id));
     let shared = shared.filter(|(_, group)| {
         is_wanted(&request.states_filter, group.state()) && is_wanted(&request.types_filter, SHARE)
     });

@@ -14,6 +14,7 @@ use milena_wire::messages::list_offsets_response::{
 };
 
 use super::{Call, Outcome, Versions};
+use crate::acl::{AclOperation, Resource};
 use crate::state::State;
 use crate::storage::Batch;
 use crate::topic::Partition;
@@ -47,6 +48,7 @@ fn find(
     asked: &ListOffsetsPartition,
     is_read_committed: bool,
 ) -> Result<ListOffsetsPartitionResponse, ErrorCode> {
+    call.check(state, AclOperation::Describe, Resource::Topic(topic))?;
     let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
     let partition = state.partition(topic, asked.partition_index).ok_or(unknown)?;
     let known = LeaderEpoch::from_wire(asked.current_leader_epoch);

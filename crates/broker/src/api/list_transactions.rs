@@ -13,6 +13,7 @@ use milena_wire::messages::list_transactions_response::{
 use milena_wire::{ByteString, Response};
 
 use super::{Call, Outcome, Versions};
+use crate::acl::{AclOperation, Resource};
 use crate::state::State;
 use crate::transaction::{Transaction, TransactionState};
 
@@ -28,7 +29,8 @@ pub(super) fn handle(
     let coordinated = state
         .transactions
         .iter()
-        .filter(|(id, _)| state.check_transaction_coordinator(call.node, id).is_ok());
+        .filter(|(id, _)| state.check_transaction_coordinator(call.node, id).is_ok())
+        .filter(|(id, _)| call.may(state, AclOperation::Describe, Resource::TransactionalId(id)));
     let wanted = coordinated.filter(|(_, transaction)| is_wanted(call, request, transaction));
     let listed = wanted.map(|(id, transaction)| Listed {
         transactional_id: id.as_str().into(),

@@ -13,7 +13,8 @@ use milena_wire::messages::metadata_response::{
 };
 use milena_wire::{ByteString, Response};
 
-use super::{AUTHORIZED_CLUSTER, AUTHORIZED_TOPIC, Call, Outcome, UNASKED, Versions};
+use super::{AUTHORIZED_TOPIC, Call, Outcome, UNASKED, Versions};
+use crate::acl::{AclOperation, Resource};
 use crate::fetch::TopicKey;
 use crate::state::{NewTopic, State};
 use crate::topic::{Liveness, Partition, TopicState, is_legal_topic_name};
@@ -27,8 +28,11 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &MetadataReque
     };
     let with_operations = request.include_topic_authorized_operations;
     let topics = if asks_for_all {
-        let describe = |(name, topic)| describe(state, name, topic, with_operations);
-        state.topics.iter().map(describe).collect()
+        let is_seen = |(name, _): &(&Topic, &TopicState)| {
+            call.may(state, AclOperation::Describe, Resource::Topic(name.as_str()))
+        };
+        let describe = |(name, topic)| describe(state, call, name, topic, with_operations);
+        state.topics.iter().filter(is_seen).map(describe).collect()
     } else {
         let mut found = Vec::new();
         for topic in request.topics.iter().flatten() {
@@ -48,7 +52,10 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &MetadataReque
         cluster_id: Some(state.settings.cluster_id.clone().into()),
         controller_id: state.nodes.controller().map_or(-1, NodeId::get),
         topics,
-        cluster_authorized_operations: if asks_operations { AUTHORIZED_CLUSTER } else { UNASKED },
+        cluster_authorized_operations: match asks_operations {
+            true => call.cluster_operations(state),
+            false => UNASKED,
+        },
         ..Default::default()
     };
     Outcome::Answer(response.into())
@@ -85,7 +92,10 @@ fn find(
         }
         None => TopicKey::Id(asked.topic_id),
     };
-    let mut found = state.resolve(&key);
+    let mut found = call.topic(state, AclOperation::Describe, &key);
+    if found == Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED) {
+        return failed(ErrorCode::TOPIC_AUTHORIZATION_FAILED, asked.name.clone());
+    }
     if let (Err(_), Some(name)) = (&found, &asked.name) {
         if !is_legal_topic_name(name) {
             return failed(ErrorCode::INVALID_TOPIC_EXCEPTION, asked.name.clone());
@@ -93,6 +103,11 @@ fn find(
         // Before version 4 a client could not say, and meant yes.
         let may_create = call.version < 4 || request.allow_auto_topic_creation;
         if may_create && state.settings.auto_create_topics {
+            let may_create = call.may(state, AclOperation::Create, Resource::Cluster)
+                || call.may(state, AclOperation::Create, Resource::Topic(name));
+            if !may_create {
+                return failed(ErrorCode::TOPIC_AUTHORIZATION_FAILED, asked.name.clone());
+            }
             let new = NewTopic { name: name.to_string(), ..NewTopic::default() };
             // The one who asked first hears that it is unknown, as from KRaft brokers, and asks again.
             if let Err(refused) = state.create_topic(call.now, &new) {
@@ -102,13 +117,14 @@ fn find(
     }
     let topic = found.and_then(|name| {
         let topic = state.topics.get(&name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
-        Ok(describe(state, &name, topic, request.include_topic_authorized_operations))
+        Ok(describe(state, call, &name, topic, request.include_topic_authorized_operations))
     });
     topic.unwrap_or_else(|code| failed(code, asked.name.clone()))
 }
 
 fn describe(
     state: &State,
+    call: &Call<'_>,
     name: &Topic,
     topic: &TopicState,
     with_operations: bool,
@@ -118,7 +134,10 @@ fn describe(
         topic_id: topic.id,
         is_internal: topic.is_internal,
         partitions: topic.indexed().map(|(index, p)| describe_partition(state, index, p)).collect(),
-        topic_authorized_operations: if with_operations { AUTHORIZED_TOPIC } else { UNASKED },
+        topic_authorized_operations: match with_operations {
+            true => call.operations(state, AUTHORIZED_TOPIC, Resource::Topic(name.as_str())),
+            false => UNASKED,
+        },
         ..Default::default()
     }
 }

@@ -9,12 +9,15 @@ mod alter_share_group_offsets;
 pub(crate) mod api_versions;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
+mod create_acls;
 mod create_partitions;
 mod create_topics;
+mod delete_acls;
 mod delete_groups;
 mod delete_records;
 mod delete_share_group_offsets;
 mod delete_topics;
+mod describe_acls;
 mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
@@ -46,6 +49,7 @@ mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 pub(crate) mod produce;
+
 mod share_acknowledge;
 pub(crate) mod share_fetch;
 mod share_group_describe;
@@ -74,6 +78,8 @@ pub(crate) struct Call<'a> {
     pub(crate) ticket: Ticket,
     pub(crate) version: i16,
     pub(crate) client_id: &'a str,
+    pub(crate) principal: &'a str,
+    pub(crate) host: &'a str,
 }
 
 /// What becomes of a request.
@@ -119,6 +125,9 @@ macro_rules! apis {
 
         /// Carries out a request.
         pub(crate) fn handle(state: &mut State, call: &Call<'_>, request: &Request) -> Outcome {
+            if let Some(refusal) = crate::rights::refuse(state, call, request) {
+                return if is_silent(request) { Outcome::Close } else { Outcome::Answer(refusal) };
+            }
             match request {
                 $(Request::$name(request) => $module::handle(state, call, request),)*
                 $(Request::$other(request) => $other_module::handle(state, call, request),)*
@@ -178,6 +187,9 @@ apis! {
     AddOffsetsToTxn ADD_OFFSETS_TO_TXN add_offsets_to_txn;
     EndTxn END_TXN end_txn;
     TxnOffsetCommit TXN_OFFSET_COMMIT txn_offset_commit;
+    DescribeAcls DESCRIBE_ACLS describe_acls;
+    CreateAcls CREATE_ACLS create_acls;
+    DeleteAcls DELETE_ACLS delete_acls;
     DescribeConfigs DESCRIBE_CONFIGS describe_configs;
     CreatePartitions CREATE_PARTITIONS create_partitions;
     DeleteGroups DELETE_GROUPS delete_groups;
@@ -359,11 +371,11 @@ fn milliseconds(duration: Duration) -> i32 {
 /// What is answered where nobody asked which operations are allowed.
 const UNASKED: i32 = i32::MIN;
 
-/// Every operation that topics have, as a bit field; there is no authorizer.
+/// Every operation that topics have, as a bit field.
 const AUTHORIZED_TOPIC: i32 = 0b1101_1111_1000;
 
 /// Every operation that groups have.
 const AUTHORIZED_GROUP: i32 = 0b1101_0100_1000;
 
 /// Every operation that the cluster has.
-const AUTHORIZED_CLUSTER: i32 = 0b1_1111_1010_0000;
+pub(crate) const AUTHORIZED_CLUSTER: i32 = 0b1_1111_1010_0000;

@@ -15,6 +15,7 @@ use milena_wire::messages::offset_commit_response::{
 use milena_wire::{ByteString, Response};
 
 use super::{Call, Outcome, Versions};
+use crate::acl::AclOperation;
 use crate::fetch::TopicKey;
 use crate::group::consumer::MayCommit;
 use crate::group::{Commit, Committed, Identity};
@@ -111,7 +112,7 @@ fn check_partitions(
 }
 
 fn find(state: &State, call: &Call<'_>, topic: &OffsetCommitRequestTopic) -> Option<Topic> {
-    state.resolve(&key(call, topic)).ok()
+    call.topic(state, AclOperation::Read, &key(call, topic)).ok()
 }
 
 fn key(call: &Call<'_>, topic: &OffsetCommitRequestTopic) -> TopicKey {
@@ -133,7 +134,8 @@ fn commit(
     topic: &OffsetCommitRequestTopic,
     asked: &OffsetCommitRequestPartition,
 ) -> Result<(), ErrorCode> {
-    let partition = TopicPartition::new(state.resolve(&key(call, topic))?, asked.partition_index);
+    let name = call.topic(state, AclOperation::Read, &key(call, topic))?;
+    let partition = TopicPartition::new(name, asked.partition_index);
     let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
     state.partition(partition.topic.as_str(), partition.partition).ok_or(unknown)?;
     if is_too_large(state, asked) {

@@ -8,13 +8,14 @@
 use std::collections::BTreeSet;
 
 use milena_types::{ErrorCode, TopicPartition};
-use milena_wire::Response;
 use milena_wire::messages::offset_delete_request::OffsetDeleteRequest;
 use milena_wire::messages::offset_delete_response::{
     OffsetDeleteResponse, OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
 };
+use milena_wire::{ByteString, Response};
 
 use super::{Call, Outcome, Versions};
+use crate::acl::{AclOperation, Resource};
 use crate::state::State;
 use crate::store::Entry;
 
@@ -24,6 +25,8 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &OffsetDeleteR
     if let Err(code) = state.check_coordinator(call.node, &request.group_id) {
         return Outcome::Answer(error(request, code));
     }
+    let may_read = |topic: &ByteString| call.may(state, AclOperation::Read, Resource::Topic(topic));
+    let readable: Vec<bool> = request.topics.iter().map(|topic| may_read(&topic.name)).collect();
     let Some(group) = state.groups.get_mut(&*request.group_id) else {
         return Outcome::Answer(error(request, ErrorCode::GROUP_ID_NOT_FOUND));
     };
@@ -32,7 +35,7 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &OffsetDeleteR
     }
     let mut deleted = BTreeSet::new();
     let mut topics = Vec::with_capacity(request.topics.len());
-    for topic in &request.topics {
+    for (topic, may_read) in request.topics.iter().zip(readable) {
         let known = state.topics.get(&*topic.name);
         let is_subscribed = group.is_subscribed(&topic.name);
         let mut partitions = Vec::with_capacity(topic.partitions.len());
@@ -40,6 +43,7 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &OffsetDeleteR
             let index = asked.partition_index;
             let is_there = known.is_some_and(|topic| topic.partition(index).is_some());
             let code = match (is_there, is_subscribed) {
+                _ if !may_read => ErrorCode::TOPIC_AUTHORIZATION_FAILED,
                 (false, _) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
                 (true, true) => ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC,
                 (true, false) => ErrorCode::NONE,

@@ -16,6 +16,7 @@ use milena_wire::messages::offset_fetch_response::{
 use milena_wire::{ByteString, Response};
 
 use super::{Call, Outcome, Versions};
+use crate::acl::{AclOperation, Resource};
 use crate::fetch::TopicKey;
 use crate::group::Committed;
 use crate::state::State;
@@ -39,7 +40,8 @@ pub(super) fn error(request: &OffsetFetchRequest, code: ErrorCode) -> Response {
 }
 
 fn one_group(state: &State, call: &Call<'_>, request: &OffsetFetchRequest) -> Response {
-    if let Err(code) = state.check_coordinator(call.node, &request.group_id) {
+    let may = call.check(state, AclOperation::Describe, Resource::Group(&request.group_id));
+    if let Err(code) = may.and_then(|()| state.check_coordinator(call.node, &request.group_id)) {
         return one_group_error(call.version, request, code);
     }
     let named = |(name, indexes): (&ByteString, &Vec<i32>)| OffsetFetchResponseTopic {
@@ -47,20 +49,20 @@ fn one_group(state: &State, call: &Call<'_>, request: &OffsetFetchRequest) -> Re
         partitions: indexes
             .iter()
             .map(|index| {
-                old(stable(state, request, &request.group_id, Topic::from(&**name), *index))
+                old(stable(state, call, request, &request.group_id, Topic::from(&**name), *index))
             })
             .collect(),
     };
     let topics = match &request.topics {
         Some(topics) => topics.iter().map(|t| named((&t.name, &t.partition_indexes))).collect(),
-        None => all(state, &request.group_id)
+        None => all(state, call, &request.group_id)
             .into_iter()
             .map(|(name, partitions)| OffsetFetchResponseTopic {
                 name: name.as_str().into(),
                 partitions: partitions
                     .into_iter()
                     .map(|index| {
-                        old(stable(state, request, &request.group_id, name.clone(), index))
+                        old(stable(state, call, request, &request.group_id, name.clone(), index))
                     })
                     .collect(),
             })
@@ -91,7 +93,8 @@ fn one_group_error(version: i16, request: &OffsetFetchRequest, code: ErrorCode) 
 fn many_groups(state: &State, call: &Call<'_>, request: &OffsetFetchRequest) -> Response {
     let by_id = call.version >= 10;
     let groups = request.groups.iter().map(|group| {
-        if let Err(code) = state.check_coordinator(call.node, &group.group_id) {
+        let may = call.check(state, AclOperation::Describe, Resource::Group(&group.group_id));
+        if let Err(code) = may.and_then(|()| state.check_coordinator(call.node, &group.group_id)) {
             return failed_group(&group.group_id, code);
         }
         if let Err(code) =
@@ -100,14 +103,16 @@ fn many_groups(state: &State, call: &Call<'_>, request: &OffsetFetchRequest) -> 
             return failed_group(&group.group_id, code);
         }
         let topics = match &group.topics {
-            None => all(state, &group.group_id)
+            None => all(state, call, &group.group_id)
                 .into_iter()
                 .map(|(name, partitions)| OffsetFetchResponseTopics {
                     name: name.as_str().into(),
                     topic_id: state.topics.get(name).map_or(Uuid::ZERO, |topic| topic.id),
                     partitions: partitions
                         .into_iter()
-                        .map(|index| stable(state, request, &group.group_id, name.clone(), index))
+                        .map(|index| {
+                            stable(state, call, request, &group.group_id, name.clone(), index)
+                        })
                         .collect(),
                 })
                 .collect(),
@@ -119,13 +124,15 @@ fn many_groups(state: &State, call: &Call<'_>, request: &OffsetFetchRequest) -> 
                         false => TopicKey::Name((&*topic.name).into()),
                     };
                     // Commits outlive nothing, but a name need not exist to be asked for.
-                    let name = match state.resolve(&key) {
+                    let name = match call.topic(state, AclOperation::Describe, &key) {
                         Err(code) if by_id => Err(code),
                         Err(_) => Ok(Topic::from(&*topic.name)),
                         Ok(name) => Ok(name),
                     };
                     let partition = |index: &i32| match &name {
-                        Ok(name) => stable(state, request, &group.group_id, name.clone(), *index),
+                        Ok(name) => {
+                            stable(state, call, request, &group.group_id, name.clone(), *index)
+                        }
                         Err(code) => {
                             OffsetFetchResponsePartitions { error_code: *code, ..new(*index, None) }
                         }
@@ -157,11 +164,17 @@ fn check_member(
 /// What the group committed, unless that may change at any moment and the consumer wants to know.
 fn stable(
     state: &State,
+    call: &Call<'_>,
     request: &OffsetFetchRequest,
     group: &str,
     topic: Topic,
     index: i32,
 ) -> OffsetFetchResponsePartitions {
+    if let Err(error_code) =
+        call.check(state, AclOperation::Describe, Resource::Topic(topic.as_str()))
+    {
+        return OffsetFetchResponsePartitions { error_code, ..new(index, None) };
+    }
     let partition = TopicPartition::new(topic, index);
     let Some(group) = state.groups.get(group) else { return new(index, None) };
     if request.require_stable && group.offsets.is_unstable(&partition) {
@@ -171,10 +184,14 @@ fn stable(
     new(index, group.offsets.committed().get(&partition))
 }
 
-fn all<'a>(state: &'a State, group: &str) -> BTreeMap<&'a Topic, Vec<i32>> {
+fn all<'a>(state: &'a State, call: &Call<'_>, group: &str) -> BTreeMap<&'a Topic, Vec<i32>> {
     let mut topics = BTreeMap::<_, Vec<_>>::new();
     let committed = state.groups.get(group).into_iter().flat_map(|group| group.offsets.committed());
     for (partition, _) in committed {
+        // Those that the client may not see are left out.
+        if !call.may(state, AclOperation::Describe, Resource::Topic(partition.topic.as_str())) {
+            continue;
+        }
         topics.entry(&partition.topic).or_default().push(partition.partition);
     }
     topics

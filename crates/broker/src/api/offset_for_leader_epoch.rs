@@ -15,6 +15,7 @@ use milena_wire::messages::offset_for_leader_epoch_response::{
 };
 
 use super::{Call, Outcome, Versions};
+use crate::acl::{AclOperation, Resource};
 use crate::state::State;
 use crate::storage::EpochEnd;
 
@@ -51,6 +52,8 @@ fn find(
     topic: &str,
     asked: &OffsetForLeaderPartition,
 ) -> Result<Option<EpochEnd>, ErrorCode> {
+    call.check(state, AclOperation::ClusterAction, Resource::Cluster)
+        .or_else(|_| call.check(state, AclOperation::Describe, Resource::Topic(topic)))?;
     let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
     let partition = state.partition(topic, asked.partition).ok_or(unknown)?;
     let known = LeaderEpoch::from_wire(asked.current_leader_epoch);

@@ -23,6 +23,7 @@ use milena_wire::messages::produce_response::{
 use milena_wire::{ByteString, Records, Response};
 
 use super::{Call, Outcome, Versions, milliseconds};
+use crate::acl::AclOperation;
 use crate::fetch::TopicKey;
 use crate::journal::AcceptedBatch;
 use crate::quota::Used;
@@ -76,7 +77,7 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &ProduceReques
         } else {
             TopicKey::Name((&*topic.name).into())
         };
-        let name = state.resolve(&key);
+        let name = call.topic(state, AclOperation::Write, &key);
         let mut answers = Vec::with_capacity(topic.partition_data.len());
         for (partition_at, data) in topic.partition_data.iter().enumerate() {
             let partition = name.clone().map(|name| TopicPartition::new(name, data.index));

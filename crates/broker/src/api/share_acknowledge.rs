@@ -18,6 +18,7 @@ use milena_wire::{ByteString, Response};
 
 use super::share_group_heartbeat::is_legal_member;
 use super::{Call, Outcome, Versions};
+use crate::acl::{AclOperation, Resource};
 use crate::share::{Acknowledgement, AcknowledgementBatch, FINAL_EPOCH, SessionKey, ShareKey};
 use crate::state::{Said, State};
 
@@ -105,6 +106,7 @@ pub(super) fn acknowledge(
     for ((topic_id, partition), raw) in batches {
         let one = match read(&raw, call.version, may_renew) {
             _ if !state.topic_ids.contains_key(&topic_id) => plain(ErrorCode::UNKNOWN_TOPIC_ID),
+            _ if !may_read(state, call, topic_id) => plain(ErrorCode::TOPIC_AUTHORIZATION_FAILED),
             None => plain(ErrorCode::INVALID_REQUEST),
             Some(_) if !has_partition(state, topic_id, partition) => {
                 plain(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
@@ -137,6 +139,12 @@ pub(super) fn end_session(state: &mut State, call: &Call<'_>, key: &SessionKey) 
 }
 
 /// Whether there is such a partition.
+/// Whether the client may read a topic that is there.
+pub(super) fn may_read(state: &State, call: &Call<'_>, topic_id: Uuid) -> bool {
+    let topic = state.topic_ids.get(&topic_id);
+    topic.is_none_or(|topic| call.may(state, AclOperation::Read, Resource::Topic(topic.as_str())))
+}
+
 pub(super) fn has_partition(state: &State, topic_id: Uuid, partition: i32) -> bool {
     let topic = state.topic_ids.get(&topic_id);
     topic.is_some_and(|topic| state.partition(topic.as_str(), partition).is_some())

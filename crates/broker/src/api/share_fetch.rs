@@ -23,7 +23,8 @@ use milena_wire::{ByteString, Records, Response};
 
 use super::fetch::join;
 use super::share_acknowledge::{
-    RawBatch, RawBatches, Taken, acknowledge, end_session, has_partition, lock_ms, session_key,
+    RawBatch, RawBatches, Taken, acknowledge, end_session, has_partition, lock_ms, may_read,
+    session_key,
 };
 use super::{Call, Outcome, Versions};
 use crate::node::Node;
@@ -78,7 +79,7 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &ShareFetchReq
     let taken = acknowledge(state, call, &key, raw_batches(request), request.is_renew_ack);
     let mut plan = SharePlan { taken, ..plan(state, call, &key, request) };
     if !is_renewal(call, request) {
-        plan.look_up(state, shared);
+        plan.look_up(state, call, shared);
     }
     if request.share_session_epoch == FINAL_EPOCH {
         let response = plan.answer(state, call.now);
@@ -175,12 +176,14 @@ impl SharePlan {
     }
 
     /// Finds out which partitions can be read here, and opens their windows.
-    fn look_up(&mut self, state: &mut State, shared: Vec<SharedPartition>) {
+    fn look_up(&mut self, state: &mut State, call: &Call<'_>, shared: Vec<SharedPartition>) {
         let (group, _) = &self.session;
         for SharedPartition { topic_id, topic, partition, .. } in shared {
             let key = ShareKey { group: group.clone(), topic_id, partition };
             let opened = if topic.is_none() {
                 Err(ErrorCode::UNKNOWN_TOPIC_ID)
+            } else if !may_read(state, call, topic_id) {
+                Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED)
             } else if !has_partition(state, topic_id, partition) {
                 Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
             } else {

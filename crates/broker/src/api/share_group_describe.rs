@@ -11,7 +11,9 @@ use milena_wire::messages::share_group_describe_response::{
 };
 use milena_wire::{ByteString, Response};
 
+use super::consumer_group_describe::HIDDEN_TOPICS;
 use super::{AUTHORIZED_GROUP, Call, Outcome, UNASKED, Versions};
+use crate::acl::{AclOperation, Resource};
 use crate::share::{ASSIGNOR, ShareGroup};
 use crate::state::State;
 
@@ -26,17 +28,32 @@ pub(super) fn handle(
         if !state.has_share_groups() {
             return failure(id, ErrorCode::UNSUPPORTED_VERSION, None);
         }
-        if let Err(code) = state.check_coordinator(call.node, id) {
+        let may = call.check(state, AclOperation::Describe, Resource::Group(id));
+        if let Err(code) = may.and_then(|()| state.check_coordinator(call.node, id)) {
             return failure(id, code, None);
         }
         match state.share_groups.get(&**id) {
-            Some(group) => DescribedGroup {
-                authorized_operations: match request.include_authorized_operations {
-                    true => AUTHORIZED_GROUP,
-                    false => UNASKED,
-                },
-                ..describe(state, id, group)
-            },
+            Some(group) => {
+                let described = describe(state, id, group);
+                let assigned = described.members.iter().map(|member| &member.assignment);
+                let mut topics = assigned.flat_map(|assignment| &assignment.topic_partitions);
+                let may_see = |topic: &TopicPartitions| {
+                    call.may(state, AclOperation::Describe, Resource::Topic(&topic.topic_name))
+                };
+                let sees_all = topics.all(may_see);
+                drop(topics);
+                if !sees_all {
+                    let code = ErrorCode::TOPIC_AUTHORIZATION_FAILED;
+                    return failure(id, code, Some(HIDDEN_TOPICS.to_owned()));
+                }
+                DescribedGroup {
+                    authorized_operations: match request.include_authorized_operations {
+                        true => call.operations(state, AUTHORIZED_GROUP, Resource::Group(id)),
+                        false => UNASKED,
+                    },
+                    ..described
+                }
+            }
             None if state.groups.contains_key(&**id) => {
                 let why = format!("Group {id} is not a share group.");
                 failure(id, ErrorCode::GROUP_ID_NOT_FOUND, Some(why))

@@ -18,6 +18,7 @@ use milena_wire::messages::txn_offset_commit_response::{
 use milena_wire::{ByteString, Response};
 
 use super::{Call, Outcome, Versions};
+use crate::acl::AclOperation;
 use crate::fetch::TopicKey;
 use crate::group::{Commit, Committed, Identity as Member};
 use crate::state::{Identity, State, offsets_partition};
@@ -82,7 +83,7 @@ fn find(
         true => TopicKey::Id(topic.topic_id),
         false => TopicKey::Name((&*topic.name).into()),
     };
-    let name = state.resolve(&key)?;
+    let name = call.topic(state, AclOperation::Read, &key)?;
     let found = state.partition(name.as_str(), index).is_some();
     let partition = found.then(|| TopicPartition::new(name, index));
     partition.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)

@@ -8,6 +8,7 @@ use milena_types::{
 };
 
 use super::Cluster;
+use crate::acl::Acl;
 use crate::fault::{FaultId, FaultRule};
 use crate::node::NodeStatus;
 use crate::settings::TopicSettings;
@@ -191,6 +192,22 @@ impl Cluster {
         self.state.wake(now, partition);
         self.deliver(now);
         Some(start)
+    }
+
+    /// Adds a rule about who may do what, as CreateAcls does; one that is there already is no error.
+    ///
+    /// # Errors
+    /// SECURITY_DISABLED where the settings have no authorizer to judge by it, POLICY_VIOLATION beyond 10,000 rules.
+    pub fn add_acl(&mut self, acl: Acl) -> Result<(), CommandError> {
+        if self.state.settings.authorizer.is_none() {
+            return Err(Refused::without_reason(ErrorCode::SECURITY_DISABLED).into());
+        }
+        Ok(self.state.add_acl(acl)?)
+    }
+
+    /// Removes a rule; false if there is none.
+    pub fn remove_acl(&mut self, acl: &Acl) -> bool {
+        self.state.remove_acl(acl)
     }
 
     /// Sets the finalized level of the feature `transaction.version`, as `kafka-features.sh upgrade` does. Clients hear of

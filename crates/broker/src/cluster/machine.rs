@@ -324,9 +324,17 @@ impl Cluster {
                 self.set_state(id, ConnectionState::Held { until, frame });
             }
             _ => {
-                let client_id = header.client_id.as_deref().unwrap_or_default();
-                let ticket = asked.ticket;
-                let call = Call { now, node, connection: id, ticket, version, client_id };
+                let Some(open) = self.connections.get(&id) else { return };
+                let call = Call {
+                    now,
+                    node,
+                    connection: id,
+                    ticket: asked.ticket,
+                    version,
+                    client_id: header.client_id.as_deref().unwrap_or_default(),
+                    principal: &open.principal,
+                    host: &open.host,
+                };
                 let outcome = api::handle(&mut self.state, &call, &request);
                 self.conclude(now, id, asked, outcome);
             }

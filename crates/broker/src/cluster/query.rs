@@ -10,6 +10,7 @@ use milena_types::{
 };
 
 use super::Cluster;
+use crate::acl::Acl;
 use crate::journal::{Journal, SeenRequest};
 use crate::node::NodeStatus;
 use crate::storage::Batch;
@@ -94,6 +95,11 @@ pub struct TransactionView {
 }
 
 impl Cluster {
+    /// The rules about who may do what.
+    pub fn acls(&self) -> Vec<Acl> {
+        self.state.acls.iter().cloned().collect()
+    }
+
     /// What was accepted since the start.
     pub fn journal(&self) -> &Journal {
         &self.state.journal

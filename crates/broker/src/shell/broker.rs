@@ -15,6 +15,7 @@ use super::builder::Builder;
 use super::data_dir::DataDir;
 use super::shared::Shared;
 use super::{listen, pump};
+use crate::acl::Acl;
 use crate::cluster::{
     Cluster, CommandError, ConsumerGroupView, GroupView, NewRecord, PartitionView, ShareGroupView,
     SharePartitionView, StoredBatch, StoredRecord, TransactionView,
@@ -154,6 +155,40 @@ impl Broker {
     /// Deletes a topic; false if there is none of this name.
     pub fn delete_topic(&self, topic: &str) -> bool {
         self.with(|cluster, now| cluster.delete_topic(now, topic))
+    }
+
+    /// Adds a rule about who may do what; one that is there already is no error. For brokers that were built with
+    /// [`Builder::authorizer`](super::Builder::authorizer).
+    ///
+    /// # Errors
+    /// SECURITY_DISABLED where the settings have no authorizer to judge by it, POLICY_VIOLATION beyond 10,000 rules.
+    ///
+    /// # Examples
+    /// ```
+    /// use milena_broker::{Acl, AclOperation, AclResource, Broker};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = Broker::builder().topic("orders", 6).authorizer().start().await?;
+    /// let rule = Acl::deny(AclOperation::Write, AclResource::topic("orders"));
+    /// broker.add_acl(rule.clone())?;
+    /// // A producer is answered TOPIC_AUTHORIZATION_FAILED until:
+    /// assert!(broker.remove_acl(&rule));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn add_acl(&self, acl: Acl) -> Result<(), CommandError> {
+        self.with(|cluster, _| cluster.add_acl(acl))
+    }
+
+    /// Removes a rule about who may do what; false if there is none.
+    pub fn remove_acl(&self, acl: &Acl) -> bool {
+        self.with(|cluster, _| cluster.remove_acl(acl))
+    }
+
+    /// The rules about who may do what.
+    pub fn acls(&self) -> Vec<Acl> {
+        self.with(|cluster, _| cluster.acls())
     }
 
     /// Kills a node; see [`Cluster::crash_node`]. Its port refuses connections until it is restarted.

@@ -115,6 +115,16 @@ impl Builder {
         self
     }
 
+    /// Judges by ACLs what clients may do, as Kafka's `StandardAuthorizer`; what no ACL is about everyone may do. Clients get
+    /// ACLs by CreateAcls and `kafka-acls`, tests by [`Broker::add_acl`]. Default: everyone may do everything.
+    ///
+    /// Super users, and nobody else without a right, are in [`Settings::authorizer`].
+    pub fn authorizer(mut self) -> Self {
+        let authorizer = self.settings.authorizer.get_or_insert_default();
+        authorizer.allow_everyone_if_no_acl_found = true;
+        self
+    }
+
     /// Changes any of the settings.
     pub fn configure(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(&mut self.settings);

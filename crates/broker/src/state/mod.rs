@@ -1,5 +1,6 @@
 //! Everything the APIs work on: nodes, topics, groups, transactions, and who waits for what.
 
+mod acls;
 mod cleaning;
 mod groups;
 mod nodes;
@@ -28,6 +29,7 @@ pub(crate) use topics::{NewTopic, Refused, cut};
 pub(crate) use transactions::offsets_partition;
 pub(crate) use waits::{Wait, Waits};
 
+use crate::acl::Acls;
 use crate::api::{self, Versions};
 use crate::clock::Clock;
 use crate::connection::ConnectionId;
@@ -60,6 +62,8 @@ pub(crate) struct State {
     pub(crate) share_partitions: SharePartitions,
     /// What is set for single groups, by their ids.
     pub(crate) group_configs: BTreeMap<String, BTreeMap<String, String>>,
+    /// Who may do what, judged by only where the settings have an authorizer.
+    pub(crate) acls: Acls,
     /// What is set for clients, and what they use.
     pub(crate) quotas: Quotas,
     /// Counts the changes of finalized features, by which clients know the newest.
@@ -115,6 +119,7 @@ impl State {
             share_groups: BTreeMap::new(),
             share_partitions: SharePartitions::default(),
             group_configs: BTreeMap::new(),
+            acls: Acls::default(),
             quotas: Quotas::default(),
             features_epoch: 0,
             producer_ids: ProducerIds::default(),

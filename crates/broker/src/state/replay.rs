@@ -127,6 +127,12 @@ impl State {
                 self.group_configs.insert(id, config);
             }
             Entry::Quotas(entity, values) => self.quotas.set(entity, values),
+            Entry::Acl(acl) => {
+                self.acls.add(acl);
+            }
+            Entry::AclGone(acl) => {
+                self.acls.remove(&acl);
+            }
             Entry::ShareGroup(id) => {
                 self.share_groups.entry(id).or_default();
             }

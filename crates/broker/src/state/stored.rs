@@ -157,6 +157,9 @@ impl State {
         for (entity, values) in self.quotas.iter() {
             spell(Entry::Quotas(entity.clone(), values.clone()))?;
         }
+        for acl in self.acls.iter() {
+            spell(Entry::Acl(acl.clone()))?;
+        }
         for id in self.share_groups.keys() {
             spell(Entry::ShareGroup(id.clone()))?;
         }

@@ -8,6 +8,7 @@ use milena_types::{
 };
 
 use super::codec::{Malformed, Source, Spelled, Text};
+use crate::acl::{Acl, AclOperation, AclPermission, AclResource, PatternType, ResourceType};
 use crate::group::{Commit, Committed};
 use crate::quota::{QuotaEntity, QuotaValues};
 use crate::share::{ShareKey, StoredPartition};
@@ -71,6 +72,10 @@ pub(crate) enum Entry {
     Compacted(Place, Rewritten),
     /// All quotas of an entity.
     Quotas(QuotaEntity, QuotaValues),
+    /// A rule about who may do what.
+    Acl(Acl),
+    /// A rule is removed.
+    AclGone(Acl),
 }
 
 impl Spelled for Entry {
@@ -142,6 +147,14 @@ impl Spelled for Entry {
                     |(key, value): (&Text, &f64)| (key.clone(), value.to_bits().cast_signed());
                 values.iter().map(value).collect::<Vec<_>>().put(to);
             }
+            Self::Acl(acl) => {
+                23_u8.put(to);
+                acl.put(to);
+            }
+            Self::AclGone(acl) => {
+                24_u8.put(to);
+                acl.put(to);
+            }
         }
     }
 
@@ -180,6 +193,8 @@ impl Spelled for Entry {
                 let value = |(key, bits): (Text, i64)| (key, f64::from_bits(bits.cast_unsigned()));
                 Self::Quotas(entity, values.map(value).collect())
             }
+            23 => Self::Acl(Spelled::take(from)?),
+            24 => Self::AclGone(Spelled::take(from)?),
             _ => return Err(Malformed),
         })
     }
@@ -229,5 +244,29 @@ impl Spelled for ShareKey {
             topic_id: Spelled::take(from)?,
             partition: Spelled::take(from)?,
         })
+    }
+}
+
+impl Spelled for Acl {
+    fn put(&self, to: &mut BytesMut) {
+        let AclResource { kind, pattern, name } = &self.resource;
+        let codes = [kind.code(), pattern.code(), self.operation.code(), self.permission.code()];
+        codes.map(i16::from).iter().for_each(|code| code.put(to));
+        name.put(to);
+        (self.principal.clone(), self.host.clone()).put(to);
+    }
+
+    fn take(from: &mut Source) -> Result<Self, Malformed> {
+        fn code<T>(from: &mut Source, of: fn(i8) -> Option<T>) -> Result<T, Malformed> {
+            i8::try_from(i16::take(from)?).ok().and_then(of).ok_or(Malformed)
+        }
+        let (kind, pattern) =
+            (code(from, ResourceType::from_code)?, code(from, PatternType::from_code)?);
+        let (operation, permission) =
+            (code(from, AclOperation::from_code)?, code(from, AclPermission::from_code)?);
+        let name = Spelled::take(from)?;
+        let (principal, host) = Spelled::take(from)?;
+        let resource = AclResource { kind, pattern, name };
+        Ok(Self { resource, principal, host, operation, permission })
     }
 }

@@ -1,6 +1,7 @@
 //! The cluster asked by frames, in virtual time.
 #![allow(clippy::indexing_slicing, clippy::expect_used, reason = "a test may fail")]
 
+mod acls;
 mod append;
 mod compaction;
 mod consumer_groups;

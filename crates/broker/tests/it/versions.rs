@@ -43,7 +43,7 @@ fn an_answer_and_an_error_can_be_written_in_every_version() {
     assert!(left.is_empty(), "never asked: {left:?}");
 }
 
-/// Of partitions' places and clients' quotas.
+/// Of partitions' places, clients' quotas and rights.
 fn administration() -> Vec<Request> {
     let (t, of_t): (ByteString, _) = ("t".into(), vec![0]);
     let moved = m::alter_replica_log_dirs_request::AlterReplicaLogDirTopic {
@@ -86,6 +86,9 @@ fn administration() -> Vec<Request> {
         m::AlterClientQuotasRequest { entries: vec![entry], validate_only: false }.into(),
         m::DescribeClientQuotasRequest::default().into(),
         m::DescribeUserScramCredentialsRequest { users: Some(vec![user]) }.into(),
+        m::CreateAclsRequest { creations: vec![Default::default()] }.into(),
+        m::DescribeAclsRequest::default().into(),
+        m::DeleteAclsRequest { filters: vec![Default::default()] }.into(),
         m::ListConfigResourcesRequest::default().into(),
         m::DescribeTopicPartitionsRequest { topics: vec![named], ..Default::default() }.into(),
     ]

@@ -1,7 +1,9 @@
 //! The requests that both clusters are sent, in this order.
 
+mod acls;
 mod administration;
 mod cluster;
+mod cluster_rights;
 mod consumer_groups;
 mod fetch;
 mod groups;
@@ -12,6 +14,7 @@ mod placement;
 mod produce;
 mod quotas;
 mod rebalances;
+mod rights;
 mod share;
 mod share_committed;
 mod share_groups;
@@ -42,5 +45,13 @@ pub(crate) async fn run(on: &mut Recorder) -> Result {
     administration::run(on).await?;
     placement::run(on).await?;
     quotas::run(on).await?;
+    acls::without_authorizer(on).await?;
     topics::delete(on).await
+}
+
+/// Sends what is about rights, to clusters that judge by them.
+pub(crate) async fn run_with_authorizer(on: &mut Recorder) -> Result {
+    rights::make_topics(on).await?;
+    acls::run(on).await?;
+    rights::run(on).await
 }

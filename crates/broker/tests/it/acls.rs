@@ -1,0 +1,182 @@
+//! Clients that may not do everything.
+
+use std::collections::BTreeSet;
+
+use milena_broker::{
+    Acl, AclOperation, AclResource, AuthorizerSettings, ErrorCode, Settings, TopicSettings,
+};
+use milena_wire::messages::create_acls_request::AclCreation;
+use milena_wire::messages::delete_acls_request::DeleteAclsFilter;
+use milena_wire::messages::{
+    CreateAclsRequest, DeleteAclsRequest, DescribeAclsRequest, MetadataRequest,
+};
+use milena_wire::{Request, Response};
+
+use crate::world::{World, batch, fetch, fetched, offsets, produce};
+
+/// Everyone may what no rule is about.
+fn judging(settings: &mut Settings) {
+    settings.topics.push(TopicSettings::new("u", 1));
+    let mut authorizer = AuthorizerSettings::default();
+    authorizer.allow_everyone_if_no_acl_found = true;
+    settings.authorizer = Some(authorizer);
+}
+
+fn topics(world: &mut World) -> Vec<String> {
+    let connection = world.connect_leader();
+    let Response::Metadata(told) =
+        world.ask(connection, 12, MetadataRequest { topics: None, ..Default::default() })
+    else {
+        panic!("another answer")
+    };
+    told.topics.iter().map(|topic| topic.name.as_deref().unwrap_or_default().to_owned()).collect()
+}
+
+fn written(world: &mut World) -> ErrorCode {
+    let connection = world.connect_leader();
+    let Response::Produce(told) = world.ask(connection, 9, produce(-1, batch(&["x"], None))) else {
+        panic!("another answer")
+    };
+    told.responses[0].partition_responses[0].error_code
+}
+
+#[test]
+fn what_is_denied_is_not_stored_until_it_is_denied_no_more() {
+    let mut world = World::with(judging);
+    let rule = Acl::deny(AclOperation::Write, AclResource::topic("t"));
+    world.cluster.add_acl(rule.clone()).expect("there is an authorizer");
+    assert_eq!(written(&mut world), ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+    assert_eq!(world.cluster.journal().batches().count(), 0);
+    assert!(world.cluster.remove_acl(&rule));
+    assert_eq!(written(&mut world), ErrorCode::NONE);
+    assert_eq!(world.cluster.journal().batches().count(), 1);
+}
+
+/// Without an answer there is no other way to say no.
+#[test]
+fn who_wants_no_answer_and_has_no_right_loses_the_connection() {
+    let mut world = World::with(judging);
+    let rule = Acl::deny(AclOperation::Write, AclResource::topic("t"));
+    world.cluster.add_acl(rule).expect("there is an authorizer");
+    let connection = world.connect_leader();
+    world.send(connection, 9, produce(0, batch(&["x"], None)));
+    assert!(world.is_closed(connection));
+}
+
+#[test]
+fn a_topic_that_may_not_be_seen_is_left_out_of_all_and_is_not_fetched() {
+    let mut world = World::with(judging);
+    assert_eq!(written(&mut world), ErrorCode::NONE);
+    let rule = Acl::deny(AclOperation::All, AclResource::topic("t"));
+    world.cluster.add_acl(rule).expect("there is an authorizer");
+    assert_eq!(topics(&mut world), ["u"]);
+    let connection = world.connect_leader();
+    let told = fetched(world.ask(connection, 11, fetch(0, 1, 60_000)));
+    assert_eq!(told.error_code, ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+    assert!(offsets(&told).is_empty());
+}
+
+/// Kafka's default: nobody may anything until somebody is allowed to, but super users.
+#[test]
+fn nobody_may_anything_unless_allowed() {
+    let mut world = World::with(|settings| {
+        settings.authorizer = Some(AuthorizerSettings::default());
+    });
+    assert_eq!(written(&mut world), ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+    assert!(topics(&mut world).is_empty());
+    let rule = Acl::allow(AclOperation::Write, AclResource::topic("t"));
+    world.cluster.add_acl(rule.principal("User:ANONYMOUS")).expect("there is an authorizer");
+    assert_eq!(written(&mut world), ErrorCode::NONE);
+    assert_eq!(topics(&mut world), ["t"], "who may write may see");
+
+    let mut world = World::with(|settings| {
+        let mut authorizer = AuthorizerSettings::default();
+        authorizer.super_users = BTreeSet::from(["User:ANONYMOUS".to_owned()]);
+        settings.authorizer = Some(authorizer);
+    });
+    assert_eq!(written(&mut world), ErrorCode::NONE);
+}
+
+fn acl_requests() -> [Request; 3] {
+    let creation = AclCreation {
+        resource_type: 2,
+        resource_name: "t".into(),
+        principal: "User:*".into(),
+        host: "*".into(),
+        operation: 4,
+        permission_type: 2,
+        ..Default::default()
+    };
+    let filter = DeleteAclsFilter {
+        resource_type_filter: 1,
+        pattern_type_filter: 1,
+        resource_name_filter: None,
+        principal_filter: None,
+        host_filter: None,
+        operation: 1,
+        permission_type: 1,
+        ..Default::default()
+    };
+    let describe = DescribeAclsRequest {
+        resource_type_filter: 1,
+        pattern_type_filter: 1,
+        resource_name_filter: None,
+        principal_filter: None,
+        host_filter: None,
+        operation: 1,
+        permission_type: 1,
+        ..Default::default()
+    };
+    [
+        CreateAclsRequest { creations: vec![creation] }.into(),
+        describe.into(),
+        DeleteAclsRequest { filters: vec![filter] }.into(),
+    ]
+}
+
+#[test]
+fn without_an_authorizer_there_are_no_rules() {
+    let mut world = World::new();
+    let disabled = format!("{:?}", ErrorCode::SECURITY_DISABLED);
+    for request in acl_requests() {
+        let connection = world.connect_leader();
+        let told = format!("{:?}", world.ask(connection, 3, request));
+        assert!(told.contains(&disabled), "{told}");
+    }
+    let rule = Acl::deny(AclOperation::Write, AclResource::topic("t"));
+    let refused = world.cluster.add_acl(rule).expect_err("nobody would judge by it");
+    assert_eq!(refused.code, ErrorCode::SECURITY_DISABLED);
+}
+
+#[test]
+fn rules_that_clients_make_count_and_are_gone_when_they_say() {
+    let mut world = World::with(judging);
+    let [create, describe, delete] = acl_requests();
+    let connection = world.connect_leader();
+    world.ask(connection, 3, create);
+    assert_eq!(written(&mut world), ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+    let Response::DescribeAcls(told) = world.ask(connection, 3, describe) else {
+        panic!("another answer")
+    };
+    assert_eq!((told.resources.len(), told.resources[0].acls.len()), (1, 1), "{told:?}");
+    world.ask(connection, 3, delete);
+    assert_eq!(written(&mut world), ErrorCode::NONE);
+}
+
+#[test]
+fn rules_survive_a_restart() {
+    let rule = |name: &str| {
+        Acl::deny(AclOperation::Read, AclResource::topic(name).prefixed())
+            .principal("User:alice")
+            .host("10.0.0.1")
+    };
+    let mut world = World::with(judging);
+    for name in ["kept", "gone"] {
+        world.cluster.add_acl(rule(name)).expect("there is an authorizer");
+    }
+    assert!(world.cluster.remove_acl(&rule("gone")));
+    world.restart();
+    assert_eq!(world.cluster.acls(), [rule("kept")]);
+    world.restart_compacted();
+    assert_eq!(world.cluster.acls(), [rule("kept")]);
+}
