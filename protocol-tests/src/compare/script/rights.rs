@@ -271,7 +271,7 @@ async fn changes(on: &mut Recorder, what: &str, hidden: Uuid) -> Result {
         member_id: "m".into(),
         rebalance_timeout_ms: 30_000,
         topic_partitions: Some(vec![]),
-        subscribed_topic_names: Some(vec![OPEN.into(), HIDDEN.into()]),
+        subscribed_topic_names: Some(vec![HIDDEN.into()]),
     });
     let shared = message!(m::ShareGroupHeartbeatRequest {
         group_id: "script-hidden-shared".into(),
