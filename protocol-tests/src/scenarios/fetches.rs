@@ -1,15 +1,20 @@
 //! The shipped consumer against every broker: what a fetch brings, whatever its limits are and whatever became of the log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Buf;
 use milena::{Consumer, Message, Offset, Record, TopicPartition};
-use milena_types::ApiKey;
+use milena_types::{ApiKey, ErrorCode};
+use milena_wire::messages::FetchRequest;
+use milena_wire::messages::fetch_request::{FetchPartition, FetchTopic};
+use milena_wire::{Records, Response};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::offsets::{Log, expect};
 use crate::Result;
+use crate::raw::{Connection, message};
 use crate::target::{Target, Version};
 use crate::user::{connect, create};
 
@@ -142,22 +147,36 @@ pub(super) async fn partitions_come_to_a_session_and_go(on: Arc<Target>) -> Resu
 
 /// What is deleted under a reader's feet is passed over, and said so by the offsets alone.
 pub(super) async fn a_reader_goes_on_where_the_log_begins(on: Arc<Target>) -> Result {
-    let log = Log::of(on, "under-feet", 20).await?;
+    const START: i64 = 20;
+    let log = Log::of(on, "under-feet", 0).await?;
+    // Each is a batch of its own, and so an answer of its own; a reader that nobody takes from stops after a few.
+    let value = |number: i64| format!("{number:0>40000}");
+    let producer = log.kafka.producer().set("linger.ms", "0")?.build().await?;
+    for number in 0..START {
+        let record = Record::to(log.topic.as_str()).partition(0).value(value(number));
+        producer.send(record).await?;
+    }
+    producer.close(CLOSE).await?;
     let builder = log.kafka.consumer_without_group().assign([log.tp()]);
     let builder = builder.set("fetch.max.bytes", "1")?.set("max.poll.records", "1")?;
     let mut consumer = builder.set(FROM_THE_START.0, FROM_THE_START.1)?.build().await?;
-    expect(&mut consumer, 0, 2).await?;
-    log.delete_before(20).await?;
-    log.fill(20, 25).await?;
-    // What was fetched before may come still, in order; then what is there.
-    let mut last = 1;
-    while last < 24 {
+    assert_eq!(next(&mut consumer).await?.value(), Some(value(0).as_bytes()));
+    log.delete_before(START).await?;
+    log.fill(START, START + 5).await?;
+    // What was fetched before comes still, in order; then what is there.
+    let mut end = 1;
+    let first = loop {
         let record = next(&mut consumer).await?;
-        let offset = record.offset().get();
-        assert!(offset == last + 1 || (last < 20 && offset == 20), "{offset} after {last}");
-        assert_eq!(record.value(), Some(offset.to_string().as_bytes()));
-        last = offset;
-    }
+        if record.offset().get() != end {
+            break record;
+        }
+        assert_eq!(record.value(), Some(value(end).as_bytes()));
+        end += 1;
+        assert!(end < START, "all of it was read before it was deleted");
+    };
+    assert_eq!(first.offset().get(), START, "after {end} records");
+    assert_eq!(first.value(), Some(START.to_string().as_bytes()));
+    expect(&mut consumer, START + 1, START + 5).await?;
     Ok(consumer.close(CLOSE).await?)
 }
 
@@ -214,12 +233,12 @@ pub(super) async fn three_formats_in_one_log_are_read(on: Arc<Target>) -> Result
     let topic = on.unique("formats");
     create(&kafka, &on, &topic, 1).await?;
     let mut sent = 0;
-    for (format, codec) in [
-        ("0.9.0", "none"),
-        ("0.9.0", "gzip"),
-        ("0.10.2", "none"),
-        ("0.10.2", "lz4"),
-        ("2.0", "snappy"),
+    for (format, magic, codec) in [
+        ("0.9.0", 0, "none"),
+        ("0.9.0", 0, "gzip"),
+        ("0.10.2", 1, "none"),
+        ("0.10.2", 1, "lz4"),
+        ("2.0", 2, "snappy"),
     ] {
         let setting = format!("message.format.version={format}");
         let alter = ["--alter", "--entity-type", "topics", "--entity-name", &topic];
@@ -227,18 +246,59 @@ pub(super) async fn three_formats_in_one_log_are_read(on: Arc<Target>) -> Result
         let producer = kafka.producer().set("compression.type", codec)?;
         // Before format 2 nobody is idempotent.
         let producer = producer.set("enable.idempotence", "false")?.build().await?;
+        let record = |number: i64| Record::to(&*topic).partition(0).value(number.to_string());
+        // The setting comes to the broker some time after the tool has gone.
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            producer.send(record(sent)).await?;
+            sent += 1;
+            if stored_formats(&on, &topic, sent - 1).await? == [magic].into() {
+                break;
+            }
+            assert!(Instant::now() < deadline, "the broker stores no format {magic}");
+            sleep(Duration::from_millis(100)).await;
+        }
+        let first = sent;
         for _ in 0..20 {
-            let record = Record::to(topic.as_str()).partition(0).value(sent.to_string());
-            drop(producer.send(record).enqueue().await?);
+            drop(producer.send(record(sent)).enqueue().await?);
             sent += 1;
         }
         producer.flush().await?;
         producer.close(CLOSE).await?;
+        assert_eq!(stored_formats(&on, &topic, first).await?, [magic].into(), "from {first} on");
     }
+    assert_eq!(stored_formats(&on, &topic, 0).await?, [0, 1, 2].into(), "in the whole log");
     let builder = kafka.consumer_without_group().assign([(topic.as_str(), 0)]);
     let mut consumer = builder.set(FROM_THE_START.0, FROM_THE_START.1)?.build().await?;
     expect(&mut consumer, 0, sent).await?;
     Ok(consumer.close(CLOSE).await?)
+}
+
+/// The formats that a topic's first partition has from an offset on, as they are stored.
+async fn stored_formats(on: &Target, topic: &str, offset: i64) -> Result<BTreeSet<u8>> {
+    // The first version for which a broker converts nothing to an older format.
+    const FETCH: i16 = 4;
+    // Where every format has them.
+    const SIZE: usize = 8;
+    const BODY: usize = 12;
+    const MAGIC: usize = 16;
+    let partition = message!(FetchPartition { fetch_offset: offset, partition_max_bytes: 1 << 20 });
+    let asked = message!(FetchTopic { topic: topic.into(), partitions: vec![partition] });
+    let ask = message!(FetchRequest { max_bytes: 1 << 20, topics: vec![asked] });
+    let mut leader = Connection::open(&on.leader_address(topic).await?).await?;
+    let Response::Fetch(mut told) = leader.call(ask, FETCH).await? else {
+        return Err("another answer than Fetch's".into());
+    };
+    let partition = told.responses.remove(0).partitions.remove(0);
+    assert_eq!(partition.error_code, ErrorCode::NONE);
+    let mut bytes = partition.records.map(Records::into_bytes).unwrap_or_default();
+    let mut formats = BTreeSet::new();
+    while !bytes.is_empty() {
+        formats.insert(bytes[MAGIC]);
+        let size = u32::from_be_bytes(bytes[SIZE..BODY].try_into()?);
+        bytes.advance(BODY + usize::try_from(size)?);
+    }
+    Ok(formats)
 }
 
 /// While the broker that it reads from is killed and comes back.
