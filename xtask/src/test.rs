@@ -22,9 +22,8 @@ pub(crate) struct Args {
 /// A user of the library waits for these.
 const CLIENT_GRAPH_MAX: usize = 50;
 
-/// As many as were looked at, of those with share groups and of those with copies.
-const SHARED_WORLDS: u32 = 500;
-const COPIED_WORLDS: u32 = 100;
+/// As many as were looked at.
+const KNOWN_WORLDS: u32 = 500;
 
 /// How long the fuzz targets run in all, after their corpora.
 const FUZZ_SECONDS: u64 = 20;
@@ -48,8 +47,9 @@ pub(crate) fn run(args: &Args) -> Result {
         in_workspace(["xtask", "config", "--check"]),
     ));
     plan.push(simulation(if args.quick { 200 } else { 20_000 })?);
-    plan.push(known_worlds("--with-shares", if args.quick { 100 } else { SHARED_WORLDS }));
-    plan.push(known_worlds("--with-copies", COPIED_WORLDS));
+    for with in ["--with-shares", "--with-copies"] {
+        plan.push(known_worlds(with, if args.quick { 100 } else { KNOWN_WORLDS }));
+    }
     let seconds = if args.quick { FUZZ_SECONDS_QUICK } else { FUZZ_SECONDS };
     plan.push(Step::command("short fuzz run", fuzz::command(seconds, None)));
     if !args.quick {
