@@ -172,10 +172,16 @@ impl Member {
 
     /// Whether to ask for the assignment again where no answer came. A coordinator gives it as often as it is asked for
     /// in this generation, and refuses any other; a leader that joins again has the whole group rebalance.
+    ///
+    /// Not where partitions are owned meanwhile: a new coordinator may never have heard of the generation, and to be told
+    /// so would cost them. Who joins keeps them.
     fn may_sync_again(&mut self, failure: &Failure) -> bool {
         let Some(syncing) = &mut self.syncing else { return false };
         syncing.lost += 1;
-        failure.is_passing() && syncing.lost < SYNCS_LOST_MAX && self.rejoin.is_none()
+        failure.is_passing()
+            && syncing.lost < SYNCS_LOST_MAX
+            && self.rejoin.is_none()
+            && self.owned.is_empty()
     }
 
     fn handle_heartbeat(
