@@ -48,8 +48,14 @@ impl Command {
     /// The signalled commits that come first.
     fn behind(&self) -> Signalled {
         match self {
-            Self::Commit { behind, .. } | Self::CommitRead { behind, .. } => *behind,
-            Self::Call(_) | Self::Query { .. } | Self::Close { .. } => Signalled::MAX,
+            Self::Commit { offsets: Some(_), behind, .. } | Self::CommitRead { behind, .. } => {
+                *behind
+            }
+            // Of what was handed out when it is carried out: later than all that was signalled.
+            Self::Commit { offsets: None, .. }
+            | Self::Call(_)
+            | Self::Query { .. }
+            | Self::Close { .. } => Signalled::MAX,
         }
     }
 }
@@ -193,6 +199,7 @@ impl Driver {
                     }
                     None => {
                         is_abandoned = true;
+                        commit(&mut machine, &buffer, signals.take_commit(Signalled::MAX));
                         machine.abandon(now(), ABANDONED_TIMEOUT);
                     }
                 },

@@ -6,7 +6,7 @@ use milena::{Batch, CommittedOffset, Consumer, ErrorKind, Mark, Offset, Record};
 use milena_broker::{FaultRule, on};
 use milena_types::{ApiKey, ErrorCode};
 
-use crate::world::{GRACE, LONG, World, numbers, read};
+use crate::world::{GRACE, LONG, World, eventually, numbers, read};
 
 fn offset(raw: i64) -> Offset {
     Offset::new(raw).unwrap()
@@ -274,6 +274,18 @@ async fn an_async_commit_goes_out_before_the_consumer_closes() {
     assert_eq!(read(&mut consumer, 3).await.len(), 3);
     consumer.handle().commit_async();
     consumer.close(GRACE).await.unwrap();
+    assert_eq!(taken(&world), [3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_async_commit_goes_out_before_a_dropped_consumer_leaves() {
+    let world = World::with_partitions(1).await;
+    world.fill(0..3).await;
+    let mut consumer = world.member().build().await.unwrap();
+    assert_eq!(read(&mut consumer, 3).await.len(), 3);
+    consumer.handle().commit_async();
+    drop(consumer);
+    eventually("the member leaves", || world.members() == 0).await;
     assert_eq!(taken(&world), [3]);
 }
 
