@@ -23,10 +23,14 @@ pub(super) struct Broker {
 }
 
 impl Broker {
+    /// Whether as many requests are on their way as are worth it.
+    pub(super) fn is_full(&self, in_flight_max: usize) -> bool {
+        self.in_flight >= self.window.requests(in_flight_max)
+    }
+
     /// Whether a request may go out.
     pub(super) fn is_open(&self, now: Instant, in_flight_max: usize) -> bool {
-        self.in_flight < self.window.requests(in_flight_max)
-            && self.muted_until.is_none_or(|until| until <= now)
+        !self.is_full(in_flight_max) && self.muted_until.is_none_or(|until| until <= now)
     }
 
     /// Whether it had more than it could take of late, and has room for more than there is for it now.

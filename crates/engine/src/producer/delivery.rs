@@ -116,14 +116,14 @@ impl RecordMetadata {
         self.timestamp
     }
 
-    /// How many bytes the key took; `None` where there is none, and of records sent by the batch form, which keeps no
-    /// sizes.
+    /// How many bytes the key took; `None` where there is none, and where the record was sent by the batch form or awaited
+    /// by [`Deliveries`](super::Deliveries), which keep no sizes.
     pub fn serialized_key_size(&self) -> Option<usize> {
         self.sizes.key()
     }
 
-    /// How many bytes the value took, as it was before compression; `None` of a tombstone, and of records sent by the
-    /// batch form.
+    /// How many bytes the value took, as it was before compression; `None` of a tombstone, and where no
+    /// [key size](Self::serialized_key_size) is kept either.
     pub fn serialized_value_size(&self) -> Option<usize> {
         self.sizes.value()
     }

@@ -44,10 +44,15 @@ impl Producer {
         let rules = self.rules(now);
         let Some(partition) = self.partitions.get_mut(slot) else { return };
         match partition.leader {
-            Some(leader)
-                if partition.listed_with != Some(leader)
-                    && partition.next(rules) != Next::Nothing =>
-            {
+            Some(_) if partition.next(rules) == Next::Nothing => {}
+            Some(leader) if partition.listed_with == Some(leader) => {
+                if let Some(broker) = self.brokers.get_mut(&leader)
+                    && broker.is_full(self.settings.in_flight_max)
+                {
+                    broker.window.ran_out(now);
+                }
+            }
+            Some(leader) => {
                 // Twice in one line, as after a leader has moved away and back while a broker is muted, a partition
                 // would have two batches in one request.
                 if let Some(old) = partition.listed_with.replace(leader)
@@ -59,7 +64,7 @@ impl Producer {
                 self.busy.insert(leader);
             }
             None if partition.has_work() => self.wants_refresh = true,
-            Some(_) | None => {}
+            None => {}
         }
         let timer = partition.timeout(rules);
         if timer != partition.timer {
@@ -183,9 +188,10 @@ impl Producer {
             }
             self.outputs.push_back(Output::Request(request));
         }
+        // Once an answer is enough: the line may be long, and what is in it have left.
         let max = self.settings.in_flight_max;
-        let is_full = |broker: &Broker| broker.in_flight >= broker.window.requests(max);
-        if self.brokers.get(&node).is_some_and(is_full)
+        let is_new = |broker: &Broker| broker.is_full(max) && !broker.window.is_used_up();
+        if self.brokers.get(&node).is_some_and(is_new)
             && self.is_waited_for(now, node)
             && let Some(broker) = self.brokers.get_mut(&node)
         {

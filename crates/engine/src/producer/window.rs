@@ -40,6 +40,11 @@ impl Window {
         self.is_used_up = true;
     }
 
+    /// Whether something had to wait for room since the last answer.
+    pub(super) fn is_used_up(&self) -> bool {
+        self.is_used_up
+    }
+
     /// Whether it was used up of late: a broker that takes whatever there is never uses it up.
     pub(super) fn is_wanted(&self, now: Instant) -> bool {
         self.used_up.is_some_and(|at| now < at + WANTED)

@@ -125,6 +125,20 @@ fn an_answer_is_progress_where_something_waits_for_it() {
     }
 }
 
+/// The window was full before, and its partition stands in the line already.
+#[test]
+fn an_answer_is_progress_where_something_came_to_wait_for_it() {
+    let mut hand = Hand::new(Settings { batch_bytes: 400, ..plain() });
+    let mut requests = Vec::new();
+    for _ in 0..5 {
+        append(&hand, 0, 300);
+        requests.push(hand.next());
+    }
+    append(&hand, 0, 300);
+    hand.expect_nothing();
+    assert!(progress_after(hand, |hand| answer(hand, &requests[0])));
+}
+
 #[test]
 fn without_acknowledgements_a_write_is_progress_where_something_waits_for_it() {
     for (batches, waits) in [(5, false), (6, true)] {
