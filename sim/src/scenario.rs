@@ -167,7 +167,10 @@ impl Scenario {
         let consumers: Vec<_> = (0..rng.usize(1..=4)).map(|_| consumer(&mut rng)).collect();
         let clients = producers.len() + consumers.len();
         let during = producers.iter().map(|plan| plan.over).max().unwrap_or_default();
-        let targets = Targets { nodes, clients, partitions, transactional };
+        // Who copies does so in transactions, whatever the others do.
+        let copying = usize::from(cast == Cast::Copies);
+        let strikes = transactional.max(copying);
+        let targets = Targets { nodes, clients, partitions, transactional: strikes };
         let weather = weather(&mut rng);
         if weather.latency.1 >= SLOW {
             // Else no call of a transaction would ever end well.
@@ -175,7 +178,11 @@ impl Scenario {
                 plan.max_block = plan.max_block.max(PATIENT);
             }
         }
-        let faults = fault::draw(&mut rng, targets, during + Duration::from_secs(1));
+        let mut faults = fault::draw(&mut rng, targets, during + Duration::from_secs(1));
+        // Of producers those with transactions are told apart from who comes after them.
+        faults.retain(
+            |timed| !matches!(timed.fault, Fault::Die { client, .. } if client >= transactional),
+        );
         let transaction_version = rng.i16(1..=2);
         let read_committed = transactional > 0 && rng.u32(0..4) > 0;
         // A single record always fits.
@@ -209,11 +216,9 @@ impl Scenario {
     fn draw_more(&mut self, targets: Targets, during: Duration, cast: Cast) {
         let mut rng = Rng::with_seed(self.seed ^ 0x6d69_6c65_6e61);
         let during = during + Duration::from_secs(10);
-        let mut targets = targets;
         if cast == Cast::Copies {
             self.group = Some(GroupPlan::draw_copies(&mut rng, during));
             self.leave_room_for_copies(&mut rng);
-            targets.transactional = self.transactions().count().max(1);
         } else if rng.u32(0..3) == 0 {
             self.group = Some(GroupPlan::draw(&mut rng, during));
         }

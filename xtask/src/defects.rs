@@ -13,8 +13,8 @@
 //! >>>>
 //! ```
 //!
-//! `file:` and the texts may come several times. `worlds: shares`, before them, has it found in worlds with a share group,
-//! else it is in those with groups.
+//! `file:` and the texts may come several times. `worlds: shares` or `worlds: copies`, before them, has it found in worlds with a share
+//! group or with copies, else it is in those with groups.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

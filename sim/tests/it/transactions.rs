@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use milena_sim::fault::{Api, Fault, Timed};
 use milena_sim::history::Ended;
-use milena_sim::scenario::{ConsumerPlan, ProducerPlan, Scenario, TransactionPlan};
+use milena_sim::scenario::{Cast, ConsumerPlan, ProducerPlan, Scenario, TransactionPlan};
 use milena_sim::world::{Outcome, run};
 
 use crate::scripted;
@@ -94,4 +94,18 @@ fn world(transaction_version: i16, at: Duration, fault: Fault) -> Scenario {
         faults: vec![Timed { at, fault }],
         ..scripted::world(1, 2, producer)
     }
+}
+
+/// Else nothing would be said of copies whose transactions go wrong.
+#[test]
+fn worlds_with_copies_strike_at_transactions_and_judge_what_comes_of_it() {
+    let ends = |timed: &Timed| {
+        let fault = format!("{:?}", timed.fault);
+        ["EndTxn", "TxnOffsetCommit", "MoveCoordinator"].iter().any(|name| fault.contains(name))
+    };
+    let worlds: Vec<_> = (0..500).map(|seed| Scenario::draw(seed, Cast::Copies)).collect();
+    let struck = worlds.iter().filter(|world| world.faults.iter().any(ends));
+    let judged = struck.filter(|world| world.promises().copies_once).count();
+    let wraps = worlds.iter().filter(|world| world.first_sequence > 0).count();
+    assert!(judged > 80 && wraps > 100, "{judged} struck and judged, {wraps} wrap");
 }
