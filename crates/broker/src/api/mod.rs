@@ -49,7 +49,6 @@ mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 pub(crate) mod produce;
-
 mod share_acknowledge;
 pub(crate) mod share_fetch;
 mod share_group_describe;

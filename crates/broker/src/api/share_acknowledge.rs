@@ -138,13 +138,13 @@ pub(super) fn end_session(state: &mut State, call: &Call<'_>, key: &SessionKey) 
     }
 }
 
-/// Whether there is such a partition.
 /// Whether the client may read a topic that is there.
 pub(super) fn may_read(state: &State, call: &Call<'_>, topic_id: Uuid) -> bool {
     let topic = state.topic_ids.get(&topic_id);
     topic.is_none_or(|topic| call.may(state, AclOperation::Read, Resource::Topic(topic.as_str())))
 }
 
+/// Whether there is such a partition.
 pub(super) fn has_partition(state: &State, topic_id: Uuid, partition: i32) -> bool {
     let topic = state.topic_ids.get(&topic_id);
     topic.is_some_and(|topic| state.partition(topic.as_str(), partition).is_some())
