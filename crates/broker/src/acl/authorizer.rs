@@ -54,6 +54,10 @@ impl Acls {
         self.by_resource.values().flatten()
     }
 
+    pub(crate) fn contains(&self, acl: &Acl) -> bool {
+        self.by_resource.get(&acl.resource).is_some_and(|of_resource| of_resource.contains(acl))
+    }
+
     /// False if it is there already.
     pub(crate) fn add(&mut self, acl: Acl) -> bool {
         let is_new = self.by_resource.entry(acl.resource.clone()).or_default().insert(acl);

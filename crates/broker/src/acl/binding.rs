@@ -53,7 +53,7 @@ impl Acl {
         }
     }
 
-    /// To whom, as `User:alice`. Default `User:*`, which is everyone.
+    /// To whom, as `User:alice`. Default `User:*`, which is everyone. Every client is `User:ANONYMOUS`.
     #[must_use]
     pub fn principal(mut self, principal: impl Into<String>) -> Self {
         self.principal = principal.into();

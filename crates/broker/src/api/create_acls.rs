@@ -2,7 +2,7 @@
 //!
 //! Adds rules about who may do what (KIP-140, KIP-290); one that is there already is no error.
 //!
-//! Notes: there are 10,000 rules at most; Kafka has no limit.
+//! Notes: there are 10,000 rules at most, of texts of at most 32,767 bytes; Kafka has no limit.
 
 use milena_types::ErrorCode;
 use milena_wire::messages::create_acls_request::{AclCreation, CreateAclsRequest};
@@ -10,10 +10,8 @@ use milena_wire::messages::create_acls_response::{AclCreationResult, CreateAclsR
 use milena_wire::{ByteString, Response};
 
 use super::{Call, Outcome, Versions};
-use crate::acl::{
-    Acl, AclOperation, AclPermission, AclResource, CLUSTER_NAME, PatternType, ResourceType,
-};
-use crate::state::{Refused, State};
+use crate::acl::{Acl, AclOperation, AclPermission, AclResource, PatternType, ResourceType};
+use crate::state::{Refused, State, check_name};
 
 pub(super) const VERSIONS: Versions = Versions::new(1, 3);
 
@@ -61,30 +59,16 @@ fn codes(wish: &AclCreation) -> [i8; 4] {
 }
 
 fn read(wish: &AclCreation) -> Result<Acl, Refused> {
-    let invalid = |why: String| Refused::new(ErrorCode::INVALID_REQUEST, why);
     let kind = ResourceType::from_code(wish.resource_type);
-    if kind == Some(ResourceType::Cluster) && *wish.resource_name != *CLUSTER_NAME {
-        return Err(invalid(format!(
-            "The only valid name for the CLUSTER resource is {CLUSTER_NAME}"
-        )));
-    }
-    if wish.resource_name.is_empty() {
-        return Err(invalid("Invalid empty resource name".to_owned()));
-    }
-    let unknown = |what: &str| invalid(format!("Invalid {what} UNKNOWN"));
+    check_name(kind, &wish.resource_name)?;
+    let unknown =
+        |what: &str| Refused::new(ErrorCode::INVALID_REQUEST, format!("Invalid {what} UNKNOWN"));
     let kind = kind.ok_or_else(|| unknown("resourceType"))?;
     let pattern = PatternType::from_code(wish.resource_pattern_type);
     let pattern = pattern.ok_or_else(|| unknown("patternType"))?;
     let operation = AclOperation::from_code(wish.operation).ok_or_else(|| unknown("operation"))?;
     let permission = AclPermission::from_code(wish.permission_type);
     let permission = permission.ok_or_else(|| unknown("permissionType"))?;
-    let principal = &wish.principal;
-    if !principal.contains(':') {
-        return Err(invalid(format!(
-            "Could not parse principal from `{principal}` (no colon is present separating the principal type from the \
-             principal name)"
-        )));
-    }
     Ok(Acl {
         resource: AclResource { kind, pattern, name: wish.resource_name.to_string() },
         principal: wish.principal.to_string(),

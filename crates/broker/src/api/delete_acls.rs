@@ -1,6 +1,8 @@
 //! DeleteAcls (key 31), versions 1-3.
 //!
 //! Removes the rules that match any of the filters (KIP-140, KIP-290). One that several match is told for each.
+//!
+//! Notes: the filters of one request match 10,000 rules in all; one that matches more than is left of that is refused.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +15,7 @@ use milena_wire::messages::delete_acls_response::{
 
 use super::{Call, Outcome, Versions};
 use crate::acl::{Acl, AclFilter, RawFilter};
-use crate::state::{Refused, State};
+use crate::state::{ACLS_MAX, Refused, State};
 
 pub(super) const VERSIONS: Versions = Versions::new(1, 3);
 
@@ -27,6 +29,7 @@ pub(super) fn handle(state: &mut State, _: &Call<'_>, request: &DeleteAclsReques
         return Outcome::Close;
     }
     let mut gone = BTreeSet::new();
+    let mut room = ACLS_MAX;
     let mut filter_results = Vec::with_capacity(request.filters.len());
     for asked in &request.filters {
         let Some(filter) = AclFilter::new(raw(asked)) else {
@@ -34,7 +37,15 @@ pub(super) fn handle(state: &mut State, _: &Call<'_>, request: &DeleteAclsReques
             filter_results.push(failure(&refused));
             continue;
         };
-        let matching: Vec<&Acl> = state.acls.iter().filter(|acl| filter.matches(acl)).collect();
+        let matching = state.acls.iter().filter(|acl| filter.matches(acl));
+        let matching: Vec<&Acl> = matching.take(room.saturating_add(1)).collect();
+        let Some(left) = room.checked_sub(matching.len()) else {
+            let why =
+                format!("Cannot remove more than {ACLS_MAX} acls in a single delete operation.");
+            filter_results.push(failure(&Refused::new(ErrorCode::POLICY_VIOLATION, why)));
+            continue;
+        };
+        room = left;
         gone.extend(matching.iter().map(|acl| (*acl).clone()));
         let matching_acls = matching.into_iter().map(told).collect();
         let error_message = None;

@@ -194,10 +194,13 @@ impl Cluster {
         Some(start)
     }
 
-    /// Adds a rule about who may do what, as CreateAcls does; one that is there already is no error.
+    /// Adds a rule about who may do what, as CreateAcls does; one that is there already is no error. Every client is
+    /// `User:ANONYMOUS`.
     ///
     /// # Errors
-    /// SECURITY_DISABLED where the settings have no authorizer to judge by it, POLICY_VIOLATION beyond 10,000 rules.
+    /// SECURITY_DISABLED where the settings have no authorizer to judge by it, INVALID_REQUEST where the name is empty,
+    /// the principal has no type (as `User:`), or a text has more than 32,767 bytes, POLICY_VIOLATION beyond 10,000
+    /// rules.
     pub fn add_acl(&mut self, acl: Acl) -> Result<(), CommandError> {
         if self.state.settings.authorizer.is_none() {
             return Err(Refused::without_reason(ErrorCode::SECURITY_DISABLED).into());

@@ -158,10 +158,12 @@ impl Broker {
     }
 
     /// Adds a rule about who may do what; one that is there already is no error. For brokers that were built with
-    /// [`Builder::authorizer`](super::Builder::authorizer).
+    /// [`Builder::authorizer`](super::Builder::authorizer). Every client is `User:ANONYMOUS`.
     ///
     /// # Errors
-    /// SECURITY_DISABLED where the settings have no authorizer to judge by it, POLICY_VIOLATION beyond 10,000 rules.
+    /// SECURITY_DISABLED where the settings have no authorizer to judge by it, INVALID_REQUEST where the name is empty,
+    /// the principal has no type (as `User:`), or a text has more than 32,767 bytes, POLICY_VIOLATION beyond 10,000
+    /// rules.
     ///
     /// # Examples
     /// ```

@@ -19,6 +19,7 @@ use std::time::Instant;
 use milena_types::{ApiKey, NodeId, Timestamp, Topic, Uuid};
 use milena_wire::Response;
 
+pub(crate) use acls::{ACLS_MAX, check_name};
 pub(crate) use groups::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, is_internal, java_hash};
 pub(crate) use nodes::Nodes;
 pub(crate) use placement::Election;

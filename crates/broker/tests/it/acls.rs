@@ -163,6 +163,79 @@ fn rules_that_clients_make_count_and_are_gone_when_they_say() {
     assert_eq!(written(&mut world), ErrorCode::NONE);
 }
 
+fn deny_read(topic: impl Into<String>) -> Acl {
+    Acl::deny(AclOperation::Read, AclResource::topic(topic))
+}
+
+/// As many rules as there may be.
+fn fill(world: &mut World) {
+    for number in 0..10_000 {
+        let rule = deny_read(format!("t{number}"));
+        world.cluster.add_acl(rule).expect("there is an authorizer");
+    }
+}
+
+/// Each filter is told every rule that it matches: many that match all would make an answer without end.
+#[test]
+fn one_request_is_not_told_of_more_rules_than_there_may_be() {
+    let mut world = World::with(judging);
+    fill(&mut world);
+    let [.., Request::DeleteAcls(delete)] = acl_requests() else { panic!("another request") };
+    let any = delete.filters[0].clone();
+    let named =
+        |name: String| DeleteAclsFilter { resource_name_filter: Some(name.into()), ..any.clone() };
+    let mut delete = |filters: Vec<DeleteAclsFilter>| {
+        let connection = world.connect_leader();
+        let Response::DeleteAcls(told) = world.ask(connection, 3, DeleteAclsRequest { filters })
+        else {
+            panic!("another answer")
+        };
+        let told = told.filter_results.iter();
+        let told: Vec<_> = told.map(|one| (one.error_code, one.matching_acls.len())).collect();
+        (told, world.cluster.acls().len())
+    };
+    let filters = vec![named("t1".into()), any.clone(), named("t2".into()), named("t".into())];
+    let told = vec![
+        (ErrorCode::NONE, 1),
+        (ErrorCode::POLICY_VIOLATION, 0),
+        (ErrorCode::NONE, 1),
+        (ErrorCode::NONE, 0),
+    ];
+    assert_eq!(delete(filters), (told, 9_998));
+    let (told, left) = delete(vec![any; 1_000]);
+    assert_eq!((told[0], left), ((ErrorCode::NONE, 9_998), 0));
+    assert!(told[1..].iter().all(|one| *one == (ErrorCode::POLICY_VIOLATION, 0)));
+}
+
+#[test]
+fn a_rule_that_is_there_already_is_no_error_where_there_is_room_for_no_other() {
+    let mut world = World::with(judging);
+    fill(&mut world);
+    world.cluster.add_acl(deny_read("t0")).expect("it is there");
+    let refused = world.cluster.add_acl(deny_read("another")).expect_err("there is no room");
+    assert_eq!(refused.code, ErrorCode::POLICY_VIOLATION);
+}
+
+#[test]
+fn rules_that_nobody_could_be_told_of_or_meant_by_are_refused() {
+    let mut world = World::with(judging);
+    let long = "x".repeat(32_767);
+    let principal = |text: &str| deny_read("t").principal(text);
+    let longest = principal(&format!("User:{}", &long[5..])).host(&long);
+    world.cluster.add_acl(longest).expect("it can be told");
+    for rule in [
+        deny_read(format!("{long}x")),
+        principal(&format!("User:{long}")),
+        deny_read("t").host(format!("{long}x")),
+        deny_read(""),
+        principal("alice"),
+    ] {
+        let refused = world.cluster.add_acl(rule).expect_err("it is refused");
+        assert_eq!(refused.code, ErrorCode::INVALID_REQUEST);
+    }
+    assert_eq!(world.cluster.acls().len(), 1);
+}
+
 #[test]
 fn rules_survive_a_restart() {
     let rule = |name: &str| {
