@@ -2,7 +2,8 @@
 //!
 //! Reads from the partition's leader, or from version 11 on from any replica (KIP-392), up to the high watermark, or the
 //! last stable offset with read_committed. Where the cluster is told to, the leader sends readers on to a replica of
-//! their rack that is in sync and has what they ask for. Waits until `min_bytes` can be read, at most `max_wait_ms`; an error or a diverged log is answered at once. The
+//! their rack that is in sync and has what they ask for. Waits until `min_bytes` can be read, at most `max_wait_ms`; an error or a diverged log is answered at once, but
+//! partitions that are unknown or that the client may not read wait with the others, if there are any. The
 //! first batch of the first partition with data is returned whole whatever the limits say. Sessions as KIP-227.
 //!
 //! Notes: topic ids from version 13 on. A record set is a slice of what was produced where it is one batch, else
@@ -40,12 +41,12 @@ pub(crate) struct FetchPlan {
     session: SessionUse,
     /// What is to be read, in turn.
     interests: Vec<Interest>,
-    /// The partitions behind the interests, as far as they exist.
+    /// What is wrong with each of them, where it was put aside from the beginning: nothing is read from it.
+    aside: Vec<Option<ErrorCode>>,
+    /// The partitions behind the other interests.
     partitions: Vec<TopicPartition>,
     bytes_min: usize,
     bytes_max: usize,
-    /// Topics that the client may not read.
-    forbidden: BTreeSet<TopicKey>,
     is_read_committed: bool,
     /// Where the reader is, as far as it says.
     rack: Option<ByteString>,
@@ -68,14 +69,11 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &FetchRequest)
         Ok(opened) => opened,
         Err(code) => return Outcome::Answer(error(request, code)),
     };
-    let exists = |interest: &Interest| {
-        let name = state.resolve(&interest.topic).ok()?;
-        Some(TopicPartition::new(name, interest.partition))
-    };
-    let may_not = |interest: &&Interest| {
-        let topic = call.topic(state, AclOperation::Read, &interest.topic);
-        topic == Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED)
-    };
+    let mut partitions = Vec::with_capacity(interests.len());
+    let judged = interests.iter().map(|interest| {
+        judge(state, call, interest).map(|partition| partitions.push(partition)).err()
+    });
+    let aside = judged.collect();
     let window = state.quotas.window_bytes(Used::Fetch, call.client_id);
     let bytes = |wire: i32| usize::try_from(wire).unwrap_or(0).min(window.unwrap_or(usize::MAX));
     let plan = FetchPlan {
@@ -83,9 +81,9 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &FetchRequest)
         version: call.version,
         names_by_id,
         session,
-        partitions: interests.iter().filter_map(exists).collect(),
-        forbidden: interests.iter().filter(may_not).map(|one| one.topic.clone()).collect(),
         interests,
+        aside,
+        partitions,
         bytes_min: bytes(request.min_bytes),
         bytes_max: bytes(request.max_bytes).min(state.settings.fetch_bytes_max),
         is_read_committed: request.isolation_level == READ_COMMITTED,
@@ -93,12 +91,20 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &FetchRequest)
         limited: window.map(|_| call.client_id.to_owned()),
     };
     let patience = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
-    if patience.is_zero() || plan.interests.is_empty() || plan.is_ready(state) {
+    if patience.is_zero() || plan.partitions.is_empty() || plan.is_ready(state) {
         return Outcome::Answer(plan.answer(state, call.now));
     }
     let deadline = call.now.checked_add(patience).unwrap_or(call.now);
     state.park(call.ticket, Wait::Fetch(plan), deadline);
     Outcome::Wait
+}
+
+/// The partition that is to be read, if it is there and the client may read it.
+fn judge(state: &State, call: &Call<'_>, interest: &Interest) -> Result<TopicPartition, ErrorCode> {
+    let name = call.topic(state, AclOperation::Read, &interest.topic)?;
+    let found = state.partition(name.as_str(), interest.partition).is_some();
+    let partition = found.then(|| TopicPartition::new(name, interest.partition));
+    partition.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
 }
 
 /// The whole answer is the error, as with sessions; older versions say it in each partition.
@@ -160,10 +166,15 @@ impl FetchPlan {
         &self.partitions
     }
 
+    /// What is to be read, with what is wrong where it was put aside.
+    fn all(&self) -> impl Iterator<Item = (&Interest, Option<ErrorCode>)> {
+        self.interests.iter().zip(self.aside.iter().copied())
+    }
+
     /// Whether there is enough to read, or something to be told at once.
     pub(crate) fn is_ready(&self, state: &State) -> bool {
         let mut found = 0;
-        for interest in &self.interests {
+        for (interest, _) in self.all().filter(|(_, aside)| aside.is_none()) {
             match self.find(state, interest) {
                 Ok(Found::Readable { partition, from, until }) => {
                     let wanted =
@@ -184,8 +195,9 @@ impl FetchPlan {
         let mut room = self.bytes_max;
         let mut bytes_read = 0;
         let mut read = Vec::with_capacity(self.interests.len());
-        for interest in &self.interests {
-            let data = self.read(state, interest, room, bytes_read == 0);
+        for (interest, aside) in self.all() {
+            let found = aside.map_or_else(|| self.find(state, interest), Err);
+            let data = self.read(interest, found, room, bytes_read == 0);
             let bytes = data.records.as_ref().map_or(0, Records::len);
             room = room.saturating_sub(bytes);
             bytes_read += bytes;
@@ -254,13 +266,13 @@ impl FetchPlan {
 
     fn read(
         &self,
-        state: &State,
         interest: &Interest,
+        found: Result<Found<'_>, ErrorCode>,
         room: usize,
         is_first: bool,
     ) -> PartitionData {
         let answer = blank(interest.partition);
-        let (partition, from, until) = match self.find(state, interest) {
+        let (partition, from, until) = match found {
             Err(code) => {
                 // What the log refuses has no list at all, where a success has an empty one.
                 let is_known = !matches!(
@@ -312,9 +324,6 @@ impl FetchPlan {
     }
 
     fn find<'a>(&self, state: &'a State, interest: &Interest) -> Result<Found<'a>, ErrorCode> {
-        if self.forbidden.contains(&interest.topic) {
-            return Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
-        }
         let name = state.resolve(&interest.topic)?;
         let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
         let partition = state.partition(name.as_str(), interest.partition).ok_or(unknown)?;

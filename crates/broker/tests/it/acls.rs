@@ -1,18 +1,21 @@
 //! Clients that may not do everything.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use milena_broker::{
     Acl, AclOperation, AclResource, AuthorizerSettings, ErrorCode, Settings, TopicSettings,
 };
+use milena_types::{Topic, TopicPartition};
 use milena_wire::messages::create_acls_request::AclCreation;
 use milena_wire::messages::delete_acls_request::DeleteAclsFilter;
+use milena_wire::messages::fetch_request::{FetchRequest, FetchTopic};
 use milena_wire::messages::{
     CreateAclsRequest, DeleteAclsRequest, DescribeAclsRequest, MetadataRequest,
 };
 use milena_wire::{Request, Response};
 
-use crate::world::{World, batch, fetch, fetched, offsets, produce};
+use crate::world::{World, batch, fetch, fetch_response, fetched, offsets, produce};
 
 /// Everyone may what no rule is about.
 fn judging(settings: &mut Settings) {
@@ -161,6 +164,53 @@ fn rules_that_clients_make_count_and_are_gone_when_they_say() {
     assert_eq!((told.resources.len(), told.resources[0].acls.len()), (1, 1), "{told:?}");
     world.ask(connection, 3, delete);
     assert_eq!(written(&mut world), ErrorCode::NONE);
+}
+
+/// Both topics, led by the leader of `t`.
+fn fetch_both(world: &mut World) -> FetchRequest {
+    let leader = world.leader();
+    let u = TopicPartition::new(Topic::from("u"), 0);
+    world.cluster.move_leader(world.now, &u, leader);
+    let mut both = fetch(0, 1, 500);
+    let other = FetchTopic { topic: "u".into(), ..both.topics[0].clone() };
+    both.topics.push(other);
+    both
+}
+
+fn codes(response: Response) -> Vec<ErrorCode> {
+    let topics = fetch_response(response).responses;
+    topics.iter().map(|topic| topic.partitions[0].error_code).collect()
+}
+
+/// A client that asks again at once would ask without end otherwise.
+#[test]
+fn a_fetch_waits_beside_what_it_may_not_read_or_what_is_unknown() {
+    for refused in [ErrorCode::TOPIC_AUTHORIZATION_FAILED, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION] {
+        let mut world = World::with(judging);
+        let mut request = fetch_both(&mut world);
+        match refused {
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => request.topics[0].topic = "v".into(),
+            _ => world.cluster.add_acl(deny_read("t")).expect("there is an authorizer"),
+        }
+        let reader = world.connect_leader();
+        world.send(reader, 11, request.clone());
+        world.pass(Duration::from_millis(499));
+        assert_eq!(world.answer(reader), None);
+        world.pass(Duration::from_millis(1));
+        let told = world.answer(reader).expect("its time is over");
+        assert_eq!(codes(told), [refused, ErrorCode::NONE]);
+
+        world.send(reader, 11, request.clone());
+        let mut written = produce(-1, batch(&["x"], None));
+        written.topic_data[0].name = "u".into();
+        let writer = world.connect_leader();
+        world.ask(writer, 9, written);
+        let told = fetch_response(world.answer(reader).expect("woken"));
+        assert_eq!(offsets(&told.responses[1].partitions[0]), [0]);
+
+        request.topics.truncate(1);
+        assert_eq!(codes(world.ask(reader, 11, request)), [refused], "nothing to wait for");
+    }
 }
 
 fn deny_read(topic: impl Into<String>) -> Acl {
