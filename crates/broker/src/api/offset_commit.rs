@@ -1,11 +1,12 @@
 //! OffsetCommit (key 8), versions 2-10.
 //!
 //! Stores offsets for a member of the present generation or epoch, or for anyone while the group has no members. A member
-//! of the consumer protocol whose epoch is older may still commit what it has had since (KIP-1251).
+//! of the consumer protocol whose epoch is older may still commit what it has had since (KIP-1251). Partitions that are
+//! unknown or that the client may not read are taken out first.
 //!
 //! Notes: topic ids from version 10 on. Commits do not expire (Kafka: `offsets.retention.minutes`, 7 days).
 
-use milena_types::{ErrorCode, Generation, LeaderEpoch, Offset, Topic, TopicPartition};
+use milena_types::{ErrorCode, Generation, LeaderEpoch, Offset, TopicPartition};
 use milena_wire::messages::offset_commit_request::{
     OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
@@ -32,16 +33,24 @@ const EPOCHS_SINCE: i16 = 9;
 const IDS_SINCE: i16 = 10;
 
 pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &OffsetCommitRequest) -> Outcome {
-    let checked =
-        check(state, call, request).and_then(|may| check_partitions(state, call, request, &may));
-    if let Err(code) = checked {
-        return Outcome::Answer(error(request, code));
-    }
+    let is_there = |topic: &OffsetCommitRequestTopic| {
+        topic.partitions.iter().any(|p| find(state, call, topic, p.partition_index).is_ok())
+    };
+    // Where nothing is left to be stored, the group is not asked, nor made.
+    let checked = match request.topics.iter().any(is_there) {
+        true => {
+            check(state, call, request).and_then(|may| check_partitions(state, call, request, &may))
+        }
+        false => Ok(()),
+    };
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for asked in &topic.partitions {
-            let committed = commit(state, call, request, topic, asked);
+            let partition = find(state, call, topic, asked.partition_index);
+            let partition = partition.and_then(|partition| checked.map(|()| partition));
+            let committed =
+                partition.and_then(|partition| commit(state, call, request, partition, asked));
             partitions.push(answer(asked, committed.err().unwrap_or(ErrorCode::NONE)));
         }
         topics.push(answer_topic(topic, partitions));
@@ -97,29 +106,29 @@ fn check_partitions(
 ) -> Result<(), ErrorCode> {
     let Some(group) = state.groups.get(&*request.group_id) else { return Ok(()) };
     for topic in &request.topics {
-        let Some(known) = find(state, call, topic).and_then(|name| state.topics.get(&name)) else {
-            continue;
-        };
-        for asked in &topic.partitions {
-            let index = asked.partition_index;
-            let is_stored = known.partition(index).is_some() && !is_too_large(state, asked);
-            if is_stored {
-                group.check_partition(may, known.id, index)?;
-            }
+        for asked in topic.partitions.iter().filter(|asked| !is_too_large(state, asked)) {
+            let Ok(partition) = find(state, call, topic, asked.partition_index) else { continue };
+            let id = state.topics.get(&partition.topic).map(|topic| topic.id).unwrap_or_default();
+            group.check_partition(may, id, partition.partition)?;
         }
     }
     Ok(())
 }
 
-fn find(state: &State, call: &Call<'_>, topic: &OffsetCommitRequestTopic) -> Option<Topic> {
-    call.topic(state, AclOperation::Read, &key(call, topic)).ok()
-}
-
-fn key(call: &Call<'_>, topic: &OffsetCommitRequestTopic) -> TopicKey {
-    match call.version >= IDS_SINCE {
+fn find(
+    state: &State,
+    call: &Call<'_>,
+    topic: &OffsetCommitRequestTopic,
+    index: i32,
+) -> Result<TopicPartition, ErrorCode> {
+    let key = match call.version >= IDS_SINCE {
         true => TopicKey::Id(topic.topic_id),
         false => TopicKey::Name((&*topic.name).into()),
-    }
+    };
+    let name = call.topic(state, AclOperation::Read, &key)?;
+    let found = state.partition(name.as_str(), index).is_some();
+    let partition = found.then(|| TopicPartition::new(name, index));
+    partition.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
 }
 
 fn is_too_large(state: &State, asked: &OffsetCommitRequestPartition) -> bool {
@@ -131,13 +140,9 @@ fn commit(
     state: &mut State,
     call: &Call<'_>,
     request: &OffsetCommitRequest,
-    topic: &OffsetCommitRequestTopic,
+    partition: TopicPartition,
     asked: &OffsetCommitRequestPartition,
 ) -> Result<(), ErrorCode> {
-    let name = call.topic(state, AclOperation::Read, &key(call, topic))?;
-    let partition = TopicPartition::new(name, asked.partition_index);
-    let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
-    state.partition(partition.topic.as_str(), partition.partition).ok_or(unknown)?;
     if is_too_large(state, asked) {
         return Err(ErrorCode::OFFSET_METADATA_TOO_LARGE);
     }

@@ -10,11 +10,15 @@ use milena_types::{Topic, TopicPartition};
 use milena_wire::messages::create_acls_request::AclCreation;
 use milena_wire::messages::delete_acls_request::DeleteAclsFilter;
 use milena_wire::messages::fetch_request::{FetchRequest, FetchTopic};
+use milena_wire::messages::offset_commit_request::{
+    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
 use milena_wire::messages::{
     CreateAclsRequest, DeleteAclsRequest, DescribeAclsRequest, MetadataRequest,
 };
 use milena_wire::{Request, Response};
 
+use crate::consumer_member::{GROUP, coordinator};
 use crate::world::{World, batch, fetch, fetch_response, fetched, offsets, produce};
 
 /// Everyone may what no rule is about.
@@ -211,6 +215,40 @@ fn a_fetch_waits_beside_what_it_may_not_read_or_what_is_unknown() {
         request.topics.truncate(1);
         assert_eq!(codes(world.ask(reader, 11, request)), [refused], "nothing to wait for");
     }
+}
+
+/// What may not be read is taken out before the group is asked.
+#[test]
+fn a_commit_of_what_may_not_be_read_says_so_whatever_the_group_says() {
+    let mut world = World::with(judging);
+    world.cluster.add_acl(deny_read("t")).expect("there is an authorizer");
+    let coordinator = coordinator(&mut world);
+    let mut commit = |names: &[&str], generation: i32| {
+        let connection = world.connect(coordinator);
+        let topic = |name: &&str| OffsetCommitRequestTopic {
+            name: (*name).into(),
+            partitions: vec![OffsetCommitRequestPartition::default()],
+            ..Default::default()
+        };
+        let request = OffsetCommitRequest {
+            group_id: GROUP.into(),
+            generation_id_or_member_epoch: generation,
+            topics: names.iter().map(topic).collect(),
+            ..Default::default()
+        };
+        let Response::OffsetCommit(told) = world.ask(connection, 8, request) else {
+            panic!("another answer")
+        };
+        let told = told.topics.iter().map(|topic| topic.partitions[0].error_code);
+        (told.collect::<Vec<_>>(), world.cluster.group(GROUP).is_some())
+    };
+    let (forbidden, unknown) =
+        (ErrorCode::TOPIC_AUTHORIZATION_FAILED, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    assert_eq!(commit(&["t", "v"], -1), (vec![forbidden, unknown], false));
+    assert_eq!(commit(&["t", "v"], 7), (vec![forbidden, unknown], false));
+    let stale = ErrorCode::ILLEGAL_GENERATION;
+    assert_eq!(commit(&["t", "u", "v"], 7), (vec![forbidden, stale, unknown], false));
+    assert_eq!(commit(&["t", "u"], -1), (vec![forbidden, ErrorCode::NONE], true));
 }
 
 fn deny_read(topic: impl Into<String>) -> Acl {
