@@ -68,7 +68,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    fn asker(&self) -> Asker<'a> {
+    pub(crate) fn asker(&self) -> Asker<'a> {
         Asker { principal: self.principal, host: self.host }
     }
 }

@@ -36,6 +36,14 @@ pub(crate) struct Asker<'a> {
     pub(crate) host: &'a str,
 }
 
+/// What somebody may see, apart from the state that it is in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sight<'a> {
+    pub(crate) acls: &'a Acls,
+    pub(crate) settings: &'a AuthorizerSettings,
+    pub(crate) asker: Asker<'a>,
+}
+
 /// What somebody wants to do something with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Resource<'a> {
@@ -138,6 +146,12 @@ impl Acls {
             .take_while(move |(one, _)| one.kind == kind && one.pattern == PatternType::Prefixed)
             .filter(move |(one, _)| name.starts_with(&one.name));
         literal.into_iter().chain(all).chain(prefixed.map(|(_, acls)| acls)).flatten()
+    }
+}
+
+impl Sight<'_> {
+    pub(crate) fn has_topic(&self, name: &str) -> bool {
+        self.acls.may(self.settings, self.asker, AclOperation::Describe, Resource::Topic(name))
     }
 }
 

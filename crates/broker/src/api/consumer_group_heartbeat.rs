@@ -4,7 +4,8 @@
 //! comes back), and hears its epoch and what it may read (KIP-848). Version 1 has regular expressions and wants every
 //! member to bring its own id.
 //!
-//! Notes: a regular expression is resolved right after the heartbeat that brought it is answered. Its syntax is that of
+//! Notes: a regular expression is resolved right after the heartbeat that brought it is answered, to topics that the
+//! client of that heartbeat may see. Its syntax is that of
 //! Rust's `regex`, which is RE2's but for rare classes; what is wrong with one is told in other words.
 
 use std::collections::BTreeSet;
@@ -80,7 +81,9 @@ fn take(
     state.ensure_group(id).map_err(Refused::without_reason)?;
     let now = call.now;
     let beat = state
-        .with_group(id, |group, around| group.consumer_heartbeat(now, &heartbeat, around))
+        .with_group_for(Some(call.asker()), id, |group, around| {
+            group.consumer_heartbeat(now, &heartbeat, around)
+        })
         .unwrap_or_else(|| Err(Refused::without_reason(ErrorCode::GROUP_ID_NOT_FOUND)))?;
     let interval = state.settings.consumer_groups.heartbeat_interval.as_millis();
     Ok(respond(&heartbeat, beat, i32::try_from(interval).unwrap_or(i32::MAX)))

@@ -28,7 +28,8 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &JoinGroupRequ
     }
     let join = read(state, call, request);
     let now = call.now;
-    state.with_group(&request.group_id, |group, around| group.join(now, join, around));
+    let asker = Some(call.asker());
+    state.with_group_for(asker, &request.group_id, |group, around| group.join(now, join, around));
     Outcome::Wait
 }
 

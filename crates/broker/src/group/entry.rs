@@ -13,6 +13,7 @@ use super::consumer::{Beat, Committer, ConsumerGroup, Downgrade, Heartbeat, MayC
 use super::offsets::Offsets;
 use super::settings::ConsumerGroupSettings;
 use super::{CONSUMER, migration};
+use crate::acl::Sight;
 use crate::state::Refused;
 use crate::topic::TopicImage;
 
@@ -37,6 +38,8 @@ pub(crate) enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Surroundings<'a> {
     pub(crate) image: TopicImage<'a>,
+    /// What the client may see whose request is worked on; `None` is everything.
+    pub(crate) sight: Option<Sight<'a>>,
     pub(crate) settings: &'a ConsumerGroupSettings,
     /// How many members a group of the classic protocol may have.
     pub(crate) classic_size_max: usize,

@@ -5,6 +5,7 @@ use std::time::Instant;
 use milena_types::{ErrorCode, NodeId, Topic, TopicPartition};
 
 use super::{NewTopic, State, Timer};
+use crate::acl::{Asker, Sight};
 use crate::api;
 use crate::group::{Answer, Group, Surroundings};
 use crate::store::Entry;
@@ -62,8 +63,20 @@ impl State {
         id: &str,
         work: impl FnOnce(&mut Group, &Surroundings<'_>) -> T,
     ) -> Option<T> {
+        self.with_group_for(None, id, work)
+    }
+
+    /// The same for a client that hears only of topics that it may see.
+    pub(crate) fn with_group_for<T>(
+        &mut self,
+        asker: Option<Asker<'_>>,
+        id: &str,
+        work: impl FnOnce(&mut Group, &Surroundings<'_>) -> T,
+    ) -> Option<T> {
+        let judged = self.settings.authorizer.as_ref().zip(asker);
         let around = Surroundings {
             image: TopicImage::new(&self.topics, &self.topic_ids, self.topics_version),
+            sight: judged.map(|(settings, asker)| Sight { acls: &self.acls, settings, asker }),
             settings: &self.settings.consumer_groups,
             classic_size_max: self.settings.group_size_max,
         };

@@ -18,7 +18,7 @@ use milena_wire::messages::{
 };
 use milena_wire::{Request, Response};
 
-use crate::consumer_member::{GROUP, coordinator};
+use crate::consumer_member::{ConsumerMember, GROUP, coordinator};
 use crate::world::{World, batch, fetch, fetch_response, fetched, offsets, produce};
 
 /// Everyone may what no rule is about.
@@ -249,6 +249,19 @@ fn a_commit_of_what_may_not_be_read_says_so_whatever_the_group_says() {
     let stale = ErrorCode::ILLEGAL_GENERATION;
     assert_eq!(commit(&["t", "u", "v"], 7), (vec![forbidden, stale, unknown], false));
     assert_eq!(commit(&["t", "u"], -1), (vec![forbidden, ErrorCode::NONE], true));
+}
+
+#[test]
+fn a_regular_expression_finds_only_topics_that_may_be_seen() {
+    let mut world = World::with(judging);
+    let rule = Acl::deny(AclOperation::Describe, AclResource::topic("t"));
+    world.cluster.add_acl(rule).expect("there is an authorizer");
+    let mut member = ConsumerMember::connect(&mut world, "a");
+    member.regex = Some("[tu]".into());
+    member.join(&mut world);
+    world.pass(Duration::from_secs(2));
+    member.beat(&mut world);
+    assert_eq!((member.epoch, member.told.len()), (2, 1));
 }
 
 fn deny_read(topic: impl Into<String>) -> Acl {

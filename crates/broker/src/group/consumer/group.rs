@@ -10,6 +10,7 @@ use super::member::Member;
 use super::partitions::{Partitions, at_epoch};
 use super::pattern::Patterns;
 use super::tally::Tally;
+use crate::group::Surroundings;
 use crate::state::Refused;
 use crate::topic::{ImageVersion, TopicImage};
 
@@ -212,12 +213,17 @@ impl ConsumerGroup {
         has_changed
     }
 
-    /// Resolves every pattern.
-    pub(super) fn resolve_patterns(&mut self, now: Instant, image: &TopicImage<'_>) {
+    /// Resolves every pattern, to topics that the client may see for whom it is done.
+    pub(super) fn resolve_patterns(&mut self, now: Instant, around: &Surroundings<'_>) {
+        let image = &around.image;
+        let is_seen = |topic: &Topic| {
+            around.sight.as_ref().is_none_or(|sight| sight.has_topic(topic.as_str()))
+        };
         let mut has_changed = false;
         let wanted: Vec<_> = self.tally.patterns().cloned().collect();
         for pattern in wanted {
-            let topics = super::pattern::matches(&pattern, image);
+            let mut topics = super::pattern::matches(&pattern, image);
+            topics.retain(is_seen);
             let before = self.patterns.set(&pattern, topics.clone());
             has_changed |= before != topics;
             self.tally.move_pattern(&before, &topics);

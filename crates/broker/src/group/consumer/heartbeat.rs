@@ -226,7 +226,7 @@ impl ConsumerGroup {
             && self.patterns.may_resolve(now)
             && self.patterns.is_stale(now, around.image.version(), wanted, interval)
         {
-            self.resolve_patterns(now, &around.image);
+            self.resolve_patterns(now, around);
         }
     }
 
