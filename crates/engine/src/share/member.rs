@@ -27,8 +27,8 @@ pub(super) struct Member {
     epoch: i32,
     interval: Duration,
     topics: BTreeSet<Topic>,
-    /// The coordinator knows the topics, as far as we know.
-    told: bool,
+    /// When the coordinator was told the topics last, as far as we know.
+    told: Option<Instant>,
     flight: Option<Flight>,
     next_at: Option<Instant>,
     backoff: Backoff,
@@ -76,7 +76,7 @@ impl Member {
             epoch: JOIN,
             interval: INTERVAL_UNTOLD,
             topics: BTreeSet::new(),
-            told: false,
+            told: None,
             flight: None,
             next_at: None,
             backoff,
@@ -111,7 +111,7 @@ impl Member {
             return;
         }
         self.topics = topics;
-        self.told = false;
+        self.told = None;
         if self.state == MemberState::New {
             self.go(MemberState::Joining);
         }
@@ -162,7 +162,7 @@ impl Member {
             self.go(MemberState::Expelled);
             self.epoch = JOIN;
             self.early = EARLY;
-            self.told = false;
+            self.told = None;
             self.next_at = leaves.then_some(now);
         }
         if self.state == MemberState::Expelled && !overdue && self.flight.is_none() {
@@ -182,6 +182,8 @@ impl Member {
             }
         };
         let coordinator = coordinator?;
+        let is_told = self.told.is_some_and(|at| now < at + SAYS_ALL_EVERY);
+        let tells = !leaves && !is_told;
         let names = |topics: &BTreeSet<Topic>| {
             topics.iter().map(|topic| ByteString::from(topic.as_str())).collect()
         };
@@ -189,12 +191,14 @@ impl Member {
             group_id: self.group_id.clone(),
             member_id: self.member_id.clone(),
             member_epoch: if leaves { LEAVE } else { self.epoch },
-            rack_id: self.rack.clone().filter(|_| !leaves && !self.told),
-            subscribed_topic_names: (!leaves && !self.told).then(|| names(&self.topics)),
+            rack_id: self.rack.clone().filter(|_| tells),
+            subscribed_topic_names: tells.then(|| names(&self.topics)),
         };
         let id = ids.deal();
         self.flight = Some(Flight { id, to: coordinator, sent: now, leaves });
-        self.told = !leaves;
+        if leaves || tells {
+            self.told = tells.then_some(now);
+        }
         self.next_at = None;
         let target = Target::Broker(coordinator);
         Some(Outbound::new(id, target, Lane::Group, self.request_timeout, request.into()))
@@ -262,10 +266,13 @@ impl Member {
             self.interval = Duration::from_millis(told_ms).max(INTERVAL_MIN);
             if let Some(assignment) = response.assignment {
                 let topics = assignment.topic_partitions.into_iter();
-                self.assignment = topics
+                let assignment = topics
                     .map(|topic| (topic.topic_id, topic.partitions.into_iter().collect()))
                     .collect();
-                tracing::info!(group = &*self.group_id, assignment = ?self.assignment, "assigned");
+                if self.assignment != assignment {
+                    tracing::info!(group = &*self.group_id, ?assignment, "assigned");
+                    self.assignment = assignment;
+                }
             }
             let wait = if self.assignment.is_empty() {
                 self.early = (self.early * 2).min(self.interval);
@@ -273,14 +280,14 @@ impl Member {
             } else {
                 self.interval
             };
-            self.next_at = Some(if self.told { sent + wait } else { now });
+            self.next_at = Some(if self.told.is_some() { sent + wait } else { now });
             if self.state == MemberState::Joining {
                 self.go(MemberState::Stable);
             }
             return News::Proven;
         }
         // Whether the coordinator took in the topics is not known.
-        self.told = false;
+        self.told = None;
         self.next_at = Some(now + self.backoff.next_wait(rng));
         let error = Error::from_code(ApiKey::SHARE_GROUP_HEARTBEAT, code);
         let detail = response.error_message.filter(|text| !text.is_empty());
@@ -310,7 +317,7 @@ impl Member {
     }
 
     fn unheard(&mut self, now: Instant, broker: NodeId, failure: &Failure, rng: &mut Rng) -> News {
-        self.told = false;
+        self.told = None;
         self.next_at = Some(now + self.backoff.next_wait(rng));
         if failure.is_passing() {
             return News::Lost(broker);
@@ -357,6 +364,10 @@ const INTERVAL_UNTOLD: Duration = Duration::from_secs(5);
 
 /// Half of the first wait for an assignment; it doubles up to the coordinator's interval.
 const EARLY: Duration = Duration::from_millis(100);
+
+/// As in the consumer protocol: what is told when a lost heartbeat is carried out late is told to nobody, and again only to
+/// who says all.
+const SAYS_ALL_EVERY: Duration = Duration::from_secs(30);
 
 /// A coordinator that wants to hear more often is not worth its answers.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);

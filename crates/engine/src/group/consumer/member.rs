@@ -346,9 +346,7 @@ impl Member {
         let id = around.ids.deal();
         let nothing = Assignment::default();
         let owned = self.current.as_ref().unwrap_or(&nothing);
-        let Identity { member_id, generation } = &self.identity;
-        let outbound =
-            self.requests.heartbeat(id, coordinator, member_id, *generation, wanted, owned);
+        let outbound = self.requests.heartbeat(now, id, coordinator, &self.identity, wanted, owned);
         self.actions.push_back(Action::Send(outbound));
         self.beat.in_flight = Some((id, now));
         self.beat.is_urgent = false;

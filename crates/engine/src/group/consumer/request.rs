@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use milena_types::{Generation, NodeId, Topic};
 use milena_wire::ByteString;
@@ -10,6 +10,7 @@ use milena_wire::messages::ConsumerGroupHeartbeatRequest;
 
 use super::assignment::Assignment;
 use super::member::Wanted;
+use crate::group::action::Identity;
 use crate::group::settings::{GroupMembershipOperation, GroupSettings};
 use crate::request::{Lane, Outbound, RequestId, Target};
 
@@ -40,6 +41,8 @@ pub(super) enum Goodbye {
 struct Sent {
     wanted: Wanted,
     owned: Assignment,
+    /// When all was said last.
+    all_at: Instant,
 }
 
 impl Requests {
@@ -63,18 +66,21 @@ impl Requests {
         self.sent = None;
     }
 
-    /// Joins (`epoch` is `None`) or stays.
+    /// Joins (without a generation) or stays.
     pub(super) fn heartbeat(
         &mut self,
+        now: Instant,
         id: RequestId,
         coordinator: NodeId,
-        member_id: &ByteString,
-        epoch: Option<Generation>,
+        identity: &Identity,
         wanted: &Wanted,
         owned: &Assignment,
     ) -> Outbound {
-        let mut request = self.request(member_id, epoch.map_or(JOIN_EPOCH, Generation::get));
-        let sent = self.sent.take().filter(|_| epoch.is_some());
+        let Identity { member_id, generation } = identity;
+        let mut request = self.request(member_id, generation.map_or(JOIN_EPOCH, Generation::get));
+        let is_told = |sent: &Sent| generation.is_some() && now < sent.all_at + SAYS_ALL_EVERY;
+        let sent = self.sent.take().filter(is_told);
+        let all_at = sent.as_ref().map_or(now, |sent| sent.all_at);
         if sent.is_none() {
             request.rack_id.clone_from(&self.rack_id);
             request.rebalance_timeout_ms = self.rebalance_timeout_ms;
@@ -98,7 +104,7 @@ impl Requests {
         if sent.as_ref().map(|sent| &sent.owned) != Some(owned) {
             request.topic_partitions = Some(owned.write());
         }
-        self.sent = Some(Sent { wanted: wanted.clone(), owned: owned.clone() });
+        self.sent = Some(Sent { wanted: wanted.clone(), owned: owned.clone(), all_at });
         let with_pattern = request.subscribed_topic_regex.is_some();
         let mut outbound = self.outbound(id, coordinator, request);
         if with_pattern {
@@ -155,6 +161,12 @@ impl Requests {
         Outbound::new(id, target, Lane::Group, self.timeout, request.into())
     }
 }
+
+/// A coordinator tells an assignment once, and whenever it is told all. Once may have been to nobody without this member
+/// having missed an answer: a heartbeat that it gave up and sent again is carried out when a stalled connection is read
+/// at last. So what is assigned goes without an owner for this long at most; said at each heartbeat, a thousand
+/// partitions would be 4 KiB each way every 5 s.
+pub(super) const SAYS_ALL_EVERY: Duration = Duration::from_secs(30);
 
 const JOIN_EPOCH: i32 = 0;
 const LEAVE_EPOCH: i32 = -1;

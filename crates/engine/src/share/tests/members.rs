@@ -22,6 +22,23 @@ fn a_member_joins_by_a_name_of_its_own_and_beats_without_repeating_itself() {
     assert_eq!((beat.member_epoch, beat.subscribed_topic_names), (1, None));
 }
 
+/// A copy of a join that was given up may be carried out late, and what is assigned then is told to nobody.
+#[test]
+fn an_assignment_told_to_nobody_is_told_again_as_the_topics_are_said_from_time_to_time() {
+    let mut script = Script::joined(&[0]);
+    let said: Vec<_> = (0..12)
+        .map(|_| {
+            script.pass(Duration::from_secs(5));
+            let says_all = script.heartbeat().subscribed_topic_names.is_some();
+            script.answer_heartbeat(ErrorCode::NONE, says_all.then_some(&[0, 1]));
+            says_all
+        })
+        .collect();
+    assert_eq!(said.iter().filter(|says_all| **says_all).count(), 2, "{said:?}");
+    assert!(said[5] && said[11], "every 30 s: {said:?}");
+    assert_eq!(script.machine.assignment().len(), 2);
+}
+
 /// A coordinator assigns a moment after it took a member in; with its own interval, that would be heard 5 s later.
 #[test]
 fn a_member_without_an_assignment_asks_again_soon_but_not_for_ever() {

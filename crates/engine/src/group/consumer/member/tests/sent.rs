@@ -1,6 +1,7 @@
 //! What heartbeats say, and when they go out.
 
 use super::*;
+use crate::group::consumer::request::SAYS_ALL_EVERY;
 
 fn owned(request: &ConsumerGroupHeartbeatRequest) -> Option<Vec<i32>> {
     let topics = request.topic_partitions.as_ref()?;
@@ -102,6 +103,41 @@ fn after_a_lost_answer_all_is_said_in_the_same_epoch() {
     assert_eq!(again.member_epoch, 1);
     assert_eq!((names(&again), owned(&again)), (Some(vec!["t"]), Some(vec![0, 1])));
     assert_eq!(again.rebalance_timeout_ms, 300_000);
+}
+
+/// A copy of the join that was given up may be carried out at any time after the one that was answered, and then this
+/// member's assignment is told to nobody.
+#[test]
+fn all_is_said_from_time_to_time_so_that_an_assignment_told_to_nobody_is_told_again() {
+    let mut fixture = Fixture::stable(&[0]);
+    let start = fixture.now;
+    // As Kafka's interval is 5 s.
+    for _ in 1..6 {
+        let heartbeat = fixture.next_sent();
+        assert_eq!((names(&heartbeat), owned(&heartbeat)), (None, None));
+        fixture.answer_to(&nothing_new(1));
+    }
+    let again = fixture.next_sent();
+    assert_eq!(names(&again), Some(vec!["t"]));
+    assert_eq!(fixture.now - start, SAYS_ALL_EVERY);
+    assert_eq!((again.member_epoch, owned(&again)), (1, Some(vec![0])));
+    assert_eq!(again.rebalance_timeout_ms, 300_000, "or Kafka does not take it for all");
+    fixture.answer_to(&join_answer(1, &[0, 1]));
+    assert_eq!(fixture.poll_taken(), BTreeSet::from([1]));
+    fixture.member.settled();
+    assert_eq!((names(&fixture.sent().0), fixture.now - start), (None, SAYS_ALL_EVERY));
+}
+
+/// Told what it has, a member has nothing to do.
+#[test]
+fn an_assignment_that_is_told_again_changes_nothing() {
+    let mut fixture = Fixture::stable(&[0, 1]);
+    for _ in 0..2 * SAYS_ALL_EVERY.as_secs() / 5 {
+        let says_all = names(&fixture.next_sent()).is_some();
+        fixture.answer_to(&if says_all { join_answer(1, &[0, 1]) } else { nothing_new(1) });
+        assert!(fixture.poll().is_none());
+        assert_eq!(fixture.member.state, State::Stable);
+    }
 }
 
 /// Trap 39: nobody else can have the partitions before this member is fenced, and it will hear of that.
