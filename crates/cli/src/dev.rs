@@ -56,7 +56,7 @@ pub(crate) struct DevArgs {
     #[arg(long)]
     authorizer: bool,
 
-    /// A port where Prometheus finds counters of records and bytes by topic, at /metrics. 0 takes a free one
+    /// A port where Prometheus finds counters of records and bytes by topic, at /metrics; Apache Kafka gives them by JMX, to JVMs alone. 0 takes a free one
     #[arg(long, value_name = "PORT")]
     metrics_port: Option<u16>,
 }

@@ -73,7 +73,7 @@ fn is_late(send: &Send) -> bool {
 const LATE: Duration = Duration::from_millis(500);
 
 fn seeds() -> Range<u64> {
-    let Ok(text) = std::env::var("SHIPPED_SEEDS") else { return 0..300 };
+    let Ok(text) = std::env::var("SHIPPED_SEEDS") else { return 0..1000 };
     let (from, to) = text.split_once("..").expect("from..to");
     from.parse().expect("a number")..to.parse().expect("a number")
 }
