@@ -18,6 +18,7 @@ mod node;
 mod quota;
 mod release;
 mod rights;
+mod scram;
 mod settings;
 mod share;
 mod shell;

@@ -95,6 +95,9 @@ fn complete(response: &mut Response, version: i16, code: ErrorCode) {
         Response::AlterClientQuotas(r) => {
             r.entries.iter_mut().for_each(|entry| entry.error_message = why());
         }
+        Response::AlterUserScramCredentials(r) => {
+            r.results.iter_mut().for_each(|result| result.error_message = why());
+        }
         Response::ElectLeaders(r) if version >= 1 => r.error_code = code,
         Response::AlterPartitionReassignments(r) => r.error_code = code,
         _ => {}
@@ -160,7 +163,8 @@ fn check(state: &State, call: &Call<'_>, request: &Request) -> Result<(), ErrorC
         Request::DescribeAcls(_) => cluster(Describe),
         Request::ElectLeaders(_)
         | Request::AlterPartitionReassignments(_)
-        | Request::AlterReplicaLogDirs(_) => cluster(Alter),
+        | Request::AlterReplicaLogDirs(_)
+        | Request::AlterUserScramCredentials(_) => cluster(Alter),
         Request::ListPartitionReassignments(_)
         | Request::DescribeLogDirs(_)
         | Request::DescribeQuorum(_)

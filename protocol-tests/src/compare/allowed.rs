@@ -179,6 +179,11 @@ pub(super) const ALLOWED_OF_RIGHTS: &[Allowed] = &[
         reason: "a real broker prints the request that it refuses",
     },
     Allowed {
+        request: "AlterUserScramCredentials",
+        path: "results[*].error_message",
+        reason: "a real broker prints the request that it refuses",
+    },
+    Allowed {
         request: "AlterPartitionReassignments",
         path: "error_message",
         reason: "a real broker prints the request that it refuses",

@@ -81,6 +81,15 @@ pub(super) fn in_order(mut response: Response) -> Response {
                 entries.sort_by_key(|entry| format!("{:?}", entry.entity));
             }
         }
+        Response::AlterUserScramCredentials(told) => {
+            told.results.sort_by(|a, b| a.user.cmp(&b.user));
+        }
+        Response::DescribeUserScramCredentials(told) => {
+            told.results.sort_by(|a, b| a.user.cmp(&b.user));
+            for user in &mut told.results {
+                user.credential_infos.sort_by_key(|info| info.mechanism);
+            }
+        }
         Response::DescribeTransactions(told) => {
             for transaction in &mut told.transaction_states {
                 transaction.topics.sort_by(|a, b| a.topic.cmp(&b.topic));

@@ -75,6 +75,24 @@ pub(super) async fn quotas_of_clients_and_users_are_set_described_and_deleted(
     until(&on, tool, &describe, |words| !words.contains("producer_byte_rate")).await
 }
 
+pub(super) async fn passwords_of_users_are_set_described_and_deleted(on: Arc<Target>) -> Result {
+    let name = on.unique("user");
+    let tool = "kafka-configs";
+    let entity = ["--entity-type", "users", "--entity-name", &name];
+    // A user may not come up twice in one request.
+    for add in
+        ["SCRAM-SHA-256=[iterations=8192,password=secret]", "SCRAM-SHA-512=[password=secret]"]
+    {
+        on.tool(tool, &[&entity[..], &["--alter", "--add-config", add]].concat(), "").await?;
+    }
+    let describe = [&entity[..], &["--describe"]].concat();
+    let told = ["SCRAM-SHA-256=iterations=8192", "SCRAM-SHA-512=iterations=4096"];
+    until(&on, tool, &describe, |words| told.iter().all(|one| words.contains(one))).await?;
+    let delete = ["--alter", "--delete-config", "SCRAM-SHA-256"];
+    on.tool(tool, &[&entity[..], &delete].concat(), "").await?;
+    until(&on, tool, &describe, |words| !words.contains(told[0]) && words.contains(told[1])).await
+}
+
 pub(super) async fn log_dirs_and_the_quorum_are_described(on: Arc<Target>) -> Result {
     let topic = topic_of(&on, "logs", "1").await?;
     on.tool("kafka-console-producer", &["--topic", &topic], "a line\n").await?;

@@ -226,6 +226,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!(tools::a_group_is_listed_and_described_with_its_lag, alone: true, limit: tools::LIMIT),
     scenario!(admin_tools::quotas_of_clients_and_users_are_set_described_and_deleted, alone: true,
         fits: admin_tools::fits, limit: admin_tools::LIMIT),
+    scenario!(admin_tools::passwords_of_users_are_set_described_and_deleted, alone: true,
+        fits: admin_tools::fits, limit: admin_tools::LIMIT),
     scenario!(admin_tools::log_dirs_and_the_quorum_are_described, alone: true,
         fits: admin_tools::fits, limit: admin_tools::LIMIT),
     scenario!(admin_tools::a_partition_is_moved_and_its_first_replica_leads, alone: true,

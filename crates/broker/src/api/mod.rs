@@ -6,6 +6,7 @@ mod alter_client_quotas;
 mod alter_partition_reassignments;
 mod alter_replica_log_dirs;
 mod alter_share_group_offsets;
+mod alter_user_scram_credentials;
 pub(crate) mod api_versions;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
@@ -202,6 +203,7 @@ apis! {
     DescribeClientQuotas DESCRIBE_CLIENT_QUOTAS describe_client_quotas;
     AlterClientQuotas ALTER_CLIENT_QUOTAS alter_client_quotas;
     DescribeUserScramCredentials DESCRIBE_USER_SCRAM_CREDENTIALS describe_user_scram_credentials;
+    AlterUserScramCredentials ALTER_USER_SCRAM_CREDENTIALS alter_user_scram_credentials;
     DescribeCluster DESCRIBE_CLUSTER describe_cluster;
     DescribeProducers DESCRIBE_PRODUCERS describe_producers;
     DescribeTransactions DESCRIBE_TRANSACTIONS describe_transactions;

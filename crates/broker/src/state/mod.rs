@@ -37,6 +37,7 @@ use crate::connection::ConnectionId;
 use crate::group::Group;
 use crate::journal::Journal;
 use crate::quota::Quotas;
+use crate::scram::Credentials;
 use crate::settings::Settings;
 use crate::share::{ShareGroup, ShareKey, SharePartitions};
 use crate::ticket::Ticket;
@@ -67,6 +68,8 @@ pub(crate) struct State {
     pub(crate) acls: Acls,
     /// What is set for clients, and what they use.
     pub(crate) quotas: Quotas,
+    /// By what users could prove who they are.
+    pub(crate) credentials: Credentials,
     /// Counts the changes of finalized features, by which clients know the newest.
     pub(crate) features_epoch: i64,
     pub(crate) producer_ids: ProducerIds,
@@ -122,6 +125,7 @@ impl State {
             group_configs: BTreeMap::new(),
             acls: Acls::default(),
             quotas: Quotas::default(),
+            credentials: Credentials::default(),
             features_epoch: 0,
             producer_ids: ProducerIds::default(),
             transactions: BTreeMap::new(),

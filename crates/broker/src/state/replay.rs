@@ -133,6 +133,10 @@ impl State {
             Entry::AclGone(acl) => {
                 self.acls.remove(&acl);
             }
+            Entry::Credential(user, mechanism, credential) => {
+                self.credentials.set(user, mechanism, credential);
+            }
+            Entry::CredentialGone(user, mechanism) => self.credentials.remove(&user, mechanism),
             Entry::ShareGroup(id) => {
                 self.share_groups.entry(id).or_default();
             }

@@ -160,6 +160,9 @@ impl State {
         for acl in self.acls.iter() {
             spell(Entry::Acl(acl.clone()))?;
         }
+        for (user, mechanism, credential) in self.credentials.iter() {
+            spell(Entry::Credential(user.to_owned(), mechanism, credential.clone()))?;
+        }
         for id in self.share_groups.keys() {
             spell(Entry::ShareGroup(id.clone()))?;
         }

@@ -11,6 +11,7 @@ use super::codec::{Malformed, Source, Spelled, Text};
 use crate::acl::{Acl, AclOperation, AclPermission, AclResource, PatternType, ResourceType};
 use crate::group::{Commit, Committed};
 use crate::quota::{QuotaEntity, QuotaValues};
+use crate::scram::{Credential, ScramMechanism};
 use crate::share::{ShareKey, StoredPartition};
 use crate::storage::{Batch, LogImage, Rewritten};
 use crate::transaction::StoredTransaction;
@@ -76,6 +77,10 @@ pub(crate) enum Entry {
     Acl(Acl),
     /// A rule is removed.
     AclGone(Acl),
+    /// The salted password of a user.
+    Credential(Text, ScramMechanism, Credential),
+    /// It is removed.
+    CredentialGone(Text, ScramMechanism),
 }
 
 impl Spelled for Entry {
@@ -155,6 +160,11 @@ impl Spelled for Entry {
                 24_u8.put(to);
                 acl.put(to);
             }
+            Self::Credential(user, mechanism, credential) => {
+                (25_u8, (user.clone(), *mechanism)).put(to);
+                credential.put(to);
+            }
+            Self::CredentialGone(user, mechanism) => (26_u8, (user.clone(), *mechanism)).put(to),
         }
     }
 
@@ -195,6 +205,10 @@ impl Spelled for Entry {
             }
             23 => Self::Acl(Spelled::take(from)?),
             24 => Self::AclGone(Spelled::take(from)?),
+            25 => {
+                Self::Credential(Spelled::take(from)?, Spelled::take(from)?, Spelled::take(from)?)
+            }
+            26 => Self::CredentialGone(Spelled::take(from)?, Spelled::take(from)?),
             _ => return Err(Malformed),
         })
     }
@@ -268,5 +282,32 @@ impl Spelled for Acl {
         let (principal, host) = Spelled::take(from)?;
         let resource = AclResource { kind, pattern, name };
         Ok(Self { resource, principal, host, operation, permission })
+    }
+}
+
+impl Spelled for ScramMechanism {
+    fn put(&self, to: &mut BytesMut) {
+        i16::from(self.code()).put(to);
+    }
+
+    fn take(from: &mut Source) -> Result<Self, Malformed> {
+        i8::try_from(i16::take(from)?).ok().and_then(Self::from_code).ok_or(Malformed)
+    }
+}
+
+impl Spelled for Credential {
+    fn put(&self, to: &mut BytesMut) {
+        self.salt.put(to);
+        self.salted_password.put(to);
+        self.iterations.put(to);
+    }
+
+    fn take(from: &mut Source) -> Result<Self, Malformed> {
+        Ok(Self {
+            // The piece that it was read from is not kept for it.
+            salt: Bytes::copy_from_slice(&<Bytes as Spelled>::take(from)?),
+            salted_password: Bytes::copy_from_slice(&<Bytes as Spelled>::take(from)?),
+            iterations: i32::take(from)?,
+        })
     }
 }

@@ -20,6 +20,7 @@ mod producer;
 mod quotas;
 mod releases;
 mod retention;
+mod scram;
 mod share;
 mod shells;
 mod stored;

@@ -86,6 +86,14 @@ fn administration() -> Vec<Request> {
         m::AlterClientQuotasRequest { entries: vec![entry], validate_only: false }.into(),
         m::DescribeClientQuotasRequest::default().into(),
         m::DescribeUserScramCredentialsRequest { users: Some(vec![user]) }.into(),
+        m::AlterUserScramCredentialsRequest {
+            deletions: vec![Default::default()],
+            upsertions: vec![m::alter_user_scram_credentials_request::ScramCredentialUpsertion {
+                name: "u".into(),
+                ..Default::default()
+            }],
+        }
+        .into(),
         m::CreateAclsRequest { creations: vec![Default::default()] }.into(),
         m::DescribeAclsRequest::default().into(),
         m::DeleteAclsRequest { filters: vec![Default::default()] }.into(),

@@ -121,6 +121,12 @@ pub(super) async fn run(on: &mut Recorder) -> Result {
         path: "/elsewhere".into(),
         topics: vec![dir],
     });
+    let gone = ["script-b", "script-a", "script-b"].map(|name| {
+        message!(m::alter_user_scram_credentials_request::ScramCredentialDeletion {
+            name: name.into(),
+        })
+    });
+    let gone = gone.to_vec();
     ask_all(
         on,
         "not to be altered",
@@ -136,6 +142,7 @@ pub(super) async fn run(on: &mut Recorder) -> Result {
                 message!(m::AlterPartitionReassignmentsRequest { topics: vec![moved] }).into(),
             ),
             (1..=99, message!(m::AlterReplicaLogDirsRequest { dirs: vec![dir] }).into()),
+            (0..=99, message!(m::AlterUserScramCredentialsRequest { deletions: gone }).into()),
         ],
     )
     .await

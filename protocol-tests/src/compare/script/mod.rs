@@ -15,6 +15,7 @@ mod produce;
 mod quotas;
 mod rebalances;
 mod rights;
+mod scram;
 mod share;
 mod share_committed;
 mod share_groups;
@@ -45,6 +46,7 @@ pub(crate) async fn run(on: &mut Recorder) -> Result {
     administration::run(on).await?;
     placement::run(on).await?;
     quotas::run(on).await?;
+    scram::run(on).await?;
     acls::without_authorizer(on).await?;
     topics::delete(on).await
 }

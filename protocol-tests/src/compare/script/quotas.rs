@@ -1,12 +1,9 @@
-//! AlterClientQuotas, DescribeClientQuotas, DescribeUserScramCredentials.
+//! AlterClientQuotas, DescribeClientQuotas.
 
 use milena_types::ApiKey;
 use milena_wire::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
 use milena_wire::messages::describe_client_quotas_request::ComponentData;
-use milena_wire::messages::describe_user_scram_credentials_request::UserName;
-use milena_wire::messages::{
-    AlterClientQuotasRequest, DescribeClientQuotasRequest, DescribeUserScramCredentialsRequest,
-};
+use milena_wire::messages::{AlterClientQuotasRequest, DescribeClientQuotasRequest};
 
 use crate::Result;
 use crate::compare::recorder::Recorder;
@@ -18,18 +15,7 @@ const CLIENT: (&str, Option<&str>) = ("client-id", Some("script-limited"));
 
 pub(super) async fn run(on: &mut Recorder) -> Result {
     alter(on).await?;
-    describe(on).await?;
-    let asking = |users: &[&str]| {
-        let users = users.iter().map(|name| message!(UserName { name: (*name).into() }));
-        message!(DescribeUserScramCredentialsRequest { users: Some(users.collect()) })
-    };
-    let key = ApiKey::DESCRIBE_USER_SCRAM_CREDENTIALS;
-    for (what, users) in
-        [("all", &[][..]), ("an unknown one", &["nobody"]), ("one twice", &["nobody", "nobody"])]
-    {
-        on.ask_each(what, key, 0..=99, |_| asking(users)).await?;
-    }
-    Ok(())
+    describe(on).await
 }
 
 /// An entity, the name of a quota, and its value unless it is to be removed.
