@@ -57,6 +57,8 @@ pub(crate) struct Member {
     names_due: Option<Instant>,
     names_backoff: Backoff,
     beat: Beat,
+    /// Whether this static member's name is in its own way.
+    name: Name,
     /// The user was told that a topic is forbidden; once is enough.
     told_forbidden: bool,
     actions: VecDeque<Action>,
@@ -81,6 +83,18 @@ impl Step {
             Self::GivingUp(assignment) | Self::Taking(assignment) => assignment,
         }
     }
+}
+
+/// A coordinator refuses a join whose name is taken, though it was taken by the same member: by a join whose answer was lost,
+/// or before it was fenced. To who goes under the member id that holds the name it gives the name back.
+#[derive(Debug)]
+enum Name {
+    /// As far as is known.
+    Free,
+    /// Taken, which is an error unless it was by this member: it goes, to have the name back.
+    Returning(Error),
+    /// It was given back; were it taken again, it would be by somebody else.
+    Returned,
 }
 
 /// When the coordinator hears of this member.
@@ -129,6 +143,7 @@ impl Member {
                 in_flight: None,
                 backoff,
             },
+            name: Name::Free,
             told_forbidden: false,
             actions: VecDeque::new(),
             is_declined: false,
@@ -342,6 +357,11 @@ impl Member {
     }
 
     fn send_heartbeat(&mut self, now: Instant, coordinator: NodeId, around: &mut Surroundings<'_>) {
+        if matches!(self.name, Name::Returning(_)) {
+            let id = self.send_leave(coordinator, Goodbye::ForNow, around);
+            self.beat.in_flight = Some((id, now));
+            return;
+        }
         let Some(wanted) = &self.wanted else { return };
         let id = around.ids.deal();
         let nothing = Assignment::default();
@@ -459,6 +479,7 @@ impl Member {
         self.beat.in_flight = None;
         self.beat.next_at = None;
         self.beat.is_urgent = false;
+        self.name = Name::Free;
         self.told_forbidden = false;
         self.is_declined = false;
         self.requests.forget();

@@ -7,7 +7,7 @@ use milena_types::{ApiKey, ErrorCode, Generation, NodeId};
 use milena_wire::Response;
 use milena_wire::messages::ConsumerGroupHeartbeatResponse;
 
-use super::{Member, State, Wanted};
+use super::{Member, Name, State, Wanted};
 use crate::disposition::{self, Reaction};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::group::GroupProtocol;
@@ -30,7 +30,9 @@ impl Member {
         }
         match std::mem::replace(&mut answer.result, Ok(None)) {
             Ok(Some(Response::ConsumerGroupHeartbeat(response))) => {
-                if response.error_code == ErrorCode::NONE {
+                if let Name::Returning(taken) = &self.name {
+                    self.returned(now, answer.broker, &response, taken.clone());
+                } else if response.error_code == ErrorCode::NONE {
                     self.accepted(sent, &response);
                 } else {
                     self.refused(now, answer.broker, &response);
@@ -57,7 +59,7 @@ impl Member {
         let interval_ms = u64::try_from(response.heartbeat_interval_ms).unwrap_or(0);
         self.beat.interval = Duration::from_millis(interval_ms).max(INTERVAL_MIN);
         self.beat.next_at = Some(sent + self.beat.interval);
-        self.told_forbidden = false;
+        (self.told_forbidden, self.name) = (false, Name::Free);
         if let Some(member_id) = response.member_id.as_ref().filter(|id| !id.is_empty()) {
             self.identity.member_id = member_id.clone();
         }
@@ -95,6 +97,11 @@ impl Member {
             error = error.with_detail(detail);
         }
         let joining = self.state == State::Joining;
+        let is_taken = joining && code == ErrorCode::UNRELEASED_INSTANCE_ID;
+        if is_taken && matches!(self.name, Name::Free) {
+            self.name = Name::Returning(self.placed(error));
+            return;
+        }
         match disposition::reaction(ApiKey::CONSUMER_GROUP_HEARTBEAT, code) {
             // The group is of another protocol, and stays so.
             Reaction::ResetMember if joining && code == ErrorCode::GROUP_ID_NOT_FOUND => {
@@ -117,6 +124,29 @@ impl Member {
             }
             _ if code == ErrorCode::UNSUPPORTED_VERSION => self.decline(now, error, detail),
             _ => self.fail(self.placed(error)),
+        }
+    }
+
+    /// The answer to a farewell that is to give back this member's name.
+    fn returned(
+        &mut self,
+        now: Instant,
+        broker: Option<NodeId>,
+        response: &ConsumerGroupHeartbeatResponse,
+        taken: Error,
+    ) {
+        let code = response.error_code;
+        tracing::info!(group = %self.settings.group_id, %code, "asked for its name back");
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the name is another's")]
+        match disposition::reaction(ApiKey::CONSUMER_GROUP_HEARTBEAT, code) {
+            // It was this member's, or it is nobody's any more.
+            Reaction::Accept | Reaction::ResetMember => self.name = Name::Returned,
+            Reaction::FindCoordinator => {
+                self.pause(now);
+                self.actions.push_back(Action::LoseCoordinator(broker));
+            }
+            Reaction::Retry => self.pause(now),
+            _ => self.fail(taken),
         }
     }
 

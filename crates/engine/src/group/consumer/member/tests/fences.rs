@@ -72,7 +72,6 @@ fn who_does_not_poll_is_out_until_he_does() {
 #[test]
 fn what_joining_again_does_not_heal_is_told_with_the_coordinators_words() {
     for code in [
-        ErrorCode::UNRELEASED_INSTANCE_ID,
         ErrorCode::FENCED_INSTANCE_ID,
         ErrorCode::UNSUPPORTED_ASSIGNOR,
         ErrorCode::GROUP_MAX_SIZE_REACHED,
@@ -95,6 +94,70 @@ fn what_joining_again_does_not_heal_is_told_with_the_coordinators_words() {
         fixture.now += 600 * SECOND;
         assert!(fixture.poll().is_none(), "{code}: nothing comes after it");
     }
+}
+
+fn named() -> Fixture {
+    let mut settings = GroupSettings::new(Arc::<str>::from("g"));
+    settings.instance_id = Some("one".into());
+    Fixture::with(settings)
+}
+
+/// Its first join was carried out and the answer lost, so that the coordinator takes it for a second one of its name.
+#[test]
+fn a_static_member_whose_own_join_has_its_name_gives_it_back_and_joins_again() {
+    for answer in [ErrorCode::NONE, ErrorCode::UNKNOWN_MEMBER_ID] {
+        let mut fixture = named();
+        let member_id = fixture.sent().0.member_id;
+        fixture.land(Err(Failure::ConnectionLost));
+        assert!(matches!(fixture.poll(), Some(Action::LoseCoordinator(_))));
+        assert_eq!(fixture.next_sent().member_epoch, 0);
+        fixture.refuse(ErrorCode::UNRELEASED_INSTANCE_ID);
+        let (farewell, _) = fixture.sent();
+        assert_eq!((farewell.member_epoch, &farewell.member_id), (-2, &member_id));
+        // That is lost, too, and said again.
+        fixture.land(Err(Failure::ConnectionLost));
+        assert!(matches!(fixture.poll(), Some(Action::LoseCoordinator(_))));
+        assert_eq!(fixture.next_sent().member_epoch, -2);
+        fixture.refuse(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
+        assert_eq!(fixture.next_sent().member_epoch, -2);
+        fixture.refuse(answer);
+        let (join, _) = fixture.sent();
+        assert_eq!((join.member_epoch, &join.member_id), (0, &member_id));
+        assert!(join.topic_partitions.is_some() && join.subscribed_topic_names.is_some());
+        fixture.answer_to(&join_answer(3, &[0]));
+        assert_eq!(fixture.poll_taken(), BTreeSet::from([0]));
+    }
+}
+
+#[test]
+fn a_name_that_another_has_is_told_once_the_coordinator_says_whose_it_is() {
+    let mut fixture = named();
+    fixture.sent();
+    fixture.refuse(ErrorCode::UNRELEASED_INSTANCE_ID);
+    assert_eq!(fixture.sent().0.member_epoch, -2);
+    fixture.refuse(ErrorCode::FENCED_INSTANCE_ID);
+    assert_eq!(taken(&mut fixture), Some(ErrorCode::UNRELEASED_INSTANCE_ID));
+}
+
+/// Somebody was quicker: asked for again and again, two members would go round for ever.
+#[test]
+fn a_name_that_was_given_back_and_is_taken_again_is_told() {
+    let mut fixture = named();
+    fixture.sent();
+    fixture.refuse(ErrorCode::UNRELEASED_INSTANCE_ID);
+    fixture.sent();
+    fixture.refuse(ErrorCode::NONE);
+    assert_eq!(fixture.sent().0.member_epoch, 0);
+    fixture.refuse(ErrorCode::UNRELEASED_INSTANCE_ID);
+    assert_eq!(taken(&mut fixture), Some(ErrorCode::UNRELEASED_INSTANCE_ID));
+}
+
+/// The code of the error that ends the member.
+fn taken(fixture: &mut Fixture) -> Option<ErrorCode> {
+    let Some(Action::Tell(Event::Error(error))) = fixture.poll() else { panic!("nothing is told") };
+    assert!(error.is_fatal() && error.to_string().contains("because"), "{error}");
+    assert_eq!(fixture.member.state(), MemberState::Failed);
+    error.code()
 }
 
 #[test]
