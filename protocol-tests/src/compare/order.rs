@@ -111,6 +111,8 @@ pub(super) fn in_order(mut response: Response) -> Response {
             }
         }
         Response::ShareFetch(told) => {
+            // How long a silence is asked for is a matter of when was asked; whether it is, is not.
+            told.throttle_time_ms = told.throttle_time_ms.min(1);
             for topic in &mut told.responses {
                 topic.partitions.sort_by_key(|partition| partition.partition_index);
             }

@@ -2,9 +2,9 @@
 //!
 //! Sets and removes quotas of users, client ids and addresses (KIP-546).
 //!
-//! Notes: what producers write and consumers fetch is limited, at each node for itself, and counted by the bytes of
-//! records alone; everyone is the user ANONYMOUS. The other quotas are kept and limit nothing, and no name of a host
-//! stands for an address.
+//! Notes: what producers write and consumers fetch, share consumers too, is limited, at each node for itself, and counted by
+//! the bytes of records alone; everyone is the user ANONYMOUS. The other quotas are kept and limit nothing, and no name of a
+//! host stands for an address.
 
 use std::collections::{BTreeMap, BTreeSet};
 

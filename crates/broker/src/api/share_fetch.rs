@@ -7,7 +7,8 @@
 //! connection. A node that has as many sessions as it may lets the member wait, then says so.
 //!
 //! Notes: a partition that no member of the group subscribes to is UNKNOWN_SERVER_ERROR, as nobody keeps its offset.
-//! `min_bytes` counts what lies in the log from the first available record on. There are no quotas.
+//! `min_bytes` counts what lies in the log from the first available record on. Quotas count the bytes of records alone, and who
+//! reads too much is told nothing, as in Kafka: what this answer would have brought stays locked until the lock runs out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -26,8 +27,9 @@ use super::share_acknowledge::{
     RawBatch, RawBatches, Taken, acknowledge, end_session, has_partition, lock_ms, may_read,
     session_key,
 };
-use super::{Call, Outcome, Versions};
+use super::{Call, Outcome, Versions, milliseconds};
 use crate::node::Node;
+use crate::quota::Used;
 use crate::share::{
     Acquired, Demand, FINAL_EPOCH, INITIAL_EPOCH, ReadBatches, SessionKey, ShareKey,
     SharedPartition, StoredPartition,
@@ -56,6 +58,8 @@ pub(crate) struct SharePlan {
     taken: Taken,
     /// The whole answer, where there is no room for the session.
     refused: Option<ErrorCode>,
+    /// Who asks, if there is a quota for it.
+    limited: Option<String>,
 }
 
 pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &ShareFetchRequest) -> Outcome {
@@ -134,6 +138,12 @@ impl SharePlan {
             (key.topic_id, data)
         };
         told.extend(self.failed.iter().map(failed));
+        let silence = self.throttle(state, now, &told);
+        if silence.is_zero() {
+            note_read(state, &told);
+        } else {
+            told.clear();
+        }
         let node_endpoints = name_leaders(state, &mut told);
         let mut error_code = ErrorCode::NONE;
         if let Some(node) = state.nodes.get_mut(self.node)
@@ -166,6 +176,7 @@ impl SharePlan {
             }
         }
         ShareFetchResponse {
+            throttle_time_ms: milliseconds(silence),
             error_code,
             acquisition_lock_timeout_ms: lock_ms(state, group),
             responses,
@@ -173,6 +184,18 @@ impl SharePlan {
             ..Default::default()
         }
         .into()
+    }
+
+    /// For how long the reader is to be silent, who has read more than it may.
+    fn throttle(
+        &self,
+        state: &mut State,
+        now: Instant,
+        told: &[(Uuid, PartitionData)],
+    ) -> Duration {
+        let Some(client_id) = &self.limited else { return Duration::ZERO };
+        let bytes = told.iter().map(|(_, data)| data.records.len()).sum();
+        state.quotas.charge(now, self.node, Used::Fetch, client_id, bytes)
     }
 
     /// Finds out which partitions can be read here, and opens their windows.
@@ -239,10 +262,6 @@ impl SharePlan {
                     let acquired = state.acquire_shared(now, &key, &demand, &read.offsets);
                     wanted -= acquired.iter().map(count).sum::<i64>();
                     data.records = read.slice(&acquired);
-                    let bytes = data.records.len();
-                    if let Some(topic) = state.topic_ids.get(&key.topic_id) {
-                        state.journal.note_read(topic, bytes);
-                    }
                     data.acquired_records = acquired.into_iter().map(acquired_records).collect();
                 }
                 Err(log_start) => state.skip_shared(&key, log_start),
@@ -410,6 +429,7 @@ fn plan(
     let bytes = |wire: i32| usize::try_from(wire).unwrap_or(0);
     let bytes_max = bytes(request.max_bytes).min(state.settings.fetch_bytes_max);
     let (group, member) = session;
+    let window = state.quotas.window_bytes(Used::Fetch, call.client_id);
     SharePlan {
         node: call.node,
         epoch: request.share_session_epoch,
@@ -428,6 +448,16 @@ fn plan(
         failed: Vec::new(),
         taken: Taken::new(),
         refused: None,
+        limited: window.map(|_| call.client_id.to_owned()),
+    }
+}
+
+/// Counts what is given out.
+fn note_read(state: &mut State, told: &[(Uuid, PartitionData)]) {
+    for (topic_id, data) in told {
+        if let Some(topic) = state.topic_ids.get(topic_id) {
+            state.journal.note_read(topic, data.records.len());
+        }
     }
 }
 

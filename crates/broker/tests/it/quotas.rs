@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use milena_broker::ConnectionId;
+use milena_broker::{ConnectionId, RecordState};
 use milena_types::ErrorCode;
 use milena_wire::Response;
 use milena_wire::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
@@ -11,7 +11,8 @@ use milena_wire::messages::{
     AlterClientQuotasRequest, DescribeClientQuotasRequest, MetadataRequest,
 };
 
-use crate::world::{World, batch, fetch, fetch_response, fetched, offsets, produce};
+use crate::share::group;
+use crate::world::{World, batch, fetch, fetch_response, fetched, offsets, produce, tp};
 
 type Parts<'a> = &'a [(&'a str, Option<&'a str>)];
 
@@ -135,6 +136,31 @@ fn who_reads_too_much_gets_nothing_until_later() {
     assert_eq!((told.session_id, told.responses.len()), (0, 0));
     world.pass(Duration::from_secs(11));
     assert_eq!(offsets(&fetched(world.ask(reader, 11, whole()))), [0]);
+}
+
+/// As Kafka does: the records count as delivered though nobody was told of them, and come again once the lock has run out.
+#[test]
+fn a_share_member_that_reads_too_much_is_told_nothing_and_waits_out_the_lock() {
+    let (mut world, mut member) = group();
+    for _ in 0..2 {
+        write(&mut world, member.connection, -1);
+        assert_eq!(member.fetch(&mut world).len(), 1);
+    }
+    assert_eq!(alter(&mut world, CLIENT, "consumer_byte_rate", Some(1000.0)), ErrorCode::NONE);
+    write(&mut world, member.connection, -1);
+    assert_eq!(member.fetch(&mut world), [(2, 2, 1)], "ten seconds' worth are free");
+    write(&mut world, member.connection, -1);
+    let told = member.ask_fetch(&mut world, 0);
+    assert_eq!((told.error_code, told.responses.len()), (ErrorCode::NONE, 0));
+    assert!((7_000..10_000).contains(&told.throttle_time_ms), "{}", told.throttle_time_ms);
+    assert!(told.acquisition_lock_timeout_ms > 0);
+    let held = world.cluster.share_partition("s", &tp()).expect("it keeps an offset").records;
+    assert_eq!(held.last().map(|records| records.state), Some(RecordState::Acquired));
+    world.pass(Duration::from_millis(u64::try_from(told.throttle_time_ms).expect("positive")));
+    assert!(member.fetch(&mut world).is_empty(), "they are its own until the lock ends");
+    assert_eq!(alter(&mut world, CLIENT, "consumer_byte_rate", None), ErrorCode::NONE);
+    world.pass(Duration::from_secs(30));
+    assert_eq!(member.fetch(&mut world).last(), Some(&(3, 3, 2)));
 }
 
 #[test]

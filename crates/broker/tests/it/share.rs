@@ -170,7 +170,7 @@ const RENEW: i8 = 4;
 /// A member of the share group `s`, which reads `t` from its start.
 pub(crate) struct Member {
     id: &'static str,
-    connection: ConnectionId,
+    pub(crate) connection: ConnectionId,
     /// A connection to the group's coordinator.
     coordinator: ConnectionId,
     epoch: i32,
@@ -247,7 +247,7 @@ impl Member {
         acquired(&told)
     }
 
-    fn ask_fetch(&mut self, world: &mut World, max_wait_ms: i32) -> ShareFetchResponse {
+    pub(crate) fn ask_fetch(&mut self, world: &mut World, max_wait_ms: i32) -> ShareFetchResponse {
         self.send_fetch(world, max_wait_ms);
         share_fetch(world.answer(self.connection).expect("an answer at once"))
     }

@@ -20,6 +20,7 @@ mod share;
 mod share_committed;
 mod share_groups;
 mod share_reader;
+mod throttled;
 mod topics;
 mod transactional_offsets;
 mod transactional_producer;
@@ -47,6 +48,7 @@ pub(crate) async fn run(on: &mut Recorder) -> Result {
     placement::run(on).await?;
     quotas::run(on).await?;
     scram::run(on).await?;
+    throttled::run(on).await?;
     acls::without_authorizer(on).await?;
     topics::delete(on).await
 }

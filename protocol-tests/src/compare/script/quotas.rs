@@ -19,9 +19,9 @@ pub(super) async fn run(on: &mut Recorder) -> Result {
 }
 
 /// An entity, the name of a quota, and its value unless it is to be removed.
-type Wish<'a> = (&'a [(&'a str, Option<&'a str>)], &'a str, Option<f64>);
+pub(super) type Wish<'a> = (&'a [(&'a str, Option<&'a str>)], &'a str, Option<f64>);
 
-fn wishing(wishes: &[Wish<'_>]) -> AlterClientQuotasRequest {
+pub(super) fn wishing(wishes: &[Wish<'_>]) -> AlterClientQuotasRequest {
     let entries = wishes.iter().map(|(parts, key, value)| {
         let part = |(kind, name): &(&str, Option<&str>)| {
             message!(EntityData { entity_type: (*kind).into(), entity_name: name.map(Into::into) })
