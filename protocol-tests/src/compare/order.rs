@@ -117,6 +117,9 @@ pub(super) fn in_order(mut response: Response) -> Response {
                 topic.partitions.sort_by_key(|partition| partition.partition_index);
             }
         }
+        Response::CreateTopics(told) => told.throttle_time_ms = told.throttle_time_ms.min(1),
+        Response::CreatePartitions(told) => told.throttle_time_ms = told.throttle_time_ms.min(1),
+        Response::DeleteTopics(told) => told.throttle_time_ms = told.throttle_time_ms.min(1),
         Response::DescribeShareGroupOffsets(told) => {
             for topic in told.groups.iter_mut().flat_map(|group| &mut group.topics) {
                 topic.partitions.sort_by_key(|partition| partition.partition_index);

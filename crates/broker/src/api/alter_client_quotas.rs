@@ -3,8 +3,8 @@
 //! Sets and removes quotas of users, client ids and addresses (KIP-546).
 //!
 //! Notes: what producers write and consumers fetch, share consumers too, is limited, at each node for itself, and counted by
-//! the bytes of records alone; everyone is the user ANONYMOUS. The other quotas are kept and limit nothing, and no name of a
-//! host stands for an address.
+//! the bytes of records alone; so are the partitions that are made and deleted, by the controller for all nodes. Everyone is
+//! the user ANONYMOUS. The other quotas are kept and limit nothing, and no name of a host stands for an address.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -2,6 +2,8 @@
 //!
 //! Raises the number of a topic's partitions, or with `validate_only` says whether it could.
 //!
+//! Whoever has changed more than its quota lets it is refused from version 3 on, and asked for silence below (KIP-599).
+//!
 //! Notes: any node answers.
 
 use std::collections::BTreeMap;
@@ -15,8 +17,9 @@ use milena_wire::messages::create_partitions_response::{
     CreatePartitionsResponse, CreatePartitionsTopicResult,
 };
 
-use super::{Call, Outcome, Versions};
+use super::{Call, Outcome, Versions, milliseconds};
 use crate::acl::{AclOperation, Resource};
+use crate::quota::Mutations;
 use crate::state::{Refused, State};
 
 pub(super) const VERSIONS: Versions = Versions::new(0, 3);
@@ -30,17 +33,19 @@ pub(super) fn handle(
     for topic in &request.topics {
         *times.entry(&*topic.name).or_default() += 1;
     }
+    let mut mutations = Mutations::new(call.now, call.client_id, call.version >= STRICT_SINCE);
     let mut results = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
         // A name that stands twice is answered once, and refused.
         let raised = match times.remove(&*topic.name) {
             None => continue,
-            Some(1) => raise(state, call, topic, request.validate_only),
+            Some(1) => raise(state, call, &mut mutations, topic, request.validate_only),
             Some(_) => Err(Refused::new(ErrorCode::INVALID_REQUEST, "Duplicate topic name.")),
         };
         results.push(answer(topic, raised.err()));
     }
-    Outcome::Answer(CreatePartitionsResponse { results, ..Default::default() }.into())
+    let throttle_time_ms = milliseconds(mutations.silence());
+    Outcome::Answer(CreatePartitionsResponse { throttle_time_ms, results }.into())
 }
 
 pub(super) fn error(request: &CreatePartitionsRequest, code: ErrorCode) -> Response {
@@ -52,6 +57,7 @@ pub(super) fn error(request: &CreatePartitionsRequest, code: ErrorCode) -> Respo
 fn raise(
     state: &mut State,
     call: &Call<'_>,
+    mutations: &mut Mutations<'_>,
     topic: &CreatePartitionsTopic,
     validate_only: bool,
 ) -> Result<(), Refused> {
@@ -62,6 +68,7 @@ fn raise(
         assignments.iter().map(|assignment| nodes(&assignment.broker_ids)).collect()
     });
     let added = state.plan_partitions(&topic.name, topic.count, assignments)?;
+    mutations.charge(&mut state.quotas, added.len())?;
     if validate_only {
         return Ok(());
     }
@@ -73,3 +80,6 @@ fn answer(topic: &CreatePartitionsTopic, refused: Option<Refused>) -> CreatePart
     let (error_code, error_message) = refused.map_or((ErrorCode::NONE, None), Refused::into_told);
     CreatePartitionsTopicResult { name: topic.name.clone(), error_code, error_message }
 }
+
+/// Since when clients know THROTTLING_QUOTA_EXCEEDED.
+const STRICT_SINCE: i16 = 3;

@@ -3,6 +3,8 @@
 //! Creates each topic, or with `validate_only` says whether it could. Partitions and replication factor -1 take the
 //! cluster's default. From version 5 on the answer has the topic's configuration.
 //!
+//! Whoever has changed more than its quota lets it is refused from version 6 on, and asked for silence below (KIP-599).
+//!
 //! Notes: any node answers, as KRaft brokers forward to the controller. A topic is there before the answer.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,8 +17,9 @@ use milena_wire::messages::create_topics_response::{
 use milena_wire::{ByteString, Response};
 
 use super::describe_configs::{DEFAULT_CONFIG, DYNAMIC_TOPIC_CONFIG};
-use super::{Call, Outcome, Versions};
+use super::{Call, Outcome, Versions, milliseconds};
 use crate::acl::{AclOperation, Resource};
+use crate::quota::Mutations;
 use crate::state::{NewTopic, Refused, State};
 use crate::topic::{TopicConfig, TopicState};
 
@@ -30,6 +33,7 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &CreateTopicsR
             twice.insert(&*topic.name);
         }
     }
+    let mut mutations = Mutations::new(call.now, call.client_id, call.version >= STRICT_SINCE);
     let mut topics = Vec::with_capacity(request.topics.len());
     let mut answered = BTreeSet::new();
     for topic in &request.topics {
@@ -40,7 +44,7 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &CreateTopicsR
         let created = if twice.contains(&*topic.name) {
             Err(Refused::new(ErrorCode::INVALID_REQUEST, "Duplicate topic name."))
         } else {
-            create(state, call, topic, request.validate_only)
+            create(state, call, &mut mutations, topic, request.validate_only)
         };
         topics.push(match created {
             Ok(created) => {
@@ -54,10 +58,14 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &CreateTopicsR
                     },
                 }
             }
-            Err(refused) => failure(topic, refused.code, Some(refused.message)),
+            Err(refused) => {
+                let (code, message) = refused.into_told();
+                failure(topic, code, message)
+            }
         });
     }
-    Outcome::Answer(CreateTopicsResponse { topics, ..Default::default() }.into())
+    let throttle_time_ms = milliseconds(mutations.silence());
+    Outcome::Answer(CreateTopicsResponse { throttle_time_ms, topics }.into())
 }
 
 pub(super) fn error(request: &CreateTopicsRequest, code: ErrorCode) -> Response {
@@ -68,6 +76,7 @@ pub(super) fn error(request: &CreateTopicsRequest, code: ErrorCode) -> Response 
 fn create(
     state: &mut State,
     call: &Call<'_>,
+    mutations: &mut Mutations<'_>,
     topic: &CreatableTopic,
     validate_only: bool,
 ) -> Result<TopicState, Refused> {
@@ -102,14 +111,17 @@ fn create(
         config: config.collect(),
         is_internal: false,
     };
-    if validate_only {
-        return state.plan_topic(&new);
+    let planned = state.plan_topic(&new)?;
+    // What is only validated counts too.
+    mutations.charge(&mut state.quotas, planned.partitions.len())?;
+    if !validate_only {
+        state.add_topic(call.now, &new.name, planned.clone());
     }
-    state.create_topic(call.now, &new)?;
-    let created = state.topics.get(new.name.as_str()).cloned();
-    created
-        .ok_or_else(|| Refused::new(ErrorCode::UNKNOWN_SERVER_ERROR, "the topic is gone already"))
+    Ok(planned)
 }
+
+/// Since when clients know THROTTLING_QUOTA_EXCEEDED.
+const STRICT_SINCE: i16 = 6;
 
 fn answer(topic: &CreatableTopic, created: &TopicState) -> CreatableTopicResult {
     let configs = TopicConfig::DEFINITIONS.iter().map(|definition| {
@@ -137,12 +149,12 @@ fn answer(topic: &CreatableTopic, created: &TopicState) -> CreatableTopicResult 
 fn failure(
     topic: &CreatableTopic,
     code: ErrorCode,
-    message: Option<String>,
+    message: Option<ByteString>,
 ) -> CreatableTopicResult {
     CreatableTopicResult {
         name: topic.name.clone(),
         error_code: code,
-        error_message: message.map(ByteString::from),
+        error_message: message,
         configs: Some(Vec::new()),
         ..Default::default()
     }

@@ -2,6 +2,8 @@
 //!
 //! Deletes topics by name or, in version 6, by id, with their records and what groups committed for them.
 //!
+//! Whoever has changed more than its quota lets it is refused from version 5 on, and asked for silence below (KIP-599).
+//!
 //! Notes: any node answers. The topic is gone before the answer.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,14 +13,16 @@ use milena_wire::messages::delete_topics_request::DeleteTopicsRequest;
 use milena_wire::messages::delete_topics_response::{DeletableTopicResult, DeleteTopicsResponse};
 use milena_wire::{ByteString, Response};
 
-use super::{Call, Outcome, Versions};
+use super::{Call, Outcome, Versions, milliseconds};
 use crate::acl::{AclOperation, Resource};
 use crate::fetch::TopicKey;
+use crate::quota::Mutations;
 use crate::state::State;
 
 pub(super) const VERSIONS: Versions = Versions::new(1, 6);
 
 pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &DeleteTopicsRequest) -> Outcome {
+    let mut mutations = Mutations::new(call.now, call.client_id, call.version >= STRICT_SINCE);
     let mut responses = Vec::new();
     let mut times = BTreeMap::<_, usize>::new();
     for key in named(request).flat_map(|(name, id)| keys(name, id)) {
@@ -66,9 +70,15 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &DeleteTopicsR
         };
         responses.push(match resolved {
             Ok(topic) => {
-                let id = state.topics.get(&topic).map_or(topic_id, |topic| topic.id);
-                state.delete_topic(call.now, &topic);
-                answer(Some(topic.as_str().into()), id, ErrorCode::NONE)
+                let found = state.topics.get(&topic);
+                let (id, partitions) =
+                    found.map_or((topic_id, 0), |found| (found.id, found.partitions.len()));
+                let refused = mutations.charge(&mut state.quotas, partitions).err();
+                if refused.is_none() {
+                    state.delete_topic(call.now, &topic);
+                }
+                let code = refused.map_or(ErrorCode::NONE, |refused| refused.code);
+                answer(Some(topic.as_str().into()), id, code)
             }
             Err(code) => DeletableTopicResult {
                 error_message: why(code).filter(|_| call.version >= 5).map(ByteString::from_static),
@@ -76,7 +86,8 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &DeleteTopicsR
             },
         });
     }
-    Outcome::Answer(DeleteTopicsResponse { responses, ..Default::default() }.into())
+    let throttle_time_ms = milliseconds(mutations.silence());
+    Outcome::Answer(DeleteTopicsResponse { throttle_time_ms, responses }.into())
 }
 
 pub(super) fn error(request: &DeleteTopicsRequest, code: ErrorCode) -> Response {
@@ -110,3 +121,6 @@ fn why(code: ErrorCode) -> Option<&'static str> {
 fn answer(name: Option<ByteString>, topic_id: Uuid, error_code: ErrorCode) -> DeletableTopicResult {
     DeletableTopicResult { name, topic_id, error_code, ..Default::default() }
 }
+
+/// Since when clients know THROTTLING_QUOTA_EXCEEDED.
+const STRICT_SINCE: i16 = 5;

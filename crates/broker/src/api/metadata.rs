@@ -16,6 +16,7 @@ use milena_wire::{ByteString, Response};
 use super::{AUTHORIZED_TOPIC, Call, Outcome, UNASKED, Versions};
 use crate::acl::{AclOperation, Resource};
 use crate::fetch::TopicKey;
+use crate::quota::Mutations;
 use crate::state::{NewTopic, State};
 use crate::topic::{Liveness, Partition, TopicState, is_legal_topic_name};
 
@@ -110,8 +111,15 @@ fn find(
             }
             let new = NewTopic { name: name.to_string(), ..NewTopic::default() };
             // The one who asked first hears that it is unknown, as from KRaft brokers, and asks again.
-            if let Err(refused) = state.create_topic(call.now, &new) {
-                found = Err(refused.code);
+            match state.plan_topic(&new) {
+                Err(refused) => found = Err(refused.code),
+                Ok(planned) => {
+                    // The broker has it made in the name of the client, and tells nobody that it was refused.
+                    let mut mutations = Mutations::new(call.now, call.client_id, true);
+                    if mutations.charge(&mut state.quotas, planned.partitions.len()).is_ok() {
+                        state.add_topic(call.now, name, planned);
+                    }
+                }
             }
         }
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use milena_types::NodeId;
 
 use super::entity::{CLIENT_ID, QuotaEntity, QuotaValues, USER};
+use super::mutation::Bucket;
 use super::rate::Rate;
 
 /// What a client uses.
@@ -13,6 +14,8 @@ use super::rate::Rate;
 pub(crate) enum Used {
     Produce,
     Fetch,
+    /// Changes of topics.
+    Mutate,
 }
 
 impl Used {
@@ -20,18 +23,24 @@ impl Used {
         match self {
             Self::Produce => "producer_byte_rate",
             Self::Fetch => "consumer_byte_rate",
+            Self::Mutate => "controller_mutation_rate",
         }
     }
 }
 
-/// Who shares a limit at a node: clients of one user, of one name, or both.
-type Sharing = (Used, NodeId, Option<String>, Option<String>);
+/// Who shares a limit: clients of one user, of one name, or both.
+type Sharers = (Option<String>, Option<String>);
+
+/// Who shares a limit at a node.
+type Sharing = (Used, NodeId, Sharers);
 
 /// The quotas by whom they are set for; each node counts for itself.
 #[derive(Debug, Default)]
 pub(crate) struct Quotas {
     set: BTreeMap<QuotaEntity, QuotaValues>,
     rates: BTreeMap<Sharing, Rate>,
+    /// What those who share a limit may still change; the controller counts for all nodes.
+    buckets: BTreeMap<Sharers, Bucket>,
 }
 
 impl Quotas {
@@ -74,10 +83,10 @@ impl Quotas {
         client_id: &str,
         bytes: usize,
     ) -> Duration {
-        let Some((limit, user, client)) = self.limit(used, client_id) else {
+        let Some((limit, sharers)) = self.limit(used, client_id) else {
             return Duration::ZERO;
         };
-        let sharing = (used, node, user, client);
+        let sharing = (used, node, sharers);
         if !self.rates.contains_key(&sharing) && self.rates.len() >= RATES_MAX {
             self.rates.retain(|_, rate| !rate.is_over(now));
             if self.rates.len() >= RATES_MAX {
@@ -94,8 +103,22 @@ impl Quotas {
         silence
     }
 
+    /// The changes of topics that a client may make a second, and what it has left of them; `None` if any number.
+    pub(super) fn bucket(&mut self, now: Instant, client_id: &str) -> Option<(f64, &mut Bucket)> {
+        let (limit, sharers) = self.limit(Used::Mutate, client_id)?;
+        if !self.buckets.contains_key(&sharers) && self.buckets.len() >= RATES_MAX {
+            self.buckets.retain(|_, bucket| !bucket.is_over(now));
+            if self.buckets.len() >= RATES_MAX {
+                return None;
+            }
+        }
+        let bucket = self.buckets.entry(sharers).or_insert_with(|| Bucket::full(now, limit));
+        bucket.fill(now, limit);
+        Some((limit, bucket))
+    }
+
     /// The limit of a client, and who shares it; from the narrowest entity to the widest.
-    fn limit(&self, used: Used, client_id: &str) -> Option<(f64, Option<String>, Option<String>)> {
+    fn limit(&self, used: Used, client_id: &str) -> Option<(f64, Sharers)> {
         if self.set.is_empty() {
             return None;
         }
@@ -117,7 +140,7 @@ impl Quotas {
             let parts = parts.chain(client.map(|name| part(CLIENT_ID, name)));
             let limit = *self.set.get(&QuotaEntity::new(parts))?.get(used.key())?;
             let shared_by = |name: Option<Option<&str>>, own: &str| name.map(|_| own.to_owned());
-            Some((limit, shared_by(user, ANONYMOUS), shared_by(client, client_id)))
+            Some((limit, (shared_by(user, ANONYMOUS), shared_by(client, client_id))))
         })
     }
 }

@@ -2,7 +2,9 @@
 
 mod entity;
 mod limits;
+mod mutation;
 mod rate;
 
 pub(crate) use entity::{EntityFilter, QuotaEntity, QuotaValues, check_value};
 pub(crate) use limits::{Quotas, Used};
+pub(crate) use mutation::Mutations;

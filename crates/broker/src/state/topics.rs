@@ -97,13 +97,18 @@ impl State {
     /// Creates a topic.
     pub(crate) fn create_topic(&mut self, now: Instant, new: &NewTopic) -> Result<(), Refused> {
         let topic = self.plan_topic(new)?;
-        let name = Topic::from(new.name.as_str());
+        self.add_topic(now, &new.name, topic);
+        Ok(())
+    }
+
+    /// Makes a topic that was planned.
+    pub(crate) fn add_topic(&mut self, now: Instant, name: &str, topic: TopicState) {
+        let name = Topic::from(name);
         self.topic_ids.insert(topic.id, name.clone());
         self.topics.insert(name.clone(), topic);
         self.topics_version.note_creation();
         self.note_topic(&name);
         self.settle(now);
-        Ok(())
     }
 
     /// Deletes a topic with all its records and what groups committed for it.

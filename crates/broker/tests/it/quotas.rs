@@ -6,9 +6,14 @@ use milena_broker::{ConnectionId, RecordState};
 use milena_types::ErrorCode;
 use milena_wire::Response;
 use milena_wire::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
+use milena_wire::messages::create_partitions_request::CreatePartitionsTopic;
+use milena_wire::messages::create_topics_request::CreatableTopic;
+use milena_wire::messages::delete_topics_request::DeleteTopicState;
 use milena_wire::messages::describe_client_quotas_request::ComponentData;
+use milena_wire::messages::metadata_request::MetadataRequestTopic;
 use milena_wire::messages::{
-    AlterClientQuotasRequest, DescribeClientQuotasRequest, MetadataRequest,
+    AlterClientQuotasRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
+    DescribeClientQuotasRequest, MetadataRequest,
 };
 
 use crate::share::group;
@@ -161,6 +166,104 @@ fn a_share_member_that_reads_too_much_is_told_nothing_and_waits_out_the_lock() {
     assert_eq!(alter(&mut world, CLIENT, "consumer_byte_rate", None), ErrorCode::NONE);
     world.pass(Duration::from_secs(30));
     assert_eq!(member.fetch(&mut world).last(), Some(&(3, 3, 2)));
+}
+
+/// Makes a topic of so many partitions; what came of it, and the silence that is asked for.
+fn make(world: &mut World, version: i16, name: &str, partitions: i32) -> (ErrorCode, i32) {
+    let topic = CreatableTopic {
+        name: name.into(),
+        num_partitions: partitions,
+        replication_factor: 1,
+        ..Default::default()
+    };
+    let request = CreateTopicsRequest { topics: vec![topic], ..Default::default() };
+    let connection = world.connect_leader();
+    let Response::CreateTopics(told) = world.ask(connection, version, request) else {
+        panic!("another answer")
+    };
+    (told.topics[0].error_code, told.throttle_time_ms)
+}
+
+const EXCEEDED: ErrorCode = ErrorCode::THROTTLING_QUOTA_EXCEEDED;
+
+#[test]
+fn who_changes_too_many_partitions_is_refused_until_enough_time_has_passed() {
+    let mut world = World::new();
+    assert_eq!(alter(&mut world, CLIENT, "controller_mutation_rate", Some(1.0)), ErrorCode::NONE);
+    assert_eq!(
+        make(&mut world, 7, "a", 13),
+        (ErrorCode::NONE, 0),
+        "more than the eleven there are"
+    );
+    assert_eq!(make(&mut world, 7, "b", 1), (EXCEEDED, 2000));
+    let connection = world.connect_leader();
+    let more = CreatePartitionsTopic { name: "a".into(), count: 14, assignments: None };
+    let more = CreatePartitionsRequest { topics: vec![more], ..Default::default() };
+    let Response::CreatePartitions(told) = world.ask(connection, 3, more) else {
+        panic!("another answer")
+    };
+    assert_eq!((told.results[0].error_code, told.throttle_time_ms), (EXCEEDED, 2000));
+    let gone = DeleteTopicState { name: Some("a".into()), ..Default::default() };
+    let gone = DeleteTopicsRequest { topics: vec![gone], ..Default::default() };
+    let connection = world.connect_leader();
+    let Response::DeleteTopics(told) = world.ask(connection, 6, gone) else {
+        panic!("another answer")
+    };
+    assert_eq!((told.responses[0].error_code, told.throttle_time_ms), (EXCEEDED, 2000));
+    assert_eq!(world.cluster.topics().get("a"), Some(&13), "nothing of it was done");
+    world.send(connection, 9, MetadataRequest::default());
+    world.pass(Duration::from_millis(1999));
+    assert_eq!(world.answer(connection), None, "who was refused is not heard for as long");
+    world.pass(Duration::from_millis(1));
+    assert!(world.answer(connection).is_some());
+    assert_eq!(make(&mut world, 7, "b", 1), (ErrorCode::NONE, 0));
+    assert_eq!(make(&mut world, 7, "c", 1), (EXCEEDED, 1000));
+}
+
+#[test]
+fn who_does_not_know_of_mutation_quotas_is_obeyed_and_asked_for_silence() {
+    let mut world = World::new();
+    assert_eq!(alter(&mut world, CLIENT, "controller_mutation_rate", Some(1.0)), ErrorCode::NONE);
+    assert_eq!(make(&mut world, 5, "a", 11), (ErrorCode::NONE, 0));
+    assert_eq!(make(&mut world, 5, "b", 1), (ErrorCode::NONE, 1000));
+    assert_eq!(make(&mut world, 5, "c", 1), (ErrorCode::NONE, 2000));
+    let connection = world.connect_leader();
+    let gone = DeleteTopicsRequest { topic_names: vec!["c".into()], ..Default::default() };
+    let Response::DeleteTopics(told) = world.ask(connection, 4, gone) else {
+        panic!("another answer")
+    };
+    assert_eq!((told.responses[0].error_code, told.throttle_time_ms), (ErrorCode::NONE, 3000));
+    let more = CreatePartitionsTopic { name: "b".into(), count: 2, assignments: None };
+    let more = CreatePartitionsRequest { topics: vec![more], ..Default::default() };
+    let connection = world.connect_leader();
+    let Response::CreatePartitions(told) = world.ask(connection, 2, more) else {
+        panic!("another answer")
+    };
+    assert_eq!((told.results[0].error_code, told.throttle_time_ms), (ErrorCode::NONE, 4000));
+}
+
+/// The broker has it made in the client's name, and tells nobody that it was refused.
+#[test]
+fn a_topic_that_nobody_made_is_not_made_beyond_the_quota() {
+    let mut world = World::new();
+    assert_eq!(alter(&mut world, CLIENT, "controller_mutation_rate", Some(1.0)), ErrorCode::NONE);
+    make(&mut world, 7, "a", 12);
+    let asked = MetadataRequestTopic { name: Some("b".into()), ..Default::default() };
+    let asked = MetadataRequest {
+        topics: Some(vec![asked]),
+        allow_auto_topic_creation: true,
+        ..Default::default()
+    };
+    for made in [false, true] {
+        let connection = world.connect_leader();
+        let Response::Metadata(told) = world.ask(connection, 9, asked.clone()) else {
+            panic!("another answer")
+        };
+        let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+        assert_eq!((told.topics[0].error_code, told.throttle_time_ms), (unknown, 0));
+        assert_eq!(world.cluster.topics().contains_key("b"), made);
+        world.pass(Duration::from_secs(1));
+    }
 }
 
 #[test]

@@ -1,8 +1,11 @@
-//! Clients that go beyond their quotas: ShareFetch.
+//! Clients that go beyond their quotas: ShareFetch, CreateTopics, CreatePartitions, DeleteTopics.
+
+use std::time::Duration;
 
 use milena_types::ApiKey;
 use milena_wire::messages as m;
 use milena_wire::messages::create_topics_request::CreatableTopic;
+use milena_wire::{Request, Response};
 
 use super::produce::to;
 use super::quotas::wishing;
@@ -15,9 +18,11 @@ use crate::raw::{Batch, message};
 const CLIENT: (&str, Option<&str>) = ("client-id", Some("protocol-tests"));
 
 const SHARED: &str = "script-limited";
+const CHANGED: &str = "script-mutated";
 
 pub(super) async fn run(on: &mut Recorder) -> Result {
-    share_fetch(on).await
+    share_fetch(on).await?;
+    mutations(on).await
 }
 
 /// Sets or removes a quota of this client, and waits until it counts.
@@ -68,5 +73,89 @@ async fn share_fetch(on: &mut Recorder) -> Result {
     ask.share_session_epoch = -1;
     on.ask("the end of a limited session", on.newest(ApiKey::SHARE_FETCH), ask).await?;
     on.quietly(1, reader.beat(-1, None)).await?;
+    Ok(())
+}
+
+fn creating(names: &[&str], partitions: i32) -> m::CreateTopicsRequest {
+    let topic = |name: &&str| {
+        message!(CreatableTopic {
+            name: (*name).into(),
+            num_partitions: partitions,
+            replication_factor: 1,
+        })
+    };
+    message!(m::CreateTopicsRequest {
+        topics: names.iter().map(topic).collect(),
+        timeout_ms: 10_000,
+    })
+}
+
+fn raising(name: &str, count: i32) -> m::CreatePartitionsRequest {
+    let topic = message!(m::create_partitions_request::CreatePartitionsTopic {
+        name: name.into(),
+        count: count,
+        assignments: None,
+    });
+    message!(m::CreatePartitionsRequest { topics: vec![topic], timeout_ms: 10_000 })
+}
+
+fn deleting(name: &str) -> m::DeleteTopicsRequest {
+    let topic = message!(m::delete_topics_request::DeleteTopicState { name: Some(name.into()) });
+    message!(m::DeleteTopicsRequest { topics: vec![topic], timeout_ms: 10_000 })
+}
+
+/// Of one partition a second, of which eleven are free.
+async fn mutations(on: &mut Recorder) -> Result {
+    limit(on, "controller_mutation_rate", Some(1.0)).await?;
+    let newest = on.newest(ApiKey::CREATE_TOPICS);
+    on.ask("more than the quota at once", newest, creating(&[CHANGED], 20)).await?;
+    let id = on.await_topic(CHANGED).await?;
+    let mut validated = creating(&["script-mutated-b"], 1);
+    validated.validate_only = true;
+    let by_id = message!(m::delete_topics_request::DeleteTopicState { topic_id: id });
+    let by_id = message!(m::DeleteTopicsRequest { topics: vec![by_id], timeout_ms: 10_000 });
+    let old = |name: &str| {
+        message!(m::DeleteTopicsRequest { topic_names: vec![name.into()], timeout_ms: 10_000 })
+    };
+    let asked: [(&str, i16, Request); 13] = [
+        ("nothing left", 7, creating(&["script-mutated-b"], 1).into()),
+        ("nothing left", 6, creating(&["script-mutated-b", "script-mutated-c"], 1).into()),
+        ("nothing left to validate", 7, validated.into()),
+        ("nothing left, and there already", 7, creating(&[CHANGED], 1).into()),
+        ("nothing left", 3, raising(CHANGED, 22).into()),
+        ("nothing left, and too few", 3, raising(CHANGED, 2).into()),
+        ("nothing left", 6, deleting(CHANGED).into()),
+        ("nothing left, by id", 6, by_id.into()),
+        ("nothing left", 5, old(CHANGED).into()),
+        ("nothing left and asked for silence", 5, creating(&["script-mutated-d"], 1).into()),
+        ("nothing left and asked for silence", 2, raising("script-mutated-d", 2).into()),
+        ("nothing left and asked for silence", 4, old("script-mutated-d").into()),
+        ("nothing left and nothing done", 4, old("script-nowhere").into()),
+    ];
+    for (what, version, request) in asked {
+        // Whoever is asked for silence is not heard: each asks by a connection of its own.
+        let mut connection = on.beside().await?;
+        let key = request.api_key();
+        connection.send(&request, version).await?;
+        on.take(what, version, key, &mut connection).await?;
+        if version == 5 && key == ApiKey::CREATE_TOPICS {
+            on.await_topic("script-mutated-d").await?;
+        }
+    }
+    let topic = message!(m::metadata_request::MetadataRequestTopic {
+        name: Some("script-mutated-auto".into()),
+    });
+    let mut auto = message!(m::MetadataRequest { topics: Some(vec![topic]) });
+    auto.allow_auto_topic_creation = true;
+    for what in ["made by itself, with nothing left", "not made by itself"] {
+        on.ask(what, on.newest(ApiKey::METADATA), auto.clone()).await?;
+        // Long enough for a topic to be made.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    limit(on, "controller_mutation_rate", None).await?;
+    let Response::DeleteTopics(told) = on.quietly(6, deleting(CHANGED)).await? else {
+        return Err("another answer than DeleteTopics'".into());
+    };
+    assert_eq!(told.throttle_time_ms, 0, "{told:?}");
     Ok(())
 }
