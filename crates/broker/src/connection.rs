@@ -44,6 +44,8 @@ pub(crate) enum ConnectionState {
     Stalled(Asked, Box<Response>),
     /// Nothing is answered any more.
     Hung,
+    /// Nothing is answered, and it is closed then: there were too many from its address.
+    Refused { until: Instant },
 }
 
 /// The request that is being answered.
@@ -83,9 +85,9 @@ impl Connection {
     /// When the connection goes on by itself.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match &self.state {
-            ConnectionState::Held { until, .. } | ConnectionState::Late { until, .. } => {
-                Some(*until)
-            }
+            ConnectionState::Held { until, .. }
+            | ConnectionState::Late { until, .. }
+            | ConnectionState::Refused { until } => Some(*until),
             ConnectionState::Idle
             | ConnectionState::Waiting(_)
             | ConnectionState::Stalled(..)

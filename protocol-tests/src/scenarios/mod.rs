@@ -92,6 +92,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!(expiry::a_batch_that_expires_half_written_keeps_its_bytes, limit: expiry::LIMIT),
     scenario!(quotas::a_broker_that_asks_for_silence_gets_it_and_others_do_not, fits: quotas::fits,
         limit: quotas::LIMIT),
+    scenario!(quotas::who_connects_too_often_gets_nothing_and_is_closed, alone: true,
+        fits: quotas::fits_one, limit: quotas::LIMIT),
     scenario!(rights::a_topic_that_may_not_be_written_fails_at_once_and_others_do_not,
         fits: rights::fits, limit: rights::LIMIT),
     scenario!(rights::who_may_not_read_a_topic_is_told, fits: rights::fits, limit: rights::LIMIT),

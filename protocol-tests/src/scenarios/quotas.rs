@@ -6,13 +6,13 @@ use std::time::Duration;
 use milena::{Kafka, NodeId, Producer, Record};
 use milena_types::{ApiKey, ErrorCode};
 use milena_wire::Response;
-use milena_wire::messages::AlterClientQuotasRequest;
 use milena_wire::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
+use milena_wire::messages::{AlterClientQuotasRequest, MetadataRequest};
 use tokio::time::{Instant, sleep};
 
 use crate::Result;
 use crate::raw::{Connection, message};
-use crate::target::Target;
+use crate::target::{Target, Version};
 use crate::user::create;
 
 /// Rounds of silence.
@@ -22,6 +22,17 @@ pub(super) const LIMIT: Duration = Duration::from_secs(300);
 pub(super) fn fits(on: &Target) -> bool {
     on.choice().brokers >= 3 && on.speaks(ApiKey::ALTER_CLIENT_QUOTAS)
 }
+
+/// Quotas of addresses came with KIP-612. One broker alone, as brokers connect to each other too.
+pub(super) fn fits_one(on: &Target) -> bool {
+    on.choice().brokers == 1 && *on.version() >= Version::of(2, 8, 0)
+}
+
+/// Connections a second, of which ten seconds' worth are free.
+const CONNECTIONS: u32 = 2;
+
+/// Many times what is free, which the broker may learn of late.
+const CONNECTIONS_MAX: usize = 400;
 
 /// Bytes a second; each broker counts for itself, over its last ten seconds or so.
 const QUOTA: u32 = 20_000;
@@ -85,14 +96,26 @@ async fn two_leaders(kafka: &Kafka, topic: &str) -> Result<((i32, NodeId), (i32,
 
 /// Has brokers ask this client for silence where it sends too much.
 async fn limit(on: &Target, client_id: &str) -> Result {
-    let entity = message!(EntityData {
-        entity_type: "client-id".into(),
-        entity_name: Some(client_id.into()),
+    let mut controller = Connection::open(&on.controller_address().await?).await?;
+    let value = Some(f64::from(QUOTA));
+    alter(&mut controller, ("client-id", client_id), "producer_byte_rate", value).await
+}
+
+/// Sets a quota of somebody, or removes it.
+async fn alter(
+    controller: &mut Connection,
+    (kind, name): (&str, &str),
+    key: &str,
+    value: Option<f64>,
+) -> Result {
+    let entity = message!(EntityData { entity_type: kind.into(), entity_name: Some(name.into()) });
+    let op = message!(OpData {
+        key: key.into(),
+        value: value.unwrap_or_default(),
+        remove: value.is_none(),
     });
-    let op = message!(OpData { key: "producer_byte_rate".into(), value: f64::from(QUOTA) });
     let entry = message!(EntryData { entity: vec![entity], ops: vec![op] });
     let ask = message!(AlterClientQuotasRequest { entries: vec![entry] });
-    let mut controller = Connection::open(&on.controller_address().await?).await?;
     let Response::AlterClientQuotas(told) = controller.call(ask, 0).await? else {
         return Err("another answer than AlterClientQuotas'".into());
     };
@@ -116,4 +139,33 @@ async fn silence<'a>(
             return Ok((began, told.throttle_total - before.throttle_total));
         }
     }
+}
+
+pub(super) async fn who_connects_too_often_gets_nothing_and_is_closed(on: Arc<Target>) -> Result {
+    let address = on.controller_address().await?;
+    let mut controller = Connection::open(&address).await?;
+    let (local, key) = (("ip", "127.0.0.1"), "connection_creation_rate");
+    alter(&mut controller, local, key, Some(f64::from(CONNECTIONS))).await?;
+    let began = Instant::now();
+    let mut closed_after = None;
+    for _ in 0..CONNECTIONS_MAX {
+        let mut connection = Connection::open(&address).await?;
+        let opened = Instant::now();
+        if connection.call(MetadataRequest::default(), 4).await.is_err() {
+            closed_after = Some(opened.elapsed());
+            break;
+        }
+    }
+    let took = began.elapsed();
+    // Whoever was connected before is heard; who comes after, in the end.
+    alter(&mut controller, local, key, None).await?;
+    loop {
+        let mut connection = Connection::open(&address).await?;
+        if connection.call(MetadataRequest::default(), 4).await.is_ok() {
+            break;
+        }
+    }
+    let closed_after = closed_after.ok_or(format!("all were heard, in {took:?}"))?;
+    assert!(closed_after < Duration::from_secs(10), "{closed_after:?}");
+    Ok(())
 }

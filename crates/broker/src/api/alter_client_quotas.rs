@@ -3,8 +3,9 @@
 //! Sets and removes quotas of users, client ids and addresses (KIP-546).
 //!
 //! Notes: what producers write and consumers fetch, share consumers too, is limited, at each node for itself, and counted by
-//! the bytes of records alone; so are the partitions that are made and deleted, by the controller for all nodes. Everyone is
-//! the user ANONYMOUS. The other quotas are kept and limit nothing, and no name of a host stands for an address.
+//! the bytes of records alone. So are the partitions that are made and deleted, by the controller for all nodes, and connections,
+//! which all come from 127.0.0.1. Everyone is the user ANONYMOUS. `request_percentage` is kept and limits nothing
+//! (`docs/decisions/0011-requests-that-take-no-time.md`), and no name of a host stands for an address.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -127,8 +127,9 @@ impl Cluster {
     /// A client connects to a node.
     ///
     /// # Errors
-    /// If the node does not take connections now. A paused node takes them and answers nothing.
-    pub fn open(&mut self, _now: Instant, node: NodeId) -> Result<ConnectionId, OpenError> {
+    /// If the node does not take connections now. A paused node takes them and answers nothing; so does one that took too
+    /// many from the address for its quota (`connection_creation_rate`), and closes them after a second at most.
+    pub fn open(&mut self, now: Instant, node: NodeId) -> Result<ConnectionId, OpenError> {
         let status = self.state.nodes.get(node).ok_or(OpenError::UnknownNode)?.status;
         if status == NodeStatus::Crashed {
             return Err(OpenError::NodeDown);
@@ -138,7 +139,13 @@ impl Cluster {
         }
         self.connections_dealt += 1;
         let id = ConnectionId(self.connections_dealt);
-        self.connections.insert(id, Connection::new(node));
+        let connection = Connection::new(node);
+        let delay = self.state.quotas.connect(now, node, &connection.host);
+        self.connections.insert(id, connection);
+        if !delay.is_zero() {
+            let until = now.checked_add(delay).unwrap_or(now);
+            self.set_state(id, ConnectionState::Refused { until });
+        }
         Ok(id)
     }
 
@@ -146,7 +153,7 @@ impl Cluster {
     pub fn handle(&mut self, now: Instant, connection: ConnectionId, frame: Bytes) {
         let frame_bytes_max = self.state.settings.frame_bytes_max;
         let Some(open) = self.connections.get_mut(&connection) else { return };
-        if matches!(open.state, ConnectionState::Hung) {
+        if matches!(open.state, ConnectionState::Hung | ConnectionState::Refused { .. }) {
             // Never to be read: kept, it would fill the backlog and hide from the shell that the client goes away.
             return;
         }
@@ -268,6 +275,7 @@ impl Cluster {
                 self.outputs.extend(answer.map(reply));
             }
             ConnectionState::Stalled(asked, response) => self.answer(now, id, &asked, *response),
+            ConnectionState::Refused { .. } => self.drop_connection(id),
             unchanged @ (ConnectionState::Idle
             | ConnectionState::Waiting(_)
             | ConnectionState::Hung) => connection.state = unchanged,

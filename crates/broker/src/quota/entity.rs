@@ -157,7 +157,7 @@ impl EntityFilter {
 
 pub(super) const USER: &str = "user";
 pub(super) const CLIENT_ID: &str = "client-id";
-const IP: &str = "ip";
+pub(super) const IP: &str = "ip";
 const KINDS: [&str; 3] = [USER, CLIENT_ID, IP];
 
 /// What is taken for whole, as in Kafka.

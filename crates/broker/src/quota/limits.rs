@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use milena_types::NodeId;
 
-use super::entity::{CLIENT_ID, QuotaEntity, QuotaValues, USER};
+use super::entity::{CLIENT_ID, IP, QuotaEntity, QuotaValues, USER};
 use super::mutation::Bucket;
-use super::rate::Rate;
+use super::rate::{Rate, WINDOW};
 
 /// What a client uses.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -41,6 +41,8 @@ pub(crate) struct Quotas {
     rates: BTreeMap<Sharing, Rate>,
     /// What those who share a limit may still change; the controller counts for all nodes.
     buckets: BTreeMap<Sharers, Bucket>,
+    /// How many connections came to a node from an address.
+    connections: BTreeMap<(NodeId, String), Rate>,
 }
 
 impl Quotas {
@@ -101,6 +103,34 @@ impl Quotas {
             *rate = before;
         }
         silence
+    }
+
+    /// Takes note of a connection from an address, or says for how long it is to get nothing before it is closed.
+    pub(crate) fn connect(&mut self, now: Instant, node: NodeId, host: &str) -> Duration {
+        if self.set.is_empty() {
+            return Duration::ZERO;
+        }
+        let quota = |name: Option<&str>| {
+            let entity = QuotaEntity::new([(IP.to_owned(), name.map(str::to_owned))]);
+            self.set.get(&entity)?.get("connection_creation_rate").copied()
+        };
+        let Some(limit) = quota(Some(host)).or_else(|| quota(None)) else { return Duration::ZERO };
+        let key = (node, host.to_owned());
+        if !self.connections.contains_key(&key) && self.connections.len() >= RATES_MAX {
+            self.connections.retain(|_, rate| !rate.is_over(now));
+            if self.connections.len() >= RATES_MAX {
+                return Duration::ZERO;
+            }
+        }
+        let rate = self.connections.entry(key).or_default();
+        let before = rate.clone();
+        rate.record(now, 1);
+        let delay = rate.silence(now, limit);
+        if !delay.is_zero() {
+            // One that is not taken does not count.
+            *rate = before;
+        }
+        delay.min(WINDOW)
     }
 
     /// The changes of topics that a client may make a second, and what it has left of them; `None` if any number.

@@ -1,9 +1,9 @@
-//! How many bytes a second went by of late.
+//! How many bytes or connections a second went by of late.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Bytes by seconds, the last eleven of them: `quota.window.num` and `quota.window.size.seconds` by default.
+/// What was counted by seconds, the last eleven of them: `quota.window.num` and `quota.window.size.seconds` by default.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rate {
     /// When each sample began, and its bytes.
@@ -48,7 +48,7 @@ impl Rate {
     }
 }
 
-const WINDOW: Duration = Duration::from_secs(1);
+pub(super) const WINDOW: Duration = Duration::from_secs(1);
 const SAMPLES: u32 = 11;
 const KEPT: Duration = Duration::from_secs(11);
 

@@ -17,7 +17,7 @@ use milena_wire::messages::{
 };
 
 use crate::share::group;
-use crate::world::{World, batch, fetch, fetch_response, fetched, offsets, produce, tp};
+use crate::world::{World, batch, fetch, fetch_response, fetched, node, offsets, produce, tp};
 
 type Parts<'a> = &'a [(&'a str, Option<&'a str>)];
 
@@ -264,6 +264,37 @@ fn a_topic_that_nobody_made_is_not_made_beyond_the_quota() {
         assert_eq!(world.cluster.topics().contains_key("b"), made);
         world.pass(Duration::from_secs(1));
     }
+}
+
+/// Kafka takes the connection and says nothing, so that the client does not come again at once.
+#[test]
+fn connections_beyond_the_rate_of_an_address_get_nothing_and_are_closed_within_a_second() {
+    let mut world = World::new();
+    let local: Parts<'_> = &[("ip", Some("127.0.0.1"))];
+    for (parts, rate) in [(local, 1.0), (&[("ip", None)], 9.0)] {
+        let told = alter(&mut world, parts, "connection_creation_rate", Some(rate));
+        assert_eq!(told, ErrorCode::NONE);
+    }
+    let asks = |world: &mut World, connection| {
+        world.send(connection, 9, MetadataRequest::default());
+        world.answer(connection).is_some()
+    };
+    let leader = world.leader();
+    for _ in 1..10 {
+        let connection = world.connect(leader);
+        assert!(asks(&mut world, connection), "ten seconds' worth are free");
+    }
+    let other = world.connect(node(leader.get() % 3 + 1));
+    assert!(asks(&mut world, other), "each node counts for itself");
+    let late = world.connect(leader);
+    assert!(!asks(&mut world, late));
+    world.pass(Duration::from_millis(999));
+    assert!(!world.is_closed(late));
+    world.pass(Duration::from_millis(1));
+    assert!(world.is_closed(late));
+    world.pass(Duration::from_secs(10));
+    let again = world.connect(leader);
+    assert!(asks(&mut world, again), "those that were refused do not count");
 }
 
 #[test]
