@@ -24,6 +24,7 @@ mod scram;
 mod share;
 mod shells;
 mod stored;
+mod tokens;
 mod topics;
 mod transactional_offsets;
 mod transactions;

@@ -94,6 +94,10 @@ fn administration() -> Vec<Request> {
             }],
         }
         .into(),
+        m::CreateDelegationTokenRequest::default().into(),
+        m::RenewDelegationTokenRequest::default().into(),
+        m::ExpireDelegationTokenRequest::default().into(),
+        m::DescribeDelegationTokenRequest::default().into(),
         m::CreateAclsRequest { creations: vec![Default::default()] }.into(),
         m::DescribeAclsRequest::default().into(),
         m::DeleteAclsRequest { filters: vec![Default::default()] }.into(),

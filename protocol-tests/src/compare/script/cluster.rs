@@ -19,7 +19,7 @@ pub(super) async fn run(on: &mut Recorder) -> Result {
 }
 
 /// What the embedded broker answers; a real one's further APIs are not compared.
-const PLAYED: [&str; 52] = [
+const PLAYED: [&str; 56] = [
     "AddOffsetsToTxn",
     "AddPartitionsToTxn",
     "AlterClientQuotas",
@@ -28,6 +28,7 @@ const PLAYED: [&str; 52] = [
     "AlterShareGroupOffsets",
     "AlterUserScramCredentials",
     "ApiVersions",
+    "CreateDelegationToken",
     "CreatePartitions",
     "CreateTopics",
     "DeleteGroups",
@@ -37,6 +38,7 @@ const PLAYED: [&str; 52] = [
     "DescribeClientQuotas",
     "DescribeCluster",
     "DescribeConfigs",
+    "DescribeDelegationToken",
     "DescribeGroups",
     "DescribeLogDirs",
     "DescribeProducers",
@@ -47,6 +49,7 @@ const PLAYED: [&str; 52] = [
     "DescribeUserScramCredentials",
     "ElectLeaders",
     "EndTxn",
+    "ExpireDelegationToken",
     "Fetch",
     "FindCoordinator",
     "Heartbeat",
@@ -65,6 +68,7 @@ const PLAYED: [&str; 52] = [
     "OffsetFetch",
     "OffsetForLeaderEpoch",
     "Produce",
+    "RenewDelegationToken",
     "ShareAcknowledge",
     "ShareFetch",
     "ShareGroupDescribe",

@@ -21,6 +21,7 @@ mod share_committed;
 mod share_groups;
 mod share_reader;
 mod throttled;
+mod tokens;
 mod topics;
 mod transactional_offsets;
 mod transactional_producer;
@@ -48,6 +49,7 @@ pub(crate) async fn run(on: &mut Recorder) -> Result {
     placement::run(on).await?;
     quotas::run(on).await?;
     scram::run(on).await?;
+    tokens::run(on).await?;
     throttled::run(on).await?;
     acls::without_authorizer(on).await?;
     topics::delete(on).await
