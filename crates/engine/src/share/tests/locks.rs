@@ -34,6 +34,21 @@ fn a_lock_that_runs_out_takes_the_record_with_it() {
     assert_eq!(said(&Request::from(script.acknowledge(1))), [(0, 0, 0, 1)]);
 }
 
+/// Groups may say how long (`share.record.lock.duration.ms`).
+#[test]
+fn a_lock_lasts_as_long_as_the_broker_says() {
+    let mut script = Script::joined(&[0]);
+    script.lock_ms = 15_000;
+    let records = script.records(2);
+    assert!(records.iter().all(|one| one.locked_until == script.now + 15_000 * MS));
+    script.pass(15_000 * MS - MS);
+    script.say(&records[..1], A::Accept);
+    assert!(script.acknowledged().is_empty());
+    script.pass(MS);
+    script.say(&records[1..], A::Accept);
+    assert!(script.acknowledged().iter().any(|told| told.result.is_err()));
+}
+
 #[test]
 fn what_waits_longer_than_its_lock_is_not_handed_out() {
     let mut script = Script::joined(&[0]);
@@ -236,7 +251,6 @@ fn a_renewal_that_the_broker_does_not_know_takes_nothing_with_it() {
     assert_eq!(script.committed(commit), Some(true));
 }
 
-/// A wire that says nonsense: ranges that overlap, run backwards or reach to the end of time.
 /// Said again at once and for ever, it would be refused as often.
 #[test]
 fn acknowledgements_that_the_broker_does_not_know_are_not_said_again() {
@@ -251,6 +265,7 @@ fn acknowledgements_that_the_broker_does_not_know_are_not_said_again() {
     assert!(script.buffer.take_error().is_some_and(|error| error.is_fatal()));
 }
 
+/// A wire that says nonsense: ranges that overlap, run backwards or reach to the end of time.
 #[test]
 fn ranges_that_make_no_sense_are_left_out() {
     let mut script = Script::joined(&[0]);

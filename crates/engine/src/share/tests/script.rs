@@ -1,7 +1,7 @@
 //! One share consumer, and the answers that a test gives to it.
 #![allow(clippy::wildcard_enum_match_arm, reason = "it speaks what a share consumer needs")]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
@@ -42,6 +42,12 @@ pub(super) struct Script {
     committed: BTreeMap<CommitId, bool>,
     closed: Option<bool>,
     hints: usize,
+    /// How often the metadata was found to be stale.
+    pub(super) refreshes: usize,
+    /// The topics whose metadata is asked for.
+    pub(super) topics: BTreeSet<Topic>,
+    /// How long brokers lock records, as they say themselves.
+    pub(super) lock_ms: i32,
     leaders: BTreeMap<i32, (i32, i32)>,
 }
 
@@ -74,9 +80,9 @@ pub(super) fn said(request: &Request) -> Vec<(i32, i64, i64, i8)> {
 }
 
 impl Script {
-    /// A consumer of topic `jobs` that acknowledges by hand, whose coordinator is found.
+    /// A consumer of nothing that acknowledges by hand.
     #[expect(clippy::disallowed_methods, reason = "any instant will do as the start of time")]
-    pub(super) fn new(change: impl FnOnce(&mut Settings)) -> Self {
+    pub(super) fn idle(change: impl FnOnce(&mut Settings)) -> Self {
         let now = Instant::now();
         let mut settings = Settings::new("g");
         settings.acknowledgement_mode = AcknowledgementMode::Explicit;
@@ -96,10 +102,20 @@ impl Script {
             committed: BTreeMap::new(),
             closed: None,
             hints: 0,
+            refreshes: 0,
+            topics: BTreeSet::new(),
+            lock_ms: 30_000,
             leaders: BTreeMap::from([(0, (1, 1)), (1, (2, 1))]),
         };
-        script.machine.subscribe(now, [Topic::from("jobs")].into()).unwrap();
         script.machine.handle_cluster(now, script.cluster());
+        script.drain();
+        script
+    }
+
+    /// The same, of topic `jobs`, whose coordinator is found.
+    pub(super) fn new(change: impl FnOnce(&mut Settings)) -> Self {
+        let mut script = Self::idle(change);
+        script.machine.subscribe(script.now, [Topic::from("jobs")].into()).unwrap();
         script.drain();
         let lookup = script.requests.pop_front().unwrap();
         let found = Coordinator {
@@ -199,10 +215,10 @@ impl Script {
         self.answer(&beat, Ok(answer.into()));
     }
 
-    /// The metadata does not know whom the heartbeat is for, so that it goes nowhere.
-    pub(super) fn cannot_send_heartbeat(&mut self) {
+    /// The heartbeat comes to nothing; where the metadata does not know whom it is for, it is not even sent.
+    pub(super) fn fail_heartbeat(&mut self, failure: Failure) {
         let beat = self.heartbeat.take().expect("a heartbeat");
-        let answer = Answer::new(beat.id, None, 0, self.now, Err(Failure::NotSent));
+        let answer = Answer::new(beat.id, None, 0, self.now, Err(failure));
         self.machine.handle_answer(self.now, answer);
         self.drain();
     }
@@ -325,7 +341,7 @@ impl Script {
         let topic = fetched::ShareFetchableTopicResponse { topic_id: topic_id(), partitions };
         let answer = ShareFetchResponse {
             error_code,
-            acquisition_lock_timeout_ms: 30_000,
+            acquisition_lock_timeout_ms: self.lock_ms,
             responses: vec![topic],
             ..Default::default()
         };
@@ -342,7 +358,7 @@ impl Script {
             partitions: partitions.collect(),
         };
         let answer = ShareAcknowledgeResponse {
-            acquisition_lock_timeout_ms: 30_000,
+            acquisition_lock_timeout_ms: self.lock_ms,
             responses: vec![topic],
             ..Default::default()
         };
@@ -426,7 +442,8 @@ impl Script {
         while let Some(output) = self.machine.poll_output() {
             match output {
                 Output::Request(request) => self.requests.push_back(request),
-                Output::Topics(_) | Output::RefreshMetadata => {}
+                Output::Topics(topics) => self.topics = topics,
+                Output::RefreshMetadata => self.refreshes += 1,
                 Output::LeaderHint(_) => self.hints += 1,
                 Output::Acknowledged(told) => self.told.push(told),
                 Output::Committed { id, result } => {

@@ -44,6 +44,38 @@ fn acknowledgements_travel_with_the_next_fetch_of_the_session() {
 }
 
 #[test]
+fn records_of_two_fetches_are_in_hand_at_a_time() {
+    let mut script = Script::joined(&[0]);
+    let first = script.records(2);
+    script.want();
+    let _ = script.fetch(1);
+    script.acquire(0, &[(2, 3, 1)]);
+    let second = script.read(100);
+    script.say(&first[..1], A::Accept);
+    script.say(&second[..1], A::Release);
+    script.say(&first[1..], A::Reject);
+    let _ = script.machine.commit(script.now);
+    assert_eq!(
+        said(&Request::from(script.acknowledge(1))),
+        [(0, 0, 0, 1), (0, 1, 1, 3), (0, 2, 2, 2)]
+    );
+    assert!(script.acknowledged().is_empty());
+}
+
+/// A broker that is gone leads nothing any more; but a driver that asks already need not hear of it each time.
+#[test]
+fn a_session_that_breaks_has_the_metadata_asked_for_once_a_second() {
+    let mut script = Script::joined(&[0]);
+    script.want();
+    for (told, pause) in [(1, 200), (1, 1000), (2, 0)] {
+        let _ = script.fetch(1);
+        script.fail(Failure::ConnectionLost);
+        assert_eq!(script.refreshes, told);
+        script.pass(pause * MS);
+    }
+}
+
+#[test]
 fn without_a_fetch_acknowledgements_go_by_themselves_after_a_moment() {
     let mut script = Script::joined(&[0]);
     let records = script.records(3);

@@ -41,6 +41,7 @@ fn an_error_a_failure_or_the_end_is_something_to_take() {
         assert!(failed.take_error().unwrap().to_string().contains("first"), "each time");
     }
     let closed = buffer();
+    assert!(!closed.is_closed());
     closed.close();
     assert!(is_ready(&closed) && closed.is_closed() && closed.take_error().is_none());
 }
