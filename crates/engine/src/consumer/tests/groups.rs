@@ -102,16 +102,22 @@ fn a_pause_ends_with_the_assignment() {
     assert_eq!(world.clients[first].got.len(), 10);
 }
 
+/// Answers to fetches move the machine, too; of what is paused there are none, and only its own time-outs are left.
 #[test]
 fn heartbeats_do_not_depend_on_polling() {
-    let mut world = World::new(1, 1);
-    let client = world.member(World::settings());
-    world.run_for(5 * SECOND);
-    world.clients[client].asleep = true;
-    // Longer than the session, shorter than the poll interval.
-    world.run_for(20 * SECOND);
-    assert_eq!(world.stub.group.members.len(), 1);
-    assert_eq!(world.clients[client].consumer.member_state(), Some(MemberState::Stable));
+    for pauses in [false, true] {
+        let mut world = World::new(1, 1);
+        let client = world.member(World::settings());
+        world.run_for(5 * SECOND);
+        if pauses {
+            world.clients[client].consumer.pause(world.now, &[tp(0)].into()).unwrap();
+        }
+        world.clients[client].asleep = true;
+        // Longer than the session, shorter than the poll interval.
+        world.run_for(20 * SECOND);
+        assert_eq!(world.stub.group.members.len(), 1);
+        assert_eq!(world.clients[client].consumer.member_state(), Some(MemberState::Stable));
+    }
 }
 
 /// F51, row of max.poll.interval.ms.
