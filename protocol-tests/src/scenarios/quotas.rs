@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use milena::{Kafka, NodeId, Producer, Record};
+use milena::{Kafka, NodeId, Producer, Record, TopicPartition};
 use milena_types::{ApiKey, ErrorCode};
 use milena_wire::Response;
 use milena_wire::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
 use milena_wire::messages::{AlterClientQuotasRequest, MetadataRequest};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::Result;
 use crate::raw::{Connection, message};
@@ -27,6 +27,14 @@ pub(super) fn fits(on: &Target) -> bool {
 pub(super) fn fits_one(on: &Target) -> bool {
     on.choice().brokers == 1 && *on.version() >= Version::of(2, 8, 0)
 }
+
+/// Quotas of changes came with KIP-599.
+pub(super) fn fits_changes(on: &Target) -> bool {
+    *on.version() >= Version::of(2, 8, 0)
+}
+
+/// For a record that waits for a silence to end.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Connections a second, of which ten seconds' worth are free.
 const CONNECTIONS: u32 = 2;
@@ -168,4 +176,71 @@ pub(super) async fn who_connects_too_often_gets_nothing_and_is_closed(on: Arc<Ta
     let closed_after = closed_after.ok_or(format!("all were heard, in {took:?}"))?;
     assert!(closed_after < Duration::from_secs(10), "{closed_after:?}");
     Ok(())
+}
+
+/// Partitions a second that may be made and deleted, of which eleven seconds' worth are free.
+const MUTATIONS: f64 = 10.0;
+
+/// So many that the last waits for two seconds and more, each of as many partitions as come free in two.
+const TOPICS: usize = 8;
+const PARTITIONS: i32 = 20;
+
+pub(super) async fn topics_beyond_the_mutation_quota_are_made_and_deleted_later(
+    on: Arc<Target>,
+) -> Result {
+    let name = on.unique("mutated");
+    let builder = Kafka::builder().bootstrap_servers(on.bootstrap_servers());
+    let kafka = builder.client_id(&name).connect().await?;
+    let mut controller = Connection::open(&on.controller_address().await?).await?;
+    let (client, key) = (("client-id", name.as_str()), "controller_mutation_rate");
+    alter(&mut controller, client, key, Some(MUTATIONS)).await?;
+    let topics: Vec<_> = (0..TOPICS).map(|n| format!("{name}-{n}")).collect();
+    let began = Instant::now();
+    for topic in topics.iter().map(String::as_str) {
+        kafka.admin().create_topic(topic).partitions(PARTITIONS).replication_factor(1).await?;
+    }
+    // One topic's partitions may be made before the quota is known.
+    let took = began.elapsed();
+    assert!(took > Duration::from_millis(500), "nobody was told to wait, in {took:?}");
+    let gone = kafka.admin().delete_topics(topics.iter().take(2).map(String::as_str)).await?;
+    assert!(gone.iter().all(|(_, result)| result.is_ok()), "{gone:?}");
+    alter(&mut controller, client, key, None).await?;
+    kafka.admin().delete_topics(topics.iter().skip(2).map(String::as_str)).await?;
+    Ok(())
+}
+
+/// Records of a thousand bytes that are twelve seconds' worth of the quota, of which ten are free.
+const READ_QUOTA: f64 = 200_000.0;
+const RECORDS: usize = 2_400;
+
+pub(super) async fn a_reader_beyond_its_quota_gets_everything_later(on: Arc<Target>) -> Result {
+    let name = on.unique("read");
+    let builder = Kafka::builder().bootstrap_servers(on.bootstrap_servers());
+    let kafka = builder.client_id(&name).connect().await?;
+    create(&kafka, &on, &name, 1).await?;
+    let producer = kafka.producer().build().await?;
+    for _ in 0..RECORDS {
+        let record = Record::to(name.as_str()).partition(0).value(vec![b'x'; 1000]);
+        drop(producer.send(record).enqueue().await?);
+    }
+    producer.close(Duration::from_secs(30)).await?;
+    let mut controller = Connection::open(&on.controller_address().await?).await?;
+    let (client, key) = (("client-id", name.as_str()), "consumer_byte_rate");
+    alter(&mut controller, client, key, Some(READ_QUOTA)).await?;
+    let mut throttled = Duration::ZERO;
+    // Brokers hear of a quota one by one, and the first reading may be over before.
+    while throttled.is_zero() {
+        let all = [TopicPartition::new(name.as_str(), 0)];
+        let reader = kafka.consumer_without_group().assign(all);
+        let reader = reader.set("auto.offset.reset", "earliest")?;
+        // Several answers, of which not the first is beyond the quota.
+        let mut reader = reader.set("max.partition.fetch.bytes", "300000")?.build().await?;
+        for offset in 0..RECORDS {
+            let message = timeout(PATIENCE, reader.try_next()).await??.ok_or("closed")?;
+            assert_eq!(usize::try_from(message.offset().get())?, offset);
+        }
+        throttled = reader.metrics().fetch.throttle_total;
+        reader.close(PATIENCE).await?;
+    }
+    alter(&mut controller, client, key, None).await
 }
