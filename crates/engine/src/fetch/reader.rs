@@ -288,12 +288,16 @@ impl Reader {
         batch: &Batch,
         position: Position,
     ) -> Result<Option<OpenBatch>, milena_records::Error> {
+        // Before the header is believed: with one bit changed, records are a marker, or another's who aborted.
+        if self.check_crcs {
+            batch.verify()?;
+        }
         if let Some(aborted) = &mut progress.aborted {
             if aborted.is_aborted(batch) {
                 return Ok(None);
             }
             if batch.is_control() {
-                let decoded = self.decode(batch)?;
+                let decoded = batch.decode_unverified(&mut self.decompressor)?;
                 if let Some(control) = decoded.control_record()? {
                     aborted.handle_control(batch, &control);
                 }
@@ -303,21 +307,10 @@ impl Reader {
         if batch.is_control() || batch.next_offset() <= position.offset {
             return Ok(None);
         }
-        let records = self.decode(batch)?.into_records();
+        let records = batch.decode_unverified(&mut self.decompressor)?.into_records();
         let epoch = batch.header().and_then(milena_records::BatchHeader::leader_epoch);
         let end = Position::new(batch.next_offset(), epoch.or(position.leader_epoch));
         Ok(Some(OpenBatch { records, end }))
-    }
-
-    fn decode(
-        &mut self,
-        batch: &Batch,
-    ) -> Result<milena_records::DecodedBatch, milena_records::Error> {
-        if self.check_crcs {
-            batch.decode(&mut self.decompressor)
-        } else {
-            batch.decode_unverified(&mut self.decompressor)
-        }
     }
 }
 

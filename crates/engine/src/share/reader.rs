@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use milena_records::batch::Records;
-use milena_records::{Batch, BufferPool, Decompressor, Limits, RecordSet, SharedRecord};
+use milena_records::{BufferPool, Decompressor, Limits, RecordSet, SharedRecord};
 use milena_types::{ApiKey, ErrorCode, TopicPartition};
 
 use super::acknowledge::Acknowledge;
@@ -163,13 +163,21 @@ impl Open {
         };
         let batch = batch.map_err(|error| self.reject(buffer, i64::MAX, error))?;
         let last = batch.last_offset().get();
-        // Control records are not handed out: their offsets are gaps.
-        if batch.is_control() || last < first {
+        if last < first {
             return Ok(Step::Passed);
         }
-        match decode(&batch, decompressor, check_crcs) {
-            Ok(records) => {
-                self.batch = Some((records, last));
+        // Before more of the header is believed: with one bit changed, records are a marker.
+        let verified = if check_crcs { batch.verify() } else { Ok(()) };
+        if let Err(error) = verified {
+            return Err(self.reject(buffer, last, error));
+        }
+        // Control records are not handed out: their offsets are gaps.
+        if batch.is_control() {
+            return Ok(Step::Passed);
+        }
+        match batch.decode_unverified(decompressor) {
+            Ok(decoded) => {
+                self.batch = Some((decoded.into_records(), last));
                 Ok(Step::Passed)
             }
             Err(error) => Err(self.reject(buffer, last, error)),
@@ -235,19 +243,6 @@ impl Open {
             self.ranges.pop_front();
         }
     }
-}
-
-fn decode(
-    batch: &Batch,
-    decompressor: &mut Decompressor,
-    check_crcs: bool,
-) -> Result<Records, milena_records::Error> {
-    let decoded = if check_crcs {
-        batch.decode(decompressor)?
-    } else {
-        batch.decode_unverified(decompressor)?
-    };
-    Ok(decoded.into_records())
 }
 
 /// Decompressed batches that may be in the user's hand at once without a fresh allocation each.

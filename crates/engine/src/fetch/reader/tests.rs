@@ -2,12 +2,15 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use bytes::Bytes;
-use milena_records::{BatchBuilder, Buffer, Compression, CompressionType, Compressor};
-use milena_types::{LeaderEpoch, NodeId, Timestamp};
+use milena_records::{
+    BatchBuilder, Buffer, Compression, CompressionType, Compressor, ProducerStamp,
+};
+use milena_types::{LeaderEpoch, NodeId, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 use super::*;
 use crate::fetch::Which;
 use crate::fetch::budget::Room;
+use crate::fetch::buffer::AbortedTransaction;
 use crate::subscription::Revision;
 
 fn tp() -> TopicPartition {
@@ -20,6 +23,10 @@ fn at(raw: i64) -> Position {
 
 /// A batch of `count` records from `base` on; compaction may have taken the last ones.
 fn batch(base: i64, count: i64, span: i32) -> Vec<u8> {
+    batch_of(None, base, count, span)
+}
+
+fn batch_of(producer: Option<ProducerStamp>, base: i64, count: i64, span: i32) -> Vec<u8> {
     let mut builder = BatchBuilder::new(Buffer::with_capacity(256));
     for offset in base..base + count {
         let value = offset.to_string();
@@ -29,6 +36,7 @@ fn batch(base: i64, count: i64, span: i32) -> Vec<u8> {
     let sealed = builder.seal(Compression::NONE, &mut Compressor::new()).unwrap();
     let mut header = *sealed.header();
     header.set_base_offset(Offset::new(base).unwrap());
+    header.set_producer(producer);
     let mut bytes = sealed.with_header(&header).to_bytes().to_vec();
     bytes[23..27].copy_from_slice(&(span - 1).to_be_bytes());
     bytes
@@ -41,6 +49,12 @@ struct Fixture {
 }
 
 impl Fixture {
+    fn checking() -> Self {
+        let fixture = Self::new(100);
+        let reader = Reader::new(Arc::clone(&fixture.buffer), 100, true, Limits::default());
+        Self { reader, ..fixture }
+    }
+
     fn new(records_max: usize) -> Self {
         let buffer = Arc::new(FetchBuffer::default());
         let revision = Revision::START;
@@ -52,10 +66,13 @@ impl Fixture {
     }
 
     fn push(&self, bytes: Vec<u8>) {
+        self.push_beside(None, bytes);
+    }
+
+    fn push_beside(&self, aborted: Option<Vec<AbortedTransaction>>, bytes: Vec<u8>) {
         let lease = self.buffer.held(NodeId::new(1)).lease(bytes.len());
         let records = lease.part(Bytes::from(bytes));
         let (partition, revision, broker) = (tp(), self.revision, NodeId::new(1));
-        let aborted = None;
         let progress = None;
         let fetch = CompletedFetch { partition, revision, broker, records, aborted, progress };
         self.buffer.push(vec![fetch]);
@@ -243,6 +260,39 @@ fn nothing_behind_damaged_bytes_is_handed_out() {
     let next = fixture.revision.next();
     fixture.buffer.restart(&tp(), next);
     assert_eq!((fixture.position(), fixture.held()), (3, 0));
+}
+
+/// What the header says must not count before the checksum does: one bit makes records a marker, or those of another
+/// producer, who aborted. Both would be passed over without a word.
+#[test]
+fn a_flipped_bit_hides_no_record() {
+    let producer = ProducerStamp {
+        producer_id: ProducerId::from_wire(0).unwrap(),
+        producer_epoch: ProducerEpoch::ZERO,
+        base_sequence: Some(Sequence::ZERO),
+        transactional: true,
+    };
+    // Whose ids are a bit away.
+    let aborted = || {
+        let of = |bit| AbortedTransaction {
+            producer_id: ProducerId::from_wire(1_i64 << bit).unwrap(),
+            first_offset: Offset::ZERO,
+        };
+        (0..40_u32).map(of).collect()
+    };
+    let bytes = batch_of(Some(producer), 0, 3, 3);
+    for (isolated, bit) in [false, true]
+        .into_iter()
+        .flat_map(|one| (16 * 8..bytes.len() * 8).map(move |bit| (one, bit)))
+    {
+        let mut fixture = Fixture::checking();
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        fixture.push_beside(isolated.then(aborted), [flipped, batch(3, 3, 3)].concat());
+        let refused = fixture.reader.poll(&mut Polled::new());
+        assert!(refused.is_err(), "byte {}, bit {}", bit / 8, bit % 8);
+        assert_eq!(fixture.position(), 0);
+    }
 }
 
 /// Row 35, at its root: two positions, one behind what is in hand and one before it.

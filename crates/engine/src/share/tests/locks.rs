@@ -132,6 +132,19 @@ fn damaged_batches_are_rejected_and_the_rest_is_handed_out() {
     assert_eq!(said(&Request::from(script.acknowledge(1))), [(0, 3, 7, 3)]);
 }
 
+/// Records called a gap come to nobody, and nobody hears of it.
+#[test]
+fn a_flipped_bit_makes_no_gap_of_records() {
+    let mut script = Script::joined(&[0]);
+    script.want();
+    let _ = script.fetch(1);
+    script.acquire_flipped(&[(0, 7, 1)]);
+    let (records, error) = script.read_to_error();
+    assert_eq!((records.len(), error.code()), (3, Some(ErrorCode::CORRUPT_MESSAGE)));
+    let _ = script.machine.commit(script.now);
+    assert_eq!(said(&Request::from(script.acknowledge(1))), [(0, 3, 7, 3)]);
+}
+
 #[test]
 fn offsets_without_records_are_acknowledged_as_gaps() {
     let mut script = Script::joined(&[0]);

@@ -285,6 +285,14 @@ impl Script {
         self.answer_fetch(&[(0, records, ranges)]);
     }
 
+    /// The same, with one bit of the second batch flipped: that which makes its records markers.
+    pub(super) fn acquire_flipped(&mut self, ranges: &[(i64, i64, i16)]) {
+        let mut flipped = batch(5..8, false);
+        flipped[22] ^= 1 << 5;
+        let records = [batch(0..3, false), flipped].concat();
+        self.answer_fetch(&[(0, records, ranges)]);
+    }
+
     pub(super) fn answer_fetch(&mut self, partitions: &[Brought<'_>]) {
         let outbound = self.last.take().expect("a fetch");
         let mut data: BTreeMap<i32, fetched::PartitionData> = BTreeMap::new();
