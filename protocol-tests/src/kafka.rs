@@ -86,10 +86,40 @@ impl RealCluster {
         self.on("start-broker", broker).await
     }
 
+    /// Has a broker end by itself, as for a new release.
+    ///
+    /// # Errors
+    /// What the script said.
+    pub(crate) async fn stop_broker(&self, broker: i32) -> Result {
+        let mut command = self.about("kill-broker", broker);
+        command.arg("--graceful");
+        said(command).await.map(drop)
+    }
+
+    /// A broker stands still, with its connections open.
+    ///
+    /// # Errors
+    /// What the script said.
+    pub(crate) async fn pause_broker(&self, broker: i32) -> Result {
+        self.on("pause", broker).await
+    }
+
+    /// A broker that stands still goes on.
+    ///
+    /// # Errors
+    /// What the script said.
+    pub(crate) async fn resume_broker(&self, broker: i32) -> Result {
+        self.on("resume", broker).await
+    }
+
     async fn on(&self, verb: &str, broker: i32) -> Result {
+        said(self.about(verb, broker)).await.map(drop)
+    }
+
+    fn about(&self, verb: &str, broker: i32) -> Command {
         let mut command = script(verb);
         command.arg("--dir").arg(&self.dir).arg(broker.to_string());
-        said(command).await.map(drop)
+        command
     }
 }
 

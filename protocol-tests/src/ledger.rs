@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use milena::Batch;
+use std::time::Duration;
+
+use milena::{Batch, Kafka, TopicPartition};
+use tokio::time::Instant;
 
 use crate::Result;
 
@@ -20,7 +23,8 @@ pub(crate) struct Ledger {
 struct Read {
     /// The last offset and the last key of each partition.
     last: BTreeMap<i32, (i64, usize)>,
-    keys: Vec<bool>,
+    /// Partition and offset of each key.
+    places: Vec<Option<(i32, i64)>>,
     count: usize,
     /// What had been read before.
     again: Vec<Entry>,
@@ -55,10 +59,17 @@ pub(crate) struct Entry {
     pub(crate) key: usize,
 }
 
+impl Entry {
+    /// The record of `key` at a place.
+    pub(crate) fn new(partition: i32, offset: i64, key: usize) -> Self {
+        Self { partition, offset, key }
+    }
+}
+
 impl Ledger {
     /// Of the keys 0 to `records`, exclusively, that `name` reads.
     pub(crate) fn new(name: impl Into<String>, records: usize) -> Self {
-        let read = Read { keys: vec![false; records], ..Read::default() };
+        let read = Read { places: vec![None; records], ..Read::default() };
         Self { name: name.into(), records, read: Mutex::new(read) }
     }
 
@@ -70,7 +81,7 @@ impl Ledger {
         let mut read = self.read.lock().unwrap();
         for &entry in entries {
             let Entry { partition, offset, key } = entry;
-            if read.keys.get(key) == Some(&true) {
+            if read.places.get(key).is_some_and(Option::is_some) {
                 read.again.push(entry);
                 continue;
             }
@@ -78,8 +89,9 @@ impl Ledger {
             if last.is_some_and(|last| last.0 >= offset || last.1 >= key) {
                 return Err(format!("{}: {entry:?} is read after {last:?}", self.name).into());
             }
-            let is_read = read.keys.get_mut(key);
-            *is_read.ok_or_else(|| format!("{}: {entry:?} is beyond the last", self.name))? = true;
+            let place = read.places.get_mut(key);
+            *place.ok_or_else(|| format!("{}: {entry:?} is beyond the last", self.name))? =
+                Some((partition, offset));
             read.count += 1;
         }
         Ok(())
@@ -108,13 +120,82 @@ impl Ledger {
         self.count() == self.records
     }
 
+    /// Asserts that each key is where `other` has it.
+    ///
+    /// # Errors
+    /// The first that is not.
+    pub(crate) fn agree(&self, other: &Self) -> Result {
+        // One after the other: two locks are never held.
+        let theirs = other.read.lock().unwrap().places.clone();
+        let ours = self.read.lock().unwrap();
+        let mut both = ours.places.iter().zip(&theirs);
+        match both.position(|(ours, theirs)| ours != theirs) {
+            None => Ok(()),
+            Some(key) => {
+                let (ours, theirs) = (ours.places[key], theirs[key]);
+                Err(format!(
+                    "{key} is at {ours:?} for {}, {theirs:?} for {}",
+                    self.name, other.name
+                )
+                .into())
+            }
+        }
+    }
+
+    /// Reads a topic to its end, and takes in what `isolation` shows of it.
+    ///
+    /// # Errors
+    /// As [`Self::note`]; what is missing when the end is reached, or nothing came for as long as `patience`.
+    pub(crate) async fn take_in(
+        &self,
+        kafka: &Kafka,
+        topic: &str,
+        partitions: i32,
+        isolation: &str,
+        patience: Duration,
+    ) -> Result {
+        let all: Vec<_> = (0..partitions).map(|index| TopicPartition::new(topic, index)).collect();
+        let builder = kafka.consumer_without_group().assign(all.clone());
+        let builder = builder.set("auto.offset.reset", "earliest")?;
+        let mut consumer = builder.set("isolation.level", isolation)?.build().await?;
+        let handle = consumer.handle();
+        let ends = handle.end_offsets(all).await?;
+        let is_read = || {
+            let positions = handle.positions();
+            ends.iter().all(|(tp, end)| positions.get(tp).copied().flatten() >= Some(*end))
+        };
+        let mut deadline = Instant::now() + patience;
+        while !(is_read() && self.is_complete()) {
+            let batch = consumer.poll(POLL).await?;
+            self.note(&entries(&batch)?)?;
+            if !batch.is_empty() {
+                deadline = Instant::now() + patience;
+            } else if Instant::now() > deadline {
+                return Err(self.report().into());
+            }
+        }
+        Ok(consumer.close(patience).await?)
+    }
+
+    /// Where the first key is, by its own account, that `other` has not read.
+    pub(crate) fn missed_by(&self, other: &Self) -> String {
+        let theirs = other.read.lock().unwrap().places.clone();
+        let ours = self.read.lock().unwrap();
+        let missing = (0..).zip(&theirs).filter(|(_, place)| place.is_none());
+        let missing: Vec<_> = missing.map(|(key, _): (usize, _)| (key, ours.places[key])).collect();
+        let (count, first) = (missing.len(), missing.first());
+        format!("{} has not read {count} that {} has, the first {first:?}", other.name, self.name)
+    }
+
     /// How far it has come, and which key is the first that is missing.
     pub(crate) fn report(&self) -> String {
         let read = self.read.lock().unwrap();
-        let missing = read.keys.iter().position(|is_read| !is_read);
+        let missing = read.places.iter().position(Option::is_none);
         format!("{}: {} of {}, {missing:?} is missing", self.name, read.count, self.records)
     }
 }
+
+const POLL: Duration = Duration::from_millis(500);
 
 /// The value that a key goes with.
 pub(crate) fn value_of(key: &str) -> String {

@@ -10,7 +10,7 @@ use milena::{
 };
 
 use crate::Result;
-use crate::ledger::{Doubt, Ledger, entries};
+use crate::ledger::{Doubt, Entry, Ledger, entries};
 
 /// How the members of one group copy.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Link {
         if self.is_static {
             builder = builder.set("group.instance.id", &format!("{}-{number}", self.group))?;
         }
-        let copied = Arc::new(Copied { doubt: Arc::clone(&self.doubt), ..Copied::default() });
+        let copied = Arc::new(Copied::new(&self.doubt));
         let commits = !self.is_transactional && quits_after.is_none();
         let listener = Commits { copied: Arc::clone(&copied), commits };
         if self.is_transactional {
@@ -113,7 +113,7 @@ impl Link {
             }
             let read = entries(&batch)?;
             self.ledger.note(&read)?;
-            copied.keys.lock().unwrap().new.extend(read.iter().map(|entry| entry.key));
+            copied.add(&read);
             for outcome in producer.enqueue_all(self.records(&batch)).await.await.iter() {
                 outcome.map_err(|e| format!("{e}, of {:?}", e.fate()))?;
             }
@@ -186,9 +186,9 @@ impl fmt::Display for Quits {
 
 impl std::error::Error for Quits {}
 
-/// What one member has copied without transactions.
+/// What one member has copied, or only read, without transactions.
 #[derive(Debug, Default)]
-struct Copied {
+pub(crate) struct Copied {
     keys: Mutex<Keys>,
     doubt: Arc<Doubt>,
     /// What the listener could not do.
@@ -203,8 +203,21 @@ struct Keys {
 }
 
 impl Copied {
+    /// A member's, whose doubts are added to those of its group.
+    pub(crate) fn new(doubt: &Arc<Doubt>) -> Self {
+        Self { doubt: Arc::clone(doubt), ..Self::default() }
+    }
+
+    /// Takes in what the next commit is to cover.
+    pub(crate) fn add(&self, entries: &[Entry]) {
+        self.keys.lock().unwrap().new.extend(entries.iter().map(|entry| entry.key));
+    }
+
     /// Commits, or leaves it to others where the partitions are theirs.
-    async fn commit(&self, handle: &ConsumerHandle) -> std::result::Result<(), milena::Error> {
+    pub(crate) async fn commit(
+        &self,
+        handle: &ConsumerHandle,
+    ) -> std::result::Result<(), milena::Error> {
         match handle.commit().await {
             Ok(()) => {
                 let mut keys = self.keys.lock().unwrap();
@@ -222,20 +235,20 @@ impl Copied {
     }
 
     /// Who has closed his consumer has committed all that he had still.
-    fn close(&self) {
+    pub(crate) fn close(&self) {
         self.doubt.add(std::mem::take(&mut self.keys.lock().unwrap().new));
     }
 
-    fn check(&self) -> Result {
+    pub(crate) fn check(&self) -> Result {
         let troubles = self.troubles.lock().unwrap();
         if troubles.is_empty() { Ok(()) } else { Err(format!("{troubles:?}").into()) }
     }
 }
 
 /// A listener that commits what goes.
-struct Commits {
-    copied: Arc<Copied>,
-    commits: bool,
+pub(crate) struct Commits {
+    pub(crate) copied: Arc<Copied>,
+    pub(crate) commits: bool,
 }
 
 impl RebalanceListener for Commits {

@@ -22,6 +22,7 @@ mod program;
 mod raw;
 mod relay;
 mod scenarios;
+mod storm;
 mod suite;
 mod target;
 mod user;
@@ -65,6 +66,15 @@ enum What {
         #[arg(long, default_value_t = 1)]
         repeat: usize,
     },
+    /// Has records produced, copied in transactions and read by groups while brokers and connections break, and looks for
+    /// each in the end.
+    Storm {
+        /// The cluster, of three brokers at least.
+        #[arg(default_value = "4.4.0-x3")]
+        on: Choice,
+        #[command(flatten)]
+        plan: storm::Plan,
+    },
     /// Sends the same requests to two clusters and compares the answers field by field.
     Compare {
         /// One of them.
@@ -96,6 +106,7 @@ async fn main() -> ExitCode {
             let all = if soak { SOAK.to_vec() } else { [&[SCENARIOS], REFUSALS].concat().concat() };
             suite(&on, &only, &all.repeat(repeat)).await
         }
+        What::Storm { on, plan } => return end_of("storm", storm(&on, plan).await),
         What::Compare { ours, theirs } => compare(&ours, &theirs).await,
         What::Transcript { of } => return transcript(&of).await,
         What::Write(plan) => return end_of("writer", writer::write(&plan).await),
@@ -123,6 +134,10 @@ async fn suite(on: &[Choice], only: &str, scenarios: &[Scenario]) -> Tally {
         }
     }
     tally
+}
+
+async fn storm(on: &Choice, plan: storm::Plan) -> Result {
+    storm::run(Arc::new(Target::start(on).await?), plan).await
 }
 
 async fn compare(ours: &Choice, theirs: &Choice) -> Tally {

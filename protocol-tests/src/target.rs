@@ -204,6 +204,47 @@ impl Target {
         }
     }
 
+    /// Has a broker end by itself, as for a new release. The embedded one knows no other end than a power cut's.
+    pub(crate) async fn stop_broker(&self, broker: i32) -> Result {
+        match &self.cluster {
+            Cluster::Embedded(_) => self.kill_broker(broker).await,
+            Cluster::Real(real) => real.stop_broker(broker).await,
+        }
+    }
+
+    /// A broker stands still, with its connections open.
+    pub(crate) async fn pause_broker(&self, broker: i32) -> Result {
+        match &self.cluster {
+            Cluster::Embedded(embedded) => {
+                embedded.pause_node(NodeId::new(broker));
+                Ok(())
+            }
+            Cluster::Real(real) => real.pause_broker(broker).await,
+        }
+    }
+
+    /// A broker that stands still goes on.
+    pub(crate) async fn resume_broker(&self, broker: i32) -> Result {
+        match &self.cluster {
+            Cluster::Embedded(embedded) => {
+                embedded.resume_node(NodeId::new(broker));
+                Ok(())
+            }
+            Cluster::Real(real) => real.resume_broker(broker).await,
+        }
+    }
+
+    /// Waits until every broker knows each replica of each partition to be in sync: until then, what one more broker
+    /// takes down with it may be the only copy.
+    pub(crate) async fn await_in_sync(&self) -> Result {
+        for address in self.bootstrap_servers.split(',') {
+            while !is_in_sync(&metadata_of(address, None, 4).await?) {
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+        Ok(())
+    }
+
     /// The version that this cluster is, or that the embedded broker plays.
     pub(crate) fn version(&self) -> &Version {
         &self.version
@@ -264,7 +305,7 @@ impl Target {
         let mut ids = BTreeSet::new();
         for address in self.bootstrap_servers.split(',') {
             let named = message!(MetadataRequestTopic { name: Some(topic.into()) });
-            let told = metadata_of(address, vec![named], 10).await?;
+            let told = metadata_of(address, Some(vec![named]), 10).await?;
             let known = told.topics.into_iter().find(|topic| topic.error_code == ErrorCode::NONE);
             ids.insert(known.map(|topic| topic.topic_id));
         }
@@ -272,7 +313,7 @@ impl Target {
     }
 
     async fn metadata(&self, topics: Vec<MetadataRequestTopic>) -> Result<MetadataResponse> {
-        metadata_of(self.address(), topics, 4).await
+        metadata_of(self.address(), Some(topics), 4).await
     }
 
     /// Runs one of Kafka's own programs against this cluster, and asserts that it succeeds.
@@ -314,7 +355,7 @@ async fn apis_of(address: &str) -> Result<BTreeSet<ApiKey>> {
 async fn leader_by(address: &str, topic: &str) -> Result<i32> {
     loop {
         let named = message!(MetadataRequestTopic { name: Some(topic.into()) });
-        let told = metadata_of(address, vec![named], 4).await?;
+        let told = metadata_of(address, Some(vec![named]), 4).await?;
         let partition = told.topics.first().and_then(|topic| topic.partitions.first());
         if let Some(partition) = partition
             && partition.error_code == ErrorCode::NONE
@@ -409,13 +450,20 @@ impl FromStr for Choice {
     }
 }
 
-/// What the broker at `address` knows of these topics.
+fn is_in_sync(told: &MetadataResponse) -> bool {
+    told.topics.iter().flat_map(|topic| &topic.partitions).all(|partition| {
+        !partition.error_code.is_error()
+            && partition.isr_nodes.len() == partition.replica_nodes.len()
+    })
+}
+
+/// What the broker at `address` knows of these topics, or of all.
 async fn metadata_of(
     address: &str,
-    topics: Vec<MetadataRequestTopic>,
+    topics: Option<Vec<MetadataRequestTopic>>,
     version: i16,
 ) -> Result<MetadataResponse> {
-    let ask = message!(MetadataRequest { topics: Some(topics), allow_auto_topic_creation: false });
+    let ask = message!(MetadataRequest { topics: topics, allow_auto_topic_creation: false });
     let mut connection = Connection::open(address).await?;
     let Response::Metadata(told) = connection.call(ask, version).await? else {
         return Err("another answer than Metadata's".into());

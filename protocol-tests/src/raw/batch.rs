@@ -101,7 +101,7 @@ fn varint(to: &mut Vec<u8>, value: i64) {
 }
 
 /// Bit by bit: slow, and plainly right.
-fn crc32c(bytes: &[u8]) -> u32 {
+pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
     let mut crc = u32::MAX;
     for byte in bytes {
         crc ^= u32::from(*byte);

@@ -15,5 +15,5 @@ pub(crate) use message;
 mod batch;
 mod connection;
 
-pub(crate) use batch::{Batch, timestamp};
+pub(crate) use batch::{Batch, crc32c, timestamp};
 pub(crate) use connection::{Connection, coordinator};

@@ -7,7 +7,7 @@ use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
-use milena::{Kafka, Record, TopicPartition};
+use milena::{Kafka, Record};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::consumer_groups::{hasten, is_spoken};
 use super::{classic_groups, transactions};
 use crate::Result;
-use crate::ledger::{Doubt, Ledger, entries, value_of};
+use crate::ledger::{Doubt, Ledger, value_of};
 use crate::link::{BATCH, BUFFER, Link};
 use crate::mortal::Reaper;
 use crate::target::{NEWEST, Target};
@@ -227,7 +227,8 @@ async fn pass(on: Arc<Target>, kind: Kind, records: usize) -> Result {
 
     // What the last group has written, and that nothing else is anywhere.
     let last = Ledger::new("the last topic", records);
-    read(&kafka, &topics[LEVELS], kind, &last).await?;
+    let level = if kind.is_transactional { "read_committed" } else { "read_uncommitted" };
+    last.take_in(&kafka, &topics[LEVELS], PARTITIONS, level, GRACE).await?;
     for (level, ledger) in links.iter().map(|link| &link.ledger).chain([&last]).enumerate() {
         ledger.settle(&doubts[..LEVELS.min(level + 1)])?;
     }
@@ -318,30 +319,6 @@ async fn produce(kafka: Kafka, topic: String, kind: Kind, records: usize) -> Res
 
 fn record<'a>(topic: &'a str, (value, key): &'a (String, String)) -> Record<'a> {
     Record::to(topic).key(key.as_str()).value(value.as_str())
-}
-
-/// Reads a topic to its end.
-async fn read(kafka: &Kafka, topic: &str, kind: Kind, ledger: &Ledger) -> Result {
-    let all: Vec<_> = (0..PARTITIONS).map(|index| TopicPartition::new(topic, index)).collect();
-    let builder = kafka.consumer_without_group().assign(all.clone());
-    let level = if kind.is_transactional { "read_committed" } else { "read_uncommitted" };
-    let builder = builder.set("auto.offset.reset", "earliest")?.set("isolation.level", level)?;
-    let mut consumer = builder.build().await?;
-    let handle = consumer.handle();
-    let deadline = Instant::now() + GRACE;
-    let ends = handle.end_offsets(all).await?;
-    let is_read = || {
-        let positions = handle.positions();
-        ends.iter().all(|(tp, end)| positions.get(tp).copied().flatten() >= Some(*end))
-    };
-    while !(is_read() && ledger.is_complete()) {
-        if Instant::now() > deadline {
-            return Err(ledger.report().into());
-        }
-        let batch = consumer.poll(Duration::from_millis(500)).await?;
-        ledger.note(&entries(&batch)?)?;
-    }
-    Ok(consumer.close(GRACE).await?)
 }
 
 /// Few enough to be admitted within `max.block.ms`, which counts for all that are enqueued at once.

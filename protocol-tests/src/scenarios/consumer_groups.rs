@@ -425,7 +425,7 @@ pub(super) fn is_shared(members: &[Member], sizes: &[usize]) -> bool {
 }
 
 /// Has a group's members show themselves five times a second, rather than every five seconds, and sets their session.
-pub(super) async fn hasten(on: &Target, group: &str, session_ms: u32) -> Result {
+pub(crate) async fn hasten(on: &Target, group: &str, session_ms: u32) -> Result {
     let set = |name: &str, value: String| {
         message!(AlterableConfig { name: name.into(), value: Some(value.into()) })
     };

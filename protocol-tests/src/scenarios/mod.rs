@@ -28,12 +28,14 @@ mod releases;
 mod rights;
 mod share;
 mod share_java;
+mod storm;
 mod subscriptions;
 mod tools;
 mod transactions;
 mod transactions_refused;
 mod two_phase;
 
+pub(crate) use consumer_groups::hasten;
 pub(crate) use refusals::REFUSALS;
 
 use crate::suite::{LIMIT, Scenario};
@@ -226,6 +228,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         limit: guarantees::LIMIT),
     scenario!(kills::all_or_nothing_of_each_transaction_is_read, alone: true,
         fits: |on| on.choice().brokers >= 3, limit: kills::LIMIT),
+    scenario!(storm::each_record_is_where_it_was_acknowledged_and_read_once, alone: true, fits: storm::fits,
+        limit: storm::LIMIT),
     scenario!(tools::topics_are_made_listed_described_and_deleted, alone: true, limit: tools::LIMIT),
     scenario!(tools::a_topic_that_exists_is_not_made_again, alone: true, limit: tools::LIMIT),
     scenario!(tools::what_the_console_producer_writes_the_console_consumer_reads, alone: true, limit: tools::LIMIT),
