@@ -164,7 +164,8 @@ fn check(state: &State, call: &Call<'_>, request: &Request) -> Result<(), ErrorC
         Request::ElectLeaders(_)
         | Request::AlterPartitionReassignments(_)
         | Request::AlterReplicaLogDirs(_)
-        | Request::AlterUserScramCredentials(_) => cluster(Alter),
+        | Request::AlterUserScramCredentials(_)
+        | Request::UpdateFeatures(_) => cluster(Alter),
         Request::ListPartitionReassignments(_)
         | Request::DescribeLogDirs(_)
         | Request::DescribeQuorum(_)

@@ -7,7 +7,9 @@ use milena_types::{NodeId, Timestamp};
 
 use crate::acl::AuthorizerSettings;
 use crate::group::ConsumerGroupSettings;
-use crate::release::{Feature, GROUP_VERSION, Release, SHARE_VERSION, TRANSACTION_VERSION};
+use crate::release::{
+    Feature, GROUP_VERSION, METADATA_VERSION, Release, SHARE_VERSION, TRANSACTION_VERSION,
+};
 use crate::share::ShareGroupSettings;
 use crate::transaction::TransactionVersion;
 
@@ -19,6 +21,8 @@ use crate::transaction::TransactionVersion;
 pub struct Settings {
     /// Changed by [`Settings::as_version`], with the levels of the features.
     release: Release,
+    /// The finalized level of the feature `metadata.version`; none before KRaft.
+    metadata_version: i16,
     /// Seeds all that is drawn: topic ids, member ids, fetch sessions, fault rules with a probability. Default 0.
     pub seed: u64,
     /// The name in metadata. Default one that is shaped as Kafka's.
@@ -153,6 +157,7 @@ impl Settings {
     #[must_use]
     pub fn as_version(mut self, release: Release) -> Self {
         self.release = release;
+        self.metadata_version = release.level(METADATA_VERSION);
         self.transaction_version = release.level(TRANSACTION_VERSION);
         self.group_version = release.level(GROUP_VERSION);
         self.share_version = release.level(SHARE_VERSION);
@@ -170,7 +175,18 @@ impl Settings {
             TRANSACTION_VERSION => self.transaction_version,
             GROUP_VERSION => self.group_version,
             SHARE_VERSION => self.share_version,
-            _ => feature.level,
+            _ => self.metadata_version,
+        }
+    }
+
+    /// Sets the level of a feature that the release knows.
+    pub(crate) fn set_level(&mut self, feature: &str, level: i16) {
+        match feature {
+            TRANSACTION_VERSION => self.transaction_version = level,
+            GROUP_VERSION => self.group_version = level,
+            SHARE_VERSION => self.share_version = level,
+            METADATA_VERSION => self.metadata_version = level,
+            _ => {}
         }
     }
 
@@ -181,17 +197,20 @@ impl Settings {
             (GROUP_VERSION, self.group_version),
             (SHARE_VERSION, self.share_version),
         ];
-        for (name, level) in set {
-            let known = self.release.features().find(|feature| feature.name == name);
-            let max = known.map_or(0, |feature| feature.max);
-            if !(0..=max).contains(&level) {
-                return Err(format!(
-                    "{name} is {level}, which Kafka {} does not know: it is {max} at most",
-                    self.release
-                ));
-            }
+        set.into_iter().try_for_each(|(name, level)| self.check_level(name, level))
+    }
+
+    /// Says whether the release does not know this level of a feature.
+    pub(crate) fn check_level(&self, name: &str, level: i16) -> Result<(), String> {
+        let known = self.release.features().find(|feature| feature.name == name);
+        let max = known.map_or(0, |feature| feature.max);
+        if (0..=max).contains(&level) {
+            return Ok(());
         }
-        Ok(())
+        Err(format!(
+            "{name} is {level}, which Kafka {} does not know: it is {max} at most",
+            self.release
+        ))
     }
 
     /// The protocol that the coordinator itself follows where no producer asks.
@@ -204,6 +223,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             release: Release::NEWEST,
+            metadata_version: Release::NEWEST.level(METADATA_VERSION),
             seed: 0,
             cluster_id: "milena-embedded-cluster".to_owned(),
             wall_clock: Timestamp::from_millis(1_767_225_600_000),

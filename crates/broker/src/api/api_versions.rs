@@ -7,7 +7,7 @@
 //! Notes: Produce is listed from version 0 on although 0-2 are refused (KAFKA-18659), also where a release is played that
 //! serves them; of other APIs versions that Kafka dropped with 4.0 are not listed, whatever release is played. Features are
 //! those that change what is answered: `metadata.version`, and `group.version`, `share.version` and
-//! `transaction.version` at the levels of the settings.
+//! `transaction.version`, at the levels of the settings until UpdateFeatures sets others.
 
 use milena_types::{ApiKey, ErrorCode};
 use milena_wire::Response;
@@ -50,7 +50,11 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &ApiVersionsRe
     let response = ApiVersionsResponse {
         api_keys: api_keys(state),
         supported_features: supported.collect(),
-        finalized_features_epoch: if release.tells_features() { state.features_epoch } else { -1 },
+        finalized_features_epoch: if release.tells_features() {
+            state.features.epoch()
+        } else {
+            -1
+        },
         finalized_features: finalized.collect(),
         ..Default::default()
     };

@@ -46,8 +46,7 @@ fn take(
     request: &ConsumerGroupHeartbeatRequest,
 ) -> Result<ConsumerGroupHeartbeatResponse, Refused> {
     if state.settings.group_version < 1 {
-        let message = "The version of API is not supported.";
-        return Err(Refused::new(ErrorCode::UNSUPPORTED_VERSION, message));
+        return Err(Refused::without_reason(ErrorCode::UNSUPPORTED_VERSION));
     }
     check(call.version, request)?;
     let names = request.subscribed_topic_names.iter().flatten();

@@ -60,6 +60,7 @@ mod share_group_describe;
 mod share_group_heartbeat;
 pub(crate) mod sync_group;
 mod txn_offset_commit;
+mod update_features;
 mod write_txn_markers;
 
 use std::collections::BTreeMap;
@@ -216,6 +217,7 @@ apis! {
     DescribeProducers DESCRIBE_PRODUCERS describe_producers;
     DescribeTransactions DESCRIBE_TRANSACTIONS describe_transactions;
     ListTransactions LIST_TRANSACTIONS list_transactions;
+    UpdateFeatures UPDATE_FEATURES update_features;
     ListConfigResources LIST_CONFIG_RESOURCES list_config_resources;
     DescribeTopicPartitions DESCRIBE_TOPIC_PARTITIONS describe_topic_partitions;
     ConsumerGroupHeartbeat CONSUMER_GROUP_HEARTBEAT consumer_group_heartbeat;

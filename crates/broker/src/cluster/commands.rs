@@ -11,6 +11,7 @@ use super::Cluster;
 use crate::acl::Acl;
 use crate::fault::{FaultId, FaultRule};
 use crate::node::NodeStatus;
+use crate::release::TRANSACTION_VERSION;
 use crate::settings::TopicSettings;
 use crate::state::{Identity, NewTopic, Refused};
 use crate::storage::MarkerTerm;
@@ -214,10 +215,11 @@ impl Cluster {
     }
 
     /// Sets the finalized level of the feature `transaction.version`, as `kafka-features.sh upgrade` does. Clients hear of
-    /// it with their next connections.
+    /// it with their next connections. A level that the release does not know is not set.
     pub fn set_transaction_version(&mut self, level: i16) {
-        self.state.settings.transaction_version = level;
-        self.state.features_epoch = self.state.features_epoch.saturating_add(1);
+        if self.state.settings.check_level(TRANSACTION_VERSION, level).is_ok() {
+            self.state.set_features([(TRANSACTION_VERSION.to_owned(), level)]);
+        }
     }
 
     /// Withdraws the latest version of an API, and with its only version the API, as if every node had been taken back to

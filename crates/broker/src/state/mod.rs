@@ -2,6 +2,7 @@
 
 mod acls;
 mod cleaning;
+mod features;
 mod groups;
 mod nodes;
 mod placement;
@@ -20,6 +21,7 @@ use milena_types::{ApiKey, NodeId, Timestamp, Topic, Uuid};
 use milena_wire::Response;
 
 pub(crate) use acls::{ACLS_MAX, check_name};
+pub(crate) use features::Features;
 pub(crate) use groups::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, is_internal, java_hash};
 pub(crate) use nodes::Nodes;
 pub(crate) use placement::Election;
@@ -70,8 +72,7 @@ pub(crate) struct State {
     pub(crate) quotas: Quotas,
     /// By what users could prove who they are.
     pub(crate) credentials: Credentials,
-    /// Counts the changes of finalized features, by which clients know the newest.
-    pub(crate) features_epoch: i64,
+    pub(crate) features: Features,
     pub(crate) producer_ids: ProducerIds,
     /// By their transactional ids.
     pub(crate) transactions: BTreeMap<String, Transaction>,
@@ -126,7 +127,7 @@ impl State {
             acls: Acls::default(),
             quotas: Quotas::default(),
             credentials: Credentials::default(),
-            features_epoch: 0,
+            features: Features::default(),
             producer_ids: ProducerIds::default(),
             transactions: BTreeMap::new(),
             waits: Waits::default(),

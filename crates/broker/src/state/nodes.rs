@@ -47,6 +47,10 @@ impl Nodes {
         self.0.values()
     }
 
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Node> {
+        self.0.values_mut()
+    }
+
     /// The nodes that the controller counts in: those that metadata names.
     pub(crate) fn registered(&self) -> impl Iterator<Item = &Node> {
         self.0.values().filter(|node| node.is_registered)

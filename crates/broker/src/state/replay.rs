@@ -74,6 +74,7 @@ impl State {
             Entry::TopicGone(name) => {
                 self.delete_topic(now, &name);
             }
+            Entry::Features(epoch, levels) => return self.restore_features(epoch, levels),
             Entry::ProducerIds(dealt) => self.producer_ids.restore(dealt),
             Entry::Leader(at, leader, epoch) => self.at(at)?.restore_leader(leader, epoch),
             Entry::Cut(at, end) => self.at(at)?.cut(end),

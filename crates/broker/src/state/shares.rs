@@ -350,6 +350,13 @@ impl State {
         }
     }
 
+    /// Forgets who holds what, and what was not written down of it.
+    pub(super) fn close_all_shares(&mut self) {
+        for key in self.share_partitions.keys_where(|_| true) {
+            self.close_share(&key);
+        }
+    }
+
     fn close_share(&mut self, key: &ShareKey) {
         if let Some(stored) = self.share_partitions.get_mut(key) {
             stored.close();

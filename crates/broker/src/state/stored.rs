@@ -122,6 +122,9 @@ impl State {
         };
         spell(self.start_entry())?;
         spell(Entry::ProducerIds(self.producer_ids.dealt()))?;
+        if let Some(features) = self.features.entry() {
+            spell(features)?;
+        }
         for (name, topic) in &self.topics {
             spell(topic_entry(name, topic))?;
             for (index, partition) in topic.indexed() {

@@ -81,6 +81,8 @@ pub(crate) enum Entry {
     Credential(Text, ScramMechanism, Credential),
     /// It is removed.
     CredentialGone(Text, ScramMechanism),
+    /// How often features were set, and the levels of those that ever were.
+    Features(i64, Vec<(Text, i16)>),
 }
 
 impl Spelled for Entry {
@@ -165,6 +167,10 @@ impl Spelled for Entry {
                 credential.put(to);
             }
             Self::CredentialGone(user, mechanism) => (26_u8, (user.clone(), *mechanism)).put(to),
+            Self::Features(epoch, levels) => {
+                (27_u8, *epoch).put(to);
+                levels.put(to);
+            }
         }
     }
 
@@ -209,6 +215,7 @@ impl Spelled for Entry {
                 Self::Credential(Spelled::take(from)?, Spelled::take(from)?, Spelled::take(from)?)
             }
             26 => Self::CredentialGone(Spelled::take(from)?, Spelled::take(from)?),
+            27 => Self::Features(Spelled::take(from)?, Spelled::take(from)?),
             _ => return Err(Malformed),
         })
     }

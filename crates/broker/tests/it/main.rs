@@ -8,6 +8,7 @@ mod consumer_groups;
 mod consumer_member;
 mod data_dir;
 mod faults;
+mod features;
 mod fetch;
 mod followers;
 mod groups;

@@ -102,6 +102,20 @@ fn administration() -> Vec<Request> {
         m::DescribeAclsRequest::default().into(),
         m::DeleteAclsRequest { filters: vec![Default::default()] }.into(),
         m::ListConfigResourcesRequest::default().into(),
+        m::UpdateFeaturesRequest {
+            feature_updates: vec![Default::default()],
+            ..Default::default()
+        }
+        .into(),
+        m::UpdateFeaturesRequest {
+            feature_updates: vec![m::update_features_request::FeatureUpdateKey {
+                feature: "group.version".into(),
+                max_version_level: 1,
+                ..Default::default()
+            }],
+            ..Default::default()
+        }
+        .into(),
         m::DescribeTopicPartitionsRequest { topics: vec![named], ..Default::default() }.into(),
     ]
 }

@@ -19,7 +19,7 @@ pub(super) async fn run(on: &mut Recorder) -> Result {
 }
 
 /// What the embedded broker answers; a real one's further APIs are not compared.
-const PLAYED: [&str; 56] = [
+const PLAYED: [&str; 57] = [
     "AddOffsetsToTxn",
     "AddPartitionsToTxn",
     "AlterClientQuotas",
@@ -75,6 +75,7 @@ const PLAYED: [&str; 56] = [
     "ShareGroupHeartbeat",
     "SyncGroup",
     "TxnOffsetCommit",
+    "UpdateFeatures",
     "WriteTxnMarkers",
 ];
 

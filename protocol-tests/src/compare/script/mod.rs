@@ -5,6 +5,7 @@ mod administration;
 mod cluster;
 mod cluster_rights;
 mod consumer_groups;
+mod features;
 mod fetch;
 mod groups;
 mod markers;
@@ -52,6 +53,7 @@ pub(crate) async fn run(on: &mut Recorder) -> Result {
     tokens::run(on).await?;
     throttled::run(on).await?;
     acls::without_authorizer(on).await?;
+    features::run(on).await?;
     topics::delete(on).await
 }
 
