@@ -15,6 +15,8 @@ pub(crate) struct Node {
     pub(crate) status: NodeStatus,
     /// Whether the controller counts it in; a node that stops is counted in a little longer.
     pub(crate) is_registered: bool,
+    /// Whether an administrator had the controller forget it; it is told of again once its process starts anew.
+    pub(crate) is_forgotten: bool,
     pub(crate) sessions: Sessions,
     pub(crate) share_sessions: ShareSessions,
 }

@@ -165,6 +165,7 @@ fn check(state: &State, call: &Call<'_>, request: &Request) -> Result<(), ErrorC
         | Request::AlterPartitionReassignments(_)
         | Request::AlterReplicaLogDirs(_)
         | Request::AlterUserScramCredentials(_)
+        | Request::UnregisterBroker(_)
         | Request::UpdateFeatures(_) => cluster(Alter),
         Request::ListPartitionReassignments(_)
         | Request::DescribeLogDirs(_)

@@ -184,6 +184,11 @@ pub(super) const ALLOWED_OF_RIGHTS: &[Allowed] = &[
         reason: "a real broker prints the request that it refuses",
     },
     Allowed {
+        request: "UnregisterBroker",
+        path: "error_message",
+        reason: "a real broker prints the request that it refuses",
+    },
+    Allowed {
         request: "UpdateFeatures",
         path: "error_message",
         reason: "a real broker prints the request that it refuses",

@@ -34,6 +34,7 @@ mod tools;
 mod transactions;
 mod transactions_refused;
 mod two_phase;
+mod unregistered;
 
 pub(crate) use consumer_groups::hasten;
 pub(crate) use refusals::REFUSALS;
@@ -100,6 +101,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         limit: quotas::LIMIT),
     scenario!(quotas::who_connects_too_often_gets_nothing_and_is_closed, alone: true,
         fits: quotas::fits_one, limit: quotas::LIMIT),
+    scenario!(unregistered::a_broker_that_is_unregistered_is_gone_until_it_starts_anew, alone: true,
+        fits: unregistered::fits, limit: unregistered::LIMIT),
     scenario!(rights::a_topic_that_may_not_be_written_fails_at_once_and_others_do_not,
         fits: rights::fits, limit: rights::LIMIT),
     scenario!(rights::who_may_not_read_a_topic_is_told, fits: rights::fits, limit: rights::LIMIT),

@@ -38,8 +38,9 @@ pub(super) fn handle(
         rack: node.rack.clone().map(ByteString::from),
         is_fenced: !node.is_registered,
     };
-    let nodes =
-        state.nodes.iter().filter(|node| node.is_registered || request.include_fenced_brokers);
+    let may_be_told =
+        |node: &&Node| node.is_registered || (request.include_fenced_brokers && !node.is_forgotten);
+    let nodes = state.nodes.iter().filter(may_be_told);
     let asks = request.include_cluster_authorized_operations;
     let response = DescribeClusterResponse {
         endpoint_type: BROKERS,

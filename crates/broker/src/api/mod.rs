@@ -60,6 +60,7 @@ mod share_group_describe;
 mod share_group_heartbeat;
 pub(crate) mod sync_group;
 mod txn_offset_commit;
+mod unregister_broker;
 mod update_features;
 mod write_txn_markers;
 
@@ -218,6 +219,7 @@ apis! {
     DescribeTransactions DESCRIBE_TRANSACTIONS describe_transactions;
     ListTransactions LIST_TRANSACTIONS list_transactions;
     UpdateFeatures UPDATE_FEATURES update_features;
+    UnregisterBroker UNREGISTER_BROKER unregister_broker;
     ListConfigResources LIST_CONFIG_RESOURCES list_config_resources;
     DescribeTopicPartitions DESCRIBE_TOPIC_PARTITIONS describe_topic_partitions;
     ConsumerGroupHeartbeat CONSUMER_GROUP_HEARTBEAT consumer_group_heartbeat;

@@ -132,7 +132,8 @@ impl Cluster {
     /// Starts a node again after a crash. It copies what it missed at once and is in sync again.
     pub fn restart_node(&mut self, now: Instant, node: NodeId) {
         self.drop_connections(node);
-        self.start(now, node);
+        self.state.start_node(now, node);
+        self.resumed(now, node);
     }
 
     /// Lets a node stand still as after SIGSTOP: connections stay open, nothing is answered. After the fail-over time
@@ -144,7 +145,8 @@ impl Cluster {
 
     /// Lets a paused node go on; it reads what clients have sent meanwhile.
     pub fn resume_node(&mut self, now: Instant, node: NodeId) {
-        self.start(now, node);
+        self.state.resume_node(now, node);
+        self.resumed(now, node);
     }
 
     /// Makes an in-sync replica the leader; false if `node` is none, or is not running.
@@ -252,8 +254,7 @@ impl Cluster {
         Ok(offset)
     }
 
-    fn start(&mut self, now: Instant, node: NodeId) {
-        self.state.start_node(now, node);
+    fn resumed(&mut self, now: Instant, node: NodeId) {
         self.deliver(now);
         self.serve_node(now, node);
         self.deliver(now);

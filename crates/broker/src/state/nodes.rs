@@ -27,6 +27,7 @@ impl Nodes {
                 rack: node.rack.clone(),
                 status: NodeStatus::Running,
                 is_registered: true,
+                is_forgotten: false,
                 sessions: Sessions::new(settings.fetch_sessions_max),
                 share_sessions: ShareSessions::new(settings.share_groups.sessions_max),
             })
@@ -54,6 +55,11 @@ impl Nodes {
     /// The nodes that the controller counts in: those that metadata names.
     pub(crate) fn registered(&self) -> impl Iterator<Item = &Node> {
         self.0.values().filter(|node| node.is_registered)
+    }
+
+    /// Whether the controller knows the node, be it fenced or not.
+    pub(crate) fn is_known(&self, id: NodeId) -> bool {
+        self.get(id).is_some_and(|node| !node.is_forgotten)
     }
 
     /// Whom metadata names as the controller: the first node that is counted in.
@@ -92,8 +98,24 @@ impl State {
         }
     }
 
-    /// Lets a node run again; what it missed it copies at once.
+    /// Has the controller forget a node, running or not.
+    pub(crate) fn unregister(&mut self, now: Instant, id: NodeId) {
+        if let Some(node) = self.nodes.get_mut(id) {
+            node.is_forgotten = true;
+        }
+        self.fence(now, id);
+    }
+
+    /// Starts the process of a node anew, which registers it; what it missed it copies at once.
     pub(crate) fn start_node(&mut self, now: Instant, id: NodeId) {
+        if let Some(node) = self.nodes.get_mut(id) {
+            node.is_forgotten = false;
+        }
+        self.resume_node(now, id);
+    }
+
+    /// Lets a node run again; what it missed it copies at once.
+    pub(crate) fn resume_node(&mut self, now: Instant, id: NodeId) {
         let Some(node) = self.nodes.get(id) else { return };
         if node.status == NodeStatus::Crashed && node.is_registered {
             // The controller learns from the new process that the old one is gone.
@@ -102,7 +124,7 @@ impl State {
         self.timers.set(Timer::Fence(id), None);
         if let Some(node) = self.nodes.get_mut(id) {
             node.status = NodeStatus::Running;
-            node.is_registered = true;
+            node.is_registered = !node.is_forgotten;
         }
         self.settle(now);
         for group in self.groups_of(id) {

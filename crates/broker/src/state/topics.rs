@@ -279,7 +279,7 @@ impl State {
         }
         let mut seen = BTreeSet::new();
         for node in nodes {
-            if self.nodes.get(*node).is_none() {
+            if !self.nodes.is_known(*node) {
                 return refuse(&format!(
                     "includes broker {node}, but no such broker is registered."
                 ));

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use milena_broker::{OpenError, TopicSettings, on};
-use milena_types::ApiKey;
+use milena_types::{ApiKey, ErrorCode, NodeId};
+use milena_wire::Response;
+use milena_wire::messages as m;
 
 use crate::world::{World, batch, fetch, fetch_response, node, offset, ok, produce, produced, tp};
 
@@ -133,4 +135,78 @@ fn a_leader_moved_by_hand_has_no_records_that_it_never_copied() {
     world.cluster.resume_node(world.now, follower);
     assert!(world.cluster.move_leader(world.now, &tp(), follower));
     assert_eq!(world.values(), ["everywhere"]);
+}
+
+fn unregister(world: &mut World, node: NodeId) -> (ErrorCode, Option<String>) {
+    let mut others = (1..=3).map(NodeId::new).filter(|other| *other != node);
+    let other = others.next_back().expect("three nodes");
+    let connection = world.connect(other);
+    let request = m::UnregisterBrokerRequest { broker_id: node.get() };
+    let Response::UnregisterBroker(told) = world.ask(connection, 0, request) else { panic!() };
+    (told.error_code, told.error_message.map(|why| why.to_string()))
+}
+
+/// The nodes that another tells of, fenced ones too, and those of them that clients are sent to.
+fn told(world: &mut World, by: NodeId) -> (Vec<i32>, Vec<i32>) {
+    let connection = world.connect(by);
+    let request = m::DescribeClusterRequest { include_fenced_brokers: true, ..Default::default() };
+    let Response::DescribeCluster(all) = world.ask(connection, 2, request) else { panic!() };
+    let Response::Metadata(told) = world.ask(connection, 12, m::MetadataRequest::default()) else {
+        panic!()
+    };
+    let all = all.brokers.iter().map(|broker| broker.broker_id).collect();
+    (all, told.brokers.iter().map(|broker| broker.node_id).collect())
+}
+
+#[test]
+fn a_node_that_is_unregistered_is_gone_until_its_process_starts_anew() {
+    for is_down in [true, false] {
+        let mut world = World::new();
+        let leader = world.leader();
+        let by = (1..=3).map(node).find(|other| *other != leader).expect("three nodes");
+        if is_down {
+            world.cluster.crash_node(world.now, leader);
+            world.pass(Duration::from_secs(1));
+            assert_eq!(told(&mut world, by).0.len(), 3, "it is fenced");
+        }
+        assert_eq!(unregister(&mut world, leader), (ErrorCode::NONE, Some(String::new())));
+        let why = format!("Broker ID {leader} is not currently registered");
+        let refused = (ErrorCode::BROKER_ID_NOT_REGISTERED, Some(why));
+        assert_eq!(unregister(&mut world, leader), refused);
+        let (all, live) = told(&mut world, by);
+        assert!(all.len() == 2 && !all.contains(&leader.get()) && live == all, "{all:?} {live:?}");
+        let view = world.cluster.partition(&tp()).expect("there");
+        assert!(view.leader.is_some_and(|other| other != leader) && !view.isr.contains(&leader));
+        assert!(view.replicas.contains(&leader), "it stays a replica");
+        // To stand still for a while is no new start.
+        if !is_down {
+            world.cluster.pause_node(world.now, leader);
+            world.cluster.resume_node(world.now, leader);
+            assert_eq!(told(&mut world, by).0.len(), 2);
+        }
+        world.cluster.restart_node(world.now, leader);
+        assert_eq!(told(&mut world, by).1.len(), 3);
+        assert_eq!(world.cluster.partition(&tp()).map(|p| p.isr.len()), Some(3));
+    }
+}
+
+#[test]
+fn a_node_that_is_unregistered_gets_no_replica() {
+    let mut world = World::new();
+    assert_eq!(unregister(&mut world, node(1)).0, ErrorCode::NONE);
+    let connection = world.connect(node(2));
+    let assignment = m::create_topics_request::CreatableReplicaAssignment {
+        partition_index: 0,
+        broker_ids: vec![1],
+    };
+    let topic = m::create_topics_request::CreatableTopic {
+        name: "u".into(),
+        num_partitions: -1,
+        replication_factor: -1,
+        assignments: vec![assignment],
+        ..Default::default()
+    };
+    let request = m::CreateTopicsRequest { topics: vec![topic], ..Default::default() };
+    let Response::CreateTopics(told) = world.ask(connection, 7, request) else { panic!() };
+    assert_eq!(told.topics[0].error_code, ErrorCode::INVALID_REPLICA_ASSIGNMENT);
 }

@@ -102,6 +102,7 @@ fn administration() -> Vec<Request> {
         m::DescribeAclsRequest::default().into(),
         m::DeleteAclsRequest { filters: vec![Default::default()] }.into(),
         m::ListConfigResourcesRequest::default().into(),
+        m::UnregisterBrokerRequest { broker_id: 9 }.into(),
         m::UpdateFeaturesRequest {
             feature_updates: vec![Default::default()],
             ..Default::default()

@@ -5,6 +5,7 @@ use milena_wire::Response;
 use milena_wire::messages::describe_configs_request::DescribeConfigsResource;
 use milena_wire::messages::{
     ApiVersionsRequest, DescribeClusterRequest, DescribeConfigsRequest, FindCoordinatorRequest,
+    UnregisterBrokerRequest,
 };
 
 use crate::Result;
@@ -15,11 +16,12 @@ use crate::raw::message;
 pub(super) async fn run(on: &mut Recorder) -> Result {
     api_versions(on).await?;
     describe_cluster(on).await?;
+    unregister_brokers(on).await?;
     find_coordinator(on).await
 }
 
 /// What the embedded broker answers; a real one's further APIs are not compared.
-const PLAYED: [&str; 57] = [
+const PLAYED: [&str; 58] = [
     "AddOffsetsToTxn",
     "AddPartitionsToTxn",
     "AlterClientQuotas",
@@ -75,6 +77,7 @@ const PLAYED: [&str; 57] = [
     "ShareGroupHeartbeat",
     "SyncGroup",
     "TxnOffsetCommit",
+    "UnregisterBroker",
     "UpdateFeatures",
     "WriteTxnMarkers",
 ];
@@ -139,6 +142,17 @@ async fn describe_cluster(on: &mut Recorder) -> Result {
         message!(DescribeClusterRequest { endpoint_type: 2 })
     })
     .await
+}
+
+/// Those that are unknown; what becomes of others is a scenario with more than one broker.
+async fn unregister_brokers(on: &mut Recorder) -> Result {
+    for (what, broker_id) in [("an unknown broker", 9), ("minus one", -1), ("minus two", -2)] {
+        on.ask_each(what, ApiKey::UNREGISTER_BROKER, 0..=99, |_| {
+            message!(UnregisterBrokerRequest { broker_id: broker_id })
+        })
+        .await?;
+    }
+    Ok(())
 }
 
 async fn find_coordinator(on: &mut Recorder) -> Result {

@@ -144,6 +144,7 @@ pub(super) async fn run(on: &mut Recorder) -> Result {
             (1..=99, message!(m::AlterReplicaLogDirsRequest { dirs: vec![dir] }).into()),
             (0..=99, message!(m::AlterUserScramCredentialsRequest { deletions: gone }).into()),
             (0..=99, m::UpdateFeaturesRequest::default().into()),
+            (0..=99, message!(m::UnregisterBrokerRequest { broker_id: 9 }).into()),
         ],
     )
     .await
