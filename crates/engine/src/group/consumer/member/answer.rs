@@ -46,6 +46,9 @@ impl Member {
                 tracing::debug!(group = %self.settings.group_id, ?failure, "no answer");
                 // It may have been heard or not.
                 self.requests.forget();
+                if matches!(self.name, Name::Returned) {
+                    self.name = Name::Free;
+                }
                 self.pause(now);
                 self.actions.push_back(Action::LoseCoordinator(answer.broker));
             }

@@ -139,6 +139,24 @@ fn a_name_that_another_has_is_told_once_the_coordinator_says_whose_it_is() {
     assert_eq!(taken(&mut fixture), Some(ErrorCode::UNRELEASED_INSTANCE_ID));
 }
 
+/// On a way that cuts one connection after the other, the join that comes then is lost as well as the first.
+#[test]
+fn a_name_is_given_back_as_often_as_a_join_is_lost() {
+    let mut fixture = named();
+    fixture.sent();
+    for _ in 0..3 {
+        fixture.refuse(ErrorCode::UNRELEASED_INSTANCE_ID);
+        assert_eq!(fixture.sent().0.member_epoch, -2);
+        fixture.refuse(ErrorCode::NONE);
+        assert_eq!(fixture.sent().0.member_epoch, 0);
+        fixture.land(Err(Failure::ConnectionLost));
+        assert!(matches!(fixture.poll(), Some(Action::LoseCoordinator(_))));
+        assert_eq!(fixture.next_sent().member_epoch, 0);
+    }
+    fixture.answer_to(&join_answer(3, &[0]));
+    assert_eq!(fixture.poll_taken(), BTreeSet::from([0]));
+}
+
 /// Somebody was quicker: asked for again and again, two members would go round for ever.
 #[test]
 fn a_name_that_was_given_back_and_is_taken_again_is_told() {
