@@ -176,6 +176,32 @@ fn a_user_hears_of_a_loss_that_another_one_followed() {
     assert_eq!(seen, [(Change::Assigned, 1), (Change::Lost, 1), (Change::Assigned, 1)]);
 }
 
+/// He is busy with a revocation when the session ends, and what he says at its end is all that he will say: with another
+/// number to wait for, the member would never join again.
+#[test]
+fn a_loss_that_is_no_news_needs_no_further_word_of_the_user() {
+    let mut world = World::new(1, 2);
+    let client = world.member(World::settings());
+    world.run_for(5 * SECOND);
+    world.clients[client].holds = Some(Vec::new());
+    let second = world.member(World::settings());
+    world.run_for(2 * SECOND);
+    world.fault = Some(Box::new(move |_, of, request| {
+        (of == client && !matches!(request, Request::Fetch(_))).then_some(Fault::LoseRequest)
+    }));
+    world.run_for(15 * SECOND);
+    world.fault = None;
+    assert_eq!(world.clients[second].owned.len(), 2);
+    let now = world.now;
+    for id in world.clients[client].holds.take().unwrap() {
+        world.clients[client].consumer.acknowledge(now, id);
+    }
+    world.run_for(20 * SECOND);
+    let seen = changes(&world, client);
+    assert_eq!(seen, [(Change::Assigned, 2), (Change::Revoked, 2), (Change::Assigned, 1)]);
+    assert_eq!(world.clients[client].owned.len(), 1);
+}
+
 #[test]
 fn a_member_that_the_coordinator_forgot_joins_anew() {
     let mut world = World::new(1, 1);
