@@ -9,6 +9,7 @@ use milena_wire::Frame;
 use milena_wire::Response;
 
 use crate::fault::Fault;
+use crate::state::cut;
 use crate::ticket::Ticket;
 
 /// Names a connection; none is dealt twice.
@@ -23,6 +24,8 @@ pub(crate) struct Connection {
     pub(crate) principal: String,
     /// Its address.
     pub(crate) host: String,
+    /// The name and version of its library.
+    pub(crate) software: (String, String),
     /// Frames that are not read yet.
     pub(crate) unread: VecDeque<Bytes>,
     pub(crate) unread_bytes: usize,
@@ -65,6 +68,7 @@ impl Connection {
             node,
             principal: ANONYMOUS.to_owned(),
             host: LOOPBACK.to_owned(),
+            software: (UNKNOWN.to_owned(), UNKNOWN.to_owned()),
             unread: VecDeque::new(),
             unread_bytes: 0,
             state: ConnectionState::Idle,
@@ -80,6 +84,15 @@ impl Connection {
         let frame = self.unread.pop_front()?;
         self.unread_bytes = self.unread_bytes.saturating_sub(frame.len());
         Some(frame)
+    }
+
+    /// The client says which library it is.
+    pub(crate) fn introduce(&mut self, (name, version): (&str, &str)) {
+        let short = |text| match cut(text, SOFTWARE_BYTES_MAX) {
+            "" => UNKNOWN.to_owned(),
+            text => text.to_owned(),
+        };
+        self.software = (short(name), short(version));
     }
 
     /// When the connection goes on by itself.
@@ -101,3 +114,9 @@ const ANONYMOUS: &str = "User:ANONYMOUS";
 
 /// Sockets are bound to it alone.
 const LOOPBACK: &str = "127.0.0.1";
+
+/// What Kafka calls a library that has not said its name.
+const UNKNOWN: &str = "unknown";
+
+/// Names and versions of libraries are shorter.
+const SOFTWARE_BYTES_MAX: usize = 1_000;

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use bytes::Bytes;
 use milena_types::{
     ApiKey, CorrelationId, LeaderEpoch, NodeId, Offset, ProducerEpoch, ProducerId, Sequence,
-    Timestamp, Topic, TopicPartition,
+    Timestamp, Topic, TopicPartition, Uuid,
 };
 
 use crate::group::Committed;
@@ -18,6 +19,8 @@ pub struct Journal {
     commits: VecDeque<AcceptedCommit>,
     acknowledgements: VecDeque<AcceptedAcknowledgement>,
     transactions: VecDeque<EndedTransaction>,
+    telemetry: VecDeque<AcceptedTelemetry>,
+    telemetry_bytes: usize,
     requests: VecDeque<SeenRequest>,
     request_counts: BTreeMap<ApiKey, u64>,
     topics: BTreeMap<Topic, TopicMetrics>,
@@ -113,6 +116,26 @@ pub struct EndedTransaction {
     pub partitions: Vec<TopicPartition>,
 }
 
+/// What a client pushed of its metrics.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct AcceptedTelemetry {
+    /// When.
+    pub at: Timestamp,
+    /// The node that took it.
+    pub node: NodeId,
+    /// What the client calls itself.
+    pub client_id: String,
+    /// The id by which the brokers know it.
+    pub client_instance_id: Uuid,
+    /// For which subscriptions it was.
+    pub subscription_id: i32,
+    /// Whether the client said that it ends.
+    pub is_terminating: bool,
+    /// `MetricsData` of OpenTelemetry, in protobuf, decompressed.
+    pub metrics: Bytes,
+}
+
 /// A request that a node read.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -139,6 +162,8 @@ impl Journal {
             commits: VecDeque::new(),
             acknowledgements: VecDeque::new(),
             transactions: VecDeque::new(),
+            telemetry: VecDeque::new(),
+            telemetry_bytes: 0,
             requests: VecDeque::new(),
             request_counts: BTreeMap::new(),
             topics: BTreeMap::new(),
@@ -163,6 +188,11 @@ impl Journal {
     /// The transactions ended, oldest first.
     pub fn transactions(&self) -> impl DoubleEndedIterator<Item = &EndedTransaction> {
         self.transactions.iter()
+    }
+
+    /// What clients pushed of their metrics, oldest first; of 64 MiB at most, whatever the settings say.
+    pub fn telemetry(&self) -> impl DoubleEndedIterator<Item = &AcceptedTelemetry> {
+        self.telemetry.iter()
     }
 
     /// The requests read, oldest first.
@@ -210,11 +240,24 @@ impl Journal {
         push(&mut self.transactions, transaction, self.entries_max);
     }
 
+    pub(crate) fn note_telemetry(&mut self, pushed: AcceptedTelemetry) {
+        self.telemetry_bytes += pushed.metrics.len();
+        self.telemetry.push_back(pushed);
+        while self.telemetry.len() > self.entries_max || self.telemetry_bytes > TELEMETRY_BYTES_MAX
+        {
+            let Some(oldest) = self.telemetry.pop_front() else { break };
+            self.telemetry_bytes -= oldest.metrics.len();
+        }
+    }
+
     pub(crate) fn note_request(&mut self, request: SeenRequest) {
         *self.request_counts.entry(request.api).or_default() += 1;
         push(&mut self.requests, request, self.entries_max);
     }
 }
+
+/// A plugin would hand on what is pushed; here it takes memory.
+const TELEMETRY_BYTES_MAX: usize = 64 << 20;
 
 fn push<T>(ring: &mut VecDeque<T>, entry: T, max: usize) {
     if max == 0 {

@@ -25,6 +25,7 @@ mod shell;
 mod state;
 mod storage;
 mod store;
+mod telemetry;
 mod ticket;
 mod timers;
 mod topic;
@@ -48,8 +49,8 @@ pub use group::{
     Committed, ConsumerGroupSettings, ConsumerGroupState, GroupState, MigrationPolicy,
 };
 pub use journal::{
-    AcceptedAcknowledgement, AcceptedBatch, AcceptedCommit, EndedTransaction, Journal, SeenRequest,
-    TopicMetrics,
+    AcceptedAcknowledgement, AcceptedBatch, AcceptedCommit, AcceptedTelemetry, EndedTransaction,
+    Journal, SeenRequest, TopicMetrics,
 };
 pub use node::NodeStatus;
 pub use release::{Release, UnknownRelease};

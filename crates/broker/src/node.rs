@@ -4,6 +4,7 @@ use milena_types::NodeId;
 
 use crate::fetch::Sessions;
 use crate::share::ShareSessions;
+use crate::telemetry::Instances;
 
 /// A node: where it is reached and how it is.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(crate) struct Node {
     pub(crate) is_forgotten: bool,
     pub(crate) sessions: Sessions,
     pub(crate) share_sessions: ShareSessions,
+    /// Clients that it told what to push.
+    pub(crate) telemetry: Instances,
 }
 
 /// How a node is; there is nothing between.

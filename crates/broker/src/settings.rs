@@ -79,6 +79,12 @@ pub struct Settings {
     /// `authorizer.class.name`: whether clients may do only what ACLs let them, and by which rules besides. Default none, as
     /// Kafka's: everyone may do everything, and requests about ACLs are answered SECURITY_DISABLED.
     pub authorizer: Option<AuthorizerSettings>,
+    /// Whether there is somebody who receives what clients push of their metrics (KIP-714), as with a plugin of Kafka's in
+    /// `metric.reporters`: only then ApiVersions lists the APIs for it, and what is pushed is in the
+    /// [`Journal`](crate::Journal). Default false, as Kafka's.
+    pub client_telemetry: bool,
+    /// `telemetry.max.bytes`: how much a client may push at once. Default 1 MiB.
+    pub telemetry_bytes_max: usize,
     /// `offset.metadata.max.bytes`. Default 4096.
     pub offset_metadata_bytes_max: usize,
     /// `socket.request.max.bytes`: a longer frame closes the connection. Default 100 MiB.
@@ -247,6 +253,8 @@ impl Default for Settings {
             transactional_id_expiration: Duration::from_secs(7 * 24 * 60 * 60),
             transaction_marker_delay: Duration::ZERO,
             authorizer: None,
+            client_telemetry: false,
+            telemetry_bytes_max: 1 << 20,
             offset_metadata_bytes_max: 4096,
             frame_bytes_max: 100 << 20,
             connections_max: 10_000,

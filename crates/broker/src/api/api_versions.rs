@@ -81,7 +81,19 @@ fn api_keys(state: &State) -> Vec<ApiVersion> {
         min_version: if *key == ApiKey::PRODUCE { 0 } else { versions.min },
         max_version: versions.max,
     };
-    state.apis.iter().map(entry).collect()
+    // Those of telemetry are answered in any case.
+    let is_told = |(key, _): &(&ApiKey, &Versions)| {
+        let is_telemetry =
+            matches!(**key, ApiKey::GET_TELEMETRY_SUBSCRIPTIONS | ApiKey::PUSH_TELEMETRY);
+        state.settings.client_telemetry || !is_telemetry
+    };
+    state.apis.iter().filter(is_told).map(entry).collect()
+}
+
+/// The name and version of the client's library, if they are legal.
+pub(crate) fn software(version: i16, request: &ApiVersionsRequest) -> Option<(&str, &str)> {
+    (version < 3 || is_legal_software(request))
+        .then_some((&*request.client_software_name, &*request.client_software_version))
 }
 
 /// Letters, digits, `.` and `-`, beginning and ending with a letter or digit, as Kafka's pattern says (KIP-511).

@@ -1,9 +1,9 @@
 //! DescribeConfigs (key 32), versions 1-4.
 //!
-//! The configuration of topics, groups and brokers, with where each value comes from.
+//! The configuration of topics, groups, brokers and subscriptions to clients' metrics, with where each value comes from.
 //!
 //! Notes: a broker's list is short: what this cluster has a counterpart for; so is a group's, which holds `share.*`.
-//! Loggers and client metrics are answered by INVALID_REQUEST. There is no documentation in the answer.
+//! Loggers are answered by INVALID_REQUEST. There is no documentation in the answer.
 
 use milena_types::ErrorCode;
 use milena_wire::Response;
@@ -22,6 +22,7 @@ use crate::group::Assignor;
 use crate::rights::refused;
 use crate::share::{ShareConfig, ShareDefinition};
 use crate::state::{Refused, State};
+use crate::telemetry::{Subscription, SubscriptionDefinition};
 use crate::topic::{ConfigKind, Definition, TopicConfig, is_legal_topic_name, why_illegal};
 
 pub(super) const VERSIONS: Versions = Versions::new(1, 4);
@@ -30,6 +31,8 @@ pub(super) const VERSIONS: Versions = Versions::new(1, 4);
 pub(super) const DYNAMIC_TOPIC_CONFIG: i8 = 1;
 /// Set when the broker was started.
 const STATIC_BROKER_CONFIG: i8 = 4;
+/// Set for the subscription to clients' metrics.
+const CLIENT_METRICS_CONFIG: i8 = 7;
 /// Set for the group.
 const DYNAMIC_GROUP_CONFIG: i8 = 8;
 /// By default.
@@ -38,6 +41,7 @@ pub(super) const DEFAULT_CONFIG: i8 = 5;
 /// The kinds of resources.
 pub(super) const TOPIC: i8 = 2;
 pub(super) const BROKER: i8 = 4;
+pub(super) const CLIENT_METRICS: i8 = 16;
 pub(super) const GROUP: i8 = 32;
 
 pub(super) fn handle(
@@ -88,6 +92,7 @@ fn describe(
         TOPIC => topic_entries(state, &resource.resource_name)?,
         GROUP => group_entries(state, &resource.resource_name)?,
         BROKER => broker_entries(state, call, &resource.resource_name)?,
+        CLIENT_METRICS => subscription_entries(state, &resource.resource_name)?,
         _ => return Err(Refused::new(ErrorCode::INVALID_REQUEST, MALFORMED)),
     };
     Ok(entries.into_iter().filter(is_asked).collect())
@@ -148,6 +153,28 @@ fn group_entries(state: &State, name: &str) -> Result<Vec<Entry>, Refused> {
         }
     };
     Ok(ShareConfig::DEFINITIONS.iter().map(entry).collect())
+}
+
+/// One that does not exist has all by default.
+fn subscription_entries(state: &State, name: &str) -> Result<Vec<Entry>, Refused> {
+    if name.is_empty() {
+        let why = "Client metrics subscription name must not be empty";
+        return Err(Refused::new(ErrorCode::INVALID_REQUEST, why));
+    }
+    let subscription = state.subscriptions.get(name);
+    let entry = |definition: &SubscriptionDefinition| {
+        let (value, is_set) = definition.value(subscription);
+        let own = is_set.then(|| (definition.name, value.clone(), CLIENT_METRICS_CONFIG));
+        Entry {
+            name: definition.name,
+            kind: definition.kind,
+            value,
+            source: if is_set { CLIENT_METRICS_CONFIG } else { DEFAULT_CONFIG },
+            read_only: false,
+            synonyms: own.into_iter().collect(),
+        }
+    };
+    Ok(Subscription::DEFINITIONS.iter().map(entry).collect())
 }
 
 fn broker_entries(state: &State, call: &Call<'_>, name: &str) -> Result<Vec<Entry>, Refused> {

@@ -1,6 +1,7 @@
 //! IncrementalAlterConfigs (key 44), versions 0-1.
 //!
-//! Sets, deletes, appends to or subtracts from single values of a topic's or a group's configuration (KIP-339).
+//! Sets, deletes, appends to or subtracts from single values of the configuration of a topic, a group or a subscription to
+//! clients' metrics (KIP-339, KIP-714).
 //!
 //! Notes: brokers' configuration cannot be changed and is answered by INVALID_REQUEST, but for the throttles of
 //! reassignments: these are accepted and forgotten, as a moved partition is moved at once. Of groups only `share.*` is
@@ -17,13 +18,14 @@ use milena_wire::messages::incremental_alter_configs_response::{
     AlterConfigsResourceResponse, IncrementalAlterConfigsResponse,
 };
 
-use super::describe_configs::{BROKER, GROUP, TOPIC, configured};
+use super::describe_configs::{BROKER, CLIENT_METRICS, GROUP, TOPIC, configured};
 use super::{Call, Outcome, Versions};
 use crate::acl::AclOperation;
 use crate::rights::refused;
 use crate::share::ShareDefinition;
 use crate::state::{Refused, State};
 use crate::store::Entry;
+use crate::telemetry::Subscription;
 use crate::topic::{ConfigKind, Definition, TopicConfig};
 
 pub(super) const VERSIONS: Versions = Versions::new(0, 1);
@@ -80,6 +82,9 @@ fn alter(
     call.check(state, AclOperation::AlterConfigs, about).map_err(refused)?;
     if resource.resource_type == GROUP {
         return alter_group(state, resource, validate_only);
+    }
+    if resource.resource_type == CLIENT_METRICS {
+        return alter_subscription(state, resource, validate_only);
     }
     if resource.resource_type == BROKER && resource.configs.iter().all(throttles_moves) {
         return Ok(());
@@ -161,6 +166,47 @@ fn alter_group(
     Ok(())
 }
 
+fn alter_subscription(
+    state: &mut State,
+    resource: &AlterConfigsResource,
+    validate_only: bool,
+) -> Result<(), Refused> {
+    let null = resource
+        .configs
+        .iter()
+        .find(|config| config.config_operation != DELETE && config.value.is_none());
+    if let Some(config) = null {
+        return Err(null_value(&config.name));
+    }
+    let name = &*resource.resource_name;
+    let known = state.subscriptions.get(name).map(Subscription::set);
+    let mut set = known.cloned().unwrap_or_default();
+    for config in &resource.configs {
+        match (config.config_operation, config.value.as_deref()) {
+            (SET, Some(value)) if value.len() > VALUE_BYTES_MAX => {
+                let why = format!(
+                    "The configuration value cannot be added because it exceeds the maximum value size of \
+                     {VALUE_BYTES_MAX} bytes."
+                );
+                return Err(Refused::new(ErrorCode::INVALID_CONFIG, why));
+            }
+            (SET, Some(value)) => {
+                set.insert(config.name.to_string(), value.to_owned());
+            }
+            (DELETE, _) => {
+                set.remove(&*config.name);
+            }
+            // Kafka's controllers do not know which of these values are lists.
+            (operation, _) => return Err(not_a_list(operation, &config.name)),
+        }
+    }
+    if name.is_empty() {
+        let why = "Subscription name can't be empty";
+        return Err(Refused::new(ErrorCode::INVALID_REQUEST, why));
+    }
+    state.set_subscription(name, set, validate_only)
+}
+
 fn apply(set: &mut BTreeMap<String, String>, config: &AlterableConfig) -> Result<(), Refused> {
     let name = &*config.name;
     let value = config.value.as_deref();
@@ -226,6 +272,9 @@ fn answer(
         resource_name: resource.resource_name.clone(),
     }
 }
+
+/// What Kafka's controllers can write down.
+const VALUE_BYTES_MAX: usize = 32_767;
 
 const SET: i8 = 0;
 const DELETE: i8 = 1;

@@ -37,6 +37,7 @@ mod end_txn;
 mod expire_delegation_token;
 pub(crate) mod fetch;
 mod find_coordinator;
+mod get_telemetry_subscriptions;
 mod heartbeat;
 mod incremental_alter_configs;
 mod init_producer_id;
@@ -53,6 +54,7 @@ mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 pub(crate) mod produce;
+mod push_telemetry;
 mod renew_delegation_token;
 mod share_acknowledge;
 pub(crate) mod share_fetch;
@@ -86,6 +88,8 @@ pub(crate) struct Call<'a> {
     pub(crate) client_id: &'a str,
     pub(crate) principal: &'a str,
     pub(crate) host: &'a str,
+    /// The name and version of its library, as it told ApiVersions.
+    pub(crate) software: (&'a str, &'a str),
 }
 
 /// What becomes of a request.
@@ -220,6 +224,8 @@ apis! {
     ListTransactions LIST_TRANSACTIONS list_transactions;
     UpdateFeatures UPDATE_FEATURES update_features;
     UnregisterBroker UNREGISTER_BROKER unregister_broker;
+    GetTelemetrySubscriptions GET_TELEMETRY_SUBSCRIPTIONS get_telemetry_subscriptions;
+    PushTelemetry PUSH_TELEMETRY push_telemetry;
     ListConfigResources LIST_CONFIG_RESOURCES list_config_resources;
     DescribeTopicPartitions DESCRIBE_TOPIC_PARTITIONS describe_topic_partitions;
     ConsumerGroupHeartbeat CONSUMER_GROUP_HEARTBEAT consumer_group_heartbeat;

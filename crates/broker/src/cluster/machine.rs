@@ -306,6 +306,10 @@ impl Cluster {
             });
         }
         if api == ApiKey::API_VERSIONS && !is_answered {
+            if let Some(open) = self.connections.get_mut(&id) {
+                // As with Kafka, which reads no name there.
+                open.introduce(("", ""));
+            }
             // Readable by a client that knows no version at all.
             let unsupported = api::api_versions::unsupported(&self.state);
             self.reply(id, &unsupported, 0, header.correlation_id);
@@ -332,7 +336,12 @@ impl Cluster {
                 self.set_state(id, ConnectionState::Held { until, frame });
             }
             _ => {
-                let Some(open) = self.connections.get(&id) else { return };
+                let Some(open) = self.connections.get_mut(&id) else { return };
+                if let Request::ApiVersions(request) = &request
+                    && let Some(software) = api::api_versions::software(version, request)
+                {
+                    open.introduce(software);
+                }
                 let call = Call {
                     now,
                     node,
@@ -342,6 +351,7 @@ impl Cluster {
                     client_id: header.client_id.as_deref().unwrap_or_default(),
                     principal: &open.principal,
                     host: &open.host,
+                    software: (&open.software.0, &open.software.1),
                 };
                 let outcome = api::handle(&mut self.state, &call, &request);
                 self.conclude(now, id, asked, outcome);

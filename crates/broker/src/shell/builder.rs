@@ -125,6 +125,14 @@ impl Builder {
         self
     }
 
+    /// Has clients that can push metrics of themselves (KIP-714): ApiVersions lists the APIs for it, as brokers of Kafka do that
+    /// have a plugin which receives such metrics. What clients are to push is asked for by subscriptions, as `kafka-client-metrics`
+    /// makes them; what they pushed is in [`Journal::telemetry`](crate::Journal::telemetry). Default: none of it is listed.
+    pub fn client_telemetry(mut self) -> Self {
+        self.settings.client_telemetry = true;
+        self
+    }
+
     /// Changes any of the settings.
     pub fn configure(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(&mut self.settings);

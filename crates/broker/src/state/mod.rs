@@ -10,6 +10,7 @@ mod producer_ids;
 mod replay;
 mod shares;
 mod stored;
+mod telemetry;
 mod topics;
 mod transactions;
 mod waits;
@@ -42,6 +43,7 @@ use crate::quota::Quotas;
 use crate::scram::Credentials;
 use crate::settings::Settings;
 use crate::share::{ShareGroup, ShareKey, SharePartitions};
+use crate::telemetry::Subscriptions;
 use crate::ticket::Ticket;
 use crate::timers::Timers;
 use crate::topic::{ImageVersion, TopicImage, TopicState};
@@ -66,6 +68,8 @@ pub(crate) struct State {
     pub(crate) share_partitions: SharePartitions,
     /// What is set for single groups, by their ids.
     pub(crate) group_configs: BTreeMap<String, BTreeMap<String, String>>,
+    /// What clients are to tell of themselves.
+    pub(crate) subscriptions: Subscriptions,
     /// Who may do what, judged by only where the settings have an authorizer.
     pub(crate) acls: Acls,
     /// What is set for clients, and what they use.
@@ -124,6 +128,7 @@ impl State {
             share_groups: BTreeMap::new(),
             share_partitions: SharePartitions::default(),
             group_configs: BTreeMap::new(),
+            subscriptions: Subscriptions::default(),
             acls: Acls::default(),
             quotas: Quotas::default(),
             credentials: Credentials::default(),

@@ -10,6 +10,7 @@ use crate::fetch::Sessions;
 use crate::node::{Node, NodeStatus};
 use crate::settings::Settings;
 use crate::share::ShareSessions;
+use crate::telemetry::Instances;
 use crate::topic::Liveness;
 
 /// The nodes by id.
@@ -30,6 +31,7 @@ impl Nodes {
                 is_forgotten: false,
                 sessions: Sessions::new(settings.fetch_sessions_max),
                 share_sessions: ShareSessions::new(settings.share_groups.sessions_max),
+                telemetry: Instances::default(),
             })
         };
         let nodes = (0..settings.nodes.len()).filter_map(|index| node(settings, index));
@@ -87,6 +89,7 @@ impl State {
         if status == NodeStatus::Crashed {
             node.sessions.clear();
             node.share_sessions.clear();
+            node.telemetry.clear();
         }
         if !node.is_registered {
             return;

@@ -127,6 +127,10 @@ impl State {
             Entry::GroupConfig(id, config) => {
                 self.group_configs.insert(id, config);
             }
+            Entry::Subscription(name, set) => {
+                let refused = self.set_subscription(&name, set, false).err();
+                return refused.map_or(Ok(()), |refused| Err(refused.message));
+            }
             Entry::Quotas(entity, values) => self.quotas.set(entity, values),
             Entry::Acl(acl) => {
                 self.acls.add(acl);

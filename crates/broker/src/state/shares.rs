@@ -222,6 +222,7 @@ impl State {
     pub(crate) fn end_disconnected(&mut self, now: Instant) {
         for (node, connection) in std::mem::take(&mut self.disconnected) {
             let Some(found) = self.nodes.get_mut(node) else { continue };
+            found.telemetry.handle_disconnect(connection);
             let gone = found.share_sessions.handle_disconnect(connection);
             for ((group, member), partitions) in gone.ended {
                 self.release_shared(now, &group, &member, &partitions);

@@ -157,6 +157,9 @@ impl State {
         for (group, config) in &self.group_configs {
             spell(Entry::GroupConfig(group.clone(), config.clone()))?;
         }
+        for (name, subscription) in self.subscriptions.iter() {
+            spell(Entry::Subscription(name.clone(), subscription.set().clone()))?;
+        }
         for (entity, values) in self.quotas.iter() {
             spell(Entry::Quotas(entity.clone(), values.clone()))?;
         }

@@ -83,6 +83,8 @@ pub(crate) enum Entry {
     CredentialGone(Text, ScramMechanism),
     /// How often features were set, and the levels of those that ever were.
     Features(i64, Vec<(Text, i16)>),
+    /// All that is set of a subscription to clients' metrics; nothing where there is none any more.
+    Subscription(Text, BTreeMap<Text, Text>),
 }
 
 impl Spelled for Entry {
@@ -171,6 +173,10 @@ impl Spelled for Entry {
                 (27_u8, *epoch).put(to);
                 levels.put(to);
             }
+            Self::Subscription(name, set) => {
+                (28_u8, name.clone()).put(to);
+                set.put(to);
+            }
         }
     }
 
@@ -216,6 +222,7 @@ impl Spelled for Entry {
             }
             26 => Self::CredentialGone(Spelled::take(from)?, Spelled::take(from)?),
             27 => Self::Features(Spelled::take(from)?, Spelled::take(from)?),
+            28 => Self::Subscription(Spelled::take(from)?, Spelled::take(from)?),
             _ => return Err(Malformed),
         })
     }

@@ -25,6 +25,7 @@ mod scram;
 mod share;
 mod shells;
 mod stored;
+mod telemetry;
 mod tokens;
 mod topics;
 mod transactional_offsets;

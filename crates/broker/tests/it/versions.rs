@@ -103,6 +103,8 @@ fn administration() -> Vec<Request> {
         m::DeleteAclsRequest { filters: vec![Default::default()] }.into(),
         m::ListConfigResourcesRequest::default().into(),
         m::UnregisterBrokerRequest { broker_id: 9 }.into(),
+        m::GetTelemetrySubscriptionsRequest::default().into(),
+        m::PushTelemetryRequest::default().into(),
         m::UpdateFeaturesRequest {
             feature_updates: vec![Default::default()],
             ..Default::default()
@@ -273,7 +275,7 @@ fn encodes(request: &Request, version: i16) -> bool {
 }
 
 fn listed() -> Vec<(ApiKey, i16)> {
-    let mut world = World::new();
+    let mut world = World::with(|settings| settings.client_telemetry = true);
     let connection = world.connect(node(1));
     let answer = world.ask(connection, 0, m::ApiVersionsRequest::default());
     let Response::ApiVersions(answer) = answer else { panic!("{answer:?}") };

@@ -21,7 +21,7 @@ pub(super) async fn run(on: &mut Recorder) -> Result {
 }
 
 /// What the embedded broker answers; a real one's further APIs are not compared.
-const PLAYED: [&str; 58] = [
+const PLAYED: [&str; 60] = [
     "AddOffsetsToTxn",
     "AddPartitionsToTxn",
     "AlterClientQuotas",
@@ -54,6 +54,7 @@ const PLAYED: [&str; 58] = [
     "ExpireDelegationToken",
     "Fetch",
     "FindCoordinator",
+    "GetTelemetrySubscriptions",
     "Heartbeat",
     "IncrementalAlterConfigs",
     "InitProducerId",
@@ -71,6 +72,7 @@ const PLAYED: [&str; 58] = [
     "OffsetForLeaderEpoch",
     "Produce",
     "RenewDelegationToken",
+    "PushTelemetry",
     "ShareAcknowledge",
     "ShareFetch",
     "ShareGroupDescribe",

@@ -21,6 +21,7 @@ mod share;
 mod share_committed;
 mod share_groups;
 mod share_reader;
+mod telemetry;
 mod throttled;
 mod tokens;
 mod topics;
@@ -53,6 +54,7 @@ pub(crate) async fn run(on: &mut Recorder) -> Result {
     tokens::run(on).await?;
     throttled::run(on).await?;
     acls::without_authorizer(on).await?;
+    telemetry::run(on).await?;
     features::run(on).await?;
     topics::delete(on).await
 }
