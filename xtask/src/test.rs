@@ -169,6 +169,9 @@ fn generated_code(required: bool) -> Step {
 /// The same scenarios on each: newest, newest with three brokers, and old ones down to what KIP-896 has left.
 const REAL_CLUSTERS: [&str; 5] = ["4.4.0", "4.4.0-x3", "3.9.2", "2.8.2", "2.1.1"];
 
+/// Releases that the embedded broker plays, and who shows how.
+const OLDER_RELEASES: [(&str, &str); 1] = [("embedded-as3.9", "3.9.2")];
+
 /// The suite of `protocol-tests`, one step a cluster, and the comparison of answers.
 fn suites(required: bool) -> Vec<Step> {
     let run = |args: &[&str]| {
@@ -206,7 +209,11 @@ fn suites(required: bool) -> Vec<Step> {
             run(&[&["compare"], &older[..]].concat())
         }),
     ];
-    let compare = compare.into_iter().map(|step| with(&KAFKA, required, step));
+    let old = OLDER_RELEASES.iter().map(|(played, real)| {
+        let compare = run(&["compare", played, real]);
+        Step::command(format!("embedded plays Kafka {real}"), compare)
+    });
+    let compare = compare.into_iter().chain(old).map(|step| with(&KAFKA, required, step));
     let real = REAL_CLUSTERS.iter().map(on);
     let real = real.chain([two_phase, rights_suite].map(|step| with(&KAFKA, required, step)));
     embedded.chain(older_suites).chain(compare).chain(real).collect()

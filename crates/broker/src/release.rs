@@ -51,7 +51,7 @@ impl Release {
     /// 4.4, the newest.
     pub const NEWEST: Self = Self::of(4, 4);
 
-    const fn of(major: u8, minor: u8) -> Self {
+    pub(crate) const fn of(major: u8, minor: u8) -> Self {
         Self { major, minor }
     }
 
@@ -91,6 +91,21 @@ impl Release {
     /// Whether the answer to an ApiVersions that is too new says which versions there are (KIP-511).
     pub(crate) fn tells_own_range(self) -> bool {
         self >= Self::of(2, 4)
+    }
+
+    /// Whether groups are coordinated as before the coordinator was written anew for KIP-848.
+    pub(crate) fn has_first_coordinator(self) -> bool {
+        self < Self::of(4, 0)
+    }
+
+    /// Whether groups have settings, which one may be allowed to see and to change (KIP-1043).
+    pub(crate) fn has_group_configs(self) -> bool {
+        self >= Self::of(4, 0)
+    }
+
+    /// Whether directories may be closed to new replicas (KIP-1066).
+    pub(crate) fn cordons_directories(self) -> bool {
+        self >= Self::of(4, 3)
     }
 
     /// Whether ApiVersions tells the features and the epoch at which they were finalized (KIP-584).

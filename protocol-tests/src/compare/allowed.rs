@@ -1,78 +1,39 @@
 //! Differences that are meant.
 
 use super::differences::Allowed;
+use crate::target::{NEWEST, Version};
 
-/// Each with its reason; one that no answer needs is an error.
-pub(super) const ALLOWED: &[Allowed] = &[
+/// Those from a release, each with its reason; one that no answer needs is an error.
+pub(super) fn allowed(of: &Version, judges: bool) -> Vec<&'static Allowed> {
+    let lists: &[&'static [Allowed]] = match of {
+        _ if judges => &[ALLOWED_OF_RIGHTS],
+        of if *of == NEWEST => &[EVERYWHERE, KRAFT, ALLOWED],
+        _ => &[EVERYWHERE, KRAFT, BEFORE_4, ALLOWED_OF_3_9],
+    };
+    lists.iter().flat_map(|list| list.iter()).collect()
+}
+
+/// In every release.
+const EVERYWHERE: &[Allowed] = &[
     Allowed {
         request: "ApiVersions",
-        path: "finalized_features_epoch",
-        reason: "an offset of the metadata log, which differs from one start to the next",
-    },
-    Allowed {
-        request: "ApiVersions",
-        path: "supported_features[streams.version]*",
-        reason: "stands for what the embedded broker does not play",
-    },
-    Allowed {
-        request: "ApiVersions",
-        path: "supported_features[eligible.leader.replicas.version]*",
-        reason: "stands for what the embedded broker does not play",
-    },
-    Allowed {
-        request: "ApiVersions",
-        path: "supported_features[kraft.version]*",
-        reason: "stands for what the embedded broker does not play",
+        path: "AlterConfigs.*",
+        reason: "the older way to change settings is not played",
     },
     Allowed {
         request: "ApiVersions",
-        path: "finalized_features[streams.version]*",
-        reason: "stands for what the embedded broker does not play",
+        path: "SaslAuthenticate.*",
+        reason: "the embedded broker has no users who log in",
     },
     Allowed {
         request: "ApiVersions",
-        path: "finalized_features[eligible.leader.replicas.version]*",
-        reason: "stands for what the embedded broker does not play",
-    },
-    Allowed {
-        request: "CreateTopics",
-        path: "topics[*].configs[min.insync.replicas].config_source",
-        reason: "eligible leader replicas make it a dynamic setting of the cluster; same value",
-    },
-    Allowed {
-        request: "DescribeConfigs",
-        path: "results[*].configs[min.insync.replicas]*",
-        reason: "as in CreateTopics",
+        path: "SaslHandshake.*",
+        reason: "the embedded broker has no users who log in",
     },
     Allowed {
         request: "Produce",
         path: "responses[*].partition_responses[*].error_message",
         reason: "the embedded broker says why it refuses a batch; a real one writes it to its log",
-    },
-    Allowed {
-        request: "Produce v13: lz4 that is none",
-        path: "responses[*]*",
-        reason: "the embedded broker does not look into compressed batches",
-    },
-    Allowed {
-        request: "Produce v13: a batch without records",
-        path: "responses[*].partition_responses[*].log_start_offset",
-        reason: "told by a real broker for whatever fails once the log is open; it helps nobody",
-    },
-    Allowed {
-        request: "Produce v13: an unknown codec",
-        path: "responses[*].partition_responses[*].log_start_offset",
-        reason: "as for a batch without records",
-    },
-    Allowed {
-        request: "ApiVersions",
-        path: "ListTransactions",
-        reason: "version 2 filters by a regular expression, which the embedded broker does not read",
-    },
-    Allowed {
-        request: "ConsumerGroupHeartbeat v1: no regular expression",
-        path: "error_message",
-        reason: "what is wrong with an expression is told in other words",
     },
     Allowed {
         request: "ListGroups",
@@ -93,6 +54,30 @@ pub(super) const ALLOWED: &[Allowed] = &[
         request: "DescribeLogDirs",
         path: "results[*].usable_bytes",
         reason: "as for the size",
+    },
+];
+
+/// Where there is no ZooKeeper.
+const KRAFT: &[Allowed] = &[
+    Allowed {
+        request: "ApiVersions",
+        path: "AddRaftVoter.*",
+        reason: "the embedded controller is none of several",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "RemoveRaftVoter.*",
+        reason: "the embedded controller is none of several",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "finalized_features_epoch",
+        reason: "an offset of the metadata log, which differs from one start to the next",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "supported_features[kraft.version]*",
+        reason: "stands for what the embedded broker does not play",
     },
     Allowed {
         request: "DescribeQuorum",
@@ -121,8 +106,235 @@ pub(super) const ALLOWED: &[Allowed] = &[
     },
 ];
 
+/// Before 4.0.
+const BEFORE_4: &[Allowed] = &[
+    Allowed {
+        request: "ApiVersions",
+        path: "CreateDelegationToken.min",
+        reason: "what went with Kafka 4.0 is not served",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "DescribeDelegationToken.min",
+        reason: "what went with Kafka 4.0 is not served",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "ExpireDelegationToken.min",
+        reason: "what went with Kafka 4.0 is not served",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "RenewDelegationToken.min",
+        reason: "what went with Kafka 4.0 is not served",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "AlterReplicaLogDirs.min",
+        reason: "what went with Kafka 4.0 is not served",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "CreateAcls.min",
+        reason: "what went with Kafka 4.0 is not served",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "CreateTopics.min",
+        reason: "what went with Kafka 4.0 is not served",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "DeleteAcls.min",
+        reason: "what went with Kafka 4.0 is not served",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "DeleteTopics.min",
+        reason: "what went with Kafka 4.0 is not served",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "DescribeAcls.min",
+        reason: "what went with Kafka 4.0 is not served",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "DescribeConfigs.min",
+        reason: "what went with Kafka 4.0 is not served",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "DescribeLogDirs.min",
+        reason: "what went with Kafka 4.0 is not served",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "Fetch.min",
+        reason: "what went with Kafka 4.0 is not served",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "ListOffsets.min",
+        reason: "what went with Kafka 4.0 is not served",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "OffsetCommit.min",
+        reason: "what went with Kafka 4.0 is not served",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "OffsetFetch.min",
+        reason: "what went with Kafka 4.0 is not served",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "OffsetForLeaderEpoch.min",
+        reason: "what went with Kafka 4.0 is not served",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "WriteTxnMarkers.min",
+        reason: "what went with Kafka 4.0 is not served",
+    },
+];
+
+/// In 4.4.
+const ALLOWED: &[Allowed] = &[
+    Allowed {
+        request: "ApiVersions",
+        path: "DeleteShareGroupState.*",
+        reason: "asked by brokers alone",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "InitializeShareGroupState.*",
+        reason: "asked by brokers alone",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "ReadShareGroupState.*",
+        reason: "asked by brokers alone",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "ReadShareGroupStateSummary.*",
+        reason: "asked by brokers alone",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "WriteShareGroupState.*",
+        reason: "asked by brokers alone",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "StreamsGroupDescribe.*",
+        reason: "groups of Kafka Streams are not played",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "StreamsGroupHeartbeat.*",
+        reason: "groups of Kafka Streams are not played",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "StreamsGroupTopologyDescriptionUpdate.*",
+        reason: "groups of Kafka Streams are not played",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "UnregisterController.*",
+        reason: "the embedded controller is none of several",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "supported_features[streams.version]*",
+        reason: "stands for what the embedded broker does not play",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "supported_features[eligible.leader.replicas.version]*",
+        reason: "stands for what the embedded broker does not play",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "finalized_features[streams.version]*",
+        reason: "stands for what the embedded broker does not play",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "finalized_features[eligible.leader.replicas.version]*",
+        reason: "stands for what the embedded broker does not play",
+    },
+    Allowed {
+        request: "CreateTopics",
+        path: "topics[*].configs[min.insync.replicas].config_source",
+        reason: "eligible leader replicas make it a dynamic setting of the cluster; same value",
+    },
+    Allowed {
+        request: "DescribeConfigs",
+        path: "results[*].configs[min.insync.replicas]*",
+        reason: "as in CreateTopics",
+    },
+    Allowed {
+        request: "Produce v13: lz4 that is none",
+        path: "responses[*]*",
+        reason: "the embedded broker does not look into compressed batches",
+    },
+    Allowed {
+        request: "Produce v13: a batch without records",
+        path: "responses[*].partition_responses[*].log_start_offset",
+        reason: "told by a real broker for whatever fails once the log is open; it helps nobody",
+    },
+    Allowed {
+        request: "Produce v13: an unknown codec",
+        path: "responses[*].partition_responses[*].log_start_offset",
+        reason: "as for a batch without records",
+    },
+    Allowed {
+        request: "ApiVersions",
+        path: "ListTransactions.max",
+        reason: "version 2 filters by a regular expression, which the embedded broker does not read",
+    },
+    Allowed {
+        request: "ConsumerGroupHeartbeat v1: no regular expression",
+        path: "error_message",
+        reason: "what is wrong with an expression is told in other words",
+    },
+];
+
+/// In 3.9.
+const ALLOWED_OF_3_9: &[Allowed] = &[
+    Allowed {
+        request: "UnregisterBroker",
+        path: "error_message",
+        reason: "3.9 leaves it at the code",
+    },
+    Allowed {
+        request: "Produce v11: lz4 that is none",
+        path: "responses[*]*",
+        reason: "the embedded broker does not look into compressed batches",
+    },
+    Allowed {
+        request: "Produce v11: a batch without records",
+        path: "responses[*].partition_responses[*].log_start_offset",
+        reason: "told by a real broker for whatever fails once the log is open; it helps nobody",
+    },
+    Allowed {
+        request: "Produce v11: an unknown codec",
+        path: "responses[*].partition_responses[*].log_start_offset",
+        reason: "as for a batch without records",
+    },
+    Allowed {
+        request: "DescribeTransactions v0: one that began anew",
+        path: "transaction_states[*].transaction_start_time_ms",
+        reason: "a real coordinator tells when the transaction before it began",
+    },
+];
+
 /// The same where rights are judged.
-pub(super) const ALLOWED_OF_RIGHTS: &[Allowed] = &[
+const ALLOWED_OF_RIGHTS: &[Allowed] = &[
     Allowed {
         request: "DescribeAcls v1: not to be described",
         path: "error_message",

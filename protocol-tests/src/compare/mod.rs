@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use self::allowed::{ALLOWED, ALLOWED_OF_RIGHTS};
+use self::allowed::allowed;
 use self::differences::{Exchange, differences};
 use self::recorder::{Recorder, Versions, common_versions};
 use crate::Result;
-use crate::target::Target;
+use crate::target::{NEWEST, Target};
 
 /// Some fifty seconds on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(900);
@@ -27,11 +27,11 @@ const PATIENCE: Duration = Duration::from_secs(900);
 /// When there is one, how many; when an allowance is needed no more, which.
 pub(crate) async fn run(ours: &Target, theirs: &Target) -> Result<usize> {
     let versions = common_versions(theirs.address()).await?;
+    let versions = in_both(versions, &common_versions(ours.address()).await?);
     // Side by side: most of the time each waits for time-outs of groups.
-    let judges = theirs.choice().acl;
+    let allowed = allowed(theirs.version(), theirs.choice().acl);
     let (ours, theirs) = tokio::try_join!(play(ours, &versions), play(theirs, &versions))?;
-    let allowed = if judges { ALLOWED_OF_RIGHTS } else { ALLOWED };
-    let (found, unused) = differences(&ours, &theirs, allowed);
+    let (found, unused) = differences(&ours, &theirs, &allowed);
     for difference in &found {
         println!("{difference}");
     }
@@ -61,7 +61,8 @@ pub(crate) async fn transcript(of: &Target) -> Result {
 }
 
 async fn play(target: &Target, versions: &Versions) -> Result<Vec<Exchange>> {
-    let mut recorder = Recorder::open(target.address(), versions).await?;
+    let is_older = *target.version() < NEWEST;
+    let mut recorder = Recorder::open(target.address(), versions, is_older).await?;
     let script = async {
         match target.choice().acl {
             true => script::run_with_authorizer(&mut recorder).await,
@@ -77,4 +78,16 @@ async fn play(target: &Target, versions: &Versions) -> Result<Vec<Exchange>> {
     };
     let last = exchanges.last().map_or("nothing", |exchange| exchange.request.as_str());
     Err(format!("{why}, after {last} on {}", target.choice()).into())
+}
+
+/// The versions that two clusters both list.
+fn in_both(mut ours: Versions, theirs: &Versions) -> Versions {
+    ours.retain(|api, versions| {
+        let Some(theirs) = theirs.get(api) else { return false };
+        let (first, last) =
+            (*versions.start().max(theirs.start()), *versions.end().min(theirs.end()));
+        *versions = first..=last;
+        first <= last
+    });
+    ours
 }

@@ -2,6 +2,22 @@
 
 use milena_wire::Response;
 
+/// The answer of a release before 4 with lists besides that later ones answer in the order of numbers.
+pub(super) fn in_order_of_older(response: Response) -> Response {
+    let mut response = in_order(response);
+    if let Response::Metadata(told) = &mut response {
+        for topic in &mut told.topics {
+            topic.partitions.sort_by_key(|partition| partition.partition_index);
+        }
+    }
+    if let Response::OffsetCommit(told) = &mut response {
+        for topic in &mut told.topics {
+            topic.partitions.sort_by_key(|partition| partition.partition_index);
+        }
+    }
+    response
+}
+
 /// The answer with such lists in the order of names and numbers.
 #[expect(clippy::wildcard_enum_match_arm, reason = "most answers have none")]
 pub(super) fn in_order(mut response: Response) -> Response {

@@ -21,7 +21,7 @@ use milena_wire::{Records, Request, Response, encode_request};
 use super::differences::Exchange;
 use super::fields::{Field, fields, name_items};
 use super::identity::Identities;
-use super::order::in_order;
+use super::order::{in_order, in_order_of_older};
 use crate::Result;
 use crate::raw::{Connection, coordinator, message};
 
@@ -30,6 +30,8 @@ pub(crate) struct Recorder {
     address: String,
     connection: Connection,
     versions: Versions,
+    /// Whether the release lacks APIs, versions or fields that the script is about.
+    is_older: bool,
     exchanges: Vec<Exchange>,
     identities: Identities,
     /// How often [`await_metadata`](Self::await_metadata) has decided something.
@@ -40,14 +42,15 @@ pub(crate) struct Recorder {
 pub(crate) type Versions = BTreeMap<i16, RangeInclusive<i16>>;
 
 impl Recorder {
-    /// Connects to a cluster.
-    pub(crate) async fn open(address: &str, versions: &Versions) -> Result<Self> {
+    /// Connects to a cluster. One of an older release is not asked what that has no words for.
+    pub(crate) async fn open(address: &str, versions: &Versions, is_older: bool) -> Result<Self> {
         let connection = Connection::open(address).await?;
         let (address, versions) = (address.to_owned(), versions.clone());
         Ok(Self {
             address,
             connection,
             versions,
+            is_older,
             exchanges: Vec::new(),
             identities: Identities::default(),
             decided: 0,
@@ -59,7 +62,10 @@ impl Recorder {
         self.exchanges
     }
 
-    /// Asks, and writes down what is answered. An answer that does not come is written down too.
+    /// Asks in the newest version up to `version`, and writes down what is answered. An answer that does not come is
+    /// written down too.
+    ///
+    /// Nothing is asked of an older release that lacks the API, or a field of this request.
     pub(crate) async fn ask(
         &mut self,
         what: &str,
@@ -67,13 +73,17 @@ impl Recorder {
         request: impl Into<Request>,
     ) -> Result<Option<Response>> {
         let request = request.into();
+        let Some(version) = self.up_to(version, &request) else { return Ok(None) };
         let name = format!("{} v{version}: {what}", api_name(&request));
         // What our own codec cannot write is a mistake of the script, and no answer of either cluster.
-        encode_request(&request, version, CorrelationId::FIRST, None)
-            .map_err(|e| format!("{name}: {e}"))?;
+        match encode_request(&request, version, CorrelationId::FIRST, None) {
+            Ok(_) => {}
+            Err(_) if self.is_older => return Ok(None),
+            Err(e) => return Err(format!("{name}: {e}").into()),
+        }
         let (mut fields, response) = match self.connection.call(request, version).await {
             Ok(response) => {
-                let told = in_order(without_producer_ids(response.clone()));
+                let told = self.in_order(without_producer_ids(response.clone()));
                 (fields(&told), Some(response))
             }
             Err(e) => {
@@ -107,7 +117,25 @@ impl Recorder {
         version: i16,
         request: impl Into<Request>,
     ) -> Result<Response> {
+        let request = request.into();
+        let name = api_name(&request);
+        let version =
+            self.up_to(version, &request).ok_or_else(|| format!("{name} is not there"))?;
         self.connection.call(request, version).await
+    }
+
+    /// The newest version of a request's API up to `version`; none where the release lacks the API.
+    fn up_to(&self, version: i16, request: &Request) -> Option<i16> {
+        if !self.is_older {
+            return Some(version);
+        }
+        let versions = self.versions(request.api_key());
+        let version = version.min(*versions.end());
+        versions.contains(&version).then_some(version)
+    }
+
+    fn in_order(&self, response: Response) -> Response {
+        if self.is_older { in_order_of_older(response) } else { in_order(response) }
     }
 
     /// A connection besides, for a request that waits for another.
@@ -125,7 +153,7 @@ impl Recorder {
     ) -> Result<Response> {
         let response = from.receive(key, version).await?;
         let name = key.name().unwrap_or("unknown");
-        self.note(&format!("{name} v{version}: {what}"), fields(&in_order(response.clone())));
+        self.note(&format!("{name} v{version}: {what}"), fields(&self.in_order(response.clone())));
         Ok(response)
     }
 
@@ -240,11 +268,8 @@ impl Recorder {
 /// The versions of each API that both a cluster and the codec speak.
 pub(crate) async fn common_versions(address: &str) -> Result<Versions> {
     let mut connection = Connection::open(address).await?;
-    let ask = message!(ApiVersionsRequest {
-        client_software_name: "protocol-tests".into(),
-        client_software_version: "1".into(),
-    });
-    let Response::ApiVersions(told) = connection.call(ask, 3).await? else {
+    let Response::ApiVersions(told) = connection.call(ApiVersionsRequest::default(), 0).await?
+    else {
         return Err("another answer than ApiVersions'".into());
     };
     let mut versions = Versions::new();

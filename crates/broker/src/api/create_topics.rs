@@ -21,7 +21,7 @@ use super::{Call, Outcome, Versions, milliseconds};
 use crate::acl::{AclOperation, Resource};
 use crate::quota::Mutations;
 use crate::state::{NewTopic, Refused, State};
-use crate::topic::{TopicConfig, TopicState};
+use crate::topic::TopicState;
 
 pub(super) const VERSIONS: Versions = Versions::new(2, 7);
 
@@ -124,7 +124,7 @@ fn create(
 const STRICT_SINCE: i16 = 6;
 
 fn answer(topic: &CreatableTopic, created: &TopicState) -> CreatableTopicResult {
-    let configs = TopicConfig::DEFINITIONS.iter().map(|definition| {
+    let configs = created.config.definitions().map(|definition| {
         let set = created.config.overrides().get(definition.name);
         CreatableTopicConfigs {
             name: definition.name.into(),

@@ -23,7 +23,7 @@ use crate::rights::refused;
 use crate::share::{ShareConfig, ShareDefinition};
 use crate::state::{Refused, State};
 use crate::telemetry::{Subscription, SubscriptionDefinition};
-use crate::topic::{ConfigKind, Definition, TopicConfig, is_legal_topic_name, why_illegal};
+use crate::topic::{ConfigKind, Definition, is_legal_topic_name, why_illegal};
 
 pub(super) const VERSIONS: Versions = Versions::new(1, 4);
 
@@ -127,7 +127,7 @@ fn topic_entries(state: &State, name: &str) -> Result<Vec<Entry>, Refused> {
             synonyms: own.into_iter().chain(default).collect(),
         }
     };
-    Ok(TopicConfig::DEFINITIONS.iter().map(entry).collect())
+    Ok(config.definitions().map(entry).collect())
 }
 
 fn group_entries(state: &State, name: &str) -> Result<Vec<Entry>, Refused> {

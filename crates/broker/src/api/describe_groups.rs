@@ -25,6 +25,10 @@ pub(super) fn handle(
     call: &Call<'_>,
     request: &DescribeGroupsRequest,
 ) -> Outcome {
+    let supported = match state.settings.release().has_group_configs() {
+        true => AUTHORIZED_GROUP,
+        false => AUTHORIZED_GROUP & !GROUP_CONFIGS,
+    };
     let groups = request.groups.iter().map(|id| {
         let may = call.check(state, AclOperation::Describe, Resource::Group(id));
         if let Err(code) = may.and_then(|()| state.check_coordinator(call.node, id)) {
@@ -34,7 +38,7 @@ pub(super) fn handle(
         let is_other = group.is_some() || state.share_groups.contains_key(&**id);
         let why = if is_other { "is not a classic group" } else { "not found" };
         let group = match group.and_then(Group::classic) {
-            Some(group) => describe(id, group),
+            Some(group) => describe(state, id, group),
             None if call.version >= 6 => {
                 let refused =
                     Refused::new(ErrorCode::GROUP_ID_NOT_FOUND, format!("Group {id} {why}."));
@@ -49,7 +53,7 @@ pub(super) fn handle(
         let is_told = request.include_authorized_operations && !group.error_code.is_error();
         DescribedGroup {
             authorized_operations: match is_told {
-                true => call.operations(state, AUTHORIZED_GROUP, Resource::Group(id)),
+                true => call.operations(state, supported, Resource::Group(id)),
                 false => UNASKED,
             },
             ..group
@@ -65,9 +69,13 @@ pub(super) fn error(request: &DescribeGroupsRequest, code: ErrorCode) -> Respons
     DescribeGroupsResponse { groups, ..Default::default() }.into()
 }
 
-fn describe(id: &ByteString, group: &ClassicGroup) -> DescribedGroup {
+/// To see and to change settings, as a bit field.
+const GROUP_CONFIGS: i32 = 0b1100_0000_0000;
+
+fn describe(state: &State, id: &ByteString, group: &ClassicGroup) -> DescribedGroup {
     let is_stable = group.state() == GroupState::Stable;
-    // Kafka tells subscriptions once they are settled; the last assignment stays.
+    // Kafka tells subscriptions once they are settled; the last assignment stays, but for the first coordinator.
+    let is_assigned = is_stable || !state.settings.release().has_first_coordinator();
     let protocol = group.protocol().filter(|_| is_stable).unwrap_or_default();
     let member = |member: &Member| DescribedGroupMember {
         member_id: member.id.as_str().into(),
@@ -75,7 +83,7 @@ fn describe(id: &ByteString, group: &ClassicGroup) -> DescribedGroup {
         client_id: member.client_id.as_str().into(),
         client_host: member.client_host.as_str().into(),
         member_metadata: if is_stable { member.metadata(protocol) } else { Bytes::new() },
-        member_assignment: member.assignment.clone(),
+        member_assignment: if is_assigned { member.assignment.clone() } else { Bytes::new() },
     };
     DescribedGroup {
         group_state: group.state().name().into(),

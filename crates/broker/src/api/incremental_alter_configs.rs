@@ -21,6 +21,7 @@ use milena_wire::messages::incremental_alter_configs_response::{
 use super::describe_configs::{BROKER, CLIENT_METRICS, GROUP, TOPIC, configured};
 use super::{Call, Outcome, Versions};
 use crate::acl::AclOperation;
+use crate::release::Release;
 use crate::rights::refused;
 use crate::share::ShareDefinition;
 use crate::state::{Refused, State};
@@ -101,11 +102,12 @@ fn alter(
         let message = format!("The topic '{name}' does not exist.");
         return Err(Refused::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message));
     };
+    let release = state.settings.release();
     let mut set = topic.config.overrides().clone();
     for config in &resource.configs {
-        apply(&mut set, config)?;
+        apply(&mut set, config, release)?;
     }
-    let altered = TopicConfig::new(set)
+    let altered = TopicConfig::new(set, release)
         .map_err(|message| Refused::new(ErrorCode::INVALID_CONFIG, message))?;
     if !validate_only {
         topic.config = altered;
@@ -207,11 +209,15 @@ fn alter_subscription(
     state.set_subscription(name, set, validate_only)
 }
 
-fn apply(set: &mut BTreeMap<String, String>, config: &AlterableConfig) -> Result<(), Refused> {
+fn apply(
+    set: &mut BTreeMap<String, String>,
+    config: &AlterableConfig,
+    release: Release,
+) -> Result<(), Refused> {
     let name = &*config.name;
     let value = config.value.as_deref();
     let invalid = |message: String| Refused::new(ErrorCode::INVALID_CONFIG, message);
-    let definition = Definition::of(name);
+    let definition = Definition::of(name, release);
     let definition =
         definition.ok_or_else(|| invalid(format!("Unknown topic config name: {name}")))?;
     let listed = || {

@@ -80,7 +80,8 @@ fn check(
     if !state.groups.contains_key(&*request.group_id) {
         if identity.generation.is_some() {
             // KIP-848 gave the group its own code.
-            let is_new = call.version >= EPOCHS_SINCE;
+            let is_new =
+                call.version >= EPOCHS_SINCE && !state.settings.release().has_first_coordinator();
             return Err(if is_new {
                 ErrorCode::GROUP_ID_NOT_FOUND
             } else {

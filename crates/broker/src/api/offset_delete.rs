@@ -57,8 +57,16 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &OffsetDeleteR
         topics.push(OffsetDeleteResponseTopic { name: topic.name.clone(), partitions });
     }
     group.offsets.forget_commits(|partition| deleted.contains(partition));
+    // The first coordinator looks after what it deleted from whether there is anything left.
+    let is_gone = state.settings.release().has_first_coordinator()
+        && !deleted.is_empty()
+        && group.is_empty()
+        && group.offsets.is_empty();
     let deleted = deleted.into_iter().collect();
     state.note(Entry::CommitsGone(request.group_id.to_string(), deleted));
+    if is_gone {
+        state.delete_group(&request.group_id);
+    }
     Outcome::Answer(OffsetDeleteResponse { topics, ..Default::default() }.into())
 }
 

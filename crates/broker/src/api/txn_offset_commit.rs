@@ -127,6 +127,9 @@ fn check(
     if !state.groups.contains_key(&*request.group_id) {
         if member.generation.is_some() {
             return Err(match call.version >= EPOCHS_SINCE {
+                _ if state.settings.release().has_first_coordinator() => {
+                    ErrorCode::UNKNOWN_MEMBER_ID
+                }
                 true => ErrorCode::GROUP_ID_NOT_FOUND,
                 false => ErrorCode::ILLEGAL_GENERATION,
             });

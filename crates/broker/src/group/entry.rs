@@ -14,6 +14,7 @@ use super::offsets::Offsets;
 use super::settings::ConsumerGroupSettings;
 use super::{CONSUMER, migration};
 use crate::acl::Sight;
+use crate::release::Release;
 use crate::state::Refused;
 use crate::topic::TopicImage;
 
@@ -47,10 +48,10 @@ pub(crate) struct Surroundings<'a> {
 
 impl Group {
     /// A group without members; as long as none has come it is of the classic protocol.
-    pub(crate) fn new(id: &str) -> Self {
+    pub(crate) fn new(id: &str, release: Release) -> Self {
         Self {
             id: id.to_owned(),
-            kind: Kind::Classic(ClassicGroup::new()),
+            kind: Kind::Classic(ClassicGroup::new(release)),
             offsets: Offsets::default(),
             replies: Vec::new(),
         }
@@ -156,7 +157,7 @@ impl Group {
     /// Takes a JoinGroup; the answer comes through [`Group::take_replies`].
     pub(crate) fn join(&mut self, now: Instant, request: JoinRequest, around: &Surroundings<'_>) {
         if self.consumer().is_some() && self.is_empty() {
-            self.kind = Kind::Classic(ClassicGroup::new());
+            self.kind = Kind::Classic(ClassicGroup::new(Release::NEWEST));
         }
         let group = match &mut self.kind {
             Kind::Classic(group) => return group.join(now, request),

@@ -111,7 +111,7 @@ impl State {
         if self.groups.len() >= self.settings.groups_max {
             return Err(ErrorCode::POLICY_VIOLATION);
         }
-        self.groups.insert(id.to_owned(), Group::new(id));
+        self.groups.insert(id.to_owned(), Group::new(id, self.settings.release()));
         Ok(())
     }
 

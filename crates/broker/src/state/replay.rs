@@ -49,13 +49,14 @@ impl State {
     }
 
     fn replay_entry(&mut self, now: Instant, entry: Entry) -> Result<(), String> {
+        let release = self.settings.release();
         match entry {
             Entry::Start { starts, nodes } => {
                 self.store.starts = starts;
                 return self.check_nodes(&nodes);
             }
             Entry::Topic { name, id, is_internal, config, replicas } => {
-                let config = TopicConfig::new(config)?;
+                let config = TopicConfig::new(config, release)?;
                 self.topic_ids.insert(id, name.clone());
                 let topic = self.topics.entry(name).or_insert_with(|| TopicState {
                     id,
@@ -100,18 +101,20 @@ impl State {
                 self.transactions.remove(&id);
             }
             Entry::Group(id, is_consumer) => {
-                let group = self.groups.entry(id.clone()).or_insert_with(|| Group::new(&id));
+                let group =
+                    self.groups.entry(id.clone()).or_insert_with(|| Group::new(&id, release));
                 if is_consumer {
                     group.kind = Kind::Consumer(ConsumerGroup::new(&id));
                 } else {
-                    group.kind = Group::new(&id).kind;
+                    group.kind = Group::new(&id, release).kind;
                 }
             }
             Entry::GroupGone(id) => {
                 self.groups.remove(&id);
             }
             Entry::Commit(id, commit, transaction) => {
-                let group = self.groups.entry(id.clone()).or_insert_with(|| Group::new(&id));
+                let group =
+                    self.groups.entry(id.clone()).or_insert_with(|| Group::new(&id, release));
                 match transaction {
                     None => group.offsets.commit(commit),
                     Some((producer, member)) => {

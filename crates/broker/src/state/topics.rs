@@ -81,7 +81,7 @@ impl State {
         }
         let mut config = self.settings.topic_defaults.clone();
         config.extend(new.config.clone());
-        let config = TopicConfig::new(config)
+        let config = TopicConfig::new(config, self.settings.release())
             .map_err(|message| Refused::new(ErrorCode::INVALID_CONFIG, message))?;
         let replicas = if new.assignments.is_empty() {
             let count = new.partitions.unwrap_or(self.settings.partitions_default);
@@ -214,10 +214,13 @@ impl State {
                 Refused::new(ErrorCode::INVALID_REPLICATION_FACTOR, message)
             })?;
         if factor > nodes.len() {
+            let cordoned = match self.settings.release().cordons_directories() {
+                true => " or some brokers have all their log directories cordoned",
+                false => "",
+            };
             let message = format!(
                 "Unable to replicate the partition {factor} time(s): The target replication factor of {factor} \
-                 cannot be reached because only {} broker(s) are registered or some brokers have all their log \
-                 directories cordoned.",
+                 cannot be reached because only {} broker(s) are registered{cordoned}.",
                 nodes.len()
             );
             return Err(Refused::new(ErrorCode::INVALID_REPLICATION_FACTOR, message));

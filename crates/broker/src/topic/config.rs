@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use milena_records::TimestampType;
 
+use crate::release::Release;
 use crate::storage::CompactionConfig;
 
 use self::ConfigKind::{Boolean, Double, Int, List, Long, String as Text};
@@ -11,6 +12,7 @@ use self::ConfigKind::{Boolean, Double, Int, List, Long, String as Text};
 /// What the settings of one topic come to; the ones that this broker acts on are read out once.
 #[derive(Clone, Debug)]
 pub(crate) struct TopicConfig {
+    release: Release,
     set: BTreeMap<String, String>,
     pub(crate) max_message_bytes: usize,
     pub(crate) min_insync_replicas: usize,
@@ -37,7 +39,7 @@ pub(crate) enum ConfigKind {
     List = 7,
 }
 
-/// One name that a topic's configuration may hold.
+/// One name that a topic's configuration may hold, with what it defaults to in some releases.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Definition {
     pub(crate) name: &'static str,
@@ -45,21 +47,29 @@ pub(crate) struct Definition {
     pub(crate) default: &'static str,
     /// The broker's setting that gives the default, where Kafka has one.
     pub(crate) synonym: Option<&'static str>,
+    /// From this release on,
+    since: Release,
+    /// and up to the one before this.
+    until: Option<Release>,
 }
 
 impl TopicConfig {
-    /// Every name, in the alphabet's order.
-    pub(crate) const DEFINITIONS: &[Definition] = DEFINITIONS;
+    /// Every name that its release knows, in the alphabet's order.
+    pub(crate) fn definitions(&self) -> impl Iterator<Item = &'static Definition> {
+        let release = self.release;
+        DEFINITIONS.iter().filter(move |definition| definition.is_of(release))
+    }
 
     /// Reads the values that are set; the error says which is wrong.
-    pub(crate) fn new(set: BTreeMap<String, String>) -> Result<Self, String> {
+    pub(crate) fn new(set: BTreeMap<String, String>, release: Release) -> Result<Self, String> {
+        let of = |name: &str| Definition::of(name, release);
         for (name, value) in &set {
             let definition =
-                Definition::of(name).ok_or_else(|| format!("Unknown topic config name: {name}"))?;
+                of(name).ok_or_else(|| format!("Unknown topic config name: {name}"))?;
             definition.check(value)?;
         }
         let text = |name: &str| {
-            let default = || Definition::of(name).map_or("", |definition| definition.default);
+            let default = || of(name).map_or("", |definition| definition.default);
             set.get(name).map_or_else(default, String::as_str)
         };
         // Values were checked above, so that what does not parse can only be a wrong default in the table.
@@ -72,8 +82,12 @@ impl TopicConfig {
             delete_retention_ms: number("delete.retention.ms"),
             min_dirty_ratio: text("min.cleanable.dirty.ratio").trim().parse().unwrap_or_default(),
         };
+        // Of three, which no release has all of, the strictest counts.
+        let time_bound = |name: &str| of(name).map_or(i64::MAX, |_| number(name));
+        let both = time_bound("message.timestamp.difference.max.ms");
         let bound = |name: &str| Some(number(name)).filter(|value| *value >= 0);
         Ok(Self {
+            release,
             max_message_bytes: usize::try_from(number("max.message.bytes")).unwrap_or_default(),
             min_insync_replicas: usize::try_from(number("min.insync.replicas")).unwrap_or(1),
             retention_ms: bound("retention.ms"),
@@ -82,8 +96,8 @@ impl TopicConfig {
                 "LogAppendTime" => TimestampType::LogAppendTime,
                 _ => TimestampType::CreateTime,
             },
-            timestamp_before_max_ms: number("message.timestamp.before.max.ms"),
-            timestamp_after_max_ms: number("message.timestamp.after.max.ms"),
+            timestamp_before_max_ms: time_bound("message.timestamp.before.max.ms").min(both),
+            timestamp_after_max_ms: time_bound("message.timestamp.after.max.ms").min(both),
             unclean_leader_election: text("unclean.leader.election.enable") == "true",
             is_deleted: has_policy("delete"),
             compaction: has_policy("compact").then_some(compaction),
@@ -98,9 +112,21 @@ impl TopicConfig {
 }
 
 impl Definition {
-    /// The definition of `name`, if there is one.
-    pub(crate) fn of(name: &str) -> Option<&'static Self> {
-        DEFINITIONS.iter().find(|definition| definition.name == name)
+    /// The definition of `name` in a release, if there is one.
+    pub(crate) fn of(name: &str, release: Release) -> Option<&'static Self> {
+        DEFINITIONS.iter().find(|known| known.name == name && known.is_of(release))
+    }
+
+    fn is_of(&self, release: Release) -> bool {
+        self.since <= release && self.until.is_none_or(|until| release < until)
+    }
+
+    const fn since(self, major: u8, minor: u8) -> Self {
+        Self { since: Release::of(major, minor), ..self }
+    }
+
+    const fn until(self, major: u8, minor: u8) -> Self {
+        Self { until: Some(Release::of(major, minor)), ..self }
     }
 
     fn check(&self, value: &str) -> Result<(), String> {
@@ -149,42 +175,56 @@ const fn definition(
     synonym: &'static str,
 ) -> Definition {
     let synonym = if synonym.is_empty() { None } else { Some(synonym) };
-    Definition { name, kind, default, synonym }
+    Definition { name, kind, default, synonym, since: Release::OLDEST, until: None }
 }
 
-/// Names, types and defaults of Kafka 4.4.
+/// Names, types and defaults. What the others know 4.3 and 4.4 were asked for, and 3.9, 2.8 and 2.1; the releases in
+/// between go by when their notes say that a setting came or went.
 #[rustfmt::skip]
 const DEFINITIONS: &[Definition] = &[
     definition("cleanup.policy", List, "delete", "log.cleanup.policy"),
-    definition("compression.gzip.level", Int, "-1", "compression.gzip.level"),
-    definition("compression.lz4.level", Int, "9", "compression.lz4.level"),
+    definition("compression.gzip.level", Int, "-1", "compression.gzip.level").since(3, 8),
+    definition("compression.lz4.level", Int, "9", "compression.lz4.level").since(3, 8),
     definition("compression.type", Text, "producer", "compression.type"),
-    definition("compression.zstd.level", Int, "3", "compression.zstd.level"),
+    definition("compression.zstd.level", Int, "3", "compression.zstd.level").since(3, 8),
     definition("delete.retention.ms", Long, "86400000", "log.cleaner.delete.retention.ms"),
-    definition("errors.deadletterqueue.group.enable", Boolean, "false", ""),
+    definition("errors.deadletterqueue.group.enable", Boolean, "false", "").since(4, 4),
     definition("file.delete.delay.ms", Long, "60000", "log.segment.delete.delay.ms"),
     definition("flush.messages", Long, "9223372036854775807", "log.flush.interval.messages"),
     definition("flush.ms", Long, "9223372036854775807", "log.flush.interval.ms"),
     definition("follower.replication.throttled.replicas", List, "", ""),
     definition("index.interval.bytes", Int, "4096", "log.index.interval.bytes"),
     definition("leader.replication.throttled.replicas", List, "", ""),
-    definition("local.retention.bytes", Long, "-2", "log.local.retention.bytes"),
-    definition("local.retention.ms", Long, "-2", "log.local.retention.ms"),
-    definition("max.compaction.lag.ms", Long, "9223372036854775807", "log.cleaner.max.compaction.lag.ms"),
-    definition("max.decompressed.message.bytes", Int, "2147483639", ""),
-    definition("max.message.bytes", Int, "1048588", "message.max.bytes"),
-    definition("message.timestamp.after.max.ms", Long, "3600000", "log.message.timestamp.after.max.ms"),
-    definition("message.timestamp.before.max.ms", Long, "9223372036854775807", "log.message.timestamp.before.max.ms"),
+    definition("local.retention.bytes", Long, "-2", "log.local.retention.bytes").since(3, 6),
+    definition("local.retention.ms", Long, "-2", "log.local.retention.ms").since(3, 6),
+    definition("max.compaction.lag.ms", Long, "9223372036854775807", "log.cleaner.max.compaction.lag.ms").since(2, 3),
+    definition("max.decompressed.message.bytes", Int, "2147483639", "").since(4, 4),
+    definition("max.message.bytes", Int, "1000012", "message.max.bytes").until(2, 5),
+    definition("max.message.bytes", Int, "1048588", "message.max.bytes").since(2, 5),
+    definition("message.downconversion.enable", Boolean, "true", "log.message.downconversion.enable").until(4, 0),
+    definition("message.format.version", Text, "2.1-IV2", FORMAT).until(2, 2),
+    definition("message.format.version", Text, "2.2-IV1", FORMAT).since(2, 2).until(2, 3),
+    definition("message.format.version", Text, "2.3-IV1", FORMAT).since(2, 3).until(2, 4),
+    definition("message.format.version", Text, "2.4-IV1", FORMAT).since(2, 4).until(2, 5),
+    definition("message.format.version", Text, "2.5-IV0", FORMAT).since(2, 5).until(2, 6),
+    definition("message.format.version", Text, "2.6-IV0", FORMAT).since(2, 6).until(2, 7),
+    definition("message.format.version", Text, "2.7-IV2", FORMAT).since(2, 7).until(2, 8),
+    definition("message.format.version", Text, "2.8-IV1", FORMAT).since(2, 8).until(3, 0),
+    definition("message.format.version", Text, "3.0-IV1", FORMAT).since(3, 0).until(4, 0),
+    definition("message.timestamp.after.max.ms", Long, "9223372036854775807", "log.message.timestamp.after.max.ms").since(3, 6).until(4, 0),
+    definition("message.timestamp.after.max.ms", Long, "3600000", "log.message.timestamp.after.max.ms").since(4, 0),
+    definition("message.timestamp.before.max.ms", Long, "9223372036854775807", "log.message.timestamp.before.max.ms").since(3, 6),
+    definition("message.timestamp.difference.max.ms", Long, "9223372036854775807", "log.message.timestamp.difference.max.ms").until(4, 0),
     definition("message.timestamp.type", Text, "CreateTime", "log.message.timestamp.type"),
     definition("min.cleanable.dirty.ratio", Double, "0.5", "log.cleaner.min.cleanable.ratio"),
     definition("min.compaction.lag.ms", Long, "0", "log.cleaner.min.compaction.lag.ms"),
     definition("min.insync.replicas", Int, "1", "min.insync.replicas"),
     definition("preallocate", Boolean, "false", "log.preallocate"),
-    definition("remote.copy.lag.bytes", Long, "-1", ""),
-    definition("remote.copy.lag.ms", Long, "0", ""),
-    definition("remote.log.copy.disable", Boolean, "false", ""),
-    definition("remote.log.delete.on.disable", Boolean, "false", ""),
-    definition("remote.storage.enable", Boolean, "false", ""),
+    definition("remote.copy.lag.bytes", Long, "-1", "").since(4, 4),
+    definition("remote.copy.lag.ms", Long, "0", "").since(4, 4),
+    definition("remote.log.copy.disable", Boolean, "false", "").since(3, 9),
+    definition("remote.log.delete.on.disable", Boolean, "false", "").since(3, 9),
+    definition("remote.storage.enable", Boolean, "false", "").since(3, 6),
     definition("retention.bytes", Long, "-1", "log.retention.bytes"),
     definition("retention.ms", Long, "604800000", ""),
     definition("segment.bytes", Int, "1073741824", "log.segment.bytes"),
@@ -194,6 +234,8 @@ const DEFINITIONS: &[Definition] = &[
     definition("unclean.leader.election.enable", Boolean, "false", "unclean.leader.election.enable"),
 ];
 
+const FORMAT: &str = "log.message.format.version";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,6 +243,7 @@ mod tests {
     fn config(set: &[(&str, &str)]) -> Result<TopicConfig, String> {
         TopicConfig::new(
             set.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+            Release::NEWEST,
         )
     }
 
@@ -208,6 +251,17 @@ mod tests {
     fn every_default_in_the_table_is_a_legal_value() {
         for definition in DEFINITIONS {
             assert_eq!(definition.check(definition.default), Ok(()), "{}", definition.name);
+        }
+    }
+
+    /// A second one would be answered twice; a gap would be one of the table.
+    #[test]
+    fn a_release_knows_a_name_once() {
+        for release in Release::all() {
+            let config = TopicConfig::new(BTreeMap::new(), release).expect("defaults");
+            let names: Vec<_> = config.definitions().map(|known| known.name).collect();
+            assert!(names.is_sorted_by(|a, b| a < b), "{release}: {names:?}");
+            assert_eq!(names.contains(&"message.format.version"), release < Release::of(4, 0));
         }
     }
 

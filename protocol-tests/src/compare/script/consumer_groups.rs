@@ -38,7 +38,11 @@ pub(super) struct Member<'a> {
 
 pub(super) async fn run(on: &mut Recorder) -> Result {
     if on.newest(ApiKey::CONSUMER_GROUP_HEARTBEAT) < 1 {
-        return Ok(());
+        // Listed by releases that do not let groups use it.
+        let member = Member { group: "script-early-848", id: "", instance_id: None };
+        return on
+            .ask_each("too early", ApiKey::CONSUMER_GROUP_HEARTBEAT, 0..=0, |_| member.joining())
+            .await;
     }
     let topic =
         message!(CreatableTopic { name: READ.into(), num_partitions: 4, replication_factor: 1 });

@@ -16,6 +16,10 @@ const UNSAFE_DOWNGRADE: i8 = 3;
 const KEY: ApiKey = ApiKey::UPDATE_FEATURES;
 
 pub(super) async fn run(on: &mut Recorder) -> Result {
+    // It is about levels that came with 4.x.
+    if on.newest(ApiKey::SHARE_GROUP_HEARTBEAT) < 1 {
+        return Ok(());
+    }
     refused(on).await?;
     for (feature, newest) in [("group.version", 1), ("share.version", 2)] {
         changed(on, feature, newest).await?;

@@ -46,7 +46,7 @@ async fn markers(on: &mut Recorder, id: Uuid, version: i16, transaction_version:
     let what = |what: &str| format!("{what}, transaction version {transaction_version}");
     on.ask(&what("not there"), version, marker(0, 0, "not-there", 0)).await?;
     on.ask(&what("an unknown partition"), version, marker(0, 0, TOPIC, 99)).await?;
-    on.quietly(12, producer.produce(id, PARTITION, "open")).await?;
+    producer.write(on, id, PARTITION, "open").await?;
     on.ask(&what("of the open epoch"), version, marker(0, 0, TOPIC, PARTITION)).await?;
     on.ask(&what("of the next epoch"), version, marker(1, 0, TOPIC, PARTITION)).await?;
     on.ask(&what("the same again"), version, marker(1, 0, TOPIC, PARTITION)).await?;

@@ -33,6 +33,9 @@ pub(super) const TOPIC: &str = "script-share";
 pub(super) const GROUP: &str = "script-share";
 
 pub(super) async fn run(on: &mut Recorder) -> Result {
+    if on.newest(ApiKey::SHARE_GROUP_HEARTBEAT) < 1 {
+        return Ok(());
+    }
     let topic =
         message!(CreatableTopic { name: TOPIC.into(), num_partitions: 2, replication_factor: 1 });
     let make = message!(CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000 });

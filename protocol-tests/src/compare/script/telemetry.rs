@@ -26,6 +26,10 @@ fn id(number: u8) -> Uuid {
 }
 
 pub(super) async fn run(on: &mut Recorder) -> Result {
+    // It is about what 4.x answers.
+    if on.newest(ApiKey::SHARE_GROUP_HEARTBEAT) < 1 {
+        return Ok(());
+    }
     configs(on).await?;
     asked(on).await?;
     pushed(on).await

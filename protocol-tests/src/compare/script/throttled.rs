@@ -21,6 +21,10 @@ const SHARED: &str = "script-limited";
 const CHANGED: &str = "script-mutated";
 
 pub(super) async fn run(on: &mut Recorder) -> Result {
+    // A session to share is limited too.
+    if on.newest(ApiKey::SHARE_GROUP_HEARTBEAT) < 1 {
+        return Ok(());
+    }
     share_fetch(on).await?;
     mutations(on).await
 }

@@ -25,7 +25,8 @@ use crate::raw::message;
 
 pub(super) async fn run(on: &mut Recorder) -> Result {
     let id = on.await_topic(TOPIC).await?;
-    for to_commit in [3, 4, 5, 6] {
+    let newest = on.newest(ApiKey::TXN_OFFSET_COMMIT);
+    for to_commit in [3, 4, 5, 6].into_iter().filter(|version| *version <= newest) {
         life(on, id, to_commit).await?;
     }
     wrong(on, id).await?;
@@ -72,7 +73,8 @@ fn committing(
 
 /// What the group has committed, to those that want only what is stable and to all.
 async fn fetch(on: &mut Recorder, what: &str, group: &str, id: Uuid) -> Result {
-    for version in [6, 7, 9, 10] {
+    let versions = on.versions(ApiKey::OFFSET_FETCH);
+    for version in [6, 7, 9, 10].into_iter().filter(|version| versions.contains(version)) {
         for require_stable in [false, true] {
             for names in [true, false] {
                 if require_stable && version < 7 {
@@ -143,6 +145,14 @@ async fn life(on: &mut Recorder, id: Uuid, to_commit: i16) -> Result {
     let described = message!(DescribeGroupsRequest { groups: vec![group.into()] });
     let newest = on.newest(ApiKey::DESCRIBE_GROUPS);
     on.ask("a group of transactions", newest, described).await?;
+    Ok(())
+}
+
+/// Has the group take part where a commit does not do that by itself.
+async fn take_part(on: &mut Recorder, producer: &Producer, group: &str) -> Result {
+    if on.newest(ApiKey::TXN_OFFSET_COMMIT) < 5 {
+        on.quietly(3, adding(producer, group)).await?;
+    }
     Ok(())
 }
 
@@ -224,6 +234,7 @@ async fn wrong(on: &mut Recorder, id: Uuid) -> Result {
 async fn overtaken(on: &mut Recorder, id: Uuid) -> Result {
     let group = "script-txn-overtaken";
     let producer = Producer::begin(on, "script-overtaken").await?;
+    take_part(on, &producer, group).await?;
     on.ask("of one soon overtaken", 5, committing(&producer, group, (TOPIC, id), &[(0, 7)]))
         .await?;
     on.ask("the next producer", 5, Producer::named("script-overtaken").init()).await?;
@@ -243,6 +254,7 @@ async fn members(on: &mut Recorder, id: Uuid) -> Result {
         (ask.member_id, ask.generation_id_or_member_epoch) = (member.into(), generation);
         ask
     };
+    take_part(on, &producer, group).await?;
     on.ask("of a generation in a group that never was", 5, of("nobody", 1)).await?;
     on.ask("of a member in a group that never was", 5, of("nobody", -1)).await?;
     let Response::JoinGroup(first) = on.quietly(version, joining(group, "")).await? else {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use milena_types::{ErrorCode, Uuid};
+use milena_types::{ApiKey, ErrorCode, Uuid};
 use milena_wire::messages::add_partitions_to_txn_request::{
     AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction,
 };
@@ -115,6 +115,20 @@ impl Producer {
 
     pub(super) fn produce(&self, id: Uuid, partition: i32, value: &str) -> ProduceRequest {
         produce(Some(&self.transactional_id), id, partition, self.batch(value, TRANSACTIONAL))
+    }
+
+    /// Writes without writing the answer down; a release that does not let Produce begin a transaction is told before.
+    pub(super) async fn write(
+        &self,
+        on: &mut Recorder,
+        id: Uuid,
+        partition: i32,
+        value: &str,
+    ) -> Result {
+        if on.newest(ApiKey::PRODUCE) < 12 {
+            on.quietly(3, self.add(TOPIC, &[partition])).await?;
+        }
+        on.quietly(12, self.produce(id, partition, value)).await.map(drop)
     }
 
     /// Ends and takes over what is answered, without writing it down.

@@ -31,7 +31,7 @@ pub(super) async fn run(on: &mut Recorder) -> Result {
     await_coordinator(on).await?;
     inits(on).await?;
     strangers(on).await?;
-    for versions in [V1, V2] {
+    for versions in protocols(on) {
         life(on, id, versions).await?;
         fencing(on, id, versions).await?;
     }
@@ -39,6 +39,12 @@ pub(super) async fn run(on: &mut Recorder) -> Result {
     verification(on, id).await?;
     described(on, id).await?;
     visible(on, id).await
+}
+
+/// Those of the two that the release has.
+fn protocols(on: &Recorder) -> Vec<(i16, i16)> {
+    let newest = on.newest(ApiKey::END_TXN);
+    [V1, V2].into_iter().filter(|(_, to_end)| *to_end < V2.1 || newest >= V2.1).collect()
 }
 
 /// Nobody has asked for the coordinator, so that its topic is not there.
@@ -233,7 +239,7 @@ async fn fencing(on: &mut Recorder, id: Uuid, (to_produce, to_end): (i16, i16)) 
 
 /// Each end twice and the other way round, after each of the two, with each protocol.
 async fn repeated_ends(on: &mut Recorder, id: Uuid) -> Result {
-    for (to_produce, to_end) in [V1, V2] {
+    for (to_produce, to_end) in protocols(on) {
         for committed in [true, false] {
             for again in [true, false] {
                 let name = format!("script-end-{to_end}-{committed}-{again}");
@@ -304,7 +310,7 @@ async fn describe(on: &mut Recorder, what: &str, transactional_id: &str) -> Resu
 
 async fn described(on: &mut Recorder, id: Uuid) -> Result {
     let producer = Producer::begin(on, "script-described").await?;
-    on.quietly(12, producer.produce(id, 1, "open")).await?;
+    producer.write(on, id, 1, "open").await?;
     describe(on, "nobody", "script-nobody").await?;
     describe(on, "an empty transactional id", "").await?;
     let ask = |topic: &str, partitions: &[i32]| {

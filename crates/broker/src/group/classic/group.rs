@@ -9,12 +9,15 @@ use milena_types::{ErrorCode, Generation};
 use super::join::JoinAnswer;
 use super::member::Member;
 use super::sync::SyncAnswer;
+use crate::release::Release;
 use crate::state::java_hash;
 use crate::ticket::Ticket;
 
 /// A group of the classic protocol.
 #[derive(Clone, Debug)]
 pub(crate) struct ClassicGroup {
+    /// Whose coordinator is played.
+    pub(super) release: Release,
     pub(super) state: GroupState,
     pub(super) generation: Option<Generation>,
     /// What the members are, as `consumer` or `connect`.
@@ -88,8 +91,9 @@ impl GroupState {
 
 impl ClassicGroup {
     /// A group without members.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(release: Release) -> Self {
         Self {
+            release,
             state: GroupState::Empty,
             generation: None,
             protocol_type: None,
@@ -236,30 +240,70 @@ impl ClassicGroup {
                 *votes.entry(favourite).or_default() += 1;
             }
         }
-        let rank = |(name, count): &(&str, usize)| (*count, Reverse(bucket(name)));
+        let order = match self.release.has_first_coordinator() {
+            true => in_scalas_order(votes.keys().copied().collect(), 0),
+            false => in_javas_order(votes.keys().copied().collect()),
+        };
+        let place = |name: &str| order.iter().position(|other| *other == name);
+        let rank = |(name, count): &(&str, usize)| (*count, Reverse(place(name)));
         votes.into_iter().max_by_key(rank).map(|(name, _)| name.to_owned())
     }
 }
 
-/// Where Java's hash map of votes has a name: where votes are equal, Kafka takes the first one in it.
-fn bucket(name: &str) -> u32 {
-    let hash = java_hash(name).cast_unsigned();
-    (hash ^ (hash >> 16)) % BUCKETS
+/// The names as Java's hash map of votes lists them: where votes are equal, Kafka takes the first one in it.
+fn in_javas_order(mut names: Vec<&str>) -> Vec<&str> {
+    let bucket = |name: &str| {
+        let hash = java_hash(name).cast_unsigned();
+        (hash ^ (hash >> 16)) % BUCKETS
+    };
+    names.sort_by_key(|name| bucket(name));
+    names
 }
 
 /// Of a hash map with up to twelve entries.
 const BUCKETS: u32 = 16;
 
+/// The same for the immutable map of Scala 2.13, in which the first coordinator counted: a tree by five bits of the hash
+/// each, of which a node lists its own entries before those below it.
+fn in_scalas_order(names: Vec<&str>, shift: u32) -> Vec<&str> {
+    let mut slots = BTreeMap::<u32, Vec<&str>>::new();
+    for name in names {
+        slots.entry((scala_hash(name) >> shift) % SCALA_SLOTS).or_default().push(name);
+    }
+    let is_own = |names: &Vec<&str>| names.len() == 1 || shift >= u32::BITS - SCALA_BITS;
+    let (own, below): (Vec<_>, Vec<_>) = slots.into_values().partition(is_own);
+    let below = below.into_iter().flat_map(|names| in_scalas_order(names, shift + SCALA_BITS));
+    own.into_iter().flatten().chain(below).collect()
+}
+
+fn scala_hash(name: &str) -> u32 {
+    let hash = java_hash(name).cast_unsigned();
+    let hash = hash.wrapping_add(!(hash << 9));
+    let hash = hash ^ (hash >> 14);
+    let hash = hash.wrapping_add(hash << 4);
+    hash ^ (hash >> 10)
+}
+
+const SCALA_BITS: u32 = 5;
+const SCALA_SLOTS: u32 = 1 << SCALA_BITS;
+
 #[cfg(test)]
 mod tests {
-    use super::{GroupState as S, bucket};
+    use super::{GroupState as S, in_javas_order, in_scalas_order};
 
     /// The order in which a Java program lists the keys of a hash map with these four.
     #[test]
     fn assignors_are_ranked_as_javas_hash_map_lists_them() {
-        let mut names = ["cooperative-sticky", "range", "roundrobin", "sticky"];
-        names.sort_by_key(|name| bucket(name));
+        let names = in_javas_order(vec!["cooperative-sticky", "range", "roundrobin", "sticky"]);
         assert_eq!(names, ["sticky", "range", "roundrobin", "cooperative-sticky"]);
+    }
+
+    /// Kafka 3.9 takes `range` before `sticky`, whose hashes begin with the same five bits.
+    #[test]
+    fn the_first_coordinator_ranks_assignors_as_scala_lists_them() {
+        let names = vec!["cooperative-sticky", "range", "roundrobin", "sticky"];
+        let ranked = ["cooperative-sticky", "roundrobin", "range", "sticky"];
+        assert_eq!(in_scalas_order(names, 0), ranked);
     }
 
     /// Every pair, written out: rows are from, columns to. Kafka has the state Dead besides, of a group that is being

@@ -8,6 +8,7 @@ use milena_types::{ErrorCode, Generation};
 use super::group::{ClassicGroup, GroupState};
 use super::member::Member;
 use crate::group::consumer::{self, ClassicSide};
+use crate::release::Release;
 
 impl ClassicGroup {
     /// A stable group that is still without members.
@@ -16,7 +17,7 @@ impl ClassicGroup {
             state: GroupState::Stable,
             generation,
             protocol_type: Some(protocol_type.to_owned()),
-            ..Self::new()
+            ..Self::new(Release::NEWEST)
         }
     }
 
