@@ -119,13 +119,12 @@ chains! {
     transactions_of_static_consumer_groups_are_exact: CONSUMER.with_names().in_transactions();
 }
 
-/// All kinds but static members of the consumer protocol: one whose first answer is lost cannot say it again, as its name
-/// is taken.
 pub(super) async fn groups_of_each_kind_read_each_record_once(on: Arc<Target>) -> Result {
-    let kinds = [RANGE, STICKY, COOPERATIVE, CONSUMER, COOPERATIVE.with_names()];
+    let named = [COOPERATIVE.with_names(), CONSUMER.with_names()];
+    let kinds = [RANGE, STICKY, COOPERATIVE, CONSUMER].into_iter().chain(named);
     let turns = Arc::new(Semaphore::new(AT_ONCE));
     let mut chains = JoinSet::new();
-    for kind in kinds.into_iter().flat_map(|kind| [kind, kind.in_transactions()]) {
+    for kind in kinds.flat_map(|kind| [kind, kind.in_transactions()]) {
         let (on, turns) = (Arc::clone(&on), Arc::clone(&turns));
         chains.spawn(async move {
             let _turn = turns.acquire().await?;
