@@ -71,8 +71,8 @@ impl ShareReader {
     /// left out: they go to someone else.
     ///
     /// # Errors
-    /// Bytes that are no records, with partition and cause. The records of that batch are rejected, so that they come
-    /// to nobody again; the next call goes on behind it.
+    /// Bytes that are no records, with partition and cause; the next call goes on behind that batch. Where its checksum is
+    /// right its records are rejected, so that they come to nobody again; else they are released, and may come whole.
     pub fn poll(&mut self) -> Result<Option<Delivered>, Error> {
         loop {
             let Some(open) = &mut self.open else {
@@ -161,15 +161,16 @@ impl Open {
             self.settle(buffer, cut_off..=i64::MAX, Acknowledge::Release);
             return Ok(Step::End);
         };
-        let batch = batch.map_err(|error| self.reject(buffer, i64::MAX, error))?;
+        let batch = batch.map_err(|error| self.damaged(buffer, i64::MAX, error))?;
+        // Before anything of the header is believed: with one bit changed, records are a marker, or end elsewhere.
+        if check_crcs && let Err(error) = batch.verify() {
+            // The bytes say where the next one begins; the last one takes the rest with it.
+            let last = self.set.next_offset().map_or(i64::MAX, |next| next.saturating_sub(1));
+            return Err(self.damaged(buffer, last, error));
+        }
         let last = batch.last_offset().get();
         if last < first {
             return Ok(Step::Passed);
-        }
-        // Before more of the header is believed: with one bit changed, records are a marker.
-        let verified = if check_crcs { batch.verify() } else { Ok(()) };
-        if let Err(error) = verified {
-            return Err(self.reject(buffer, last, error));
         }
         // Control records are not handed out: their offsets are gaps.
         if batch.is_control() {
@@ -204,6 +205,12 @@ impl Open {
         Some(delivery_count)
     }
 
+    /// Releases what is acquired up to `last`: what was damaged on its way is whole the next time, and for what is damaged
+    /// in the log the group's limit of deliveries is the end.
+    fn damaged(&mut self, buffer: &ShareBuffer, last: i64, error: milena_records::Error) -> Error {
+        self.give_up(buffer, last, Acknowledge::Release, error)
+    }
+
     /// Rejects what is acquired up to `last`, or releases it where another member may be able to read it.
     fn reject(&mut self, buffer: &ShareBuffer, last: i64, error: milena_records::Error) -> Error {
         let is_ours = matches!(
@@ -213,12 +220,21 @@ impl Open {
                 | milena_records::Error::UnknownMagic { .. }
                 | milena_records::Error::DecompressedTooLarge { .. }
         );
-        let (what, done) = if is_ours {
-            (Acknowledge::Release, "released")
-        } else {
-            (Acknowledge::Reject, "rejected")
-        };
-        if let Some(range) = self.ranges.front() {
+        let what = if is_ours { Acknowledge::Release } else { Acknowledge::Reject };
+        self.give_up(buffer, last, what, error)
+    }
+
+    fn give_up(
+        &mut self,
+        buffer: &ShareBuffer,
+        last: i64,
+        what: Acknowledge,
+        error: milena_records::Error,
+    ) -> Error {
+        let done = if what == Acknowledge::Release { "released" } else { "rejected" };
+        if let Some(range) = self.ranges.front()
+            && *range.offsets.start() <= last
+        {
             self.settle(buffer, *range.offsets.start()..=last, what);
         }
         Error::from_code(ApiKey::SHARE_FETCH, ErrorCode::CORRUPT_MESSAGE)

@@ -2,6 +2,7 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "it speaks what a share consumer needs")]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
@@ -285,12 +286,17 @@ impl Script {
         self.answer_fetch(&[(0, records, ranges)]);
     }
 
-    /// The same, with one bit of the second batch flipped: that which makes its records markers.
-    pub(super) fn acquire_flipped(&mut self, ranges: &[(i64, i64, i16)]) {
-        let mut flipped = batch(5..8, false);
-        flipped[22] ^= 1 << 5;
-        let records = [batch(0..3, false), flipped].concat();
+    /// Offsets 0 to 2 with this bit flipped, and 5 to 7.
+    pub(super) fn acquire_flipped(&mut self, bit: usize, ranges: &[(i64, i64, i16)]) {
+        let mut flipped = batch(0..3, false);
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        let records = [flipped, batch(5..8, false)].concat();
         self.answer_fetch(&[(0, records, ranges)]);
+    }
+
+    /// The bits that the checksum covers, behind itself.
+    pub(super) fn covered_bits() -> Range<usize> {
+        21 * 8..batch(0..3, false).len() * 8
     }
 
     pub(super) fn answer_fetch(&mut self, partitions: &[Brought<'_>]) {
@@ -468,7 +474,7 @@ fn topic_id() -> Uuid {
 }
 
 /// One batch of records at these offsets.
-fn batch(offsets: std::ops::Range<i64>, damaged: bool) -> Vec<u8> {
+fn batch(offsets: Range<i64>, damaged: bool) -> Vec<u8> {
     let mut builder = BatchBuilder::new(Buffer::with_capacity(1024));
     for offset in offsets.clone() {
         let value = offset.to_string();
