@@ -93,7 +93,7 @@ enum Name {
     Free,
     /// Taken, which is an error unless it was by this member: it goes, to have the name back.
     Returning(Error),
-    /// It was given back, and no join was lost since: were it taken again, it would be by somebody else.
+    /// It was given back. A join may be lost again, or an older copy of one be read late.
     Returned,
 }
 

@@ -46,9 +46,6 @@ impl Member {
                 tracing::debug!(group = %self.settings.group_id, ?failure, "no answer");
                 // It may have been heard or not.
                 self.requests.forget();
-                if matches!(self.name, Name::Returned) {
-                    self.name = Name::Free;
-                }
                 self.pause(now);
                 self.actions.push_back(Action::LoseCoordinator(answer.broker));
             }
@@ -100,8 +97,11 @@ impl Member {
             error = error.with_detail(detail);
         }
         let joining = self.state == State::Joining;
-        let is_taken = joining && code == ErrorCode::UNRELEASED_INSTANCE_ID;
-        if is_taken && matches!(self.name, Name::Free) {
+        if joining && code == ErrorCode::UNRELEASED_INSTANCE_ID {
+            // Whose it is the answer to the farewell tells; the first time it is asked at once.
+            if !matches!(self.name, Name::Free) {
+                self.pause(now);
+            }
             self.name = Name::Returning(self.placed(error));
             return;
         }
@@ -140,16 +140,14 @@ impl Member {
     ) {
         let code = response.error_code;
         tracing::info!(group = %self.settings.group_id, %code, "asked for its name back");
-        #[expect(clippy::wildcard_enum_match_arm, reason = "the name is another's")]
-        match disposition::reaction(ApiKey::CONSUMER_GROUP_HEARTBEAT, code) {
+        let reaction = disposition::reaction(ApiKey::CONSUMER_GROUP_HEARTBEAT, code);
+        if code == ErrorCode::FENCED_INSTANCE_ID {
+            self.fail(taken);
+        } else if matches!(reaction, Reaction::Accept | Reaction::ResetMember) {
             // It was this member's, or it is nobody's any more.
-            Reaction::Accept | Reaction::ResetMember => self.name = Name::Returned,
-            Reaction::FindCoordinator => {
-                self.pause(now);
-                self.actions.push_back(Action::LoseCoordinator(broker));
-            }
-            Reaction::Retry => self.pause(now),
-            _ => self.fail(taken),
+            self.name = Name::Returned;
+        } else {
+            self.refused(now, broker, response);
         }
     }
 
