@@ -115,6 +115,8 @@ pub struct Start {
     pub of: TopicPartition,
     /// The first offset that it must hand out.
     pub at: Offset,
+    /// When that was known.
+    pub known: Duration,
 }
 
 /// A call with a deadline: flush, close, commit, a query.

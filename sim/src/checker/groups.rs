@@ -75,9 +75,13 @@ pub(super) fn a_stay_begins_where_the_last_ended(history: &History, _: &Promises
         let Some(stay) = stays.get(&(start.consumer, start.assignment, &start.of)) else {
             continue;
         };
-        let mut before = history.stored.iter().filter(|stored| stored.of == stay.of);
-        let before = before.rfind(|stored| stored.at < stay.from);
-        if let Some(stored) = before.filter(|stored| start.at < stored.offset) {
+        let stored = || history.stored.iter().filter(|stored| stored.of == stay.of);
+        let before = stored().rfind(|stored| stored.at < stay.from);
+        // A commit that was held up may be stored behind a later one, just before this member asks.
+        let was_set_back = stored().any(|stored| {
+            (stay.from..=start.known).contains(&stored.at) && stored.offset <= start.at
+        });
+        if let Some(stored) = before.filter(|stored| start.at < stored.offset && !was_set_back) {
             return broken(
                 Property::P14,
                 format!(

@@ -439,7 +439,14 @@ pub(super) fn clean() -> History {
     History {
         sends: vec![send(1), send(2)],
         reads: vec![read(1), read(2)],
-        starts: vec![Start { consumer: 0, assignment: 1, life: 0, of: tp(), at: offset(0) }],
+        starts: vec![Start {
+            consumer: 0,
+            assignment: 1,
+            life: 0,
+            of: tp(),
+            at: offset(0),
+            known: ms(0),
+        }],
         stays: Vec::new(),
         stored: Vec::new(),
         group: None,

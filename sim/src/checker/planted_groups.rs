@@ -43,6 +43,21 @@ fn p14_a_stay_that_begins_too_early() {
     rejects(Property::P14, |h| h.starts[1].at = offset(0));
 }
 
+/// What was held up on its way may be stored behind a later one just before the next owner asks, but not after.
+#[test]
+fn p14_a_stay_begins_where_the_group_was_set_back_to() {
+    let promises = Promises { commits_in_order: false, ..promises() };
+    let back = |at| {
+        let mut history = group();
+        history.starts[1].at = offset(1);
+        let stored = Stored { at, ..history.stored[0].clone() };
+        history.stored.push(stored);
+        history
+    };
+    assert_eq!(check(&back(ms(79)), &promises), []);
+    assert_ne!(check(&back(ms(81)), &promises), []);
+}
+
 /// R21, R22: a member that was given nothing, or no longer has it, hands out nothing.
 #[test]
 fn p12_a_record_of_a_partition_that_was_revoked() {
@@ -114,7 +129,7 @@ fn group() -> History {
     let mut history = clean();
     let stay = |consumer, from| Stay { consumer, assignment: 1, of: tp(), from };
     history.stays = vec![stay(0, ms(20)), stay(1, ms(75))];
-    let start = Start { consumer: 1, at: offset(2), ..history.starts[0].clone() };
+    let start = Start { consumer: 1, at: offset(2), known: ms(80), ..history.starts[0].clone() };
     history.starts.push(start);
     history.reads.iter_mut().for_each(|read| read.done = Some(ms(60)));
     let stored = |at, n| Stored { at: ms(at), of: tp(), offset: offset(n) };

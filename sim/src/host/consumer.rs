@@ -121,7 +121,7 @@ impl ConsumerHost {
         let now = clock.now();
         if !self.is_assigned {
             self.is_assigned = true;
-            self.begin(history);
+            self.begin(clock, history);
             if let Err(error) = self.machine.assign(now, self.partitions.iter().cloned().collect())
             {
                 unreachable!("a new consumer takes partitions: {error}");
@@ -130,7 +130,7 @@ impl ConsumerHost {
         let due = self.rewinds.iter().filter(|at| **at <= clock.elapsed()).count();
         if due > 0 {
             self.rewinds.retain(|at| *at > clock.elapsed());
-            self.begin(history);
+            self.begin(clock, history);
             let start = Position::new(Offset::ZERO, None);
             for tp in &self.partitions {
                 if let Err(error) = self.machine.seek(now, tp, start) {
@@ -164,7 +164,7 @@ impl ConsumerHost {
     }
 
     /// The next reading of every partition, from the start.
-    fn begin(&mut self, history: &mut History) {
+    fn begin(&mut self, clock: &Clock, history: &mut History) {
         self.assignment += 1;
         let life = history.life();
         history.starts.extend(self.partitions.iter().map(|tp| Start {
@@ -173,6 +173,7 @@ impl ConsumerHost {
             life,
             of: tp.clone(),
             at: Offset::ZERO,
+            known: clock.elapsed(),
         }));
     }
 

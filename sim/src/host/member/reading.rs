@@ -240,7 +240,7 @@ impl Reading {
                 | Phase::Closed => break,
             }
         }
-        self.note_starts(history);
+        self.note_starts(clock, history);
     }
 
     pub(super) fn drain(&mut self, clock: &Clock, history: &mut History, wishes: &mut Vec<Wish>) {
@@ -381,7 +381,7 @@ impl Reading {
                 }
             }
         }
-        self.note_starts(history);
+        self.note_starts(clock, history);
         if self.read(clock, history) == 0 {
             return;
         }
@@ -507,7 +507,7 @@ impl Reading {
     }
 
     /// Notes where stays begin, as soon as that is known.
-    fn note_starts(&mut self, history: &mut History) {
+    fn note_starts(&mut self, clock: &Clock, history: &mut History) {
         let life = history.life();
         for (tp, held) in self.held.iter_mut().filter(|(_, held)| !held.is_started) {
             let Some(position) = self.buffer.position(tp) else { continue };
@@ -518,6 +518,7 @@ impl Reading {
                 life,
                 of: tp.clone(),
                 at: position.offset,
+                known: clock.elapsed(),
             });
         }
     }

@@ -112,8 +112,8 @@ impl Reader {
                 let (assignment, has_begun) = held.get(&of).copied().unwrap_or_default();
                 if assignment > 0 && !has_begun {
                     held.insert(of.clone(), (assignment, true));
-                    let (of, at) = (of.clone(), offset);
-                    history.starts.push(Start { consumer, assignment, life: 0, of, at });
+                    let (of, at, known) = (of.clone(), offset, at);
+                    history.starts.push(Start { consumer, assignment, life: 0, of, at, known });
                 }
                 let value = value(message.value().unwrap());
                 let (life, from, done) = (0, of, None);
