@@ -352,7 +352,7 @@ pub struct Promises {
     /// epoch, another version range), and only records have a checksum: then it is judged that every call ends, and
     /// that nothing spins or grows.
     pub bytes_arrive_whole: bool,
-    /// Whether records arrive as they were stored. Where bits of them flip, a member of a share group rejects them unread.
+    /// Whether records arrive as they were stored. Where bits of them flip, a member of a share group gives them back unread.
     pub records_arrive_whole: bool,
     /// Whether every delivery of a share group is noted: not where a broker hands records out and hangs up at once, or does
     /// much at one moment.

@@ -118,8 +118,9 @@ pub(super) fn words_are_those_of_users(history: &History, promises: &Promises) -
         taken.entry((&event.member, place)).or_default().push(event.at);
         let mut words = said.get(&(&*event.member, place)).into_iter().flatten();
         let is_said = words.any(|(at, said)| *said == word && *at <= event.at);
-        // What cannot be read is given back or rejected unasked.
-        let is_due = promises.records_arrive_whole && stored.contains_key(&place);
+        // What was damaged on its way is given back unasked.
+        let is_due = promises.records_arrive_whole || word != Acknowledgement::Release;
+        let is_due = is_due && stored.contains_key(&place);
         if is_due && !is_said {
             return broken(
                 Property::P24,
@@ -177,8 +178,7 @@ pub(super) fn everything_is_worked_on(history: &History, promises: &Promises) ->
 
 fn is_excused(shares: &Shares, promises: &Promises, place: Place<'_>) -> bool {
     let of_place = shares.events.iter().filter(|event| (&event.of, event.offset) == place);
-    !promises.records_arrive_whole
-        || !promises.counts_every_delivery
+    !promises.counts_every_delivery
         || of_place.clone().any(|event| event.what == Done::Acquired(shares.deliveries_max))
 }
 

@@ -103,15 +103,16 @@ impl Tamper {
         self.withdrawn.remove(&(node, api));
     }
 
-    /// Flips a bit of the records in a frame between `node` and a client that `side` sent, if that is due.
+    /// Flips a bit of a batch in a frame between `node` and a client that `side` sent, if that is due.
     pub(super) fn damage(&mut self, node: NodeId, side: Side, frame: Bytes) -> Bytes {
         let Some(left) = self.damaged.get_mut(&(node, side)).filter(|left| **left > 0) else {
             return frame;
         };
-        let Some((from, to)) = find_batch(&frame) else { return frame };
+        let Some((start, end)) = find_batch(&frame) else { return frame };
+        let from = start + if side == Side::Broker { CHECKSUM_AT } else { RECORDS_FROM };
         *left -= 1;
         let mut spoilt = frame.to_vec();
-        if let Some(byte) = spoilt.get_mut(self.rng.usize(from..to)) {
+        if let Some(byte) = spoilt.get_mut(self.rng.usize(from..end)) {
             *byte ^= 1 << self.rng.u8(0..8);
         }
         spoilt.into()
@@ -186,7 +187,7 @@ fn framed(head: &[u8], body: &[u8]) -> Bytes {
     frame.freeze()
 }
 
-/// Where in the frame the records of the first batch are.
+/// Where in the frame the first batch is.
 fn find_batch(frame: &Bytes) -> Option<(usize, usize)> {
     (0..frame.len()).find_map(|at| {
         // Its format's number, behind base offset, length and leader epoch.
@@ -195,7 +196,7 @@ fn find_batch(frame: &Bytes) -> Option<(usize, usize)> {
         }
         let batch = RecordSet::new(frame.slice(at..)).next()?.ok()?;
         batch.verify().ok()?;
-        Some((at + RECORDS_FROM, at + batch.size()))
+        Some((at, at + batch.size()))
     })
 }
 
@@ -204,8 +205,11 @@ const LENGTH_BYTES: usize = 4;
 /// The length and the correlation id.
 const HEAD_BYTES: usize = 8;
 
-/// Behind a batch's header. Bits of that may flip too, but then brokers find the batch inconsistent before they come to
-/// its checksum, and refuse it for good.
+/// In a batch, and behind it what it covers.
+const CHECKSUM_AT: usize = 17;
+
+/// Behind a batch's header. Bits of that may flip too on the way to a broker, but it finds the batch inconsistent before
+/// it comes to its checksum, and refuses it for good.
 const RECORDS_FROM: usize = 61;
 
 #[cfg(test)]
