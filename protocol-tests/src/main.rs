@@ -21,6 +21,7 @@ mod mortal;
 mod program;
 mod raw;
 mod relay;
+mod replicas;
 mod scenarios;
 mod storm;
 mod suite;

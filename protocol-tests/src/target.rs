@@ -18,6 +18,7 @@ use tokio::time::sleep;
 use crate::Result;
 use crate::kafka::{RealCluster, Told, tool};
 use crate::raw::{Connection, message};
+use crate::replicas;
 
 /// A cluster that is up, whoever plays it.
 #[derive(Debug)]
@@ -234,15 +235,29 @@ impl Target {
         }
     }
 
-    /// Waits until every broker knows each replica of each partition to be in sync: until then, what one more broker
-    /// takes down with it may be the only copy.
-    pub(crate) async fn await_in_sync(&self) -> Result {
-        for address in self.bootstrap_servers.split(',') {
-            while !is_in_sync(&metadata_of(address, None, 4).await?) {
-                sleep(Duration::from_millis(100)).await;
-            }
+    /// Has every broker run, whatever state it is in.
+    ///
+    /// # Errors
+    /// The last that does not, after all were tried.
+    pub(crate) async fn bring_back(&self) -> Result {
+        let brokers = 1..=i32::try_from(self.choice.brokers)?;
+        for broker in brokers.clone() {
+            // One that does not run does not go on either; it is started below.
+            _ = self.resume_broker(broker).await;
         }
-        Ok(())
+        let mut all = Ok(());
+        for broker in brokers {
+            all = self.start_broker(broker).await.and(all);
+        }
+        all
+    }
+
+    /// Waits until all replicas of `topics` are in sync; see [`replicas`].
+    ///
+    /// # Errors
+    /// What is not after two minutes.
+    pub(crate) async fn await_in_sync(&self, topics: &[&str]) -> Result {
+        replicas::await_in_sync(&self.bootstrap_servers, topics).await
     }
 
     /// The version that this cluster is, or that the embedded broker plays.
@@ -450,15 +465,8 @@ impl FromStr for Choice {
     }
 }
 
-fn is_in_sync(told: &MetadataResponse) -> bool {
-    told.topics.iter().flat_map(|topic| &topic.partitions).all(|partition| {
-        !partition.error_code.is_error()
-            && partition.isr_nodes.len() == partition.replica_nodes.len()
-    })
-}
-
 /// What the broker at `address` knows of these topics, or of all.
-async fn metadata_of(
+pub(crate) async fn metadata_of(
     address: &str,
     topics: Option<Vec<MetadataRequestTopic>>,
     version: i16,

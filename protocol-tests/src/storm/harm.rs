@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use milena_types::ApiKey;
 
+use super::weather::none_of;
 use crate::raw::crc32c;
 
 /// Which way a frame goes.
@@ -99,6 +100,19 @@ impl Harms {
     /// From here on nothing is harmed.
     pub(super) fn clear(&self) {
         self.waiting.lock().unwrap().clear();
+    }
+
+    /// What has struck no frame at all.
+    pub(super) fn missing(&self) -> Vec<&'static str> {
+        let [requests, answers] = &self.flipped;
+        let counts = [
+            (&self.cut, "frames cut"),
+            (&self.truncated, "frames truncated"),
+            (&self.delayed, "frames delayed"),
+            (requests, "frames flipped on the way there"),
+            (answers, "frames flipped on the way back"),
+        ];
+        none_of(&counts)
     }
 
     /// Does to `frame`, with its length, what waits for such a one.
@@ -234,6 +248,19 @@ mod tests {
                 assert_eq!(super::batch(&struck, 40), None);
             }
         }
+    }
+
+    #[test]
+    fn what_struck_nothing_is_told() {
+        let harms = Harms::default();
+        assert_eq!(harms.missing().len(), 5);
+        harms.add(harm(Kind::Cut, Way::Request, 0));
+        harms.add(harm(Kind::Flip, Way::Answer, 0));
+        let mut batch = Batch::of(&["one"]).bytes().to_vec();
+        harms.strike(Way::Request, ApiKey::METADATA, &mut [0; 10]);
+        harms.strike(Way::Answer, ApiKey::FETCH, &mut batch);
+        let left = ["frames truncated", "frames delayed", "frames flipped on the way there"];
+        assert_eq!(harms.missing(), left);
     }
 
     #[test]

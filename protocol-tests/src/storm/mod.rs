@@ -11,12 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use self::harm::Harms;
-use self::stages::{Stages, transactional_id};
-use self::weather::{Weather, harm};
+use self::stages::Stages;
+use self::weather::{Until, Weather, harm};
 use crate::Result;
 use crate::target::Target;
 use crate::user::connect;
@@ -49,14 +50,26 @@ const CALM_MIN: Duration = Duration::from_secs(240);
 const TOLD_EVERY: Duration = Duration::from_secs(10);
 
 /// Sends, copies, reads and breaks by `plan`, then counts.
+///
+/// # Errors
+/// What must not be; and that something never happened that a storm is made of: then it proves nothing about that.
 pub(crate) async fn run(on: Arc<Target>, plan: Plan) -> Result {
+    let (call_off, called_off) = watch::channel(false);
+    let held = hold(on, plan, called_off).await;
+    // Who breaks brokers leaves none broken, and is waited for. He hears of it also where this future is dropped.
+    call_off.send_replace(true);
+    call_off.closed().await;
+    held
+}
+
+async fn hold(on: Arc<Target>, plan: Plan, called_off: watch::Receiver<bool>) -> Result {
     let seed = plan.seed.unwrap_or_else(|| fastrand::u64(..));
     println!("            seed {seed}");
     let mut rng = fastrand::Rng::with_seed(seed);
     let over = Duration::from_secs(plan.seconds);
     let kafka = connect(&on).await?;
     let stages = Arc::new(Stages::prepare(&on, &kafka, plan.records).await?);
-    on.await_in_sync().await?;
+    on.await_in_sync(&[&stages.source, &stages.target]).await?;
 
     let (harms, weather) = (Arc::new(Harms::default()), Arc::new(Weather::default()));
     let started = Instant::now();
@@ -73,9 +86,11 @@ pub(crate) async fn run(on: Arc<Target>, plan: Plan) -> Result {
         let (all, kafka) = client().await?;
         tasks.spawn(async move { all.read(kafka).await });
     }
-    let whose = (stages.target.clone(), transactional_id(&stages.copiers, 0));
-    let (at, blows, drawn) = (Arc::clone(&on), Arc::clone(&weather), rng.fork());
-    tasks.spawn(async move { blows.blow(at, drawn, whose, end).await });
+    let (at, blows, all) = (Arc::clone(&on), Arc::clone(&weather), Arc::clone(&stages));
+    let (drawn, until) = (rng.fork(), Until { end, called_off });
+    // A task of its own, that is not dropped with the others.
+    let blowing = tokio::spawn(async move { blows.blow(&at, &all, drawn, until).await });
+    tasks.spawn(async move { blowing.await? });
     let (harmed, drawn) = (Arc::clone(&harms), rng.fork());
     tasks.spawn(async move { harm(harmed, drawn, end).await });
 
@@ -103,5 +118,9 @@ pub(crate) async fn run(on: Arc<Target>, plan: Plan) -> Result {
     println!("            {:.1} s, seed {seed}: {stages}; {weather}; {harms}", took.as_secs_f64());
     println!("            seen by users: {}", stages.troubles);
     println!("            {found}");
+    let missing = [weather.missing(), harms.missing()].concat();
+    if !missing.is_empty() {
+        return Err(format!("not a storm: 0 {}", missing.join(", 0 ")).into());
+    }
     Ok(())
 }

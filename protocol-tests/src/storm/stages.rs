@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use milena::{Batch, Consumer, ConsumerBuilder, ErrorKind, Kafka, Record, TransactionalProducer};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::Result;
 use crate::ledger::{Doubt, Entry, Ledger, entries, value_of};
@@ -126,6 +126,7 @@ impl Stages {
             if let Err(error) = self.copy_on(&kafka, number).await {
                 // A new producer of the id ends what the old one left open, and a new consumer begins where it is.
                 self.troubles.note("copiers began anew", &error);
+                sleep(REST).await;
             }
         }
         kafka.close(GRACE).await;
@@ -144,11 +145,15 @@ impl Stages {
         let mut producer = producer.build_transactional().await?;
         while !self.read.is_complete() {
             match self.copy_some(&mut producer, &mut consumer).await {
-                Ok(count) => _ = self.copied.fetch_add(count, Ordering::Relaxed),
+                Ok(count) => {
+                    self.copied.fetch_add(count, Ordering::Relaxed);
+                    continue;
+                }
                 Err(error) if error.is_abortable() => self.troubles.note("copiers aborted", &error),
                 Err(error) if is_damage(&error) => self.troubles.note("copiers fetched", &error),
                 Err(error) => return Err(error),
             }
+            sleep(REST).await;
         }
         producer.close(GRACE).await?;
         consumer.close(GRACE).await
@@ -187,6 +192,7 @@ impl Stages {
                 Ok(batch) => batch,
                 Err(error) if is_damage(&error) => {
                     self.troubles.note("readers fetched", &error);
+                    sleep(REST).await;
                     continue;
                 }
                 Err(error) => return Err(error.into()),
@@ -238,7 +244,8 @@ const PATIENCE: &str = "300000";
 /// Shorter than some frames are late.
 const REQUEST: &str = "10000";
 
-/// Longer than a broker stands still and another takes its groups.
+/// Longer than a broker stands still and another takes its groups. On the embedded broker the readers, which speak the consumer
+/// protocol, have six seconds, whatever this says (see [`hasten`]): what a reader loses there is in doubt.
 const SESSION_MS: u32 = 45_000;
 
 /// Acknowledgements that may be outstanding: what is sent in a minute of the long form.
@@ -248,6 +255,9 @@ const WAITING_MAX: usize = 50_000;
 const BURST: usize = 50;
 
 const POLL: Duration = Duration::from_millis(200);
+
+/// After an error, so that one that comes again at once costs no core until the storm's time is over.
+const REST: Duration = Duration::from_millis(200);
 
 /// Seldom enough for something to be in doubt.
 const COMMITS_EVERY: usize = 4;

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::harm::{Harm, Harms};
+use super::stages::{Stages, transactional_id};
 use crate::Result;
 use crate::target::Target;
 
@@ -19,57 +21,130 @@ pub(super) struct Weather {
     restarted: AtomicUsize,
 }
 
+/// Until when brokers break.
+#[derive(Debug)]
+pub(super) struct Until {
+    pub(super) end: Instant,
+    /// The storm is called off, or nobody is there any more who could.
+    pub(super) called_off: watch::Receiver<bool>,
+}
+
+/// What happens to a broker, or to all.
+#[derive(Clone, Copy, Debug)]
+enum Blow {
+    Kill,
+    StandStill,
+    RestartInTurn,
+}
+
+impl Blow {
+    /// The first are one of each, so that a short storm has them all too.
+    fn nth(nth: usize, rng: &mut fastrand::Rng) -> Self {
+        let drawn = rng.u8(..8);
+        match (nth, drawn) {
+            (0, _) => Self::Kill,
+            (1, _) => Self::StandStill,
+            (2, _) => Self::RestartInTurn,
+            (_, 0..3) => Self::Kill,
+            (_, 3..7) => Self::StandStill,
+            _ => Self::RestartInTurn,
+        }
+    }
+}
+
+impl Until {
+    /// Sleeps, at most until the storm is called off; says whether it goes on.
+    async fn pause(&mut self, pause: Duration) -> bool {
+        tokio::select! {
+            _ = self.called_off.wait_for(|is_off| *is_off) => false,
+            () = sleep(pause) => true,
+        }
+    }
+}
+
 impl Weather {
-    /// Breaks one broker after another until `end`, each once the one before is in sync again: what was acknowledged is
-    /// then on another that lives.
+    /// Breaks one broker after another until `until`, each once the one before is in sync again: what was acknowledged is
+    /// then on another that lives. All of them run in the end, whatever went wrong.
+    ///
+    /// Not to be dropped: then a broker may stay as it is.
     pub(super) async fn blow(
         &self,
-        on: Arc<Target>,
-        mut rng: fastrand::Rng,
-        whose: (String, String),
-        end: Instant,
+        on: &Target,
+        stages: &Stages,
+        rng: fastrand::Rng,
+        until: Until,
     ) -> Result {
-        let (topic, transactional_id) = whose;
-        loop {
+        let Err(why) = self.break_brokers(on, stages, rng, until).await else { return Ok(()) };
+        match on.bring_back().await {
+            Ok(()) => Err(why),
+            Err(besides) => Err(format!("{why}; then not all came back: {besides}").into()),
+        }
+    }
+
+    async fn break_brokers(
+        &self,
+        on: &Target,
+        stages: &Stages,
+        mut rng: fastrand::Rng,
+        mut until: Until,
+    ) -> Result {
+        let topics = [&*stages.source, &*stages.target];
+        for nth in 0.. {
             let gap = millis(&mut rng, 500..4_000);
-            if Instant::now() + gap >= end {
-                return Ok(());
+            if Instant::now() + gap >= until.end || !until.pause(gap).await {
+                break;
             }
-            sleep(gap).await;
-            let (what, whom) = (rng.u8(..8), rng.u8(..4));
+            let (blow, whom) = (Blow::nth(nth, &mut rng), rng.u8(..4));
             let any = i32::try_from(rng.u32(1..=on.choice().brokers))?;
             let broker = match whom {
-                0 => on.transaction_coordinator(&transactional_id).await?,
-                1 => on.leader(&topic).await?,
+                0 => on.transaction_coordinator(&transactional_id(&stages.copiers, 0)).await?,
+                1 => on.leader(&stages.target).await?,
                 _ => any,
             };
-            match what {
-                0..3 => {
-                    self.killed.fetch_add(1, Ordering::Relaxed);
+            match blow {
+                Blow::Kill => {
                     on.kill_broker(broker).await?;
-                    sleep(millis(&mut rng, 100..4_000)).await;
+                    self.killed.fetch_add(1, Ordering::Relaxed);
+                    until.pause(millis(&mut rng, 100..4_000)).await;
                     on.start_broker(broker).await?;
                 }
-                3..7 => {
-                    self.stood_still.fetch_add(1, Ordering::Relaxed);
+                Blow::StandStill => {
                     on.pause_broker(broker).await?;
+                    self.stood_still.fetch_add(1, Ordering::Relaxed);
                     // Half of them long enough for others to lead.
                     let pause = if rng.bool() { 100..2_500 } else { 4_000..15_000 };
-                    sleep(millis(&mut rng, pause)).await;
+                    until.pause(millis(&mut rng, pause)).await;
                     on.resume_broker(broker).await?;
                 }
-                _ => {
+                Blow::RestartInTurn => {
                     for broker in 1..=i32::try_from(on.choice().brokers)? {
-                        self.restarted.fetch_add(1, Ordering::Relaxed);
                         on.stop_broker(broker).await?;
                         on.start_broker(broker).await?;
-                        on.await_in_sync().await?;
+                        self.restarted.fetch_add(1, Ordering::Relaxed);
+                        on.await_in_sync(&topics).await?;
                     }
                 }
             }
-            on.await_in_sync().await?;
+            on.await_in_sync(&topics).await?;
         }
+        Ok(())
     }
+
+    /// What has not happened at all.
+    pub(super) fn missing(&self) -> Vec<&'static str> {
+        let counts = [
+            (&self.killed, "brokers killed"),
+            (&self.stood_still, "brokers that stood still"),
+            (&self.restarted, "brokers restarted"),
+        ];
+        none_of(&counts)
+    }
+}
+
+/// The names of what was counted and never happened.
+pub(super) fn none_of(counts: &[(&AtomicUsize, &'static str)]) -> Vec<&'static str> {
+    let never = counts.iter().filter(|(count, _)| count.load(Ordering::Relaxed) == 0);
+    never.map(|(_, name)| *name).collect()
 }
 
 impl fmt::Display for Weather {
@@ -77,7 +152,10 @@ impl fmt::Display for Weather {
         let count = |count: &AtomicUsize| count.load(Ordering::Relaxed);
         let (killed, stood_still) = (count(&self.killed), count(&self.stood_still));
         let restarted = count(&self.restarted);
-        write!(f, "brokers killed {killed}, stopped {stood_still}, restarted in turn {restarted}")
+        write!(
+            f,
+            "brokers killed {killed}, stood still {stood_still}, restarted in turn {restarted}"
+        )
     }
 }
 
