@@ -323,7 +323,8 @@ fn record<'a>(topic: &'a str, (value, key): &'a (String, String)) -> Record<'a> 
 /// Few enough to be admitted within `max.block.ms`, which counts for all that are enqueued at once.
 const CHUNK: usize = 1_000;
 
-/// Nobody is to lose his session for his connections' sake.
+/// Nobody is to lose his session for his connections' sake. On the embedded broker members of the consumer protocol have
+/// six seconds, whatever this says (see [`hasten`]).
 const SESSION_MS: u32 = 45_000;
 
 /// Some polls' worth.

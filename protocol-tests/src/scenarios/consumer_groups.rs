@@ -425,6 +425,9 @@ pub(super) fn is_shared(members: &[Member], sizes: &[usize]) -> bool {
 }
 
 /// Has a group's members show themselves five times a second, rather than every five seconds, and sets their session.
+///
+/// That is about members of the consumer protocol. The embedded broker refuses these settings: there all its groups have
+/// those of [`Target::start`], the same heartbeats and a session of six seconds.
 pub(crate) async fn hasten(on: &Target, group: &str, session_ms: u32) -> Result {
     let set = |name: &str, value: String| {
         message!(AlterableConfig { name: name.into(), value: Some(value.into()) })

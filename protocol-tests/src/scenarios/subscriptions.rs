@@ -27,7 +27,8 @@ const PARTITIONS: usize = 4;
 /// How often each of them changes its mind.
 const CHANGES: usize = 8;
 
-/// Nobody is to lose his session on a machine that stands still for a while.
+/// Nobody is to lose his session on a machine that stands still for a while. On the embedded broker members of the consumer
+/// protocol have six seconds, whatever this says (see [`hasten`]).
 const SESSION_MS: u32 = 45_000;
 
 pub(super) async fn of_cooperative_members_each_partition_has_one_owner(on: Arc<Target>) -> Result {
