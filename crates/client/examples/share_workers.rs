@@ -31,9 +31,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let takes = Duration::from_millis(200);
     let tally = match &*arguments {
-        [] => show(takes).await?,
+        [] => show(takes, asked_to_end()).await?,
         [servers, topic] => {
-            work_off(&milena::connect(servers).await?, topic, takes, usize::MAX).await?
+            let kafka = milena::connect(servers).await?;
+            work_off(&kafka, topic, takes, usize::MAX, asked_to_end()).await?
         }
         _ => return Err("name servers and a topic, or nothing".into()),
     };
@@ -41,8 +42,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+async fn asked_to_end() {
+    let _ = tokio::signal::ctrl_c().await;
+}
+
 /// Ten jobs, of which one is hopeless.
-async fn show(takes: Duration) -> Result<Tally, Box<dyn Error>> {
+async fn show(takes: Duration, end: impl Future<Output = ()>) -> Result<Tally, Box<dyn Error>> {
     let broker = Broker::builder().topic("jobs", 1).start().await?;
     let kafka = milena::connect(&broker.bootstrap_servers()).await?;
     let place_jobs = async {
@@ -57,8 +62,11 @@ async fn show(takes: Duration) -> Result<Tally, Box<dyn Error>> {
         }
         producer.close(PATIENCE).await
     };
-    let (tally, ()) = tokio::try_join!(work_off(&kafka, "jobs", takes, JOBS), place_jobs)?;
-    Ok(tally)
+    tokio::select! {
+        tally = work_off(&kafka, "jobs", takes, JOBS, end) => Ok(tally?),
+        // Once the jobs are placed the work goes on; where it ends before, nobody waits for them.
+        Err(error) = place_jobs => Err(error.into()),
+    }
 }
 
 #[derive(Debug, Default, Eq, PartialEq)]
@@ -67,12 +75,13 @@ struct Tally {
     given_up: usize,
 }
 
-/// Works until Ctrl-C, or until so many jobs are done or given up.
+/// Works until `end`, or until so many jobs are done or given up.
 async fn work_off(
     kafka: &Kafka,
     topic: &str,
     takes: Duration,
     jobs_max: usize,
+    end: impl Future<Output = ()>,
 ) -> milena::Result<Tally> {
     let workers = kafka
         .share_consumer("workers")
@@ -88,14 +97,17 @@ async fn work_off(
         });
     let mut jobs = workers.build().await?;
     let (mut tally, mut running) = (Tally::default(), JoinSet::new());
+    // One future for the whole loop: one for each turn would miss what comes between two of them.
+    let mut end = std::pin::pin!(end);
     while tally.done + tally.given_up < jobs_max {
         tokio::select! {
+            biased;
+            () = &mut end => break,
             job = jobs.try_next(), if running.len() < AT_ONCE => match job? {
                 Some(job) => drop(running.spawn(work(job, takes))),
                 None => break,
             },
             Some(ended) = running.join_next() => tally.count(ended),
-            _ = tokio::signal::ctrl_c() => break,
         }
     }
     while let Some(ended) = running.join_next().await {
@@ -158,6 +170,14 @@ async fn run(text: &str, takes: Duration) -> Result<(), ()> {
 #[cfg(test)]
 #[tokio::test]
 async fn a_hopeless_job_is_given_up_and_all_others_are_done() {
-    let tally = show(Duration::ZERO).await.expect("nothing is wrong");
+    let tally = show(Duration::ZERO, std::future::pending()).await.expect("nothing is wrong");
     assert_eq!(tally, Tally { done: 9, given_up: 1 });
+}
+
+/// It waited for a group that had nobody left.
+#[cfg(test)]
+#[tokio::test]
+async fn who_is_asked_to_end_before_there_is_a_job_ends() {
+    let tally = show(Duration::ZERO, std::future::ready(())).await.expect("nothing is wrong");
+    assert_eq!(tally, Tally::default());
 }
