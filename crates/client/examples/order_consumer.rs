@@ -43,7 +43,7 @@ struct Announce;
 
 impl RebalanceListener for Announce {
     async fn assigned(&self, _: &ConsumerHandle, partitions: &[TopicPartition]) {
-        println!("assigned: {partitions:?}");
+        println!("assigned: {}", listed(partitions));
     }
 
     async fn revoked(&self, handle: &ConsumerHandle, partitions: &[TopicPartition]) {
@@ -51,8 +51,13 @@ impl RebalanceListener for Announce {
         if let Err(error) = handle.commit_marked().await {
             eprintln!("not committed: {error}");
         }
-        println!("revoked: {partitions:?}");
+        println!("revoked: {}", listed(partitions));
     }
+}
+
+/// As Kafka writes them: `orders-0, orders-2`.
+fn listed(partitions: &[TopicPartition]) -> String {
+    partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Works off orders until `end`; tells how many.
