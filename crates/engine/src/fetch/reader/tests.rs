@@ -264,8 +264,10 @@ fn nothing_behind_damaged_bytes_is_handed_out() {
 
 /// What the header says must not count before the checksum does: one bit makes records a marker, or those of another
 /// producer, who aborted. Both would be passed over without a word.
+///
+/// Base offset, length and leader epoch, which lie before the magic byte, are covered by no checksum and are not meant.
 #[test]
-fn a_flipped_bit_hides_no_record() {
+fn a_flipped_bit_from_the_magic_byte_on_hides_no_record() {
     let producer = ProducerStamp {
         producer_id: ProducerId::from_wire(0).unwrap(),
         producer_epoch: ProducerEpoch::ZERO,
