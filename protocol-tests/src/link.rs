@@ -9,6 +9,9 @@ use milena::{
     Record, TopicPartition,
 };
 
+use milena_types::ErrorCode;
+use tokio::time::{Instant, sleep};
+
 use crate::Result;
 use crate::ledger::{Doubt, Entry, Ledger, entries};
 
@@ -40,10 +43,22 @@ impl Link {
     ) -> Result {
         self.live(&kafka, number, quits_after).await.map_err(|e| self.told(number, &e))?;
         if quits_after.is_some() && self.is_static {
-            self.live(&kafka, number, None).await.map_err(|e| self.told(number, &e))?;
+            self.come_back(&kafka, number).await.map_err(|e| self.told(number, &e))?;
         }
         kafka.close(GRACE).await;
         Ok(())
+    }
+
+    /// Starts a member again that has quit. If its leave was lost, the coordinator keeps the name for the member that was until a
+    /// session is over: who looks after services starts it once more till then.
+    async fn come_back(&self, kafka: &Kafka, number: usize) -> Result {
+        let until = Instant::now() + TAKEN_MAX;
+        loop {
+            match self.live(kafka, number, None).await {
+                Err(error) if is_taken(&*error) && Instant::now() < until => sleep(REST).await,
+                ended => return ended,
+            }
+        }
     }
 
     fn told(&self, number: usize, error: &impl fmt::Display) -> String {
@@ -68,12 +83,16 @@ impl Link {
             builder = builder.set("isolation.level", "read_committed")?;
         }
         let mut consumer = builder.on_rebalance(listener).build().await?;
-        if self.is_transactional {
+        let worked = if self.is_transactional {
             let id = format!("{}-{number}", self.group);
-            self.transact(kafka, &mut consumer, id, quits_after).await?;
+            self.transact(kafka, &mut consumer, id, quits_after).await
         } else {
-            self.copy(kafka, &mut consumer, quits_after, &copied).await?;
+            self.copy(kafka, &mut consumer, quits_after, &copied).await
+        };
+        if worked.is_err() {
+            copied.lose();
         }
+        worked?;
         // Only who comes back stays.
         let leave = if self.is_static && quits_after.is_some() {
             GroupMembershipOperation::RemainInGroup
@@ -172,6 +191,12 @@ impl Link {
             record.value(message.value().unwrap_or_default())
         })
     }
+}
+
+/// The name of a static member is another's still.
+fn is_taken(error: &(dyn std::error::Error + 'static)) -> bool {
+    let error = error.downcast_ref::<milena::Error>();
+    error.and_then(milena::Error::code) == Some(ErrorCode::UNRELEASED_INSTANCE_ID)
 }
 
 /// A member leaves with a batch in hand.
@@ -284,6 +309,12 @@ pub(crate) const BATCH: &str = "4096";
 const PATIENCE: &str = "300000";
 
 const GRACE: Duration = Duration::from_secs(60);
+
+/// Two sessions.
+const TAKEN_MAX: Duration = Duration::from_secs(90);
+
+/// Before a member is started once more.
+const REST: Duration = Duration::from_secs(1);
 
 /// Seldom enough for most partitions to go with something uncommitted.
 const COMMITS_EVERY: usize = 4;
