@@ -427,9 +427,12 @@ fn plan(
     request: &ShareFetchRequest,
 ) -> SharePlan {
     let bytes = |wire: i32| usize::try_from(wire).unwrap_or(0);
-    let bytes_max = bytes(request.max_bytes).min(state.settings.fetch_bytes_max);
-    let (group, member) = session;
     let window = state.quotas.window_bytes(Used::Fetch, call.client_id);
+    // More than a window has room for would never be told.
+    let bytes_max = bytes(request.max_bytes)
+        .min(state.settings.fetch_bytes_max)
+        .min(window.unwrap_or(usize::MAX));
+    let (group, member) = session;
     SharePlan {
         node: call.node,
         epoch: request.share_session_epoch,

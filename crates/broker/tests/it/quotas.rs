@@ -168,6 +168,28 @@ fn a_share_member_that_reads_too_much_is_told_nothing_and_waits_out_the_lock() {
     assert_eq!(member.fetch(&mut world).last(), Some(&(3, 3, 2)));
 }
 
+/// Read at once it would be beyond the quota each time, until it had been delivered too often to nobody.
+#[test]
+fn a_share_member_gets_all_of_a_backlog_beyond_its_quota() {
+    let (mut world, mut member) = group();
+    let value = "x".repeat(1_000);
+    for _ in 0..100 {
+        world.produce(member.connection, &[value.as_str()], None);
+    }
+    assert_eq!(alter(&mut world, CLIENT, "consumer_byte_rate", Some(1000.0)), ErrorCode::NONE);
+    let mut next = 0;
+    // Ten windows' worth, and as much again for those in between that are told to wait.
+    for _ in 0..30 {
+        for (first, last, deliveries) in member.fetch(&mut world) {
+            assert_eq!((first, deliveries), (next, 1));
+            assert_eq!(member.say(&mut world, first, last, 1), ErrorCode::NONE);
+            next = last + 1;
+        }
+        world.pass(Duration::from_secs(11));
+    }
+    assert_eq!(next, 100);
+}
+
 /// Makes a topic of so many partitions; what came of it, and the silence that is asked for.
 fn make(world: &mut World, version: i16, name: &str, partitions: i32) -> (ErrorCode, i32) {
     let topic = CreatableTopic {
