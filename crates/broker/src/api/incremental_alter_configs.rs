@@ -107,7 +107,15 @@ fn alter(
     for config in &resource.configs {
         apply(&mut set, config, release)?;
     }
-    let altered = TopicConfig::new(set, release)
+    // Whatever another release knew may stay, and go, but not come.
+    let unknown = |config: &&AlterableConfig| {
+        config.config_operation == SET && Definition::of(&config.name, release).is_none()
+    };
+    if let Some(config) = resource.configs.iter().find(unknown) {
+        let why = format!("Unknown topic config name: {}", config.name);
+        return Err(Refused::new(ErrorCode::INVALID_CONFIG, why));
+    }
+    let altered = TopicConfig::keeping(set, release)
         .map_err(|message| Refused::new(ErrorCode::INVALID_CONFIG, message))?;
     if !validate_only {
         topic.config = altered;
@@ -216,18 +224,7 @@ fn apply(
 ) -> Result<(), Refused> {
     let name = &*config.name;
     let value = config.value.as_deref();
-    let invalid = |message: String| Refused::new(ErrorCode::INVALID_CONFIG, message);
-    let definition = Definition::of(name, release);
-    let definition =
-        definition.ok_or_else(|| invalid(format!("Unknown topic config name: {name}")))?;
-    let listed = || {
-        let list = set.get(name).map_or(definition.default, String::as_str);
-        list.split(',')
-            .map(str::trim)
-            .filter(|one| !one.is_empty())
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    };
+    let list = Definition::of(name, release).filter(|known| known.kind == ConfigKind::List);
     match (config.config_operation, value) {
         (SET, Some(value)) => {
             set.insert(name.to_owned(), value.to_owned());
@@ -235,8 +232,11 @@ fn apply(
         (DELETE, _) => {
             set.remove(name);
         }
-        (APPEND | SUBTRACT, Some(value)) if definition.kind == ConfigKind::List => {
-            let mut list = listed();
+        (operation @ (APPEND | SUBTRACT), Some(value)) => {
+            let definition = list.ok_or_else(|| not_a_list(operation, name))?;
+            let listed = set.get(name).map_or(definition.default, String::as_str);
+            let listed = listed.split(',').map(str::trim).filter(|one| !one.is_empty());
+            let mut list: Vec<_> = listed.map(str::to_owned).collect();
             for one in value.split(',').map(str::trim) {
                 list.retain(|listed| listed != one);
                 if config.config_operation == APPEND {

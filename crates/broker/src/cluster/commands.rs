@@ -96,7 +96,7 @@ impl Cluster {
             name: topic.to_owned(),
             partitions: i32::try_from(old.partitions.len()).ok(),
             replication_factor: i16::try_from(old.replication_factor()).ok(),
-            config: old.config.overrides().clone(),
+            config: old.config.known(),
             ..NewTopic::default()
         };
         self.state.delete_topic(now, &Topic::from(topic));

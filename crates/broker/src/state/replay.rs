@@ -56,7 +56,7 @@ impl State {
                 return self.check_nodes(&nodes);
             }
             Entry::Topic { name, id, is_internal, config, replicas } => {
-                let config = TopicConfig::new(config, release)?;
+                let config = TopicConfig::keeping(config, release)?;
                 self.topic_ids.insert(id, name.clone());
                 let topic = self.topics.entry(name).or_insert_with(|| TopicState {
                     id,

@@ -62,11 +62,17 @@ impl TopicConfig {
 
     /// Reads the values that are set; the error says which is wrong.
     pub(crate) fn new(set: BTreeMap<String, String>, release: Release) -> Result<Self, String> {
+        match set.keys().find(|name| Definition::of(name, release).is_none()) {
+            Some(name) => Err(format!("Unknown topic config name: {name}")),
+            None => Self::keeping(set, release),
+        }
+    }
+
+    /// The same of what may have been set in another release: names that this one lacks are kept, and count for nothing.
+    pub(crate) fn keeping(set: BTreeMap<String, String>, release: Release) -> Result<Self, String> {
         let of = |name: &str| Definition::of(name, release);
         for (name, value) in &set {
-            let definition =
-                of(name).ok_or_else(|| format!("Unknown topic config name: {name}"))?;
-            definition.check(value)?;
+            of(name).map_or(Ok(()), |definition| definition.check(value))?;
         }
         let text = |name: &str| {
             let default = || of(name).map_or("", |definition| definition.default);
@@ -105,9 +111,15 @@ impl TopicConfig {
         })
     }
 
-    /// What is set for this topic, by name.
+    /// What is set for this topic, by name; some of it perhaps in a release that knew more.
     pub(crate) fn overrides(&self) -> &BTreeMap<String, String> {
         &self.set
+    }
+
+    /// What of that its release knows.
+    pub(crate) fn known(&self) -> BTreeMap<String, String> {
+        let set = self.set.iter().filter(|(name, _)| Definition::of(name, self.release).is_some());
+        set.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 }
 

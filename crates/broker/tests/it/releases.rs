@@ -6,6 +6,12 @@ use milena_types::{ApiKey, ErrorCode};
 use milena_wire::messages::api_versions_request::ApiVersionsRequest;
 use milena_wire::messages::api_versions_response::ApiVersionsResponse;
 use milena_wire::messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest;
+use milena_wire::messages::describe_configs_request::{
+    DescribeConfigsRequest, DescribeConfigsResource,
+};
+use milena_wire::messages::incremental_alter_configs_request::{
+    AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
+};
 use milena_wire::{Response, decode_response};
 
 use crate::world::{World, batch, fetch, node, ok, produce, produced};
@@ -120,4 +126,64 @@ fn a_level_that_the_release_does_not_know_is_refused() {
         refused,
         Err("transaction.version is 2, which Kafka 3.9 does not know: it is 0 at most".to_owned())
     );
+}
+
+/// Sets one setting of the topic `t`, or deletes it.
+fn alter(world: &mut World, name: &str, value: Option<&str>) -> ErrorCode {
+    let config = AlterableConfig {
+        name: name.into(),
+        config_operation: if value.is_some() { 0 } else { 1 },
+        value: value.map(Into::into),
+    };
+    let (resource_type, resource_name) = (2, "t".into());
+    let resource = AlterConfigsResource { resource_type, resource_name, configs: vec![config] };
+    let request =
+        IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
+    let connection = world.connect(node(1));
+    let answer = world.ask(connection, 1, request);
+    let Response::IncrementalAlterConfigs(answer) = answer else { panic!() };
+    answer.responses[0].error_code
+}
+
+fn setting(world: &mut World, name: &str) -> Option<String> {
+    let resource = DescribeConfigsResource {
+        resource_type: 2,
+        resource_name: "t".into(),
+        configuration_keys: Some(vec![name.into()]),
+    };
+    let request = DescribeConfigsRequest { resources: vec![resource], ..Default::default() };
+    let connection = world.connect(node(1));
+    let Response::DescribeConfigs(answer) = world.ask(connection, 4, request) else { panic!() };
+    assert_eq!(answer.results[0].error_code, ErrorCode::NONE);
+    let config = answer.results[0].configs.first();
+    config.and_then(|config| config.value.as_ref()).map(ToString::to_string)
+}
+
+/// A data directory that does not open is lost to whoever has no other release.
+#[test]
+fn what_another_release_knew_of_a_topic_is_kept_and_does_not_count() {
+    const NEW: &str = "remote.copy.lag.ms";
+    const OLD: &str = "message.timestamp.difference.max.ms";
+    let now_playing = |world: &mut World, text: &str| {
+        world.restart_with(|settings| *settings = settings.clone().as_version(release(text)));
+    };
+    let mut world = playing("4.4");
+    assert_eq!(alter(&mut world, NEW, Some("7")), ErrorCode::NONE);
+    now_playing(&mut world, "3.9");
+    assert_eq!(setting(&mut world, NEW), None);
+    assert_eq!(alter(&mut world, NEW, Some("8")), ErrorCode::INVALID_CONFIG);
+    assert_eq!(alter(&mut world, OLD, Some("1000")), ErrorCode::NONE);
+    world.restart_compacted();
+    now_playing(&mut world, "4.4");
+    assert_eq!(setting(&mut world, NEW).as_deref(), Some("7"));
+    assert_eq!(setting(&mut world, OLD), None);
+    let connection = world.connect_leader();
+    world.pass(std::time::Duration::from_secs(60));
+    ok(&produced(world.ask(connection, 7, produce(-1, batch(&["a"], None)))));
+    assert_eq!(alter(&mut world, OLD, None), ErrorCode::NONE);
+    now_playing(&mut world, "3.9");
+    assert_eq!(setting(&mut world, OLD).as_deref(), Some("9223372036854775807"));
+    assert!(world.cluster.recreate_topic(world.now, "t"));
+    now_playing(&mut world, "4.4");
+    assert_eq!(setting(&mut world, NEW).as_deref(), Some("0"));
 }

@@ -75,6 +75,12 @@ impl World {
         self.drain();
     }
 
+    /// What starts again is the program with other settings.
+    pub(crate) fn restart_with(&mut self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.settings);
+        self.restart();
+    }
+
     /// What the cluster wrote down.
     pub(crate) fn pieces(&self) -> &[Bytes] {
         &self.pieces
