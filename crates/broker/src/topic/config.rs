@@ -88,9 +88,10 @@ impl TopicConfig {
             delete_retention_ms: number("delete.retention.ms"),
             min_dirty_ratio: text("min.cleanable.dirty.ratio").trim().parse().unwrap_or_default(),
         };
-        // Of three, which no release has all of, the strictest counts.
-        let time_bound = |name: &str| of(name).map_or(i64::MAX, |_| number(name));
-        let both = time_bound("message.timestamp.difference.max.ms");
+        // 3.6 to 3.9 have all three: the old one, of both directions, counts where the new one is at its default.
+        let known = |name: &str| of(name).map_or(i64::MAX, |_| number(name));
+        let both = known("message.timestamp.difference.max.ms");
+        let time_bound = |name: &str| Some(known(name)).filter(|new| *new != i64::MAX);
         let bound = |name: &str| Some(number(name)).filter(|value| *value >= 0);
         Ok(Self {
             release,
@@ -102,8 +103,8 @@ impl TopicConfig {
                 "LogAppendTime" => TimestampType::LogAppendTime,
                 _ => TimestampType::CreateTime,
             },
-            timestamp_before_max_ms: time_bound("message.timestamp.before.max.ms").min(both),
-            timestamp_after_max_ms: time_bound("message.timestamp.after.max.ms").min(both),
+            timestamp_before_max_ms: time_bound("message.timestamp.before.max.ms").unwrap_or(both),
+            timestamp_after_max_ms: time_bound("message.timestamp.after.max.ms").unwrap_or(both),
             unclean_leader_election: text("unclean.leader.election.enable") == "true",
             is_deleted: has_policy("delete"),
             compaction: has_policy("compact").then_some(compaction),
@@ -275,6 +276,31 @@ mod tests {
             assert!(names.is_sorted_by(|a, b| a < b), "{release}: {names:?}");
             assert_eq!(names.contains(&"message.format.version"), release < Release::of(4, 0));
         }
+    }
+
+    /// Kafka 3.6 has both, as 3.9: `LogConfig.getMessageTimestampBeforeMaxMs`.
+    #[test]
+    fn a_new_bound_of_timestamps_counts_before_the_old_one_unless_it_is_the_default() {
+        let bounds = |release: &str, set: &[(&str, &str)]| {
+            let set = set.iter();
+            let config = TopicConfig::new(
+                set.map(|(name, value)| {
+                    (format!("message.timestamp.{name}.max.ms"), value.to_string())
+                })
+                .collect(),
+                release.parse().expect("a release"),
+            )
+            .expect("legal");
+            (config.timestamp_before_max_ms, config.timestamp_after_max_ms)
+        };
+        let old = ("difference", "10");
+        assert_eq!(bounds("3.5", &[old]), (10, 10));
+        assert_eq!(bounds("3.9", &[old]), (10, 10));
+        assert_eq!(bounds("3.6", &[old, ("before", "20")]), (20, 10));
+        assert_eq!(bounds("3.9", &[old, ("after", "20")]), (10, 20));
+        assert_eq!(bounds("3.9", &[old, ("after", "9223372036854775807")]), (10, 10));
+        assert_eq!(bounds("4.0", &[("before", "20")]), (20, 3_600_000));
+        assert_eq!(bounds("4.0", &[]), (i64::MAX, 3_600_000));
     }
 
     #[test]
