@@ -170,6 +170,17 @@ impl State {
         ErrorCode::NONE
     }
 
+    /// Whenever a topic goes, the first coordinator forgets the groups that have neither members nor commits, whatever they
+    /// read (`GroupMetadataManager.cleanupGroupMetadata`); the one since 4.0 does so when commits expire.
+    pub(super) fn forget_idle_groups(&mut self) {
+        let is_idle = |group: &Group| group.is_empty() && group.offsets.is_empty();
+        let idle = self.groups.iter().filter(|(_, group)| is_idle(group));
+        let idle: Vec<_> = idle.map(|(id, _)| id.clone()).collect();
+        for id in idle {
+            self.delete_group(&id);
+        }
+    }
+
     pub(super) fn coordinator_runs(&self, id: &str) -> bool {
         let partition = self.partition(OFFSETS_TOPIC, internal_partition(id));
         partition.and_then(Partition::leader).is_some_and(|node| self.nodes.is_running(node))

@@ -73,7 +73,7 @@ impl State {
                 self.topics_version.note_creation();
             }
             Entry::TopicGone(name) => {
-                self.delete_topic(now, &name);
+                self.remove_topic(now, &name);
             }
             Entry::Features(epoch, levels) => return self.restore_features(epoch, levels),
             Entry::ProducerIds(dealt) => self.producer_ids.restore(dealt),

@@ -111,8 +111,17 @@ impl State {
         self.settle(now);
     }
 
-    /// Deletes a topic with all its records and what groups committed for it.
+    /// Deletes a topic, and what groups committed for it.
     pub(crate) fn delete_topic(&mut self, now: Instant, name: &Topic) -> bool {
+        let is_deleted = self.remove_topic(now, name);
+        if is_deleted && self.settings.release().has_first_coordinator() {
+            self.forget_idle_groups();
+        }
+        is_deleted
+    }
+
+    /// Forgets a topic with all its records and what groups committed for it.
+    pub(super) fn remove_topic(&mut self, now: Instant, name: &Topic) -> bool {
         let Some(topic) = self.topics.remove(name) else { return false };
         self.topic_ids.remove(&topic.id);
         self.note(Entry::TopicGone(name.clone()));

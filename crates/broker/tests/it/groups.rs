@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use milena_broker::{ConnectionId, GroupState};
+use milena_broker::{ConnectionId, GroupState, TopicSettings};
 use milena_types::{ErrorCode, NodeId};
 use milena_wire::messages::find_coordinator_request::FindCoordinatorRequest;
 use milena_wire::messages::heartbeat_request::HeartbeatRequest;
@@ -317,6 +317,32 @@ fn a_group_whose_commits_were_all_deleted_is_gone_after_a_restart() {
         world.ask(outsider.connection, 0, request);
         restart(&mut world);
         assert_eq!(state(&world), None);
+    }
+}
+
+/// The one since 4.0 keeps it until commits expire.
+#[test]
+fn the_first_coordinator_forgets_who_has_neither_members_nor_commits_when_a_topic_goes() {
+    let none_left = |world: &World| world.cluster.committed("g").is_empty();
+    for (release, is_kept) in [("3.9", false), ("4.0", true)] {
+        let release = release.parse().expect("a release");
+        let mut world = World::with(|settings| {
+            *settings = settings.clone().as_version(release);
+            settings.topics = ["t", "u", "v"].map(|name| TopicSettings::new(name, 1)).into();
+        });
+        let mut member = Member::connect(&mut world);
+        member.join(&mut world);
+        settle(&mut world, std::slice::from_mut(&mut member));
+        assert_eq!(member.commit(&mut world, 3), ErrorCode::NONE);
+        assert!(world.cluster.delete_topic(world.now, "u"));
+        assert!(!none_left(&world));
+        assert!(world.cluster.delete_topic(world.now, "t"));
+        assert!(none_left(&world));
+        assert_eq!(state(&world), Some(GroupState::Stable), "it has a member");
+        assert_eq!(member.leave(&mut world), ErrorCode::NONE);
+        assert_eq!(state(&world), Some(GroupState::Empty));
+        assert!(world.cluster.delete_topic(world.now, "v"));
+        assert_eq!(state(&world), is_kept.then_some(GroupState::Empty));
     }
 }
 

@@ -17,7 +17,8 @@ use milena_wire::messages::offset_for_leader_epoch_request::{
 };
 use milena_wire::messages::{
     CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest,
-    IncrementalAlterConfigsRequest, OffsetDeleteRequest, OffsetForLeaderEpochRequest,
+    DeleteTopicsRequest, IncrementalAlterConfigsRequest, LeaveGroupRequest, OffsetDeleteRequest,
+    OffsetForLeaderEpochRequest,
 };
 use milena_wire::{ByteString, Response};
 
@@ -46,7 +47,8 @@ pub(super) async fn run(on: &mut Recorder) -> Result {
     leader_epochs(on).await?;
     delete_records(on).await?;
     delete_offsets(on, id).await?;
-    delete_groups(on).await
+    delete_groups(on).await?;
+    delete_topic_of_groups(on, id).await
 }
 
 async fn create_partitions(on: &mut Recorder) -> Result {
@@ -128,6 +130,8 @@ async fn alter_configs(on: &mut Recorder) -> Result {
         ("a default again", "cleanup.policy", DELETE, None),
         ("a default that is one", "cleanup.policy", DELETE, None),
         ("an unknown setting", "no.such.setting", SET, Some("1")),
+        ("an unknown setting away", "no.such.setting", DELETE, None),
+        ("an unknown setting that is no list", "no.such.setting", APPEND, Some("1")),
         ("a wrong value", "retention.ms", SET, Some("long")),
         ("no value", "retention.ms", SET, None),
         ("more of what is no list", "retention.ms", APPEND, Some("1")),
@@ -244,5 +248,39 @@ async fn delete_groups(on: &mut Recorder) -> Result {
     on.ask("one with a member", newest, deleting(&["script-has-members"])).await?;
     on.ask("one that only committed", newest, deleting(&[GROUP])).await?;
     on.ask("one that was deleted", newest, deleting(&[GROUP])).await?;
+    Ok(())
+}
+
+/// With a topic go commits, and before 4.0 groups that have none and no members.
+async fn delete_topic_of_groups(on: &mut Recorder, id: Uuid) -> Result {
+    const PASSING: &str = "script-passing";
+    const GROUPS: [&str; 3] = ["script-passed", "script-went", "script-stayed"];
+    let [passed, went, stayed] = GROUPS;
+    let topic =
+        message!(CreatableTopic { name: PASSING.into(), num_partitions: 1, replication_factor: 1 });
+    let make = message!(CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000 });
+    on.quietly(5, make).await?;
+    let passing = on.await_topic(PASSING).await?;
+    let newest = on.newest(ApiKey::OFFSET_COMMIT);
+    on.quietly(newest, committing(passed, PASSING, passing, &[(0, 1)])).await?;
+    on.quietly(newest, committing(stayed, PASSING, passing, &[(0, 1)])).await?;
+    on.quietly(newest, committing(stayed, TOPIC, id, &[(0, 1)])).await?;
+    let Response::JoinGroup(joined) = on.quietly(3, joining(went, "")).await? else {
+        return Err("another answer than JoinGroup's".into());
+    };
+    on.quietly(
+        2,
+        message!(LeaveGroupRequest { group_id: went.into(), member_id: joined.member_id }),
+    )
+    .await?;
+    let topic_names = vec![PASSING.into()];
+    on.quietly(1, message!(DeleteTopicsRequest { topic_names: topic_names, timeout_ms: 10_000 }))
+        .await?;
+    // The first tells that the broker has learned of it, the second that it is done with what it learned.
+    on.await_metadata(TOPIC).await?;
+    on.await_metadata(TOPIC).await?;
+    let groups_names = GROUPS.map(ByteString::from).into();
+    let ask = message!(DeleteGroupsRequest { groups_names: groups_names });
+    on.ask("those that read a deleted topic", on.newest(ApiKey::DELETE_GROUPS), ask).await?;
     Ok(())
 }
