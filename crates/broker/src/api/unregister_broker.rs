@@ -7,9 +7,9 @@
 //! data directory every node starts anew, and none is missing then.
 
 use milena_types::{ErrorCode, NodeId};
+use milena_wire::Response;
 use milena_wire::messages::unregister_broker_request::UnregisterBrokerRequest;
 use milena_wire::messages::unregister_broker_response::UnregisterBrokerResponse;
-use milena_wire::{ByteString, Response};
 
 use super::{Call, Outcome, Versions};
 use crate::state::{Refused, State};
@@ -28,10 +28,7 @@ pub(super) fn handle(
         return Outcome::Answer(answer(Refused::new(ErrorCode::BROKER_ID_NOT_REGISTERED, why)));
     };
     state.unregister(call.now, node);
-    // Empty where there is nothing to say, never null.
-    let done =
-        UnregisterBrokerResponse { error_message: Some(ByteString::new()), ..Default::default() };
-    Outcome::Answer(done.into())
+    Outcome::Answer(answer(Refused::without_reason(ErrorCode::NONE)))
 }
 
 pub(super) fn error(_: &UnregisterBrokerRequest, code: ErrorCode) -> Response {
@@ -39,6 +36,8 @@ pub(super) fn error(_: &UnregisterBrokerRequest, code: ErrorCode) -> Response {
 }
 
 fn answer(refused: Refused) -> Response {
-    let (error_code, error_message) = refused.into_told();
-    UnregisterBrokerResponse { error_code, error_message, ..Default::default() }.into()
+    // Empty where there is nothing to say, never null.
+    let error_message = Some(refused.message.into());
+    UnregisterBrokerResponse { error_code: refused.code, error_message, ..Default::default() }
+        .into()
 }

@@ -173,6 +173,9 @@ fn a_node_that_is_unregistered_is_gone_until_its_process_starts_anew() {
         let why = format!("Broker ID {leader} is not currently registered");
         let refused = (ErrorCode::BROKER_ID_NOT_REGISTERED, Some(why));
         assert_eq!(unregister(&mut world, leader), refused);
+        let code = ErrorCode::NOT_CONTROLLER;
+        world.cluster.add_fault(on(ApiKey::UNREGISTER_BROKER).first(1).error(code));
+        assert_eq!(unregister(&mut world, leader), (code, Some(String::new())), "never null");
         let (all, live) = told(&mut world, by);
         assert!(all.len() == 2 && !all.contains(&leader.get()) && live == all, "{all:?} {live:?}");
         let view = world.cluster.partition(&tp()).expect("there");
