@@ -103,6 +103,11 @@ impl Release {
         self >= Self::of(4, 0)
     }
 
+    /// Whether features are set, and refused, one by one.
+    pub(crate) fn sets_features_apart(self) -> bool {
+        self < Self::of(4, 0)
+    }
+
     /// Whether directories may be closed to new replicas (KIP-1066).
     pub(crate) fn cordons_directories(self) -> bool {
         self >= Self::of(4, 3)

@@ -1,22 +1,23 @@
 //! UpdateFeatures (key 57), versions 0-2.
 //!
-//! Sets the levels of the cluster's features, all or none of them (KIP-584, KIP-778). A level that goes down needs to be
-//! asked for as a downgrade, which version 0 cannot: what it says of downgrades Kafka's controllers do not read.
+//! Sets the levels of the cluster's features, all or none of them (KIP-584, KIP-778), before 4.0 each that may be set. A level
+//! that goes down needs to be asked for as a downgrade, which version 0 cannot: what it says of downgrades Kafka's controllers
+//! do not read.
 //!
 //! Notes: known are the features that change what is answered, as ApiVersions lists them; `kraft.version`,
 //! `eligible.leader.replicas.version` and `streams.version` are refused as features that the controller does not support.
 //! `metadata.version` changes nothing but what is told of it, and goes down as far as Kafka 4.4's does, which is to say
 //! over no level that changed what controllers write. Of several features that are wrong the first by name is told (Kafka:
-//! any). Brokers with ZooKeeper refused features one by one.
+//! any). Brokers with ZooKeeper say in other words what is wrong.
 
 use std::collections::BTreeMap;
 
 use milena_types::{ErrorCode, NodeId};
-use milena_wire::Response;
 use milena_wire::messages::update_features_request::{FeatureUpdateKey, UpdateFeaturesRequest};
 use milena_wire::messages::update_features_response::{
     UpdatableFeatureResult, UpdateFeaturesResponse,
 };
+use milena_wire::{ByteString, Response};
 
 use super::{Call, Outcome, Versions};
 use crate::release::{Feature, METADATA_VERSION};
@@ -32,30 +33,59 @@ pub(super) fn handle(
     // Of a feature that is named twice the last word holds.
     let updates: BTreeMap<&str, &FeatureUpdateKey> =
         request.feature_updates.iter().map(|update| (&*update.feature, update)).collect();
-    for (name, update) in &updates {
-        if let Err(why) = check(state, name, update) {
-            return Outcome::Answer(refuse(&why));
-        }
+    let judged = updates.iter().map(|(name, update)| (*name, check(state, name, update)));
+    let judged: Vec<_> = judged.collect();
+    let is_each_apart = state.settings.release().sets_features_apart();
+    let refused = judged.iter().find_map(|(_, judged)| judged.as_ref().err());
+    if let Some(why) = refused.filter(|_| !is_each_apart) {
+        return Outcome::Answer(refuse(why));
     }
-    if !request.validate_only && !updates.is_empty() {
-        let levels =
-            updates.iter().map(|(name, update)| ((*name).to_owned(), update.max_version_level));
+    let release = state.settings.release();
+    let may = judged.iter().filter(|(_, judged)| judged.is_ok());
+    // What is not there stays at 0.
+    let may = may.filter(|(name, _)| release.features().any(|known| known.name == *name));
+    let level = |name: &str| updates.get(name).map(|update| update.max_version_level);
+    let levels = may.filter_map(|(name, _)| Some(((*name).to_owned(), level(name)?)));
+    let levels: Vec<_> = levels.collect();
+    if !request.validate_only && !levels.is_empty() {
         state.set_features(levels);
     }
-    // Version 2 tells of all of them at once.
-    let told = request.feature_updates.iter().filter(|_| call.version < 2);
-    let results = told.map(|update| UpdatableFeatureResult {
+    let response = match is_each_apart {
+        true => told_apart(judged),
+        false => UpdateFeaturesResponse {
+            error_message: None,
+            // Version 2 tells of all of them at once.
+            results: match call.version {
+                0 | 1 => request.feature_updates.iter().map(granted).collect(),
+                _ => Vec::new(),
+            },
+            ..Default::default()
+        },
+    };
+    Outcome::Answer(response.into())
+}
+
+fn granted(update: &FeatureUpdateKey) -> UpdatableFeatureResult {
+    UpdatableFeatureResult {
         feature: update.feature.clone(),
         error_code: ErrorCode::NONE,
         // So it is in Kafka's answer.
         error_message: Some("NONE".into()),
-    });
-    let response = UpdateFeaturesResponse {
-        error_message: None,
-        results: results.collect(),
-        ..Default::default()
+    }
+}
+
+fn told_apart(judged: Vec<(&str, Result<(), String>)>) -> UpdateFeaturesResponse {
+    let result = |(name, judged): (&str, Result<(), String>)| {
+        let refused = judged.err().map(|why| Refused::new(ErrorCode::INVALID_UPDATE_VERSION, why));
+        let (error_code, error_message) =
+            refused.map_or((ErrorCode::NONE, None), Refused::into_told);
+        UpdatableFeatureResult { feature: name.into(), error_code, error_message }
     };
-    Outcome::Answer(response.into())
+    UpdateFeaturesResponse {
+        error_message: Some(ByteString::new()),
+        results: judged.into_iter().map(result).collect(),
+        ..Default::default()
+    }
 }
 
 pub(super) fn error(_: &UpdateFeaturesRequest, code: ErrorCode) -> Response {
@@ -82,11 +112,13 @@ fn check(state: &State, name: &str, update: &FeatureUpdateKey) -> Result<(), Str
     if level < 0 {
         return refuse("A feature version cannot be less than 0.");
     }
+    let is_each_apart = state.settings.release().sets_features_apart();
     let controller = state.nodes.controller().map_or(-1, NodeId::get);
     let known = state.settings.release().features().find(|known| known.name == name);
     let Some(known) = known else {
         // Level 0 is that of what is not there.
         return match level {
+            0 if is_each_apart => Ok(()),
             0 => refuse(&format!("Feature {name} not found.")),
             _ => refuse(&format!("Local controller {controller} does not support this feature.")),
         };
@@ -105,6 +137,10 @@ fn check(state: &State, name: &str, update: &FeatureUpdateKey) -> Result<(), Str
     if level > present && update.upgrade_type != UPGRADE {
         return refuse("Can't downgrade to a newer version.");
     }
+    let refuse_metadata = |why: &str| Err(format!("Invalid metadata.version {level}. {why}"));
+    if name == METADATA_VERSION && is_each_apart && level < METADATA_LEVEL_SET {
+        return refuse_metadata("Unable to set a metadata.version less than 3.3-IV0");
+    }
     let loses = METADATA_CHANGES.iter().any(|changed| (level + 1..=present).contains(changed));
     if name == METADATA_VERSION && loses {
         let why = match update.upgrade_type {
@@ -113,6 +149,9 @@ fn check(state: &State, name: &str, update: &FeatureUpdateKey) -> Result<(), Str
                 "Refusing to perform the requested downgrade because it might delete metadata information."
             }
         };
+        if is_each_apart {
+            return refuse_metadata(why);
+        }
         return Err(format!(
             "Unsupported metadata.version downgrade from {present} to {level}. {why}"
         ));
@@ -129,6 +168,9 @@ fn range(feature: &Feature) -> String {
 
 const UPGRADE: i8 = 1;
 const UNSAFE_DOWNGRADE: i8 = 3;
+
+/// The first level of `metadata.version` that controllers before 4.0 write down.
+const METADATA_LEVEL_SET: i16 = 4;
 
 /// The levels of `metadata.version` with which controllers write something else: `didMetadataChange` of Kafka's
 /// `MetadataVersion`.

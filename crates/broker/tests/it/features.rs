@@ -143,6 +143,21 @@ fn metadata_goes_down_only_where_nothing_that_is_written_changed() {
     assert_eq!(level(&mut world, "metadata.version"), Some(25));
 }
 
+/// The one that may be set is set, though the other is refused.
+#[test]
+fn before_4_0_features_are_set_one_by_one() {
+    let mut world = playing("3.9");
+    let wish = [("no.such", 1, UPGRADE), ("metadata.version", 20, DOWNGRADE), ("none", 0, UPGRADE)];
+    let answer = ask(&mut world, 1, setting(&wish));
+    assert_eq!((answer.error_code, answer.error_message), (ErrorCode::NONE, Some("".into())));
+    let codes = answer.results.iter().map(|result| (&*result.feature, result.error_code));
+    let refused = ErrorCode::INVALID_UPDATE_VERSION;
+    let (none, no_such) = (("none", ErrorCode::NONE), ("no.such", refused));
+    assert_eq!(codes.collect::<Vec<_>>(), [("metadata.version", ErrorCode::NONE), no_such, none]);
+    world.restart();
+    assert_eq!(level(&mut world, "metadata.version"), Some(20));
+}
+
 #[test]
 fn a_release_has_the_features_and_versions_of_its_own() {
     let range = |release: &str| {

@@ -16,9 +16,9 @@ const UNSAFE_DOWNGRADE: i8 = 3;
 const KEY: ApiKey = ApiKey::UPDATE_FEATURES;
 
 pub(super) async fn run(on: &mut Recorder) -> Result {
-    // It is about levels that came with 4.x.
+    // The others are about levels that came with 4.x.
     if on.newest(ApiKey::SHARE_GROUP_HEARTBEAT) < 1 {
-        return Ok(());
+        return before_4(on).await;
     }
     refused(on).await?;
     for (feature, newest) in [("group.version", 1), ("share.version", 2)] {
@@ -36,6 +36,47 @@ fn setting(updates: &[(&str, i16, i8)]) -> UpdateFeaturesRequest {
         })
     };
     message!(UpdateFeaturesRequest { feature_updates: updates.iter().map(update).collect() })
+}
+
+/// Where each feature is judged apart; there is no other than that of the metadata.
+async fn before_4(on: &mut Recorder) -> Result {
+    const METADATA: &str = "metadata.version";
+    const UNKNOWN: &str = "no.such.feature";
+    for (what, updates) in [
+        ("nothing", &[][..]),
+        ("an unknown feature", &[(UNKNOWN, 1, UPGRADE)]),
+        ("down without saying so", &[(METADATA, 20, UPGRADE)]),
+        ("as it is", &[(METADATA, 21, UPGRADE)]),
+    ] {
+        on.ask_each(what, KEY, 0..=99, |_| setting(updates)).await?;
+    }
+    let newest = on.newest(KEY);
+    for (what, updates) in [
+        ("an unknown feature at 0", &[(UNKNOWN, 0, UPGRADE)][..]),
+        ("an unknown feature down", &[(UNKNOWN, 0, DOWNGRADE)]),
+        ("less than 0", &[(METADATA, -1, DOWNGRADE)]),
+        ("in no known way", &[(METADATA, 20, 9)]),
+        ("in no way", &[(METADATA, 20, 0)]),
+        ("metadata at 0", &[(METADATA, 0, DOWNGRADE)]),
+        ("metadata of the future", &[(METADATA, 22, UPGRADE)]),
+        ("metadata down", &[(METADATA, 16, DOWNGRADE)]),
+        ("metadata down, unsafely", &[(METADATA, 8, UNSAFE_DOWNGRADE)]),
+        ("metadata that cannot be set", &[(METADATA, 3, DOWNGRADE)]),
+        ("metadata as it is, by a downgrade", &[(METADATA, 21, DOWNGRADE)]),
+    ] {
+        on.ask(what, newest, setting(updates)).await?;
+    }
+    told(on, "after all that was refused").await?;
+    let mut checked = setting(&[(METADATA, 20, DOWNGRADE)]);
+    checked.validate_only = true;
+    on.ask("only checked", newest, checked).await?;
+    told(on, "after what was only checked").await?;
+    // Of two, the one that may goes, though the other does not.
+    let both = setting(&[(METADATA, 20, DOWNGRADE), (UNKNOWN, 1, UPGRADE)]);
+    on.ask("one of two", newest, both).await?;
+    told(on, "after one of two").await?;
+    on.ask("up again", newest, setting(&[(METADATA, 21, UPGRADE)])).await?;
+    told(on, "up again").await
 }
 
 async fn refused(on: &mut Recorder) -> Result {
