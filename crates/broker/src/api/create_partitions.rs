@@ -63,12 +63,15 @@ fn raise(
 ) -> Result<(), Refused> {
     call.check(state, AclOperation::Alter, Resource::Topic(&topic.name))
         .map_err(Refused::without_reason)?;
+    let assigned = topic.assignments.as_ref().map(Vec::len);
+    let added = state.count_partitions(&topic.name, topic.count, assigned)?;
+    // Before anybody looks at where they are to be.
+    mutations.charge(&mut state.quotas, added)?;
     let assignments = topic.assignments.as_ref().map(|assignments| {
         let nodes = |ids: &[i32]| ids.iter().copied().map(NodeId::new).collect();
         assignments.iter().map(|assignment| nodes(&assignment.broker_ids)).collect()
     });
     let added = state.plan_partitions(&topic.name, topic.count, assignments)?;
-    mutations.charge(&mut state.quotas, added.len())?;
     if validate_only {
         return Ok(());
     }

@@ -137,19 +137,20 @@ impl State {
         true
     }
 
-    /// Which partitions would be added to a topic to make them `count`.
-    pub(crate) fn plan_partitions(
+    /// How many partitions would be added to a topic to make them `count`, by so many assignments.
+    pub(crate) fn count_partitions(
         &self,
         name: &str,
         count: i32,
-        assignments: Option<Vec<Vec<NodeId>>>,
-    ) -> Result<Vec<Partition>, Refused> {
+        assignments: Option<usize>,
+    ) -> Result<usize, Refused> {
         let Some(topic) = self.topics.get(name) else {
             return Err(Refused::without_reason(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
         };
-        let have = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
-        if count <= have {
-            let message = if count == have {
+        let have = topic.partitions.len();
+        let wished = usize::try_from(count).unwrap_or_default();
+        if wished <= have {
+            let message = if wished == have {
                 format!("Topic already has {have} partition(s).")
             } else {
                 format!(
@@ -158,20 +159,36 @@ impl State {
             };
             return Err(Refused::new(ErrorCode::INVALID_PARTITIONS, message));
         }
-        let factor = i16::try_from(topic.replication_factor()).unwrap_or(i16::MAX);
+        let wanted = wished - have;
+        match assignments.filter(|assigned| *assigned != wanted) {
+            None => Ok(wanted),
+            Some(assigned) => {
+                let message = format!(
+                    "Attempted to add {wanted} additional partition(s), but only {assigned} assignment(s) were \
+                     specified."
+                );
+                Err(Refused::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message))
+            }
+        }
+    }
+
+    /// Which partitions would be added to a topic to make them `count`.
+    pub(crate) fn plan_partitions(
+        &self,
+        name: &str,
+        count: i32,
+        assignments: Option<Vec<Vec<NodeId>>>,
+    ) -> Result<Vec<Partition>, Refused> {
+        self.count_partitions(name, count, assignments.as_ref().map(Vec::len))?;
+        let Some(topic) = self.topics.get(name) else {
+            return Err(Refused::without_reason(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
+        };
+        let have = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
+        let factor = topic.replication_factor();
         let replicas = match assignments {
-            None => self.assign(have, count - have, factor)?,
+            None => self.assign(have, count - have, i16::try_from(factor).unwrap_or(i16::MAX))?,
             Some(assignments) => {
-                let (wanted, assigned) = (count - have, assignments.len());
-                if i32::try_from(assigned) != Ok(wanted) {
-                    let message = format!(
-                        "Attempted to add {wanted} additional partition(s), but only {assigned} assignment(s) were \
-                         specified."
-                    );
-                    return Err(Refused::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message));
-                }
-                let factor = Some(topic.replication_factor());
-                self.check_assignments(&(0..).zip(assignments).collect(), factor)?
+                self.check_assignments(&(0..).zip(assignments).collect(), Some(factor))?
             }
         };
         Ok(replicas.into_iter().map(Partition::new).collect())

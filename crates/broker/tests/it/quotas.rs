@@ -6,7 +6,9 @@ use milena_broker::{ConnectionId, RecordState};
 use milena_types::ErrorCode;
 use milena_wire::Response;
 use milena_wire::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
-use milena_wire::messages::create_partitions_request::CreatePartitionsTopic;
+use milena_wire::messages::create_partitions_request::{
+    CreatePartitionsAssignment, CreatePartitionsTopic,
+};
 use milena_wire::messages::create_topics_request::CreatableTopic;
 use milena_wire::messages::delete_topics_request::DeleteTopicState;
 use milena_wire::messages::describe_client_quotas_request::ComponentData;
@@ -240,6 +242,40 @@ fn who_changes_too_many_partitions_is_refused_until_enough_time_has_passed() {
     assert!(world.answer(connection).is_some());
     assert_eq!(make(&mut world, 7, "b", 1), (ErrorCode::NONE, 0));
     assert_eq!(make(&mut world, 7, "c", 1), (EXCEEDED, 1000));
+}
+
+/// Raises the topic `a` to so many partitions, all on nodes of these ids.
+fn raise(world: &mut World, count: i32, broker_ids: &[i32]) -> (ErrorCode, i32) {
+    let broker_ids = broker_ids.to_vec();
+    let assignments = Some(vec![CreatePartitionsAssignment { broker_ids }]);
+    let more = CreatePartitionsTopic { name: "a".into(), count, assignments };
+    let more = CreatePartitionsRequest { topics: vec![more], ..Default::default() };
+    let connection = world.connect_leader();
+    let Response::CreatePartitions(told) = world.ask(connection, 3, more) else {
+        panic!("another answer")
+    };
+    (told.results[0].error_code, told.throttle_time_ms)
+}
+
+#[test]
+fn partitions_count_before_it_is_looked_at_where_they_are_to_be() {
+    let mut world = World::new();
+    make(&mut world, 7, "a", 1);
+    assert_eq!(alter(&mut world, CLIENT, "controller_mutation_rate", Some(1.0)), ErrorCode::NONE);
+    let nowhere = ErrorCode::INVALID_REPLICA_ASSIGNMENT;
+    for _ in 0..12 {
+        assert_eq!(
+            raise(&mut world, 3, &[1]),
+            (nowhere, 0),
+            "too few assignments count for nothing"
+        );
+    }
+    for _ in 0..12 {
+        assert_eq!(raise(&mut world, 2, &[9]), (nowhere, 0));
+    }
+    assert_eq!(raise(&mut world, 2, &[9]), (EXCEEDED, 1000));
+    assert_eq!(raise(&mut world, 2, &[1]), (EXCEEDED, 1000));
+    assert_eq!(raise(&mut world, 1, &[1]), (ErrorCode::INVALID_PARTITIONS, 0));
 }
 
 #[test]

@@ -123,12 +123,17 @@ async fn mutations(on: &mut Recorder) -> Result {
     let old = |name: &str| {
         message!(m::DeleteTopicsRequest { topic_names: vec![name.into()], timeout_ms: 10_000 })
     };
-    let asked: [(&str, i16, Request); 13] = [
+    let mut nowhere = raising(CHANGED, AT_ONCE + 1);
+    let assignment =
+        message!(m::create_partitions_request::CreatePartitionsAssignment { broker_ids: vec![99] });
+    nowhere.topics[0].assignments = Some(vec![assignment]);
+    let asked: [(&str, i16, Request); 14] = [
         ("nothing left", 7, creating(&["script-mutated-b"], 1).into()),
         ("nothing left", 6, creating(&["script-mutated-b", "script-mutated-c"], 1).into()),
         ("nothing left to validate", 7, validated.into()),
         ("nothing left, and there already", 7, creating(&[CHANGED], 1).into()),
         ("nothing left", 3, raising(CHANGED, AT_ONCE + 2).into()),
+        ("nothing left, to an unknown broker", 3, nowhere.into()),
         ("nothing left, and too few", 3, raising(CHANGED, 2).into()),
         ("nothing left", 6, deleting(CHANGED).into()),
         ("nothing left, by id", 6, by_id.into()),
