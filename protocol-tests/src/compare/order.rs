@@ -1,6 +1,7 @@
 //! Lists that a real broker answers in no order, sorted.
 
 use milena_wire::Response;
+use milena_wire::messages::delete_topics_response::DeletableTopicResult;
 
 /// The answer of a release before 4 with lists besides that later ones answer in the order of numbers.
 pub(super) fn in_order_of_older(response: Response) -> Response {
@@ -135,7 +136,11 @@ pub(super) fn in_order(mut response: Response) -> Response {
         }
         Response::CreateTopics(told) => told.throttle_time_ms = told.throttle_time_ms.min(1),
         Response::CreatePartitions(told) => told.throttle_time_ms = told.throttle_time_ms.min(1),
-        Response::DeleteTopics(told) => told.throttle_time_ms = told.throttle_time_ms.min(1),
+        Response::DeleteTopics(told) => {
+            told.throttle_time_ms = told.throttle_time_ms.min(1);
+            let message = |one: &DeletableTopicResult| one.error_message.clone();
+            told.responses.sort_by_key(|one| (one.name.clone(), message(one)));
+        }
         Response::DescribeShareGroupOffsets(told) => {
             for topic in told.groups.iter_mut().flat_map(|group| &mut group.topics) {
                 topic.partitions.sort_by_key(|partition| partition.partition_index);

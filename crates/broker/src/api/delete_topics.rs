@@ -4,7 +4,7 @@
 //!
 //! Whoever has changed more than its quota lets it is refused from version 5 on, and asked for silence below (KIP-599).
 //!
-//! Notes: any node answers. The topic is gone before the answer.
+//! Notes: any node answers. The topic is gone before the answer, whose topics are in the order of the request (Kafka: in any).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,35 +25,34 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &DeleteTopicsR
     let mut mutations = Mutations::new(call.now, call.client_id, call.version >= STRICT_SINCE);
     let mut responses = Vec::new();
     let mut times = BTreeMap::<_, usize>::new();
-    for key in named(request).flat_map(|(name, id)| keys(name, id)) {
+    for key in named(request).filter_map(|(name, id)| key(name.as_ref(), id).ok()) {
         *times.entry(key).or_default() += 1;
     }
-    let mut answered = BTreeSet::new();
+    let mut refused_twice = BTreeSet::new();
     for (name, topic_id) in named(request) {
-        let keys: Vec<_> = keys(name.clone(), topic_id).collect();
-        let is_answered = keys.iter().any(|key| answered.contains(key));
-        let is_repeated = keys.iter().any(|key| times.get(key).is_some_and(|times| *times > 1));
-        answered.extend(keys);
-        // What stands twice is answered once, and not deleted.
-        if is_answered {
-            continue;
-        }
-        let message = match &name {
-            Some(_) if !topic_id.is_zero() => "You may not specify both topic name and topic id.",
-            None if topic_id.is_zero() => "Neither topic name nor id were specified.",
-            _ if is_repeated => "Duplicate topic name.",
-            _ => "",
-        };
-        if !message.is_empty() {
-            let error_message = Some(message.into());
+        let refuse = |name: Option<ByteString>, topic_id: Uuid, why: &'static str| {
+            let error_message = Some(ByteString::from_static(why));
             let refused = answer(name, topic_id, ErrorCode::INVALID_REQUEST);
-            responses.push(DeletableTopicResult { error_message, ..refused });
+            DeletableTopicResult { error_message, ..refused }
+        };
+        let key = match key(name.as_ref(), topic_id) {
+            Ok(key) => key,
+            Err(why) => {
+                responses.push(refuse(name, topic_id, why));
+                continue;
+            }
+        };
+        // What stands twice is answered once, and not deleted.
+        if times.get(&key).is_some_and(|times| *times > 1) {
+            let why = match key {
+                TopicKey::Name(_) => "Duplicate topic name.",
+                TopicKey::Id(_) => "Duplicate topic id.",
+            };
+            if refused_twice.insert(key) {
+                responses.push(refuse(name, topic_id, why));
+            }
             continue;
         }
-        let key = match &name {
-            Some(name) => TopicKey::Name((&**name).into()),
-            None => TopicKey::Id(topic_id),
-        };
         let may_all = call.may(state, AclOperation::Delete, Resource::Cluster);
         let resolved = match may_all {
             true => state.resolve(&key),
@@ -73,6 +72,15 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &DeleteTopicsR
                 let found = state.topics.get(&topic);
                 let (id, partitions) =
                     found.map_or((topic_id, 0), |found| (found.id, found.partitions.len()));
+                // By name and by id it is answered once, for its name.
+                if name.is_some() && times.contains_key(&TopicKey::Id(id)) {
+                    let why = "The provided topic name maps to an ID that was already supplied.";
+                    responses.push(refuse(name, id, why));
+                    continue;
+                }
+                if name.is_none() && times.get(&TopicKey::Name(topic.clone())) == Some(&1) {
+                    continue;
+                }
                 let refused = mutations.charge(&mut state.quotas, partitions).err();
                 if refused.is_none() {
                     state.delete_topic(call.now, &topic);
@@ -100,11 +108,14 @@ fn named(request: &DeleteTopicsRequest) -> impl Iterator<Item = (Option<ByteStri
     by_name.chain(request.topics.iter().map(|topic| (topic.name.clone(), topic.topic_id)))
 }
 
-/// By what a topic is asked for; both, where the request says both.
-fn keys(name: Option<ByteString>, id: Uuid) -> impl Iterator<Item = TopicKey> {
-    let by_name = name.map(|name| TopicKey::Name((&*name).into()));
-    let by_id = (!id.is_zero()).then_some(TopicKey::Id(id));
-    by_name.into_iter().chain(by_id)
+/// By what a topic is asked for, or why that will not do.
+fn key(name: Option<&ByteString>, id: Uuid) -> Result<TopicKey, &'static str> {
+    match name {
+        Some(_) if !id.is_zero() => Err("You may not specify both topic name and topic id."),
+        Some(name) => Ok(TopicKey::Name((&**name).into())),
+        None if id.is_zero() => Err("Neither topic name nor id were specified."),
+        None => Ok(TopicKey::Id(id)),
+    }
 }
 
 fn why(code: ErrorCode) -> Option<&'static str> {

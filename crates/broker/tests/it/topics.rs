@@ -6,6 +6,7 @@ use milena_wire::Response;
 use milena_wire::messages::api_versions_request::ApiVersionsRequest;
 use milena_wire::messages::create_topics_request::{CreatableTopic, CreateTopicsRequest};
 use milena_wire::messages::delete_topics_request::{DeleteTopicState, DeleteTopicsRequest};
+use milena_wire::messages::delete_topics_response::DeletableTopicResult;
 use milena_wire::messages::metadata_request::{MetadataRequest, MetadataRequestTopic};
 use milena_wire::messages::metadata_response::MetadataResponse;
 
@@ -91,6 +92,40 @@ fn a_topic_is_deleted_by_its_id() {
     let Response::DeleteTopics(response) = world.ask(connection, 6, request) else { panic!() };
     assert_eq!(response.responses[0].error_code, ErrorCode::NONE);
     assert!(world.cluster.topics().is_empty());
+}
+
+/// As `ControllerApis.deleteTopics` has it: nothing of what is not clear is deleted.
+#[test]
+fn a_topic_that_is_named_more_than_once_is_not_deleted() {
+    let mut world = World::with(|settings| {
+        settings.topics = ["t", "u", "v"].map(|name| TopicSettings::new(name, 1)).into();
+    });
+    let [t, u, v] = ["t", "u", "v"].map(|name| world.cluster.topic_id(name).expect("there"));
+    let by =
+        |name: Option<&str>, topic_id| DeleteTopicState { name: name.map(Into::into), topic_id };
+    let mut delete = |topics: Vec<DeleteTopicState>| {
+        let connection = world.connect(node(3));
+        let request = DeleteTopicsRequest { topics, ..Default::default() };
+        let Response::DeleteTopics(told) = world.ask(connection, 6, request) else { panic!() };
+        let why = |one: &DeletableTopicResult| one.error_message.as_ref().map(ToString::to_string);
+        let told = told.responses.iter();
+        let told =
+            told.map(|one| (one.name.as_ref().map(ToString::to_string), one.topic_id, why(one)));
+        (told.collect::<Vec<_>>(), world.cluster.topics().len())
+    };
+    let name = |name: &str| Some(name.to_owned());
+    let zero = milena_types::Uuid::ZERO;
+    let (told, left) =
+        delete(vec![by(Some("t"), zero), by(Some("t"), zero), by(None, u), by(None, u)]);
+    let twice =
+        [(name("t"), zero, name("Duplicate topic name.")), (None, u, name("Duplicate topic id."))];
+    assert_eq!((told.as_slice(), left), (&twice[..], 3));
+    let (told, left) = delete(vec![by(None, t), by(Some("t"), zero)]);
+    let why = "The provided topic name maps to an ID that was already supplied.";
+    assert_eq!((told.as_slice(), left), (&[(name("t"), t, name(why))][..], 3));
+    let (told, left) = delete(vec![by(Some("v"), v), by(Some("v"), v), by(Some("v"), zero)]);
+    let why = (name("v"), v, name("You may not specify both topic name and topic id."));
+    assert_eq!((told.as_slice(), left), (&[why.clone(), why, (name("v"), v, None)][..], 2));
 }
 
 #[test]

@@ -189,6 +189,14 @@ pub(super) async fn delete(on: &mut Recorder) -> Result {
     on.ask("by neither", newest, by(vec![topic(None, Uuid::ZERO)])).await?;
     let twice = vec![topic(Some("script-v7"), Uuid::ZERO), topic(Some("script-v7"), Uuid::ZERO)];
     on.ask("one name twice", newest, by(twice)).await?;
+    on.ask("one id twice", newest, by(vec![topic(None, id), topic(None, id)])).await?;
+    let apart = vec![topic(None, id), topic(Some(MADE), Uuid::ZERO)];
+    on.ask("by name and by id", newest, by(apart)).await?;
+    let twice = vec![topic(Some(MADE), Uuid::ZERO), topic(None, id), topic(None, id)];
+    on.ask("by name and by id twice", newest, by(twice)).await?;
+    let other = on.await_topic("script-v7").await?;
+    let both = vec![topic(Some("script-v7"), other), topic(Some("script-v7"), Uuid::ZERO)];
+    on.ask("by name and id, and by name", newest, by(both)).await?;
     on.ask("by id", newest, by(vec![topic(None, id)])).await?;
     Ok(())
 }
