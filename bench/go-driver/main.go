@@ -218,6 +218,8 @@ func consume() {
 		panic(err)
 	}
 	var got, nbytes, errs uint64
+	// Read from the start, offsets are 0, 1, 2 and so on in each partition: any other came twice, or too early.
+	next := make([]int64, len(parts))
 	for got < n {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		var fs kgo.Fetches
@@ -234,6 +236,10 @@ func consume() {
 		fs.EachError(func(_ string, _ int32, err error) { errs++; fmt.Fprintln(os.Stderr, err) })
 		fs.EachRecord(func(r *kgo.Record) {
 			nbytes += uint64(len(r.Key) + len(r.Value))
+			if r.Offset != next[r.Partition] {
+				errs++
+			}
+			next[r.Partition] = r.Offset + 1
 			got++
 		})
 		time.Sleep(slow)
@@ -258,7 +264,15 @@ func latency() {
 	if err != nil {
 		panic(err)
 	}
-	c.PollFetches(ctx)
+	var next int64
+	var errs uint64
+	see := func(r *kgo.Record) {
+		if r.Offset != next {
+			errs++
+		}
+		next = r.Offset + 1
+	}
+	c.PollFetches(ctx).EachRecord(see)
 	start, h := time.Now(), new(hist)
 	rate := time.Duration(num("throughput", 1000))
 	go func() {
@@ -274,10 +288,11 @@ func latency() {
 	for got := 0; got < n; {
 		c.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
 			h.record(uint64(time.Since(start)) - binary.BigEndian.Uint64(r.Value))
+			see(r)
 			got++
 		})
 	}
-	report("latency", uint64(n), uint64(n)*100, 0, time.Since(start).Seconds(), h)
+	report("latency", uint64(n), uint64(n)*100, errs, time.Since(start).Seconds(), h)
 }
 
 func idle() {

@@ -41,17 +41,19 @@ public class Latency {
         });
         sender.start();
         long[] took = new long[n + warm];
-        int got = 0;
+        int got = 0, errors = 0;
         while (got < took.length) {
             for (ConsumerRecord<byte[], byte[]> r : consumer.poll(Duration.ofSeconds(10))) {
+                // The one before has offset 0. Any other than the next came twice, or too early.
+                if (r.offset() != got + 1) errors++;
                 took[got++] = System.nanoTime() - ByteBuffer.wrap(r.value()).getLong();
             }
         }
         double s = (System.nanoTime() - t0) / 1e9;
         long[] counted = Arrays.copyOfRange(took, warm, took.length);
         Arrays.sort(counted);
-        System.out.printf("{\"client\":\"java\",\"op\":\"latency\",\"records\":%d,\"bytes\":%d,\"errors\":0,\"elapsed_s\":%.4f,\"records_per_s\":%.0f,"
-            + "\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"p999_ms\":%.3f,\"max_ms\":%.3f}%n", got, got * 100L, s, got / s,
+        System.out.printf("{\"client\":\"java\",\"op\":\"latency\",\"records\":%d,\"bytes\":%d,\"errors\":%d,\"elapsed_s\":%.4f,\"records_per_s\":%.0f,"
+            + "\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"p999_ms\":%.3f,\"max_ms\":%.3f}%n", got, got * 100L, errors, s, got / s,
             at(counted, 0.5), at(counted, 0.99), at(counted, 0.999), at(counted, 1));
         System.out.flush();
         Runtime.getRuntime().halt(0);

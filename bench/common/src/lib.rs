@@ -1,5 +1,6 @@
 //! Shared by every Rust driver: the command line, the payload pool, the latency
 //! histogram, getrusage and the one JSON line that a driver prints.
+mod once;
 #[cfg(feature = "pace")]
 mod pace;
 
@@ -7,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+pub use once::{InOrder, Seen};
 #[cfg(feature = "pace")]
 pub use pace::Pace;
 

@@ -110,17 +110,18 @@ async fn consume(a: &Args) {
     let start = Clock::new();
     c.assign(tps.clone()).await.expect("assign");
     c.seek_to_beginning(&tps).await.expect("seek");
-    let (mut got, mut bytes, mut idle) = (0u64, 0u64, 0);
+    let (mut got, mut bytes, mut idle, mut order) = (0u64, 0u64, 0, InOrder::new(a.partitions()));
     while got < n && idle < 30 {
         let recs = c.poll(Duration::from_secs(1)).await.expect("poll");
         let before = got;
         for r in &recs {
             bytes += r.key().map_or(0, |k| k.len()) as u64 + r.value().map_or(0, |v| v.len()) as u64;
+            order.see(r.partition(), r.offset());
             got += 1;
         }
         idle = if got == before { idle + 1 } else { 0 };
     }
-    report("confluent-kafka", "consume", got, bytes, start.secs(), 0, None);
+    report("confluent-kafka", "consume", got, bytes, start.secs(), order.errors(), None);
     std::process::exit(0);
 }
 

@@ -138,16 +138,17 @@ async fn consume(a: &Args) {
         .expect("consumer");
     let start = Clock::new();
     c.assign(&a.topic(), (0..a.partitions()).collect()).await.expect("assign");
-    let (mut got, mut bytes, mut idle) = (0u64, 0u64, 0);
+    let (mut got, mut bytes, mut idle, mut order) = (0u64, 0u64, 0, InOrder::new(a.partitions()));
     while got < n && idle < 30 {
         let recs = c.poll(Duration::from_secs(1)).await.expect("poll");
         idle = if recs.is_empty() { idle + 1 } else { 0 };
         for r in &recs {
             bytes += r.key.as_ref().map_or(0, |k| k.len()) as u64 + r.value.as_ref().map_or(0, |v| v.len()) as u64;
+            order.see(r.partition, r.offset);
         }
         got += recs.len() as u64;
     }
-    report("krafka", "consume", got, bytes, start.secs(), 0, None);
+    report("krafka", "consume", got, bytes, start.secs(), order.errors(), None);
     std::process::exit(0);
 }
 

@@ -244,7 +244,10 @@ async fn latency(a: &Args) -> milena::Result<()> {
     let producer = producer(a).await?;
     producer.send(Record::to(&topic).partition(0).value(&0u64.to_be_bytes())).await?;
     let mut consumer = reader(a).await?;
-    consumer.try_next().await?;
+    let mut order = InOrder::new(1);
+    if let Some(message) = consumer.try_next().await? {
+        order.see(message.partition(), message.offset().get());
+    }
     let start = Clock::new();
     let clock = Arc::new(Clock::new());
     let (sending, mut pace) = (Arc::clone(&clock), Pace::new(a.num("throughput", 1000)));
@@ -264,13 +267,14 @@ async fn latency(a: &Args) -> milena::Result<()> {
             let Some(message) = consumer.try_next().await? else { break };
             let sent = message.value().and_then(|value| value.first_chunk()).map_or(0, |sent| u64::from_be_bytes(*sent));
             latencies.record(clock.ns() - sent);
+            order.see(message.partition(), message.offset().get());
             got += 1;
         }
-        Ok::<_, milena::Error>((got, latencies))
+        Ok::<_, milena::Error>((got, latencies, order.errors()))
     });
-    let (got, latencies) = reader.await.expect("the reading task")?;
+    let (got, latencies, errors) = reader.await.expect("the reading task")?;
     sender.await.expect("the sending task")?;
-    report("milena", "latency", got, got * 100, start.secs(), 0, Some(&latencies));
+    report("milena", "latency", got, got * 100, start.secs(), errors, Some(&latencies));
     Ok(())
 }
 
@@ -306,17 +310,18 @@ async fn share(a: &Args) -> milena::Result<()> {
         consumer = consumer.set(&key, &value)?;
     }
     let mut consumer = consumer.build().await?;
-    let (mut got, mut bytes, mut idle) = (0, 0, 0);
+    let (mut got, mut bytes, mut idle, mut seen) = (0, 0, 0, Seen::default());
     while got < records && idle < 30 {
         let batch = consumer.poll(Duration::from_secs(1)).await?;
         idle = if batch.is_empty() { idle + 1 } else { 0 };
         for message in &batch {
             bytes += message.key().map_or(0, <[u8]>::len) as u64;
             bytes += message.value().map_or(0, <[u8]>::len) as u64;
+            seen.see(message.partition(), message.offset().get());
             got += 1;
         }
     }
-    report("milena", "share", got, bytes, start.secs(), 0, None);
+    report("milena", "share", got, bytes, start.secs(), seen.errors(), None);
     consumer.close(Duration::from_secs(10)).await
 }
 
@@ -325,12 +330,13 @@ async fn consume(a: &Args) -> milena::Result<()> {
     let slow = Duration::from_micros(a.num("slow-us", 0));
     let start = Clock::new();
     let mut consumer = reader(a).await?;
-    let (mut got, mut bytes, mut idle) = (0, 0, 0);
+    let (mut got, mut bytes, mut idle, mut order) = (0, 0, 0, InOrder::new(a.partitions()));
     if a.get("form", "batch") == "stream" {
         while got < records {
             let Some(message) = consumer.try_next().await? else { break };
             bytes += message.key().map_or(0, <[u8]>::len) as u64;
             bytes += message.value().map_or(0, <[u8]>::len) as u64;
+            order.see(message.partition(), message.offset().get());
             got += 1;
         }
     }
@@ -340,13 +346,14 @@ async fn consume(a: &Args) -> milena::Result<()> {
         for message in &batch {
             bytes += message.key().map_or(0, <[u8]>::len) as u64;
             bytes += message.value().map_or(0, <[u8]>::len) as u64;
+            order.see(message.partition(), message.offset().get());
             got += 1;
         }
         if !slow.is_zero() {
             tokio::time::sleep(slow).await;
         }
     }
-    report("milena", "consume", got, bytes, start.secs(), 0, None);
+    report("milena", "consume", got, bytes, start.secs(), order.errors(), None);
     Ok(())
 }
 

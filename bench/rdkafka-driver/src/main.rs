@@ -124,11 +124,13 @@ fn consume(a: &Args) {
     cons.assign(&tpl).unwrap();
     let slow = Duration::from_micros(a.num("slow-us", 0));
     let (mut got, mut bytes, mut keys) = (0u64, 0u64, 0u64);
+    let mut order = InOrder::new(a.partitions());
     while got < n {
         match cons.poll(Duration::from_secs(30)) {
             Some(Ok(m)) => {
                 bytes += m.payload().map_or(0, |p| p.len()) as u64;
                 keys += m.key().map_or(0, |p| p.len()) as u64;
+                order.see(m.partition(), m.offset());
                 got += 1;
                 // As often as the others, who poll 500 records at once.
                 if !slow.is_zero() && got % 500 == 0 {
@@ -139,7 +141,7 @@ fn consume(a: &Args) {
             None => break,
         }
     }
-    report("librdkafka", "consume", got, bytes + keys, start.secs(), 0, None);
+    report("librdkafka", "consume", got, bytes + keys, start.secs(), order.errors(), None);
     // Leaving at once: closing would only wait for what was prefetched.
     std::process::exit(0);
 }
@@ -169,7 +171,15 @@ fn latency(a: &Args) {
     };
     send(&[0; 100]);
     let cons = assigned(a, Offset::Beginning);
-    while cons.poll(Duration::from_secs(30)).is_none() {}
+    let mut order = InOrder::new(1);
+    loop {
+        if let Some(first) = cons.poll(Duration::from_secs(30)) {
+            if let Ok(m) = first {
+                order.see(m.partition(), m.offset());
+            }
+            break;
+        }
+    }
     let (start, hist, clock) = (Clock::new(), Hist::new(), Arc::new(Clock::new()));
     let (sending, th) = (Arc::clone(&clock), Throttle::new(a.num("throughput", 1000)));
     std::thread::spawn(move || {
@@ -188,9 +198,10 @@ fn latency(a: &Args) {
         let Some(Ok(m)) = cons.poll(Duration::from_secs(30)) else { break };
         let sent = m.payload().and_then(|v| v.first_chunk()).map_or(0, |sent| u64::from_be_bytes(*sent));
         hist.record(clock.ns() - sent);
+        order.see(m.partition(), m.offset());
         got += 1;
     }
-    report("librdkafka", "latency", got, got * 100, start.secs(), 0, Some(&hist));
+    report("librdkafka", "latency", got, got * 100, start.secs(), order.errors(), Some(&hist));
     std::process::exit(0);
 }
 
