@@ -5,12 +5,18 @@ use crate::target::{NEWEST, Version};
 
 /// Those from a release, each with its reason; one that no answer needs is an error.
 pub(super) fn allowed(of: &Version, judges: bool) -> Vec<&'static Allowed> {
-    let lists: &[&'static [Allowed]] = match of {
-        _ if judges => &[ALLOWED_OF_RIGHTS],
-        of if *of == NEWEST => &[EVERYWHERE, KRAFT, ALLOWED],
-        _ => &[EVERYWHERE, KRAFT, BEFORE_4, ALLOWED_OF_3_9],
+    let is_from = |major, minor| *of >= Version::of(major, minor, 0);
+    let of_its_own = match of {
+        _ if judges => return ALLOWED_OF_RIGHTS.iter().collect(),
+        of if *of == NEWEST => Some(ALLOWED),
+        _ if is_from(3, 9) && !is_from(4, 0) => Some(ALLOWED_OF_3_9),
+        // Nobody has looked at the others yet.
+        _ => None,
     };
-    lists.iter().flat_map(|list| list.iter()).collect()
+    let kraft = is_from(3, 3).then_some(KRAFT);
+    let before_4 = (!is_from(4, 0)).then_some(BEFORE_4);
+    let lists = [Some(EVERYWHERE), kraft, before_4, of_its_own];
+    lists.into_iter().flatten().flatten().collect()
 }
 
 /// In every release.
@@ -416,3 +422,24 @@ const ALLOWED_OF_RIGHTS: &[Allowed] = &[
         reason: "a real broker prints the request that it refuses",
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A difference that another release explains is one.
+    #[test]
+    fn a_release_is_forgiven_only_what_is_its_own() {
+        let is_forgiven = |of: (u32, u32, u32), reason: &str| {
+            let allowed = allowed(&Version::of(of.0, of.1, of.2), false);
+            allowed.iter().any(|allowed| allowed.reason == reason)
+        };
+        let own = "3.9 leaves it at the code";
+        assert!(is_forgiven((3, 9, 2), own));
+        for other in [(2, 8, 2), (3, 8, 1), (4, 0, 0), (4, 3, 1)] {
+            assert!(!is_forgiven(other, own), "{other:?}");
+        }
+        let gone = "what went with Kafka 4.0 is not served";
+        assert!(is_forgiven((2, 8, 2), gone) && !is_forgiven((4, 3, 1), gone));
+    }
+}
