@@ -3,6 +3,7 @@
 //! The configuration of topics, groups, brokers and subscriptions to clients' metrics, with where each value comes from.
 //!
 //! Notes: a broker's list is short: what this cluster has a counterpart for; so is a group's, which holds `share.*`.
+//! What a topic was set in another release and this one does not know is not told, as by 4.3 and 4.4 (3.9: without a value).
 //! Loggers are answered by INVALID_REQUEST. There is no documentation in the answer.
 
 use milena_types::ErrorCode;
