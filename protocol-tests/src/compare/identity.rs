@@ -42,6 +42,13 @@ impl Identities {
         }
     }
 
+    /// How many members were shown before this one; one that was not comes last.
+    pub(crate) fn place_of_member(&self, member_id: &str) -> usize {
+        let mut members = self.seen.iter().filter(|((kind, _), _)| *kind == "member");
+        let found = members.find(|((_, id), _)| member_id.ends_with(id.trim_matches('"')));
+        found.map_or(usize::MAX, |(_, nth)| *nth)
+    }
+
     /// Only what is random in a text.
     fn rename_uuids(&mut self, kind: &'static str, value: &str) -> String {
         if is_plain_uuid(value) {
@@ -98,6 +105,18 @@ mod tests {
         assert_eq!(renamed(&mut ids, "a.topic_id", "x"), "topic#1");
         assert_eq!(renamed(&mut ids, "session_id", "0"), "0");
         assert_eq!(renamed(&mut ids, "offset", "7"), "7");
+    }
+
+    #[test]
+    fn members_have_their_places_as_they_appear() {
+        let mut ids = Identities::default();
+        let [first, second] = ["app-ffffffff-", "app-013ef74e-"]
+            .map(|start| start.to_owned() + "a415-4ca3-b87f-e6a58213c8f3");
+        assert_eq!(ids.place_of_member(&first), usize::MAX);
+        for id in [&first, &second] {
+            renamed(&mut ids, "member_id", &format!("{id:?}"));
+        }
+        assert_eq!([&first, &second].map(|id| ids.place_of_member(id)), [1, 2]);
     }
 
     #[test]

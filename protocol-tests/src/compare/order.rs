@@ -4,8 +4,17 @@ use milena_wire::Response;
 use milena_wire::messages::delete_topics_response::DeletableTopicResult;
 
 /// The answer of a release before 4 with lists besides that later ones answer in the order of numbers.
-pub(super) fn in_order_of_older(response: Response) -> Response {
+/// Its members need not have ids that sort, and go by the place that each has among those that were shown.
+pub(super) fn in_order_of_older(response: Response, place: impl Fn(&str) -> usize) -> Response {
     let mut response = in_order(response);
+    if let Response::JoinGroup(told) = &mut response {
+        told.members.sort_by_key(|member| place(&member.member_id));
+    }
+    if let Response::DescribeGroups(told) = &mut response {
+        for group in &mut told.groups {
+            group.members.sort_by_key(|member| place(&member.member_id));
+        }
+    }
     if let Response::Metadata(told) = &mut response {
         for topic in &mut told.topics {
             topic.partitions.sort_by_key(|partition| partition.partition_index);

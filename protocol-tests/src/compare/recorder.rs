@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use milena_types::{ApiKey, CorrelationId, ErrorCode, Uuid};
+use milena_wire::messages::create_topics_request::CreatableTopic;
 use milena_wire::messages::describe_configs_request::DescribeConfigsResource;
 use milena_wire::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
@@ -13,8 +14,8 @@ use milena_wire::messages::incremental_alter_configs_request::{
 use milena_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use milena_wire::messages::metadata_request::MetadataRequestTopic;
 use milena_wire::messages::{
-    ApiVersionsRequest, DescribeConfigsRequest, IncrementalAlterConfigsRequest, ListOffsetsRequest,
-    MetadataRequest,
+    ApiVersionsRequest, CreateTopicsRequest, DescribeConfigsRequest,
+    IncrementalAlterConfigsRequest, ListOffsetsRequest, MetadataRequest,
 };
 use milena_wire::{Records, Request, Response, encode_request};
 
@@ -135,7 +136,10 @@ impl Recorder {
     }
 
     fn in_order(&self, response: Response) -> Response {
-        if self.is_older { in_order_of_older(response) } else { in_order(response) }
+        if !self.is_older {
+            return in_order(response);
+        }
+        in_order_of_older(response, |member_id| self.identities.place_of_member(member_id))
     }
 
     /// A connection besides, for a request that waits for another.
@@ -162,6 +166,11 @@ impl Recorder {
         name_items(&mut fields);
         self.identities.rename(&mut fields);
         self.exchanges.push(Exchange { request: what.to_owned(), fields });
+    }
+
+    /// Whether the script asks an API at all.
+    pub(crate) fn has(&self, key: ApiKey) -> bool {
+        !self.versions(key).is_empty()
     }
 
     /// The versions that the script uses of an API.
@@ -197,6 +206,18 @@ impl Recorder {
         const TOPIC: i8 = 2;
         const NAME: &str = "file.delete.delay.ms";
         self.decided += 1;
+        if !self.has(ApiKey::INCREMENTAL_ALTER_CONFIGS) {
+            // A topic that was made last.
+            let name = format!("script-decided-{}", self.decided);
+            let last = message!(CreatableTopic {
+                name: name.as_str().into(),
+                num_partitions: 1,
+                replication_factor: 1,
+            });
+            let ask = message!(CreateTopicsRequest { topics: vec![last], timeout_ms: 10_000 });
+            self.quietly(3, ask).await?;
+            return self.await_topic(&name).await.map(drop);
+        }
         let value = (60_000 + self.decided).to_string();
         let config =
             message!(AlterableConfig { name: NAME.into(), value: Some(value.as_str().into()) });

@@ -29,6 +29,9 @@ pub(super) async fn run(on: &mut Recorder) -> Result {
     describe(on).await
 }
 
+/// The first JoinGroup in which members name their instances (KIP-345).
+pub(super) const STATIC_SINCE: i16 = 5;
+
 pub(super) fn joining(group: &str, member: &str) -> JoinGroupRequest {
     let protocol = message!(JoinGroupRequestProtocol {
         name: "range".into(),
@@ -175,6 +178,9 @@ async fn life(on: &mut Recorder, version: i16) -> Result {
 
 async fn static_member(on: &mut Recorder) -> Result {
     let version = on.newest(ApiKey::JOIN_GROUP);
+    if version < STATIC_SINCE {
+        return Ok(());
+    }
     let group = "script-static";
     let joining = |member: &str| {
         let mut ask = joining(group, member);

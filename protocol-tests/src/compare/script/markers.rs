@@ -56,5 +56,5 @@ async fn markers(on: &mut Recorder, id: Uuid, version: i16, transaction_version:
     let topic = message!(TopicRequest { name: TOPIC.into(), partition_indexes: vec![PARTITION] });
     let ask = message!(DescribeProducersRequest { topics: vec![topic] });
     on.ask(&what("after the markers"), 0, ask).await?;
-    settled(on, &name).await
+    settled(on, &producer).await
 }

@@ -1,6 +1,6 @@
 //! Rebalances of the classic protocol with two members, what they may do meanwhile, and members that are given up.
 //!
-//! The members are static, so that their ids sort the same everywhere.
+//! The members are static where the release knows such, so that their ids sort the same everywhere.
 
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use milena_wire::messages::{
 };
 use milena_wire::{ByteString, Request, Response};
 
+use super::groups::STATIC_SINCE;
 use super::produce::TOPIC;
 use crate::Result;
 use crate::compare::recorder::Recorder;
@@ -55,10 +56,16 @@ fn subscription() -> Bytes {
 }
 
 impl Member {
-    fn new(group: &'static str, instance: &'static str, protocols: &[&'static str]) -> Self {
+    fn new(
+        on: &Recorder,
+        group: &'static str,
+        instance: &'static str,
+        protocols: &[&'static str],
+    ) -> Self {
+        let is_static = !instance.is_empty() && on.newest(ApiKey::JOIN_GROUP) >= STATIC_SINCE;
         Self {
             group,
-            instance_id: (!instance.is_empty()).then(|| instance.into()),
+            instance_id: is_static.then(|| instance.into()),
             id: ByteString::new(),
             generation: -1,
             protocols: protocols.to_vec(),
@@ -174,8 +181,18 @@ impl Member {
 }
 
 async fn leave(on: &mut Recorder, what: &str, group: &str, members: Vec<MemberIdentity>) -> Result {
-    let ask = message!(LeaveGroupRequest { group_id: group.into(), members: members });
-    on.ask(what, on.newest(ApiKey::LEAVE_GROUP), ask).await?;
+    let version = on.newest(ApiKey::LEAVE_GROUP);
+    if version >= 3 {
+        let ask = message!(LeaveGroupRequest { group_id: group.into(), members: members });
+        on.ask(what, version, ask).await?;
+        return Ok(());
+    }
+    // One by one, and by their ids.
+    for member in members {
+        let ask =
+            message!(LeaveGroupRequest { group_id: group.into(), member_id: member.member_id });
+        on.ask(what, version, ask).await?;
+    }
     Ok(())
 }
 
@@ -203,8 +220,8 @@ async fn delete_offsets(on: &mut Recorder, what: &str, group: &str) -> Result {
 async fn two_members(on: &mut Recorder) -> Result {
     let group = "script-two";
     let mut beside = on.beside().await?;
-    let mut a = Member::new(group, "a", &["range", "roundrobin", "sticky"]);
-    let mut b = Member::new(group, "b", &["sticky", "roundrobin", "range"]);
+    let mut a = Member::new(on, group, "a", &["range", "roundrobin", "sticky"]);
+    let mut b = Member::new(on, group, "b", &["sticky", "roundrobin", "range"]);
     a.join(on, "the first of two").await?;
     a.sync(on, "the first of two", "range").await?;
 
@@ -220,20 +237,7 @@ async fn two_members(on: &mut Recorder) -> Result {
     a.beat(on, "while the leader assigns").await?;
     a.commit(on, "while the leader assigns").await?;
     b.join(on, "the second once more, while the leader assigns").await?;
-    b.sync(on, "of another assignor", "roundrobin").await?;
-    let mut other = b.syncing("sticky");
-    other.protocol_type = Some("connect".into());
-    let version = on.newest(ApiKey::SYNC_GROUP);
-    on.ask("of another protocol type", version, other).await?;
-    for (what, unsaid) in [("no protocol", true), ("no protocol type", false)] {
-        let mut ask = b.syncing("sticky");
-        if unsaid {
-            ask.protocol_name = None
-        } else {
-            ask.protocol_type = None
-        }
-        on.ask_each(what, ApiKey::SYNC_GROUP, 5..=99, |_| ask.clone()).await?;
-    }
+    other_protocols(on, &b).await?;
     // Which of the three it is, both know that vote for different ones.
     for protocol in ["range", "roundrobin", "sticky"] {
         a.sync(on, &format!("the leader's, {protocol}"), protocol).await?;
@@ -247,17 +251,43 @@ async fn two_members(on: &mut Recorder) -> Result {
     fenced.sync(on, "whose instance is another's", "range").await?;
     fenced.commit(on, "whose instance is another's").await?;
     fenced.clone().join(on, "whose instance is another's").await?;
-    let stranger = Member { instance_id: Some("c".into()), ..fenced.clone() };
+    let is_static = a.instance_id.is_some();
+    let stranger = Member { instance_id: is_static.then(|| "c".into()), ..fenced.clone() };
     stranger.beat(on, "of an unknown instance").await?;
     stranger.clone().join(on, "of an unknown instance").await?;
     let members = vec![fenced.leaving(), stranger.leaving(), message!(MemberIdentity {})];
     leave(on, "none that may", group, members).await?;
-    let by_name = message!(MemberIdentity { group_instance_id: Some("a".into()) });
+    let by_name = match is_static {
+        true => message!(MemberIdentity { group_instance_id: Some("a".into()) }),
+        false => a.leaving(),
+    };
     leave(on, "both, one by its instance", group, vec![by_name, b.leaving()]).await?;
     describe(on, "that both have left", group).await?;
     delete_offsets(on, "of a classic group without members", group).await?;
     let ask = message!(DeleteGroupsRequest { groups_names: vec![group.into()] });
     on.ask("that both have left", on.newest(ApiKey::DELETE_GROUPS), ask).await?;
+    Ok(())
+}
+
+/// A member that was told of another protocol than the others; before SyncGroup 5 nobody says of which (KIP-559).
+async fn other_protocols(on: &mut Recorder, member: &Member) -> Result {
+    let newest = on.newest(ApiKey::SYNC_GROUP);
+    if newest < 5 {
+        return Ok(());
+    }
+    member.sync(on, "of another assignor", "roundrobin").await?;
+    let mut other = member.syncing("sticky");
+    other.protocol_type = Some("connect".into());
+    on.ask("of another protocol type", newest, other).await?;
+    for (what, unsaid) in [("no protocol", true), ("no protocol type", false)] {
+        let mut ask = member.syncing("sticky");
+        if unsaid {
+            ask.protocol_name = None
+        } else {
+            ask.protocol_type = None
+        }
+        on.ask_each(what, ApiKey::SYNC_GROUP, 5..=99, |_| ask.clone()).await?;
+    }
     Ok(())
 }
 
@@ -285,7 +315,7 @@ const SOON_MS: i32 = 5000;
 async fn given_up(on: &mut Recorder) -> Result {
     let mut beside = on.beside().await?;
     let group = "script-session";
-    let mut short = Member::new(group, "a", &["range"]);
+    let mut short = Member::new(on, group, "a", &["range"]);
     short.session_timeout_ms = SOON_MS;
     short.join(on, "a short session").await?;
     short.sync(on, "a short session", "range").await?;
@@ -294,14 +324,14 @@ async fn given_up(on: &mut Recorder) -> Result {
     describe(on, "that nobody was heard of", group).await?;
 
     for (group, instance) in [("script-late", ""), ("script-late-static", "a")] {
-        let mut late = Member::new(group, instance, &["range"]);
+        let mut late = Member::new(on, group, instance, &["range"]);
         late.rebalance_timeout_ms = SOON_MS;
         late.join(on, "one that will be late").await?;
         if instance.is_empty() {
             late.join(on, "one that will be late").await?;
         }
         late.sync(on, "one that will be late", "range").await?;
-        let mut punctual = Member::new(group, "b", &["range"]);
+        let mut punctual = Member::new(on, group, "b", &["range"]);
         punctual.rebalance_timeout_ms = SOON_MS;
         punctual.begin_join(on, &mut beside).await?;
         punctual.end_join(on, "after the time-out", &mut beside).await?;
@@ -313,9 +343,15 @@ async fn given_up(on: &mut Recorder) -> Result {
     Ok(())
 }
 
+/// The first JoinGroup that is answered an id to join with (KIP-394).
+const IDS_SINCE: i16 = 4;
+
 /// A member id that was handed out and is not used yet.
 async fn pending(on: &mut Recorder) -> Result {
-    let mut member = Member::new("script-pending", "", &["range"]);
+    if on.newest(ApiKey::JOIN_GROUP) < IDS_SINCE {
+        return Ok(());
+    }
+    let mut member = Member::new(on, "script-pending", "", &["range"]);
     member.join(on, "an id").await?;
     await_state(on, member.group, "Empty").await?;
     describe(on, "with an id that is not used", member.group).await?;
@@ -329,7 +365,7 @@ async fn pending(on: &mut Recorder) -> Result {
 /// Groups whose members are no consumers.
 async fn other_types(on: &mut Recorder) -> Result {
     let group = "script-connect";
-    let mut member = Member::new(group, "a", &["range"]);
+    let mut member = Member::new(on, group, "a", &["range"]);
     let version = on.newest(ApiKey::JOIN_GROUP);
     let mut ask = member.joining();
     ask.protocol_type = "connect".into();

@@ -238,7 +238,7 @@ async fn overtaken(on: &mut Recorder, id: Uuid) -> Result {
     on.ask("of one soon overtaken", 5, committing(&producer, group, (TOPIC, id), &[(0, 7)]))
         .await?;
     on.ask("the next producer", 5, Producer::named("script-overtaken").init()).await?;
-    settled(on, "script-overtaken").await?;
+    settled(on, &producer).await?;
     on.ask("of one overtaken", 5, committing(&producer, group, (TOPIC, id), &[(0, 8)])).await?;
     on.ask("of one overtaken", 4, committing(&producer, group, (TOPIC, id), &[(0, 8)])).await?;
     fetch(on, "after the fence", group, id).await

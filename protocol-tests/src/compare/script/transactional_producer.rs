@@ -148,7 +148,7 @@ impl Producer {
             (self.id, self.epoch) = (told.producer_id, told.producer_epoch);
             self.sequence = 0;
         }
-        settled(on, &self.transactional_id).await
+        settled(on, self).await
     }
 }
 
@@ -174,10 +174,18 @@ pub(super) fn produce(
 }
 
 /// Waits until the markers of a transaction are written: a real coordinator answers before that.
-pub(super) async fn settled(on: &mut Recorder, transactional_id: &str) -> Result {
+///
+/// The producer has no transaction open: one of a release that cannot be asked would be ended.
+pub(super) async fn settled(on: &mut Recorder, producer: &Producer) -> Result {
+    if !on.has(ApiKey::DESCRIBE_TRANSACTIONS) {
+        while is_ending(on, producer).await? {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        return Ok(());
+    }
     loop {
         let ask = message!(DescribeTransactionsRequest {
-            transactional_ids: vec![transactional_id.into()]
+            transactional_ids: vec![producer.transactional_id.as_str().into()]
         });
         let Response::DescribeTransactions(told) = on.quietly(0, ask).await? else {
             return Err("another answer than DescribeTransactions'".into());
@@ -187,4 +195,20 @@ pub(super) async fn settled(on: &mut Recorder, transactional_id: &str) -> Result
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// Whether an end, of whichever kind, is still written: then a second one of that kind is told so, by whom it was begun
+/// or by the coordinator, which raises the epoch first.
+async fn is_ending(on: &mut Recorder, producer: &Producer) -> Result<bool> {
+    let mut fenced = producer.clone();
+    fenced.epoch += 1;
+    for (of, committed) in [(producer, true), (producer, false), (&fenced, false)] {
+        let Response::EndTxn(told) = on.quietly(0, of.end(committed)).await? else {
+            return Err("another answer than EndTxn's".into());
+        };
+        if told.error_code == ErrorCode::CONCURRENT_TRANSACTIONS {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
