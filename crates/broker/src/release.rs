@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use milena_types::ApiKey;
+use milena_types::{ApiKey, ErrorCode};
 
 /// A release of Apache Kafka from 2.1 to 4.4, without its patch number.
 ///
@@ -106,6 +106,90 @@ impl Release {
     /// Whether features are set, and refused, one by one.
     pub(crate) fn sets_features_apart(self) -> bool {
         self < Self::of(4, 0)
+    }
+
+    /// Whether brokers keep to ZooKeeper, and the controller is one of them.
+    pub(crate) fn has_zookeeper(self) -> bool {
+        self < Self::of(3, 3)
+    }
+
+    /// Whether the code INVALID_RECORD is there, for which CORRUPT_MESSAGE stood before.
+    pub(crate) fn has_invalid_record(self) -> bool {
+        self >= Self::of(2, 4)
+    }
+
+    /// Whether a Produce in which no batch can be found ends the connection, since it is read before it is judged.
+    pub(crate) fn closes_on_unreadable_records(self) -> bool {
+        self < Self::of(2, 8)
+    }
+
+    /// Whether a producer of which a partition knows nothing must begin at sequence 0 (up to KIP-360).
+    pub(crate) fn refuses_unknown_producers(self) -> bool {
+        self < Self::of(2, 5)
+    }
+
+    /// Whether Produce looks whether the partition takes part in the transaction (KIP-890).
+    pub(crate) fn verifies_transactions(self) -> bool {
+        self >= Self::of(3, 6)
+    }
+
+    /// Whether TxnOffsetCommit looks whether the group takes part in the transaction (KIP-890).
+    pub(crate) fn verifies_offsets(self) -> bool {
+        self >= Self::of(3, 7)
+    }
+
+    /// Whether a member may show itself while the leader assigns; before, it was to join anew.
+    pub(crate) fn beats_while_assigning(self) -> bool {
+        self >= Self::of(2, 6)
+    }
+
+    /// Whether a JoinGroup that is refused is answered no generation; before, one of 0.
+    pub(crate) fn tells_no_generation(self) -> bool {
+        self >= Self::of(2, 2)
+    }
+
+    /// Whether FindCoordinator says `NONE` of a success, and answers a kind of key that there is not.
+    pub(crate) fn words_coordinators(self) -> bool {
+        self >= Self::of(2, 3)
+    }
+
+    /// Whether DescribeConfigs tells empty words where it has none, and the kind of resource that it was asked for.
+    pub(crate) fn words_configs(self) -> bool {
+        self >= Self::of(2, 7)
+    }
+
+    /// Whether whoever makes a topic may leave count and factor to the brokers (KIP-464).
+    pub(crate) fn has_topic_defaults(self) -> bool {
+        self >= Self::of(2, 4)
+    }
+
+    /// What a topic's setting without value is refused with: the oldest controllers fall over it.
+    pub(crate) fn null_setting(self) -> ErrorCode {
+        match self {
+            _ if self < Self::of(2, 6) => ErrorCode::UNKNOWN_SERVER_ERROR,
+            _ if self.has_zookeeper() => ErrorCode::INVALID_REQUEST,
+            _ => ErrorCode::INVALID_CONFIG,
+        }
+    }
+
+    /// Whether ListOffsets tells epochs, for which it had a place before.
+    pub(crate) fn lists_epochs(self) -> bool {
+        self >= Self::of(2, 2)
+    }
+
+    /// Whether a time that stands for nothing is refused, and not looked for.
+    pub(crate) fn refuses_unknown_times(self) -> bool {
+        self >= Self::of(3, 9)
+    }
+
+    /// Whether a Fetch that knows no zstd is told of each unknown topic that it may have such.
+    pub(crate) fn suspects_zstd(self) -> bool {
+        self < Self::of(2, 2)
+    }
+
+    /// Whether a Fetch of what is unknown is answered an empty list of aborted transactions; before, none.
+    pub(crate) fn lists_no_aborted(self) -> bool {
+        self >= Self::of(3, 0)
     }
 
     /// Whether directories may be closed to new replicas (KIP-1066).

@@ -98,14 +98,16 @@ fn create(
     });
     if let Some(null) = topic.configs.iter().find(|config| config.value.is_none()) {
         let message = format!("Null value not supported for topic configs: {}", null.name);
-        return Err(Refused::new(ErrorCode::INVALID_CONFIG, message));
+        let code = state.settings.release().null_setting();
+        return Err(Refused::new(code, message));
     }
     let config = topic.configs.iter().filter_map(|config| {
         config.value.as_ref().map(|value| (config.name.to_string(), value.to_string()))
     });
+    let may_leave = decides || state.settings.release().has_topic_defaults();
     let new = NewTopic {
         name: topic.name.to_string(),
-        partitions: Some(topic.num_partitions).filter(|partitions| *partitions != -1),
+        partitions: Some(topic.num_partitions).filter(|partitions| !may_leave || *partitions != -1),
         replication_factor: Some(topic.replication_factor).filter(|factor| *factor != -1),
         assignments: assignments.collect::<BTreeMap<_, _>>(),
         config: config.collect(),

@@ -28,7 +28,8 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &DeleteTopicsR
     for key in named(request).filter_map(|(name, id)| key(name.as_ref(), id).ok()) {
         *times.entry(key).or_default() += 1;
     }
-    let mut refused_twice = BTreeSet::new();
+    let has_zookeeper = state.settings.release().has_zookeeper();
+    let mut seen_twice = BTreeSet::new();
     for (name, topic_id) in named(request) {
         let refuse = |name: Option<ByteString>, topic_id: Uuid, why: &'static str| {
             let error_message = Some(ByteString::from_static(why));
@@ -42,13 +43,18 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &DeleteTopicsR
                 continue;
             }
         };
-        // What stands twice is answered once, and not deleted.
-        if times.get(&key).is_some_and(|times| *times > 1) {
+        // What stands twice is answered once, and not deleted but by a controller with ZooKeeper.
+        let is_repeated = times.get(&key).is_some_and(|times| *times > 1);
+        if is_repeated && has_zookeeper {
+            if !seen_twice.insert(key.clone()) {
+                continue;
+            }
+        } else if is_repeated {
             let why = match key {
                 TopicKey::Name(_) => "Duplicate topic name.",
                 TopicKey::Id(_) => "Duplicate topic id.",
             };
-            if refused_twice.insert(key) {
+            if seen_twice.insert(key) {
                 responses.push(refuse(name, topic_id, why));
             }
             continue;

@@ -50,13 +50,25 @@ pub(super) fn handle(
     call: &Call<'_>,
     request: &DescribeConfigsRequest,
 ) -> Outcome {
+    let is_worded = state.settings.release().words_configs();
     let results = request.resources.iter().map(|resource| {
         let described = describe(state, call, resource);
-        answer(resource, described, request.include_synonyms)
+        let told = answer(resource, described, request.include_synonyms);
+        if is_worded { told } else { wordless(told) }
     });
     Outcome::Answer(
         DescribeConfigsResponse { results: results.collect(), ..Default::default() }.into(),
     )
+}
+
+/// The same as before 2.7: nothing said is null, and what kind of resource was asked for is forgotten where it is none.
+fn wordless(told: DescribeConfigsResult) -> DescribeConfigsResult {
+    let is_known = matches!(told.resource_type, TOPIC | BROKER);
+    DescribeConfigsResult {
+        error_message: told.error_message.filter(|message| !message.is_empty()),
+        resource_type: if is_known { told.resource_type } else { 0 },
+        ..told
+    }
 }
 
 pub(super) fn error(request: &DescribeConfigsRequest, code: ErrorCode) -> Response {

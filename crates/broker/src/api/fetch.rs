@@ -38,6 +38,8 @@ pub(crate) struct FetchPlan {
     node: NodeId,
     version: i16,
     names_by_id: bool,
+    /// Whether what is unknown is answered with an empty list.
+    lists_no_aborted: bool,
     session: SessionUse,
     /// What is to be read, in turn.
     interests: Vec<Interest>,
@@ -70,8 +72,16 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &FetchRequest)
         Err(code) => return Outcome::Answer(error(request, code)),
     };
     let mut partitions = Vec::with_capacity(interests.len());
+    let release = state.settings.release();
+    let suspects_zstd = release.suspects_zstd() && call.version < ZSTD_SINCE;
     let judged = interests.iter().map(|interest| {
-        judge(state, call, interest).map(|partition| partitions.push(partition)).err()
+        let judged = judge(state, call, interest).map(|partition| partitions.push(partition));
+        judged.err().map(|code| match code {
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION if suspects_zstd => {
+                ErrorCode::UNSUPPORTED_COMPRESSION_TYPE
+            }
+            code => code,
+        })
     });
     let aside = judged.collect();
     let window = state.quotas.window_bytes(Used::Fetch, call.client_id);
@@ -79,6 +89,7 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &FetchRequest)
     let plan = FetchPlan {
         node: call.node,
         version: call.version,
+        lists_no_aborted: release.lists_no_aborted(),
         names_by_id,
         session,
         interests,
@@ -281,7 +292,8 @@ impl FetchPlan {
                         | ErrorCode::UNKNOWN_TOPIC_ID
                         | ErrorCode::TOPIC_AUTHORIZATION_FAILED
                 );
-                let aborted = answer.aborted_transactions.clone().filter(|_| !is_known);
+                let has_list = !is_known && self.lists_no_aborted;
+                let aborted = answer.aborted_transactions.clone().filter(|_| has_list);
                 return PartitionData { error_code: code, aborted_transactions: aborted, ..answer };
             }
             Ok(Found::Diverged(partition, end)) => {
@@ -546,6 +558,9 @@ const READ_COMMITTED: i8 = 1;
 
 /// Older requests do not say where the consumer is, and are for leaders alone.
 const RACKS_SINCE: i16 = 11;
+
+/// The first version whose clients read zstd.
+const ZSTD_SINCE: i16 = 10;
 
 /// Older answers have no place for a leader.
 const LEADERS_SINCE: i16 = 12;

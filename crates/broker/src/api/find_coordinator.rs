@@ -24,6 +24,10 @@ pub(super) fn handle(
     request: &FindCoordinatorRequest,
 ) -> Outcome {
     let key_type = if call.version == 0 { GROUP } else { request.key_type };
+    let is_old = !state.settings.release().words_coordinators();
+    if is_old && !matches!(key_type, GROUP | TRANSACTION) {
+        return Outcome::Close;
+    }
     let keys =
         if call.version < 4 { vec![request.key.clone()] } else { request.coordinator_keys.clone() };
     let mut coordinators = Vec::with_capacity(keys.len());
@@ -42,14 +46,18 @@ pub(super) fn handle(
             }
         });
     }
-    Outcome::Answer(response(coordinators, call.version))
+    let mut response = response(coordinators, call.version);
+    if is_old && call.version > 0 {
+        response.error_message = response.error_message.filter(|_| response.error_code.is_error());
+    }
+    Outcome::Answer(response.into())
 }
 
 pub(super) fn error(request: &FindCoordinatorRequest, code: ErrorCode) -> Response {
     let batched = request.coordinator_keys.iter().map(|key| failure(key.clone(), code));
     let single = request.coordinator_keys.is_empty().then(|| failure(request.key.clone(), code));
     let version = if single.is_none() { 4 } else { 0 };
-    response(single.into_iter().chain(batched).collect(), version)
+    response(single.into_iter().chain(batched).collect(), version).into()
 }
 
 fn find(state: &mut State, call: &Call<'_>, key_type: i8, key: &str) -> Result<NodeId, ErrorCode> {
@@ -92,9 +100,9 @@ fn failure(key: ByteString, error_code: ErrorCode) -> Coordinator {
     }
 }
 
-fn response(mut coordinators: Vec<Coordinator>, version: i16) -> Response {
+fn response(mut coordinators: Vec<Coordinator>, version: i16) -> FindCoordinatorResponse {
     if version >= 4 {
-        return FindCoordinatorResponse { coordinators, ..Default::default() }.into();
+        return FindCoordinatorResponse { coordinators, ..Default::default() };
     }
     let Coordinator { node_id, host, port, error_code, error_message, .. } =
         coordinators.pop().unwrap_or_default();
@@ -103,7 +111,6 @@ fn response(mut coordinators: Vec<Coordinator>, version: i16) -> Response {
     // Version 0 has no place for a message; 1 to 3 say NONE of a success.
     let error_message = Some(if version == 0 { ByteString::new() } else { message });
     FindCoordinatorResponse { error_code, error_message, node_id, host, port, ..Default::default() }
-        .into()
 }
 
 /// What Kafka says of any INVALID_REQUEST for which it has no words of its own.

@@ -16,6 +16,7 @@ use milena_wire::{ByteString, Response};
 
 use super::{Call, GROUP_METADATA_BYTES_MAX, Outcome, Versions};
 use crate::group::{JoinAnswer, JoinRequest};
+use crate::release::Release;
 use crate::state::{State, cut};
 
 pub(super) const VERSIONS: Versions = Versions::new(0, 9);
@@ -24,7 +25,7 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &JoinGroupRequ
     let checked = check(state, call, request);
     if let Err(code) = checked.and_then(|()| state.ensure_group(&request.group_id)) {
         let answer = JoinAnswer::error(code, &request.member_id);
-        return Outcome::Answer(respond(call.version, answer));
+        return Outcome::Answer(respond(state.settings.release(), call.version, answer));
     }
     let join = read(state, call, request);
     let now = call.now;
@@ -35,21 +36,22 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &JoinGroupRequ
 
 pub(super) fn error(request: &JoinGroupRequest, code: ErrorCode) -> Response {
     // An empty name is legal in every version, null only in the newer ones.
-    respond(0, JoinAnswer::error(code, &request.member_id))
+    respond(Release::NEWEST, 0, JoinAnswer::error(code, &request.member_id))
 }
 
-/// The answer as it was asked for in `version`.
-pub(crate) fn respond(version: i16, answer: JoinAnswer) -> Response {
+/// The answer as it was asked for in `version` of a release.
+pub(crate) fn respond(release: Release, version: i16, answer: JoinAnswer) -> Response {
     let member =
         |(id, instance_id, metadata): (String, Option<String>, Bytes)| JoinGroupResponseMember {
             member_id: id.into(),
             group_instance_id: instance_id.map(ByteString::from),
             metadata,
         };
+    let has_none = answer.generation.is_some() || release.tells_no_generation();
     let protocol_name = answer.protocol.map(ByteString::from);
     JoinGroupResponse {
         error_code: answer.code,
-        generation_id: Generation::to_wire(answer.generation),
+        generation_id: if has_none { Generation::to_wire(answer.generation) } else { 0 },
         protocol_type: answer.protocol_type.map(ByteString::from),
         protocol_name: if version < 7 {
             Some(protocol_name.unwrap_or_default())

@@ -55,6 +55,7 @@ fn find(
     partition.check_leader(call.node, known).map_err(|failed| failed.0)?;
     let end =
         if is_read_committed { partition.last_stable_offset() } else { partition.high_watermark() };
+    let release = state.settings.release();
     let answer = |found: Option<(Offset, Option<Timestamp>)>, epoch: Option<LeaderEpoch>| {
         ListOffsetsPartitionResponse {
             partition_index: asked.partition_index,
@@ -62,7 +63,7 @@ fn find(
             timestamp: found.and_then(|(_, time)| time).map_or(-1, Timestamp::millis),
             // Older versions have no place for an epoch.
             leader_epoch: LeaderEpoch::to_wire(
-                epoch.filter(|_| found.is_some() && call.version >= 4),
+                epoch.filter(|_| found.is_some() && call.version >= 4 && release.lists_epochs()),
             ),
             ..Default::default()
         }
@@ -80,7 +81,9 @@ fn find(
             let found = batch.and_then(|b| first_at(b, b.max_timestamp()?, partition));
             answer(found, batch.and_then(Batch::leader_epoch))
         }
-        negative if negative < 0 => return Err(ErrorCode::UNSUPPORTED_VERSION),
+        negative if negative < 0 && release.refuses_unknown_times() => {
+            return Err(ErrorCode::UNSUPPORTED_VERSION);
+        }
         time => {
             let time = Timestamp::from_millis(time);
             let mut batches = log.batches_at_time(time, end);

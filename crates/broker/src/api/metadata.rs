@@ -110,7 +110,8 @@ fn find(
                 return failed(ErrorCode::TOPIC_AUTHORIZATION_FAILED, asked.name.clone());
             }
             let new = NewTopic { name: name.to_string(), ..NewTopic::default() };
-            // The one who asked first hears that it is unknown, as from KRaft brokers, and asks again.
+            // The one who asked first hears that it is unknown, as from KRaft brokers, and asks again; or that nobody
+            // leads it yet, where the broker made it itself.
             match state.plan_topic(&new) {
                 Err(refused) => found = Err(refused.code),
                 Ok(planned) => {
@@ -118,6 +119,9 @@ fn find(
                     let mut mutations = Mutations::new(call.now, call.client_id, true);
                     if mutations.charge(&mut state.quotas, planned.partitions.len()).is_ok() {
                         state.add_topic(call.now, name, planned);
+                        if state.settings.release().has_zookeeper() {
+                            found = Err(ErrorCode::LEADER_NOT_AVAILABLE);
+                        }
                     }
                 }
             }

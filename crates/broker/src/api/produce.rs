@@ -28,7 +28,7 @@ use crate::fetch::TopicKey;
 use crate::journal::AcceptedBatch;
 use crate::quota::Used;
 use crate::state::{Identity, State, Wait, is_internal};
-use crate::storage::{Batch, Rejected, Sent};
+use crate::storage::{Batch, OUT_OF_ORDER, Rejected, Sent, begins_with_batch};
 use crate::topic::{Appended, Origin, Partition};
 
 pub(super) const VERSIONS: Versions = Versions::new(3, 13);
@@ -62,6 +62,9 @@ struct Waiting {
 pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &ProduceRequest) -> Outcome {
     if !matches!(request.acks, -1..=1) {
         return Outcome::Answer(error(request, ErrorCode::INVALID_REQUIRED_ACKS));
+    }
+    if state.settings.release().closes_on_unreadable_records() && !is_readable(request) {
+        return Outcome::Close;
     }
     let mut plan = ProducePlan {
         node: call.node,
@@ -123,6 +126,12 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &ProduceReques
             Outcome::Answer(plan.answer(state))
         }
     }
+}
+
+/// Whether there is a batch of a known format in each partition's records, whatever is wrong with it.
+fn is_readable(request: &ProduceRequest) -> bool {
+    let mut sent = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
+    sent.all(|data| data.records.as_ref().is_some_and(|records| begins_with_batch(&records.head)))
 }
 
 /// Every partition of the request with the same error.
@@ -248,8 +257,9 @@ struct Refusal {
 
 impl Refusal {
     fn by_log(rejected: Rejected, log_start: Offset, tp: &TopicPartition) -> Self {
-        // Kafka tells nothing of the log to one whose batch is too large.
-        let is_told = rejected.code != ErrorCode::MESSAGE_TOO_LARGE;
+        // Kafka tells nothing of the log to one whose batch is too large, or thought to be harmed on its way.
+        let untold = [ErrorCode::MESSAGE_TOO_LARGE, ErrorCode::CORRUPT_MESSAGE];
+        let is_told = !untold.contains(&rejected.code);
         let log_start = Some(log_start).filter(|_| is_told);
         if rejected.keyless.is_empty() {
             return Self { log_start, ..rejected.into() };
@@ -308,17 +318,25 @@ fn append(
         return Err(reject(ErrorCode::NOT_ENOUGH_REPLICAS));
     }
     let records = data.records.as_ref().map(|records| records.head.clone()).unwrap_or_default();
-    let batch = Batch::read(&records)?;
+    let release = state.settings.release();
+    let as_known = |rejected: Rejected| match rejected.code {
+        ErrorCode::INVALID_RECORD if !release.has_invalid_record() => {
+            Rejected { code: ErrorCode::CORRUPT_MESSAGE, ..rejected }
+        }
+        _ => rejected,
+    };
+    let batch = Batch::read(&records).map_err(as_known)?;
     if batch.is_zstd() && call.version < 7 {
         return Err(reject(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE));
     }
-    let mut begins_v2 = false;
+    let mut late = release.refuses_unknown_producers().then_some(ErrorCode::UNKNOWN_PRODUCER_ID);
     if batch.is_transactional() {
         let transactional_id = request.transactional_id.as_ref();
         let transactional_id =
             transactional_id.ok_or(reject(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED))?;
-        if let Some(sent) = batch.sent().filter(|sent| !partition.has_open_transaction(*sent)) {
-            begins_v2 = call.version >= ENROLS_SINCE;
+        let begins = batch.sent().filter(|sent| !partition.has_open_transaction(*sent));
+        if let Some(sent) = begins.filter(|_| release.verifies_transactions()) {
+            late = (call.version >= ENROLS_SINCE).then_some(OUT_OF_ORDER);
             enrol(state, call, transactional_id, sent, tp)?;
         }
     }
@@ -327,8 +345,8 @@ fn append(
     let mut accepted = accepted(&batch, wall, call.node, tp, partition);
     let log_start = partition.log().start();
     let appended = partition
-        .append(batch, Origin::Client { begins_v2 }, &config, wall)
-        .map_err(|rejected| Refusal::by_log(rejected, log_start, tp))?;
+        .append(batch, Origin::Client { late }, &config, wall)
+        .map_err(|rejected| Refusal::by_log(as_known(rejected), log_start, tp))?;
     partition.retain(&config, wall);
     let (written_in, log_start) = (epoch_before(partition, appended.end), partition.log().start());
     if !appended.is_duplicate {

@@ -110,8 +110,10 @@ fn check(
     let partitions = BTreeSet::from([offsets_partition(&request.group_id)]);
     let id = &request.transactional_id;
     let adds = call.version >= ENROLS_SINCE;
-    let enrolled =
-        producer.and_then(|producer| state.enrol(call.now, id, producer, &partitions, adds));
+    let enrolled = match state.settings.release().verifies_offsets() {
+        true => producer.and_then(|of| state.enrol(call.now, id, of, &partitions, adds)),
+        false => Ok(()),
+    };
     enrolled.map_err(|code| match code {
         ErrorCode::PRODUCER_FENCED => ErrorCode::INVALID_PRODUCER_EPOCH,
         ErrorCode::TRANSACTION_ABORTABLE if call.version < ABORTABLE_SINCE => {

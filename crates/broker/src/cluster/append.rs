@@ -87,7 +87,7 @@ impl Cluster {
         let rejected = |rejected: crate::storage::Rejected| refuse(rejected.code, rejected.why);
         let batch = Batch::read(&bytes).map_err(rejected)?;
         let mut noted = accepted(&batch, wall, leader, partition, found);
-        let origin = Origin::Client { begins_v2: false };
+        let origin = Origin::Client { late: None };
         let appended = found.append(batch, origin, &config, wall).map_err(rejected)?;
         found.retain(&config, wall);
         noted.base_offset = appended.base_offset;

@@ -94,7 +94,10 @@ impl State {
         }
         for reply in replies {
             let response = match reply.answer {
-                Answer::Join(answer) => api::join_group::respond(reply.ticket.version, answer),
+                Answer::Join(answer) => {
+                    let release = self.settings.release();
+                    api::join_group::respond(release, reply.ticket.version, answer)
+                }
                 Answer::Sync(answer) => api::sync_group::respond(answer),
             };
             self.answered.push((reply.ticket, response));

@@ -252,9 +252,18 @@ impl Batch {
     }
 }
 
+/// Whether records begin with a batch of a known format that is all there, by what it says of itself.
+pub(crate) fn begins_with_batch(records: &[u8]) -> bool {
+    let length = records.get(LENGTH_AT..LENGTH_END).and_then(|field| field.try_into().ok());
+    let length = length.and_then(|field| usize::try_from(i32::from_be_bytes(field)).ok());
+    let is_whole = length.is_some_and(|length| length <= records.len() - LENGTH_END);
+    is_whole && records.get(MAGIC_AT).is_some_and(|magic| *magic <= 2)
+}
+
 /// Where the fields of a header of format 2 lie; the checksum covers all behind it.
 const LENGTH_AT: usize = 8;
 const LENGTH_END: usize = 12;
+const MAGIC_AT: usize = 16;
 const CRC_AT: usize = 17;
 const CHECKED_FROM: usize = 21;
 const ATTRIBUTES_LOW_AT: usize = 22;

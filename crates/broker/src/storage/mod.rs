@@ -8,10 +8,10 @@ mod log;
 mod producers;
 mod transactions;
 
-pub(crate) use batch::{Batch, Rejected, Sent};
+pub(crate) use batch::{Batch, Rejected, Sent, begins_with_batch};
 pub(crate) use compact::{CompactionConfig, Rewritten};
 pub(crate) use epochs::EpochEnd;
 pub(crate) use image::LogImage;
 pub(crate) use log::Log;
-pub(crate) use producers::{MarkerTerm, Producers, Stored, Verdict};
+pub(crate) use producers::{MarkerTerm, OUT_OF_ORDER, Producers, Stored, Verdict};
 pub(crate) use transactions::{Aborted, Transactions};

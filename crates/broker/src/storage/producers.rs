@@ -85,12 +85,12 @@ impl Producers {
     /// Judges a client's batch by its epoch and sequence.
     ///
     /// A producer that is not known here, as after retention took all that it wrote, may begin at any sequence, unless
-    /// it `begins_v2`, that is a transaction by KIP-890.
+    /// it is said what it is to be refused with if it comes `late`, with another than the first.
     pub(crate) fn check(
         &self,
         sent: Sent,
         records: i32,
-        begins_v2: bool,
+        late: Option<ErrorCode>,
     ) -> Result<Verdict, ErrorCode> {
         // The sequences of a client's batch were checked to be there.
         let Some(first) = sent.base_sequence else { return Ok(Verdict::Append) };
@@ -102,8 +102,8 @@ impl Producers {
             return Err(OUT_OF_ORDER);
         }
         let Some(known) = self.known.get(&sent.producer_id) else {
-            let is_late = begins_v2 && first != Sequence::ZERO;
-            return if is_late { Err(OUT_OF_ORDER) } else { Ok(Verdict::Append) };
+            let refused = late.filter(|_| first != Sequence::ZERO);
+            return refused.map_or(Ok(Verdict::Append), Err);
         };
         if sent.producer_epoch < known.epoch {
             return Err(ErrorCode::INVALID_PRODUCER_EPOCH);
@@ -113,8 +113,13 @@ impl Producers {
             let verdict = starts_over.then_some(Verdict::Append);
             return verdict.ok_or(OUT_OF_ORDER);
         }
-        let expected = known.batches.back().map_or(Sequence::ZERO, |batch| batch.last.advance(1));
-        if first == expected { Ok(Verdict::Append) } else { Err(OUT_OF_ORDER) }
+        let expected = known.batches.back().map(|batch| batch.last.advance(1));
+        match expected {
+            _ if first == expected.unwrap_or(Sequence::ZERO) => Ok(Verdict::Append),
+            // Only a marker of it is here, or nothing of this epoch.
+            None => Err(late.unwrap_or(OUT_OF_ORDER)),
+            Some(_) => Err(OUT_OF_ORDER),
+        }
     }
 
     /// Whether the batch is one of those that are remembered.
@@ -281,7 +286,7 @@ impl Spelled for Remembered {
     }
 }
 
-const OUT_OF_ORDER: ErrorCode = ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER;
+pub(crate) const OUT_OF_ORDER: ErrorCode = ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER;
 
 /// Kafka's number; it is why a producer has at most five batches in flight.
 const REMEMBERED_BATCHES: usize = 5;
@@ -303,7 +308,7 @@ mod tests {
                 producer_epoch: ProducerEpoch::from_wire(epoch).expect("not negative"),
                 base_sequence: Sequence::from_wire(sequence),
             };
-            let verdict = self.0.check(sent, 1, false)?;
+            let verdict = self.0.check(sent, 1, None)?;
             if verdict == Verdict::Append {
                 let base_offset = Offset::new(sequence.into()).expect("not negative");
                 let stored = Stored { sent, offsets: 1, base_offset, timestamp: None };

@@ -43,9 +43,9 @@ pub(crate) struct Appended {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Origin {
     Client {
-        /// Whether this may be the first batch of a transaction by KIP-890: a producer of which nothing is known here
-        /// then begins at sequence 0.
-        begins_v2: bool,
+        /// What a producer of which nothing is known here is refused with unless it begins at sequence 0: it is to where
+        /// this may be the first batch of a transaction by KIP-890, and did before KIP-360.
+        late: Option<ErrorCode>,
     },
     /// The transaction coordinator, in this term: a marker, and whether it commits.
     Coordinator { is_commit: bool, term: MarkerTerm },
@@ -84,10 +84,10 @@ impl Partition {
             let is_open = self.transactions.is_open(sent.producer_id);
             self.producers.check_marker(sent, term, is_open).map_err(reject)?;
         }
-        if let Origin::Client { begins_v2 } = origin {
+        if let Origin::Client { late } = origin {
             check_sent(&batch, config, now)?;
             if let Some(sent) = batch.sent() {
-                let verdict = self.producers.check(sent, batch.records(), begins_v2);
+                let verdict = self.producers.check(sent, batch.records(), late);
                 match verdict.map_err(reject)? {
                     Verdict::Append => {}
                     Verdict::Duplicate { base_offset, timestamp } => {

@@ -12,9 +12,11 @@ use milena_wire::messages::describe_configs_request::{
 use milena_wire::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
 };
+use milena_wire::messages::init_producer_id_request::InitProducerIdRequest;
 use milena_wire::{Response, decode_response};
 
-use crate::world::{World, batch, fetch, node, ok, produce, produced};
+use crate::producer::{ID, coordinator};
+use crate::world::{World, batch, batch_with, fetch, node, ok, produce, produced};
 
 fn release(text: &str) -> Release {
     text.parse().expect("a release")
@@ -114,6 +116,62 @@ fn the_consumer_protocol_is_listed_before_it_is_spoken() {
     let answer = world.ask(connection, 0, request);
     let Response::ConsumerGroupHeartbeat(answer) = answer else { panic!() };
     assert_eq!(answer.error_code, ErrorCode::UNSUPPORTED_VERSION);
+}
+
+/// A client that never met the code would give up where it only has to begin anew.
+#[test]
+fn a_producer_that_is_not_known_begins_at_0_before_2_5() {
+    let code = |text: &str, sequence| {
+        let mut world = playing(text);
+        let connection = world.connect_leader();
+        let records = batch(&["a"], Some((7, 0, sequence)));
+        produced(world.ask(connection, 7, produce(-1, records))).error_code
+    };
+    assert_eq!(code("2.4", 5), ErrorCode::UNKNOWN_PRODUCER_ID);
+    assert_eq!(code("2.4", 0), ErrorCode::NONE);
+    assert_eq!(code("2.5", 5), ErrorCode::NONE);
+}
+
+#[test]
+fn a_batch_of_no_transaction_is_refused_from_3_6_on() {
+    for (text, code) in [("3.5", ErrorCode::NONE), ("3.6", ErrorCode::INVALID_TXN_STATE)] {
+        let mut world = playing(text);
+        let at = coordinator(&mut world);
+        let (coordinator, leader) = (world.connect(at), world.connect_leader());
+        let request = InitProducerIdRequest {
+            transactional_id: Some(ID.into()),
+            transaction_timeout_ms: 60_000,
+            ..Default::default()
+        };
+        let Response::InitProducerId(told) = world.ask(coordinator, 2, request) else { panic!() };
+        let stamp = Some((told.producer_id, told.producer_epoch, 0));
+        let mut request = produce(-1, batch_with(&["of no transaction"], stamp, true));
+        request.transactional_id = Some(ID.into());
+        assert_eq!(produced(world.ask(leader, 9, request)).error_code, code, "{text}");
+    }
+}
+
+#[test]
+fn records_in_which_there_is_no_batch_end_the_connection_before_2_8() {
+    let whole = batch(&["a"], None);
+    let (mut unknown, mut harmed) = (whole.to_vec(), whole.to_vec());
+    unknown[16] = 9;
+    harmed[20] ^= 1;
+    for (records, is_batch) in [
+        (Bytes::new(), false),
+        (whole.slice(..11), false),
+        (whole.slice(..whole.len() - 1), false),
+        (unknown.into(), false),
+        (harmed.into(), true),
+        (whole, true),
+    ] {
+        for (text, closes) in [("2.7", !is_batch), ("2.8", false)] {
+            let mut world = playing(text);
+            let connection = world.connect_leader();
+            world.send(connection, 7, produce(-1, records.clone()));
+            assert_eq!(world.is_closed(connection), closes, "{text}: {records:?}");
+        }
+    }
 }
 
 #[test]

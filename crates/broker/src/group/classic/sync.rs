@@ -92,6 +92,9 @@ impl ClassicGroup {
         match self.state {
             GroupState::Empty => ErrorCode::UNKNOWN_MEMBER_ID,
             GroupState::PreparingRebalance => ErrorCode::REBALANCE_IN_PROGRESS,
+            GroupState::CompletingRebalance if !self.release.beats_while_assigning() => {
+                ErrorCode::REBALANCE_IN_PROGRESS
+            }
             GroupState::CompletingRebalance | GroupState::Stable => ErrorCode::NONE,
         }
     }
