@@ -10,12 +10,13 @@ pub(super) fn allowed(of: &Version, judges: bool) -> Vec<&'static Allowed> {
         _ if judges => return ALLOWED_OF_RIGHTS.iter().collect(),
         of if *of == NEWEST => Some(ALLOWED),
         _ if is_from(3, 9) && !is_from(4, 0) => Some(ALLOWED_OF_3_9),
+        _ if !is_from(2, 2) => Some(ALLOWED_OF_2_1),
         // Nobody has looked at the others yet.
         _ => None,
     };
-    let kraft = is_from(3, 3).then_some(KRAFT);
+    let controllers = if is_from(3, 3) { KRAFT } else { ZOOKEEPER };
     let before_4 = (!is_from(4, 0)).then_some(BEFORE_4);
-    let lists = [Some(EVERYWHERE), kraft, before_4, of_its_own];
+    let lists = [Some(EVERYWHERE), Some(controllers), before_4, of_its_own];
     lists.into_iter().flatten().flatten().collect()
 }
 
@@ -37,11 +38,6 @@ const EVERYWHERE: &[Allowed] = &[
         reason: "the embedded broker has no users who log in",
     },
     Allowed {
-        request: "Produce",
-        path: "responses[*].partition_responses[*].error_message",
-        reason: "the embedded broker says why it refuses a batch; a real one writes it to its log",
-    },
-    Allowed {
         request: "ListGroups",
         path: "groups[script-wrong]*",
         reason: "a real coordinator keeps the empty group that a refused join made",
@@ -50,6 +46,15 @@ const EVERYWHERE: &[Allowed] = &[
         request: "DescribeLogDirs",
         path: "results[*].log_dir",
         reason: "the name of a directory on this machine",
+    },
+];
+
+/// Where there is no ZooKeeper.
+const KRAFT: &[Allowed] = &[
+    Allowed {
+        request: "Produce",
+        path: "responses[*].partition_responses[*].error_message",
+        reason: "the embedded broker says why it refuses a batch; a real one writes it to its log",
     },
     Allowed {
         request: "DescribeLogDirs",
@@ -61,10 +66,6 @@ const EVERYWHERE: &[Allowed] = &[
         path: "results[*].usable_bytes",
         reason: "as for the size",
     },
-];
-
-/// Where there is no ZooKeeper.
-const KRAFT: &[Allowed] = &[
     Allowed {
         request: "ApiVersions",
         path: "AddRaftVoter.*",
@@ -206,6 +207,24 @@ const BEFORE_4: &[Allowed] = &[
     },
 ];
 
+/// Where there is ZooKeeper.
+const ZOOKEEPER: &[Allowed] = &[
+    Allowed { request: "ApiVersions", path: "4.*", reason: "LeaderAndIsr, asked by controllers" },
+    Allowed { request: "ApiVersions", path: "5.*", reason: "StopReplica, asked by controllers" },
+    Allowed { request: "ApiVersions", path: "6.*", reason: "UpdateMetadata, asked by controllers" },
+    Allowed {
+        request: "ApiVersions",
+        path: "7.*",
+        reason: "ControlledShutdown, asked by brokers alone",
+    },
+    Allowed { request: "CreateTopics", path: "topics[*].error_message", reason: OTHER_WORDS },
+    Allowed { request: "CreatePartitions", path: "results[*].error_message", reason: OTHER_WORDS },
+    Allowed { request: "CreateAcls", path: "results[*].error_message", reason: OTHER_WORDS },
+    Allowed { request: "DeleteAcls", path: "filter_results[*].error_message", reason: OTHER_WORDS },
+];
+
+const OTHER_WORDS: &str = "what is wrong is told in other words";
+
 /// In 4.4.
 const ALLOWED: &[Allowed] = &[
     Allowed {
@@ -336,6 +355,35 @@ const ALLOWED_OF_3_9: &[Allowed] = &[
         request: "DescribeTransactions v0: one that began anew",
         path: "transaction_states[*].transaction_start_time_ms",
         reason: "a real coordinator tells when the transaction before it began",
+    },
+];
+
+/// In 2.1.
+const ALLOWED_OF_2_1: &[Allowed] = &[
+    Allowed {
+        request: "ApiVersions",
+        path: "WriteTxnMarkers.max",
+        reason: "what went with Kafka 4.0 is not served",
+    },
+    Allowed {
+        request: "DescribeConfigs v1: of",
+        path: "results[*].error_message",
+        reason: OTHER_WORDS,
+    },
+    Allowed {
+        request: "DescribeConfigs v2: of",
+        path: "results[*].error_message",
+        reason: OTHER_WORDS,
+    },
+    Allowed {
+        request: "Produce v7: lz4 that is none",
+        path: "responses[*]*",
+        reason: "the embedded broker does not look into compressed batches",
+    },
+    Allowed {
+        request: "Produce v7: an unknown codec",
+        path: "responses[*].partition_responses[*].log_start_offset",
+        reason: "told by a real broker for whatever fails once the log is open; it helps nobody",
     },
 ];
 
