@@ -230,10 +230,11 @@ impl Metadata {
         Some(self.failing_since? + self.settings.rebootstrap_trigger?)
     }
 
-    /// Asks for `topic` apart from the rest if nothing is known of it.
+    /// Asks for `topic` apart from the rest if nothing is known of it, or nothing but that it cannot be used: what was heard
+    /// of it when nobody wanted it any more is not asked for again.
     fn want(&mut self, now: Instant, topic: &Topic) {
         let is_asked = |(_, scope): &(_, Scope)| scope.topics().is_some_and(|t| t.contains(topic));
-        if self.cluster.topic(topic.as_str()).is_none()
+        if self.cluster.topic(topic.as_str()).is_none_or(|known| heals(known))
             && !self.in_flight.as_ref().is_some_and(is_asked)
             && self.wanted.insert(topic.clone())
             && self.failing_since.is_none()

@@ -116,6 +116,24 @@ fn an_ill_topic_is_asked_for_alone_at_growing_waits_until_it_heals() {
     assert!(world.metadata.poll_timeout().expect("by age") - world.now > 200 * SECOND);
 }
 
+/// Who subscribes again to a topic that was not there would else hear of it after `metadata.max.age.ms`.
+#[test]
+fn an_ill_topic_that_was_let_go_is_asked_for_when_it_is_wanted_again() {
+    let mut world = World::ready(&[]);
+    let consumer = world.metadata.register();
+    let held = Interest::Topics { topics: ["held".into()].into(), may_create: false };
+    world.metadata.set_interest(world.now, consumer, held.clone());
+    assert_eq!(world.asked(), Some((Some(vec!["held".into()]), false)));
+    world.metadata.set_interest(world.now, consumer, Interest::Nothing);
+    world.answer(&[("held", LEADER_NOT_AVAILABLE)]);
+    world.advance(SECOND);
+    assert_eq!(world.asked().and_then(|asked| asked.0), Some(vec![]), "nobody wants it");
+    world.fail(Failure::ConnectionLost);
+    world.metadata.set_interest(world.now, consumer, held);
+    world.advance(2 * SECOND);
+    assert_eq!(world.asked(), Some((Some(vec!["held".into()]), false)));
+}
+
 #[test]
 fn a_topic_that_the_consumer_must_not_create_goes_in_a_request_of_its_own() {
     let mut world = World::ready(&[]);
