@@ -59,6 +59,8 @@ pub fn day(seed: u64, strategy: Strategy, is_static: bool) -> Scenario {
         consumers: Vec::new(),
         group: Some(group),
         share: None,
+        metadata_max_age: None,
+        shuffles_aborted: false,
         weather: Weather {
             latency: (Duration::from_micros(50), Duration::from_millis(5)),
             segment_bytes: 1_400,

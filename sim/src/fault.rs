@@ -1,6 +1,7 @@
 //! What goes wrong in a world, and when.
 
 mod more;
+mod rare;
 mod shares;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use fastrand::Rng;
 
 pub(crate) use more::OF_MEMBERS;
 pub use more::{Members, draw_more};
+pub use rare::{Rare, draw_rare};
 pub use shares::draw_shares;
 
 /// A fault and its time.
@@ -50,6 +52,8 @@ pub enum Fault {
     Hang { api: Api, count: u32 },
     /// F6: the next requests of this kind are answered late.
     Delay { api: Api, count: u32, by: Duration },
+    /// F6, F61: the next requests of this kind are never answered, and carried out late, when their connections are gone.
+    Late { api: Api, count: u32, by: Duration },
     /// F10, F12, F14, F15: the next answers of this kind are broken.
     Garble { api: Api, count: u32, how: Garbling },
     /// F23, F24, F29, F31 to F34, F41, F45, F53, F54, F61, F64: the next requests of this kind are answered with this error.
@@ -62,6 +66,8 @@ pub enum Fault {
     MoveLeader { partition: i32 },
     /// F25: the node tells what the metadata was when this began.
     Stale { node: i32, lasts: Duration },
+    /// F26: the topic is missing from the next answers that name it.
+    Absent { count: u32 },
     /// F26: the topic is deleted and made anew under its name, empty, with another id.
     Recreate,
     /// F45, F64: brokers deny a sequence, an epoch or a transaction that is right.
@@ -177,11 +183,12 @@ impl Fault {
             | Self::Clog { lasts, .. }
             | Self::Withdraw { lasts, .. }
             | Self::Pause { lasts, .. } => *lasts,
-            Self::Delay { by, .. } | Self::Throttle { by, .. } => *by,
+            Self::Delay { by, .. } | Self::Late { by, .. } | Self::Throttle { by, .. } => *by,
             Self::Reset { .. }
             | Self::Cut { .. }
             | Self::Flip { .. }
             | Self::Damage { .. }
+            | Self::Absent { .. }
             | Self::Recreate
             | Self::MoveGroups
             | Self::AddPartitions { .. }

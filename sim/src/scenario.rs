@@ -8,7 +8,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use milena_engine::producer::Acks;
 
-use crate::fault::{self, Api, Fault, RULE_LASTS, Targets, Timed};
+use crate::fault::{self, Api, Fault, Members, RULE_LASTS, Targets, Timed};
 use crate::group::{Act, CopyPlan, GroupPlan, MemberPlan, Strategy};
 use crate::network::Weather;
 use crate::share::{SharePlan, SharerPlan};
@@ -56,6 +56,10 @@ pub struct Scenario {
     pub group: Option<GroupPlan>,
     /// The share group of the topic, if there is one; its clients come last.
     pub share: Option<SharePlan>,
+    /// `metadata.max.age.ms` of all clients, where it is not the group's or the default.
+    pub metadata_max_age: Option<Duration>,
+    /// R8: Fetch names aborted transactions in another order than the log's.
+    pub shuffles_aborted: bool,
     /// How the network is.
     pub weather: Weather,
     /// What goes wrong, by time.
@@ -132,6 +136,9 @@ pub struct ConsumerPlan {
 const SLOW: Duration = Duration::from_millis(100);
 const PATIENT: Duration = Duration::from_secs(2);
 
+/// Such that the seeds of `sim/regressions`, and those at which planted defects were found, are the worlds that they were.
+const RARE: u64 = 0x7262_0240;
+
 /// Longer than metadata is good in worlds whose topic grows.
 const NOTICED: Duration = Duration::from_secs(7);
 
@@ -201,6 +208,8 @@ impl Scenario {
             consumers,
             group: None,
             share: None,
+            metadata_max_age: None,
+            shuffles_aborted: false,
             weather,
             faults,
         };
@@ -237,6 +246,9 @@ impl Scenario {
             self.faults.extend(fault::draw_more(&mut rng, targets, &members, during));
             self.faults.sort_by_key(|timed| timed.at);
         }
+        if cast == Cast::Groups && !self.faults.is_empty() {
+            self.draw_rare(targets, &members, during);
+        }
         if cast == Cast::Copies {
             // Before KIP-447 nobody could know who commits what in a transaction.
             self.faults.retain(|timed| !matches!(timed.fault, Fault::Withdraw { .. }));
@@ -258,6 +270,19 @@ impl Scenario {
             group.metadata_max_age = group.metadata_max_age.min(Duration::from_secs(5));
         }
         self.settle_what_static_members_leave();
+    }
+
+    /// Draws what hardly ever comes together, on its own chances once more.
+    fn draw_rare(&mut self, targets: Targets, members: &Members, during: Duration) {
+        let mut rng = Rng::with_seed(self.seed ^ RARE);
+        // With too few nodes for their replicas there would be no more partitions.
+        let is_short = |fault: &Fault| matches!(fault, Fault::Crash { .. } | Fault::Pause { .. });
+        let may_grow = !self.is_there(is_short);
+        let rare = fault::draw_rare(&mut rng, targets, members, may_grow, during);
+        self.faults.extend(rare.faults);
+        self.faults.sort_by_key(|timed| timed.at);
+        self.metadata_max_age = rare.metadata_max_age;
+        self.shuffles_aborted = rare.shuffles_aborted;
     }
 
     /// Few records on a near network, as each poll of a member is a transaction; sequences of some wrap (F46), under the
@@ -326,6 +351,11 @@ impl Scenario {
                 count
             }
         })
+    }
+
+    /// `metadata.max.age.ms` of all clients, where it is not the default.
+    pub(crate) fn metadata_max_age(&self) -> Option<Duration> {
+        self.metadata_max_age.or(self.group.as_ref().map(|group| group.metadata_max_age))
     }
 
     /// Whether the topic gets more partitions.

@@ -140,9 +140,9 @@ impl World {
             share::configure(&mut cluster, clock.now(), scenario.read_committed);
         }
         let network = Network::new(rng.u64(..), scenario.weather.clone());
-        let tamper = rng.fork();
+        let tamper = Tamper::new(rng.fork(), scenario.shuffles_aborted);
         let mut hosts = Vec::new();
-        let max_age = scenario.group.as_ref().map(|group| group.metadata_max_age);
+        let max_age = scenario.metadata_max_age();
         for plan in &scenario.producers {
             let index = hosts.len();
             let user = ProducerHost::new(index, plan, &scenario, rng.fork());
@@ -190,7 +190,7 @@ impl World {
             connections: BTreeMap::new(),
             reliefs: Vec::new(),
             swallowed: BTreeMap::new(),
-            tamper: Tamper::new(tamper),
+            tamper,
             deleted: Logs::new(),
             committed: BTreeMap::new(),
             furthest: BTreeMap::new(),
@@ -318,6 +318,9 @@ impl World {
                 }
                 let connection = end.connection;
                 for frame in frames {
+                    if self.is_held_up(link, &frame) {
+                        break;
+                    }
                     let may_commit = self.note_request(link, &frame);
                     let frame = self.tamper_with(link, Side::Client, frame);
                     self.cluster.handle(now, connection, frame);

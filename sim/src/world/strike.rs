@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use milena_broker::{Condition, FaultId, FaultRule, on};
 use milena_types::{ApiKey, ErrorCode, NodeId, Offset, TopicPartition};
 
@@ -38,6 +39,12 @@ pub enum Relief {
     Unclog(usize, NodeId),
     /// The node knows all versions of an API again.
     Renew(NodeId, ApiKey),
+    /// A node comes to a request whose connection is gone.
+    Carried(NodeId, Bytes),
+    /// Metadata knows the topic again.
+    Present,
+    /// No request of this kind is held up any more.
+    HoldUp(ApiKey),
     /// A rule that did not use up its count.
     Rule(FaultId),
 }
@@ -98,6 +105,10 @@ impl World {
                 self.tamper.hold_back(node(n));
                 Relief::Stale(node(n))
             }
+            Fault::Absent { count } => {
+                self.tamper.leave_out_next(count);
+                return self.reliefs.push((at + RULE_LASTS, Relief::Present));
+            }
             Fault::Recreate => return self.recreate(),
             Fault::Deny { api, code, count } => {
                 return self.rule(first(api, count).error(ErrorCode::from_wire(code)));
@@ -146,6 +157,10 @@ impl World {
             Fault::Hang { api, count } => return self.rule(first(api, count).hang()),
             Fault::Delay { api, count, by } => {
                 return self.rule(first(api, count).delay_answer(by));
+            }
+            Fault::Late { api, count, by } => {
+                self.tamper.hold_up_next(key(api), by, count);
+                return self.reliefs.push((at + RULE_LASTS, Relief::HoldUp(key(api))));
             }
             Fault::Garble { api, count, how: Garbling::CorrelationId } => {
                 return self.rule(first(api, count).wrong_correlation());
@@ -221,9 +236,32 @@ impl World {
                 self.tamper.renew(node, api);
                 self.network.reset_node(self.clock.elapsed(), node);
             }
+            Relief::Carried(node, frame) => self.carry_out(node, frame),
+            Relief::Present => self.tamper.leave_out_next(0),
+            Relief::HoldUp(api) => self.tamper.hold_up_no_more(api),
             Relief::Rule(id) => {
                 self.cluster.remove_fault(id);
             }
+        }
+    }
+
+    /// Whether a request is to be carried out late: then its connection is silent from here on.
+    pub(super) fn is_held_up(&mut self, link: LinkId, frame: &Bytes) -> bool {
+        let Some((_, node)) = self.network.ends(link) else { return false };
+        let Some(by) = self.tamper.holds_up(frame) else { return false };
+        self.say(|| format!("a request on link {} is held up for {by:?}", link.0));
+        self.forget(link);
+        self.reliefs.push((self.clock.elapsed() + by, Relief::Carried(node, frame.clone())));
+        true
+    }
+
+    /// The node carries out a request that nobody waits for.
+    fn carry_out(&mut self, node: NodeId, frame: Bytes) {
+        let now = self.clock.now();
+        // A node that is down has lost it.
+        if let Ok(connection) = self.cluster.open(now, node) {
+            self.cluster.handle(now, connection, frame);
+            self.note_commits();
         }
     }
 
@@ -269,7 +307,7 @@ impl World {
             User::Consumer(consumer) => User::Consumer(consumer),
         };
         let place = (client, self.scenario.nodes);
-        let max_age = self.scenario.group.as_ref().map(|group| group.metadata_max_age);
+        let max_age = self.scenario.metadata_max_age();
         let host = Host::new(place, max_age, self.clock.now(), rng, user);
         self.hosts.insert(client, host);
     }

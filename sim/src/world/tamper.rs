@@ -1,12 +1,15 @@
 //! What is changed on the way between clients and brokers, beyond what the network does to bytes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use fastrand::Rng;
 use milena_records::RecordSet;
-use milena_types::{ApiKey, NodeId};
-use milena_wire::{Request, RequestHeader, Response, decode_response, encode_response};
+use milena_types::{ApiKey, ErrorCode, NodeId, Uuid};
+use milena_wire::{
+    Request, RequestHeader, Response, decode_request, decode_response, encode_response,
+};
 
 use crate::fault::Garbling;
 use crate::network::Side;
@@ -36,6 +39,12 @@ pub(super) struct Tamper {
     stale: BTreeMap<NodeId, Told>,
     /// The highest version of an API that a node admits to.
     withdrawn: BTreeMap<(NodeId, ApiKey), i16>,
+    /// How many requests of an API are still held up, and for how long.
+    held_up: BTreeMap<ApiKey, (Duration, u32)>,
+    /// How many answers are still to come without the topics that they were to tell of.
+    left_out: u32,
+    /// Aborted transactions are named in another order than the log's.
+    shuffles_aborted: bool,
 }
 
 type Told = BTreeMap<Vec<String>, Bytes>;
@@ -61,7 +70,7 @@ impl Asked {
 }
 
 impl Tamper {
-    pub(super) fn new(rng: Rng) -> Self {
+    pub(super) fn new(rng: Rng, shuffles_aborted: bool) -> Self {
         Self {
             rng,
             damaged: BTreeMap::new(),
@@ -70,7 +79,34 @@ impl Tamper {
             told: Told::new(),
             stale: BTreeMap::new(),
             withdrawn: BTreeMap::new(),
+            held_up: BTreeMap::new(),
+            left_out: 0,
+            shuffles_aborted,
         }
+    }
+
+    /// The next answers know nothing of the topics that they are asked for.
+    pub(super) fn leave_out_next(&mut self, count: u32) {
+        self.left_out = count;
+    }
+
+    pub(super) fn hold_up_next(&mut self, api: ApiKey, by: Duration, count: u32) {
+        self.held_up.insert(api, (by, count));
+    }
+
+    pub(super) fn hold_up_no_more(&mut self, api: ApiKey) {
+        self.held_up.remove(&api);
+    }
+
+    /// For how long the request in `frame` is held up, if it is.
+    pub(super) fn holds_up(&mut self, frame: &Bytes) -> Option<Duration> {
+        if self.held_up.is_empty() {
+            return None;
+        }
+        let (header, _) = decode_request(frame.clone()).ok()?;
+        let (by, left) = self.held_up.get_mut(&header.api_key).filter(|(_, left)| *left > 0)?;
+        *left -= 1;
+        Some(*by)
     }
 
     pub(super) fn damage_next(&mut self, node: NodeId, side: Side, count: u32) {
@@ -143,8 +179,15 @@ impl Tamper {
         if asked.api == ApiKey::API_VERSIONS {
             return self.versions(node, &asked, &frame).unwrap_or(frame);
         }
+        if asked.api == ApiKey::FETCH && self.shuffles_aborted {
+            return self.shuffled(&asked, &frame).unwrap_or(frame);
+        }
         if asked.api != ApiKey::METADATA || asked.topics.is_empty() {
             return frame;
+        }
+        if self.left_out > 0 {
+            self.left_out -= 1;
+            return unknown(&asked, &frame).unwrap_or(frame);
         }
         match self.stale.get(&node).and_then(|told| told.get(&asked.topics)) {
             Some(old) => framed(&head, old),
@@ -175,6 +218,38 @@ impl Tamper {
         let frame = encode_response(&response, asked.version, correlation).ok()?;
         Some(frame.into_bytes())
     }
+}
+
+impl Tamper {
+    /// The same answer with its lists of aborted transactions the other way round; `None` where there are none.
+    fn shuffled(&self, asked: &Asked, frame: &Bytes) -> Option<Bytes> {
+        let body = frame.slice(LENGTH_BYTES..);
+        let (correlation, mut response) = decode_response(asked.api, asked.version, body).ok()?;
+        let Response::Fetch(fetch) = &mut response else { return None };
+        let partitions = fetch.responses.iter_mut().flat_map(|topic| &mut topic.partitions);
+        let lists = partitions.filter_map(|data| data.aborted_transactions.as_mut());
+        let mut lists: Vec<_> = lists.filter(|list| list.len() > 1).collect();
+        if lists.is_empty() {
+            return None;
+        }
+        lists.iter_mut().for_each(|list| list.reverse());
+        let frame = encode_response(&response, asked.version, correlation).ok()?;
+        Some(frame.into_bytes())
+    }
+}
+
+/// The answer of a node that has not heard of the topics yet; `None` where it names none.
+fn unknown(asked: &Asked, frame: &Bytes) -> Option<Bytes> {
+    let body = frame.slice(LENGTH_BYTES..);
+    let (correlation, mut response) = decode_response(asked.api, asked.version, body).ok()?;
+    let Response::Metadata(metadata) = &mut response else { return None };
+    for topic in &mut metadata.topics {
+        topic.error_code = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+        topic.topic_id = Uuid::ZERO;
+        topic.partitions.clear();
+    }
+    let frame = encode_response(&response, asked.version, correlation).ok()?;
+    Some(frame.into_bytes())
 }
 
 /// A frame with the head's correlation id and another body.
@@ -229,7 +304,7 @@ mod tests {
     /// Else a client would refuse the answer for another reason.
     #[test]
     fn stale_metadata_is_under_the_new_correlation_id() {
-        let mut tamper = Tamper::new(Rng::with_seed(1));
+        let mut tamper = Tamper::new(Rng::with_seed(1), false);
         tamper.answer(NODE, asked(ApiKey::METADATA), frame(1, b"old"));
         tamper.hold_back(NODE);
         let told = tamper.answer(NODE, asked(ApiKey::METADATA), frame(2, b"fresh"));
@@ -241,7 +316,7 @@ mod tests {
 
     #[test]
     fn a_broken_answer_is_broken_as_often_as_asked() {
-        let mut tamper = Tamper::new(Rng::with_seed(1));
+        let mut tamper = Tamper::new(Rng::with_seed(1), false);
         tamper.spoil_next(ApiKey::FETCH, Garbling::Length(-1), 1);
         let broken = tamper.answer(NODE, asked(ApiKey::FETCH), frame(1, b"body"));
         assert_eq!(&broken[..4], [0xff; 4]);
@@ -251,7 +326,7 @@ mod tests {
 
     #[test]
     fn a_frame_without_records_is_not_damaged() {
-        let mut tamper = Tamper::new(Rng::with_seed(1));
+        let mut tamper = Tamper::new(Rng::with_seed(1), false);
         tamper.damage_next(NODE, Side::Broker, 1);
         let frame = frame(1, &[2; 100]);
         assert_eq!(tamper.damage(NODE, Side::Broker, frame.clone()), frame);

@@ -22,6 +22,8 @@ pub(crate) fn world(nodes: i32, partitions: i32, producer: ProducerPlan) -> Scen
         consumers: Vec::new(),
         group: None,
         share: None,
+        metadata_max_age: None,
+        shuffles_aborted: false,
         weather: weather(Duration::from_micros(50), Duration::from_millis(5)),
         faults: Vec::new(),
     }
