@@ -5,7 +5,7 @@ use milena_wire::messages::describe_producers_request::TopicRequest;
 use milena_wire::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
 use milena_wire::messages::{DescribeProducersRequest, WriteTxnMarkersRequest};
 
-use super::transactional_producer::{Producer, TOPIC, settled};
+use super::transactional_producer::{Producer, TOPIC};
 use crate::Result;
 use crate::compare::recorder::Recorder;
 use crate::raw::message;
@@ -55,6 +55,6 @@ async fn markers(on: &mut Recorder, id: Uuid, version: i16, transaction_version:
     on.ask(&what("of an earlier coordinator"), version, marker(3, 4, TOPIC, PARTITION)).await?;
     let topic = message!(TopicRequest { name: TOPIC.into(), partition_indexes: vec![PARTITION] });
     let ask = message!(DescribeProducersRequest { topics: vec![topic] });
-    on.ask(&what("after the markers"), 0, ask).await?;
-    settled(on, &producer).await
+    // The coordinator knows of none of this, and has the transaction open still.
+    on.ask(&what("after the markers"), 0, ask).await.map(drop)
 }
