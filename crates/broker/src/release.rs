@@ -138,6 +138,11 @@ impl Release {
         self >= Self::of(3, 7)
     }
 
+    /// Whether offsets of a producer that was overtaken are refused: at first by the log that they go to.
+    pub(crate) fn refuses_offsets_of_the_overtaken(self) -> bool {
+        self >= Self::of(2, 5)
+    }
+
     /// Whether a member may show itself while the leader assigns; before, it was to join anew.
     pub(crate) fn beats_while_assigning(self) -> bool {
         self >= Self::of(2, 6)

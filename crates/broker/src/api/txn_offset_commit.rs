@@ -110,9 +110,12 @@ fn check(
     let partitions = BTreeSet::from([offsets_partition(&request.group_id)]);
     let id = &request.transactional_id;
     let adds = call.version >= ENROLS_SINCE;
-    let enrolled = match state.settings.release().verifies_offsets() {
-        true => producer.and_then(|of| state.enrol(call.now, id, of, &partitions, adds)),
-        false => Ok(()),
+    let release = state.settings.release();
+    let enrolled = match producer {
+        Ok(of) if release.verifies_offsets() => state.enrol(call.now, id, of, &partitions, adds),
+        Ok(of) if release.refuses_offsets_of_the_overtaken() => state.check_overtaken(of),
+        Err(code) if release.verifies_offsets() => Err(code),
+        Ok(_) | Err(_) => Ok(()),
     };
     enrolled.map_err(|code| match code {
         ErrorCode::PRODUCER_FENCED => ErrorCode::INVALID_PRODUCER_EPOCH,

@@ -93,6 +93,13 @@ impl State {
         if takes_part { Ok(()) } else { Err(ErrorCode::TRANSACTION_ABORTABLE) }
     }
 
+    /// PRODUCER_FENCED if this producer's id goes on under a later epoch.
+    pub(crate) fn check_overtaken(&self, producer: Identity) -> Result<(), ErrorCode> {
+        let mut others = self.transactions.values().map(Transaction::producer);
+        let is_overtaken = others.any(|it| it.id == producer.id && it.epoch > producer.epoch);
+        if is_overtaken { Err(ErrorCode::PRODUCER_FENCED) } else { Ok(()) }
+    }
+
     /// Commits or aborts the producer's transaction. Says who the producer is from here on.
     pub(crate) fn end_transaction(
         &mut self,

@@ -16,6 +16,7 @@ use milena_wire::messages::init_producer_id_request::InitProducerIdRequest;
 use milena_wire::{Response, decode_response};
 
 use crate::producer::{ID, coordinator};
+use crate::transactional_offsets::Offsets;
 use crate::world::{World, batch, batch_with, fetch, node, ok, produce, produced};
 
 fn release(text: &str) -> Release {
@@ -148,6 +149,34 @@ fn a_batch_of_no_transaction_is_refused_from_3_6_on() {
         let mut request = produce(-1, batch_with(&["of no transaction"], stamp, true));
         request.transactional_id = Some(ID.into());
         assert_eq!(produced(world.ask(leader, 9, request)).error_code, code, "{text}");
+    }
+}
+
+#[test]
+fn offsets_of_a_producer_that_was_overtaken_are_refused_from_2_5_on() {
+    for (text, expected) in [
+        ("2.4", ErrorCode::NONE),
+        ("2.5", ErrorCode::INVALID_PRODUCER_EPOCH),
+        ("3.6", ErrorCode::INVALID_PRODUCER_EPOCH),
+    ] {
+        let mut world = playing(text);
+        let at = coordinator(&mut world);
+        let coordinator = world.connect(at);
+        let mut begin = || {
+            let request = InitProducerIdRequest {
+                transactional_id: Some(ID.into()),
+                transaction_timeout_ms: 60_000,
+                ..Default::default()
+            };
+            let Response::InitProducerId(told) = world.ask(coordinator, 1, request) else {
+                panic!()
+            };
+            (told.producer_id, told.producer_epoch)
+        };
+        let (first, second) = (begin(), begin());
+        let offsets = Offsets::connect(&mut world);
+        assert_eq!(offsets.commit_by(&mut world, 0, first, 1), expected, "{text}");
+        assert_eq!(offsets.commit_by(&mut world, 0, second, 2), ErrorCode::NONE, "{text}");
     }
 }
 

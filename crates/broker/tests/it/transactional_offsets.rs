@@ -9,12 +9,12 @@ use crate::producer::{ID, Producer, V1, V2};
 use crate::world::{World, node, offset};
 
 /// The offsets of a producer in a group, asked of the node that coordinates it.
-struct Offsets {
+pub(crate) struct Offsets {
     connection: ConnectionId,
 }
 
 impl Offsets {
-    fn connect(world: &mut World) -> Self {
+    pub(crate) fn connect(world: &mut World) -> Self {
         let any = world.connect(node(1));
         let request = m::FindCoordinatorRequest { key: "g".into(), ..Default::default() };
         let Response::FindCoordinator(found) = world.ask(any, 2, request) else { panic!() };
@@ -22,6 +22,17 @@ impl Offsets {
     }
 
     fn commit(&self, world: &mut World, producer: &Producer, offset: i64) -> ErrorCode {
+        let version = if producer.versions.end < 5 { 3 } else { 5 };
+        self.commit_by(world, version, (producer.id, producer.epoch), offset)
+    }
+
+    pub(crate) fn commit_by(
+        &self,
+        world: &mut World,
+        version: i16,
+        (producer_id, producer_epoch): (i64, i16),
+        offset: i64,
+    ) -> ErrorCode {
         let partition = m::txn_offset_commit_request::TxnOffsetCommitRequestPartition {
             committed_offset: offset,
             ..Default::default()
@@ -34,12 +45,11 @@ impl Offsets {
         let request = m::TxnOffsetCommitRequest {
             transactional_id: ID.into(),
             group_id: "g".into(),
-            producer_id: producer.id,
-            producer_epoch: producer.epoch,
+            producer_id,
+            producer_epoch,
             topics: vec![topic],
             ..Default::default()
         };
-        let version = if producer.versions.end < 5 { 3 } else { 5 };
         let Response::TxnOffsetCommit(answer) = world.ask(self.connection, version, request) else {
             panic!()
         };
