@@ -92,6 +92,8 @@ struct Leading {
 struct Syncing {
     /// The leader's assignment. Said twice it has to be the same: the first one may have been stored.
     shares: BTreeMap<String, MemberAssignment>,
+    /// A leader that is to make none would have something itself.
+    is_due: bool,
     /// How often no answer came.
     lost: u32,
 }

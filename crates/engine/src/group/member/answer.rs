@@ -165,6 +165,13 @@ impl Member {
             self.enter(MemberState::Joining);
             return;
         }
+        let is_due = self.syncing.as_ref().is_some_and(|syncing| syncing.is_due);
+        if is_due && assignment.partitions.is_empty() {
+            // Made before there was a topic, by a leader who went before he heard of it: nobody else watches that.
+            self.rejoin = Some("partitions of subscribed topics have no owner".into());
+            self.enter(MemberState::Joining);
+            return;
+        }
         self.backoff.reset();
         self.heartbeat.start(call.sent);
         self.assigned(assignment.partitions);

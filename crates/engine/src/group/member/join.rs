@@ -37,7 +37,7 @@ impl Member {
         coordinator: NodeId,
         around: &mut Surroundings<'_>,
     ) {
-        let mut shares = BTreeMap::new();
+        let (mut shares, mut is_due) = (BTreeMap::new(), false);
         if let Some(leading) = &self.leading {
             let topics: BTreeSet<&Topic> =
                 leading.members.iter().flat_map(|member| &member.topics).collect();
@@ -50,15 +50,17 @@ impl Member {
                 (topic.clone(), count.unwrap_or(0))
             });
             self.shared_out = Some(counts.collect());
-            if !leading.is_skipped {
-                let layout = Layout::of(&leading.members, around.cluster);
-                for (member, partitions) in self.strategy.assign(&leading.members, &layout) {
+            let layout = Layout::of(&leading.members, around.cluster);
+            for (member, partitions) in self.strategy.assign(&leading.members, &layout) {
+                if !leading.is_skipped {
                     shares.insert(member, MemberAssignment { partitions });
+                } else if *member == *self.identity.member_id {
+                    is_due = !partitions.is_empty();
                 }
             }
         }
         self.leading = None;
-        let shares = &self.syncing.get_or_insert(Syncing { shares, lost: 0 }).shares;
+        let shares = &self.syncing.get_or_insert(Syncing { shares, is_due, lost: 0 }).shares;
         let id = around.ids.deal();
         let outbound = self.requests.sync(id, coordinator, &self.identity, self.strategy, shares);
         self.put_call(now, id, coordinator, ApiKey::SYNC_GROUP);

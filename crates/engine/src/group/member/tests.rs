@@ -439,36 +439,6 @@ fn a_fenced_instance_ends_the_membership_whoever_says_so() {
     assert_eq!(changes(&mut fixture), [Change::Lost]);
 }
 
-/// KIP-814: the coordinator has the assignment still; a leader that made a new one would move partitions for nothing.
-#[test]
-fn a_static_leader_that_came_back_makes_no_assignment() {
-    let mut fixture = with(|group| group.instance_id = Some("one".into()));
-    let join = fixture.sent();
-    let response = JoinGroupResponse {
-        generation_id: 4,
-        protocol_name: Some("range".into()),
-        leader: "me".into(),
-        member_id: "me".into(),
-        skip_assignment: true,
-        members: vec![described("me", subscription().encode())],
-        ..Default::default()
-    };
-    fixture.answer(&join, response);
-    let sync = fixture.sent();
-    let Request::SyncGroup(request) = &sync.body else { panic!("{:?}", sync.body) };
-    assert!(request.assignments.is_empty());
-    let partitions = (0..4).map(|index| TopicPartition::new("t", index)).collect();
-    let assignment = MemberAssignment { partitions }.encode();
-    fixture.answer(&sync, SyncGroupResponse { assignment, ..Default::default() });
-    assert!(matches!(fixture.poll(), Some(Action::Take(_))));
-    fixture.member.settled();
-    // It leads all the same: topics that grow are its business.
-    let partitions = (0..5).map(|index| PartitionMetadata::new(index, None, None)).collect();
-    let grown = Cluster::new([], [TopicMetadata::new("t", None, partitions)]);
-    fixture.member.handle_cluster(&grown);
-    assert_eq!(changes(&mut fixture), [Change::Revoked]);
-}
-
 /// KIP-345, KIP-1092: who leaves tells so, who stays does not.
 #[test]
 fn leaving_is_told_as_the_operation_says() {
@@ -590,4 +560,5 @@ fn a_member_that_fails_while_it_joins_gives_up_what_it_keeps() {
     assert_eq!(changes(&mut fixture), []);
 }
 
+mod returning;
 mod syncing;

@@ -1,0 +1,49 @@
+//! A static leader that comes back under its name.
+
+use super::*;
+
+/// KIP-814: the coordinator has the assignment still; a leader that made a new one would move partitions for nothing.
+#[test]
+fn a_static_leader_that_came_back_makes_no_assignment() {
+    let mut fixture = with(|group| group.instance_id = Some("one".into()));
+    let sync = come_back(&mut fixture);
+    let Request::SyncGroup(request) = &sync.body else { panic!("{:?}", sync.body) };
+    assert!(request.assignments.is_empty());
+    let partitions = (0..4).map(|index| TopicPartition::new("t", index)).collect();
+    let assignment = MemberAssignment { partitions }.encode();
+    fixture.answer(&sync, SyncGroupResponse { assignment, ..Default::default() });
+    assert!(matches!(fixture.poll(), Some(Action::Take(_))));
+    fixture.member.settled();
+    // It leads all the same: topics that grow are its business.
+    let partitions = (0..5).map(|index| PartitionMetadata::new(index, None, None)).collect();
+    let grown = Cluster::new([], [TopicMetadata::new("t", None, partitions)]);
+    fixture.member.handle_cluster(&grown);
+    assert_eq!(changes(&mut fixture), [Change::Revoked]);
+}
+
+/// Its assignment was made before there was the topic, and it went before it heard of that: nobody else watches.
+#[test]
+fn a_static_leader_that_comes_back_to_nothing_has_the_group_share_out_again() {
+    let mut fixture = with(|group| group.instance_id = Some("one".into()));
+    let sync = come_back(&mut fixture);
+    let assignment = MemberAssignment::default().encode();
+    fixture.answer(&sync, SyncGroupResponse { assignment, ..Default::default() });
+    let Request::JoinGroup(join) = fixture.sent().body else { panic!("it does not join") };
+    assert_eq!(&*join.member_id, "me");
+}
+
+/// Joins as the leader of a group whose assignment the coordinator keeps.
+fn come_back(fixture: &mut Fixture) -> Outbound {
+    let join = fixture.sent();
+    let response = JoinGroupResponse {
+        generation_id: 4,
+        protocol_name: Some("range".into()),
+        leader: "me".into(),
+        member_id: "me".into(),
+        skip_assignment: true,
+        members: vec![described("me", subscription().encode())],
+        ..Default::default()
+    };
+    fixture.answer(&join, response);
+    fixture.sent()
+}
