@@ -306,12 +306,16 @@ impl Metadata {
             self.backoff.reset();
         } else {
             // Leaders are elected and topics spread within moments: ask again quickly, then less and less so.
-            self.wanted_due = now + self.backoff.next_wait(&mut self.rng);
-            self.wanted.extend(ill);
+            let due = now + self.backoff.next_wait(&mut self.rng);
             // Those who wait for a leader complain after every answer; one that brought nothing new will be followed
             // by another such (KIP-580).
             if !matches!(scope, Scope::Some(_)) && self.cluster.topics().eq(next.topics()) {
-                self.not_before = self.not_before.max(self.wanted_due);
+                self.not_before = self.not_before.max(due);
+            }
+            // Not with new ones, that go at once: the next answer is followed by these.
+            if !has_new {
+                self.wanted.extend(ill);
+                self.wanted_due = due;
             }
         }
         if has_new {

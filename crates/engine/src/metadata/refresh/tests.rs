@@ -146,6 +146,24 @@ fn a_topic_that_the_consumer_must_not_create_goes_in_a_request_of_its_own() {
     assert_eq!(world.asked(), Some((Some(vec!["theirs".into()]), false)));
 }
 
+/// Else the one that is to be created would be asked for again and again without a pause, and the other one never.
+#[test]
+fn a_topic_in_a_request_of_its_own_waits_for_no_other_to_heal() {
+    let mut world = World::ready(&[]);
+    let consumer = world.metadata.register();
+    let held = Interest::Topics { topics: ["theirs".into()].into(), may_create: false };
+    world.metadata.set_interest(world.now, consumer, held);
+    world.metadata.touch(world.now, &"ours".into());
+    for _ in 0..2 {
+        assert_eq!(world.asked(), Some((Some(vec!["ours".into()]), true)));
+        world.answer(&[("ours", LEADER_NOT_AVAILABLE)]);
+        assert_eq!(world.asked(), Some((Some(vec!["theirs".into()]), false)));
+        world.answer(&[("theirs", LEADER_NOT_AVAILABLE)]);
+        assert_eq!(world.asked(), None, "not before the back-off");
+        world.advance(2 * SECOND);
+    }
+}
+
 /// A refresh that comes just after a deletion would bring the topic back.
 #[test]
 fn a_known_topic_that_the_consumer_must_not_create_keeps_the_switch_off() {
