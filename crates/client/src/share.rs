@@ -91,7 +91,8 @@ impl ShareConsumer {
     /// was fetched is handed out by the next call, if its lock lasts.
     ///
     /// # Errors
-    /// `Authorization`; `InvalidRecord` of a damaged batch, whose records are rejected; `Rebalanced` and the like are
+    /// `Authorization`; `InvalidRecord` of a damaged batch, whose records are released where its checksum is wrong, to come
+    /// again up to the group's limit of deliveries, and rejected where it is right; `Rebalanced` and the like are
     /// dealt with unseen. `Closed`; `UnsupportedVersion` where the cluster has no share groups. Unless it
     /// [`is_fatal`](Error::is_fatal), the next call goes on; a fatal one is every later call's too.
     pub async fn poll(&mut self, timeout: Duration) -> Result<Vec<ShareMessage>, Error> {

@@ -4,7 +4,7 @@ use milena_broker::Acknowledgement;
 
 use super::planted::{clean, ms, offset, promises, rejects_of, tp};
 use super::{Property, check};
-use crate::history::{History, Value};
+use crate::history::{History, Promises, Value};
 use crate::share::{Done, Handed, ShareEvent, Shares, Told, Word};
 
 #[test]
@@ -92,6 +92,19 @@ fn p24_a_record_handed_out_after_its_lock() {
 #[test]
 fn p24_a_word_that_nobody_said() {
     rejects(|shares| shares.words[0].said = Acknowledgement::Release);
+}
+
+/// What was damaged on its way is given back unread; nothing else is said of it.
+#[test]
+fn p24_a_word_that_nobody_said_of_damaged_records() {
+    let promises = Promises { records_arrive_whole: false, ..promises() };
+    let but = |unsaid: Acknowledgement| {
+        let mut history = shared();
+        history.share.as_mut().unwrap().words.retain(|word| word.said != unsaid);
+        check(&history, &promises)
+    };
+    assert_eq!(but(Acknowledgement::Release), []);
+    assert_ne!(but(Acknowledgement::Accept), []);
 }
 
 /// A gap says that there is no record: nobody would ever see it.
