@@ -38,6 +38,8 @@ enum Blow {
 }
 
 impl Blow {
+    const KINDS: usize = 3;
+
     /// The first are one of each, so that a short storm has them all too.
     fn nth(nth: usize, rng: &mut fastrand::Rng) -> Self {
         let drawn = rng.u8(..8);
@@ -63,7 +65,7 @@ impl Until {
 }
 
 impl Weather {
-    /// Breaks one broker after another until `until`, each once the one before is in sync again: what was acknowledged is
+    /// Breaks one broker after another until `until`, and one in each way at least, each once the one before is in sync again: what was acknowledged is
     /// then on another that lives. All of them run in the end, whatever went wrong.
     ///
     /// Not to be dropped: then a broker may stay as it is.
@@ -72,9 +74,10 @@ impl Weather {
         on: &Target,
         stages: &Stages,
         rng: fastrand::Rng,
-        until: Until,
+        mut until: Until,
     ) -> Result {
-        let Err(why) = self.break_brokers(on, stages, rng, until).await else { return Ok(()) };
+        // It is kept until all is well again: who called the storm off waits for that.
+        let Err(why) = self.break_brokers(on, stages, rng, &mut until).await else { return Ok(()) };
         match on.bring_back().await {
             Ok(()) => Err(why),
             Err(besides) => Err(format!("{why}; then not all came back: {besides}").into()),
@@ -86,12 +89,13 @@ impl Weather {
         on: &Target,
         stages: &Stages,
         mut rng: fastrand::Rng,
-        mut until: Until,
+        until: &mut Until,
     ) -> Result {
         let topics = [&*stages.source, &*stages.target];
         for nth in 0.. {
             let gap = millis(&mut rng, 500..4_000);
-            if Instant::now() + gap >= until.end || !until.pause(gap).await {
+            let is_over = nth >= Blow::KINDS && Instant::now() + gap >= until.end;
+            if is_over || !until.pause(gap).await {
                 break;
             }
             let (blow, whom) = (Blow::nth(nth, &mut rng), rng.u8(..4));
