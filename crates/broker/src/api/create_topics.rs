@@ -108,7 +108,7 @@ fn create(
     let new = NewTopic {
         name: topic.name.to_string(),
         partitions: Some(topic.num_partitions).filter(|partitions| !may_leave || *partitions != -1),
-        replication_factor: Some(topic.replication_factor).filter(|factor| *factor != -1),
+        replication_factor: Some(topic.replication_factor).filter(|n| !may_leave || *n != -1),
         assignments: assignments.collect::<BTreeMap<_, _>>(),
         config: config.collect(),
         is_internal: false,

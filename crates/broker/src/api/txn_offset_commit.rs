@@ -113,7 +113,9 @@ fn check(
     let release = state.settings.release();
     let enrolled = match producer {
         Ok(of) if release.verifies_offsets() => state.enrol(call.now, id, of, &partitions, adds),
-        Ok(of) if release.refuses_offsets_of_the_overtaken() => state.check_overtaken(of),
+        Ok(of) if release.refuses_offsets_of_the_overtaken() => {
+            state.check_overtaken(&request.group_id, of)
+        }
         Err(code) if release.verifies_offsets() => Err(code),
         Ok(_) | Err(_) => Ok(()),
     };

@@ -93,10 +93,12 @@ impl State {
         if takes_part { Ok(()) } else { Err(ErrorCode::TRANSACTION_ABORTABLE) }
     }
 
-    /// PRODUCER_FENCED if this producer's id goes on under a later epoch.
-    pub(crate) fn check_overtaken(&self, producer: Identity) -> Result<(), ErrorCode> {
-        let mut others = self.transactions.values().map(Transaction::producer);
-        let is_overtaken = others.any(|it| it.id == producer.id && it.epoch > producer.epoch);
+    /// PRODUCER_FENCED if the log of a group's offsets has seen a later epoch of this producer: only that compares them.
+    pub(crate) fn check_overtaken(&self, group: &str, producer: Identity) -> Result<(), ErrorCode> {
+        let log = offsets_partition(group);
+        let log = self.partition(log.topic.as_str(), log.partition);
+        let last = log.and_then(|log| log.producers().epoch(producer.id));
+        let is_overtaken = last.is_some_and(|last| last > producer.epoch);
         if is_overtaken { Err(ErrorCode::PRODUCER_FENCED) } else { Ok(()) }
     }
 

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use milena_broker::{Cluster, Output, Release, Settings};
 use milena_types::{ApiKey, ErrorCode};
+use milena_wire::messages::add_offsets_to_txn_request::AddOffsetsToTxnRequest;
 use milena_wire::messages::api_versions_request::ApiVersionsRequest;
 use milena_wire::messages::api_versions_response::ApiVersionsResponse;
 use milena_wire::messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest;
@@ -154,15 +155,17 @@ fn a_batch_of_no_transaction_is_refused_from_3_6_on() {
 
 #[test]
 fn offsets_of_a_producer_that_was_overtaken_are_refused_from_2_5_on() {
-    for (text, expected) in [
-        ("2.4", ErrorCode::NONE),
-        ("2.5", ErrorCode::INVALID_PRODUCER_EPOCH),
-        ("3.6", ErrorCode::INVALID_PRODUCER_EPOCH),
+    for (text, takes_part, expected) in [
+        ("2.4", true, ErrorCode::NONE),
+        ("2.5", true, ErrorCode::INVALID_PRODUCER_EPOCH),
+        ("3.6", true, ErrorCode::INVALID_PRODUCER_EPOCH),
+        // Of an epoch that never came there the log knows nothing.
+        ("3.6", false, ErrorCode::NONE),
     ] {
         let mut world = playing(text);
         let at = coordinator(&mut world);
         let coordinator = world.connect(at);
-        let mut begin = || {
+        let begin = |world: &mut World| {
             let request = InitProducerIdRequest {
                 transactional_id: Some(ID.into()),
                 transaction_timeout_ms: 60_000,
@@ -173,8 +176,21 @@ fn offsets_of_a_producer_that_was_overtaken_are_refused_from_2_5_on() {
             };
             (told.producer_id, told.producer_epoch)
         };
-        let (first, second) = (begin(), begin());
+        let first = begin(&mut world);
         let offsets = Offsets::connect(&mut world);
+        let request = AddOffsetsToTxnRequest {
+            transactional_id: ID.into(),
+            producer_id: first.0,
+            producer_epoch: first.1,
+            group_id: "g".into(),
+        };
+        if takes_part {
+            let answer = world.ask(coordinator, 0, request);
+            assert!(matches!(answer, Response::AddOffsetsToTxn(a) if !a.error_code.is_error()));
+            // It aborts that transaction.
+            begin(&mut world);
+        }
+        let second = begin(&mut world);
         assert_eq!(offsets.commit_by(&mut world, 0, first, 1), expected, "{text}");
         assert_eq!(offsets.commit_by(&mut world, 0, second, 2), ErrorCode::NONE, "{text}");
     }
