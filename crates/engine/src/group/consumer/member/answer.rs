@@ -141,13 +141,14 @@ impl Member {
         let code = response.error_code;
         tracing::info!(group = %self.settings.group_id, %code, "asked for its name back");
         let reaction = disposition::reaction(ApiKey::CONSUMER_GROUP_HEARTBEAT, code);
-        if code == ErrorCode::FENCED_INSTANCE_ID {
-            self.fail(taken);
-        } else if matches!(reaction, Reaction::Accept | Reaction::ResetMember) {
+        if matches!(reaction, Reaction::Accept | Reaction::ResetMember) {
             // It was this member's, or it is nobody's any more.
             self.name = Name::Returned;
-        } else {
+        } else if matches!(reaction, Reaction::Retry | Reaction::FindCoordinator | Reaction::Fail) {
+            // It says nothing of the name yet.
             self.refused(now, broker, response);
+        } else {
+            self.fail(taken);
         }
     }
 

@@ -131,12 +131,14 @@ fn a_static_member_whose_own_join_has_its_name_gives_it_back_and_joins_again() {
 
 #[test]
 fn a_name_that_another_has_is_told_once_the_coordinator_says_whose_it_is() {
-    let mut fixture = named();
-    fixture.sent();
-    fixture.refuse(ErrorCode::UNRELEASED_INSTANCE_ID);
-    assert_eq!(fixture.sent().0.member_epoch, -2);
-    fixture.refuse(ErrorCode::FENCED_INSTANCE_ID);
-    assert_eq!(taken(&mut fixture), Some(ErrorCode::UNRELEASED_INSTANCE_ID));
+    for refusal in [ErrorCode::FENCED_INSTANCE_ID, ErrorCode::UNRELEASED_INSTANCE_ID] {
+        let mut fixture = named();
+        fixture.sent();
+        fixture.refuse(ErrorCode::UNRELEASED_INSTANCE_ID);
+        assert_eq!(fixture.sent().0.member_epoch, -2);
+        fixture.refuse(refusal);
+        assert_eq!(taken(&mut fixture), Some(ErrorCode::UNRELEASED_INSTANCE_ID));
+    }
 }
 
 /// On a way that cuts one connection after the other, the join that comes then is lost as well as the first.
