@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use milena_types::ErrorCode;
+use milena_types::{ApiKey, ErrorCode};
 use milena_wire::Request;
 
 use crate::consumer::tests::world::{Fault, LEAVE, Rule, SECOND, World, offset, tp};
@@ -98,6 +98,19 @@ fn closing_does_not_commit_what_is_in_hand() {
     let (mut world, client) = seven_in_hand();
     close_within(&mut world, client, SECOND, SECOND);
     assert_eq!(world.stub.committed.get(&tp(0)).map_or(0, |at| at.0), 0);
+}
+
+/// Row 42: the others wait for both.
+#[test]
+fn closing_commits_what_is_done_with_and_leaves_in_a_moment() {
+    let (mut world, client) = joined(at_the_end(), &[10]);
+    let now = world.now;
+    world.clients[client].consumer.buffer().enter_poll(now);
+    close_within(&mut world, client, Duration::from_millis(200), 5 * SECOND);
+    assert_eq!(world.stub.committed[&tp(0)].0, 10);
+    let goodbye = world.stub.requests.iter().rev().find(|api| **api != ApiKey::FETCH);
+    assert_eq!(goodbye, Some(&ApiKey::LEAVE_GROUP));
+    assert!(world.stub.group.members.is_empty());
 }
 
 /// Row 36, the tutorial's 2, 5, 2: the first commit fails and must not come back after the second.
