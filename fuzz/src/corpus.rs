@@ -38,6 +38,7 @@ pub fn seeds(target: Target) -> io::Result<Vec<Seed>> {
         Target::Decompress => compressed()?,
         Target::ConsumerProtocol => consumer_protocol()?,
         Target::Properties => Vec::new(),
+        Target::Connection => conversations()?,
     };
     for path in files(&kept(target))? {
         seeds.push(Seed { origin: path.display().to_string(), data: fs::read(&path)? });
@@ -100,6 +101,25 @@ fn consumer_protocol() -> io::Result<Vec<Seed>> {
         };
         let version = u8::try_from(version).map_err(|_| broken(&origin))?;
         seeds.push(Seed { origin, data: [&[version << 1 | which], &frame[..]].concat() });
+    }
+    Ok(seeds)
+}
+
+/// A request, written whole, and its answer; then one that is not answered in time.
+fn conversations() -> io::Result<Vec<Seed>> {
+    const ASKED: [&str; 5] = ["Heartbeat", "Metadata", "Produce", "Fetch", "FindCoordinator"];
+    let mut seeds = Vec::new();
+    for Golden { message, version, frame, origin } in golden()? {
+        let api = message.strip_suffix("Response");
+        let Some(kind) = ASKED.iter().position(|asked| Some(*asked) == api) else { continue };
+        let kind = u8::try_from(kind).map_err(|_| broken(&origin))?;
+        let version = u8::try_from(version).map_err(|_| broken(&origin))?;
+        let body = frame.get(CORRELATION_BYTES..).ok_or_else(|| broken(&origin))?;
+        let len = u16::try_from(body.len()).map_err(|_| broken(&origin))?.to_be_bytes();
+        let asked = [0, kind, 15, version, 8, 4];
+        let late = [0, kind, 15, version, 2, 3, 0, 1, 6, 17];
+        let data = [&asked[..], &len, body, &late].concat();
+        seeds.push(Seed { origin, data });
     }
     Ok(seeds)
 }
@@ -190,6 +210,9 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 fn broken(origin: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("{origin} is no golden sample"))
 }
+
+/// At the front of a response.
+const CORRELATION_BYTES: usize = 4;
 
 /// API and version, which the input of `request` has in a form of its own.
 const HEAD_BYTES: usize = 4;

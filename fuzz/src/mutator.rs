@@ -1,6 +1,7 @@
 //! Makes new inputs out of old ones.
 
 use fastrand::Rng;
+use milena_types::ApiKey;
 
 use crate::corpus::Seed;
 
@@ -62,8 +63,11 @@ impl Mutator {
     /// A number that is the first or last of something, of one to eight bytes, as lengths and counts are written.
     fn put_number(&mut self, data: &mut [u8]) {
         let near = i64::try_from(data.len()).unwrap_or(0);
-        let number = match self.rng.u8(0..4) {
-            0 => near + self.rng.i64(-4..=4),
+        let number = match self.rng.u8(0..8) {
+            0 | 1 => near + self.rng.i64(-4..=4),
+            // What answers are read by.
+            2 => self.rng.choice(ApiKey::ALL).map_or(0, |key| i64::from(key.get())),
+            3 => i64::from(self.rng.i16(-1..=ERROR_CODE_MAX)),
             _ => self.rng.choice(NUMBERS).copied().unwrap_or(0),
         };
         let mut bytes = number.to_be_bytes();
@@ -155,6 +159,9 @@ const INPUT_BYTES_MAX: usize = 64 << 10;
 
 /// Bytes of the longest number.
 const LONGEST: usize = 8;
+
+/// A little beyond the last error code.
+const ERROR_CODE_MAX: i16 = 140;
 
 /// First and last of their kind, in one place or another.
 const NUMBERS: &[i64] = &[

@@ -22,11 +22,13 @@ pub enum Target {
     ConsumerProtocol,
     /// Java's `.properties` text and the keys in it.
     Properties,
+    /// The requests of one connection, with any calls, frames and times.
+    Connection,
 }
 
 impl Target {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Frame,
         Self::Response,
         Self::Request,
@@ -34,6 +36,7 @@ impl Target {
         Self::Decompress,
         Self::ConsumerProtocol,
         Self::Properties,
+        Self::Connection,
     ];
 
     /// Its name on the command line and in folders.
@@ -46,6 +49,7 @@ impl Target {
             Self::Decompress => "decompress",
             Self::ConsumerProtocol => "consumer_protocol",
             Self::Properties => "properties",
+            Self::Connection => "connection",
         }
     }
 
@@ -67,6 +71,7 @@ impl Target {
             Self::Decompress => targets::decompress::run(data),
             Self::ConsumerProtocol => targets::consumer_protocol::run(data),
             Self::Properties => targets::properties::run(data),
+            Self::Connection => targets::connection::run(data),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One target each; the page of each says how its input is laid out.
 
+pub(crate) mod connection;
 pub(crate) mod consumer_protocol;
 pub(crate) mod decompress;
 pub(crate) mod frame;
