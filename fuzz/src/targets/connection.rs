@@ -15,7 +15,7 @@ use crate::memory;
 
 /// Whatever comes when, each request is answered once, and as not sent only if no byte of it was written.
 pub(crate) fn run(data: &[u8]) {
-    // A request takes two bytes of a script and a few hundred here; an answer, what `milena-wire` says.
+    // A request takes a byte of a script or more and a few hundred here; an answer, what `milena-wire` says.
     let bytes_max = 512 * data.len() + (2 << 20);
     memory::within(bytes_max, || {
         let mut script = Script { rest: data };
