@@ -19,12 +19,19 @@ pub(super) struct Fetched {
     pub(super) topics: BTreeMap<Topic, TopicMetadata>,
 }
 
-/// Answers in a row that did not know a topic or partition that was known (R17, R1).
+/// Answers in a row that did not know a topic or partition that was known (R17, R1), or knew the one before it.
 pub(super) type Absences = BTreeMap<Topic, u32>;
 
 /// How many answers in a row must miss a topic before it counts as deleted: brokers learn of topics one after
 /// another, and with quick retries three answers take less than a second.
 pub(super) const ABSENCES_MAX: u32 = 3;
+
+/// How many answers in a row must tell a topic's former id before it counts. Brokers that are behind tell it, and a
+/// topic never has it back; but the id that took its place may have been misread on the way.
+pub(super) const RETURNS_MAX: u32 = 10;
+
+/// How many former ids of a topic are remembered: a broker is behind by a snapshot, not by many.
+const FORMER_MAX: usize = 4;
 
 /// The next snapshot: `fetched` over `old`, for the topics that the request was about (`asked`), without those
 /// that nobody needs any more (`is_used`).
@@ -39,7 +46,9 @@ pub(super) fn answer(
     for known in old.topics().filter(|topic| is_used(&topic.name)) {
         if !asked(&known.name) {
             topics.insert(known.name.clone(), Arc::clone(known));
-        } else if !fetched.topics.contains_key(&known.name) && is_doubtful(absences, &known.name) {
+        } else if !fetched.topics.contains_key(&known.name)
+            && is_doubtful(absences, &known.name, ABSENCES_MAX)
+        {
             let error = Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
             topics.insert(
                 known.name.clone(),
@@ -50,7 +59,8 @@ pub(super) fn answer(
     for (name, new) in fetched.topics {
         let merged = match old.topic(name.as_str()) {
             Some(known) if known.is_usable() => topic(known, new, absences),
-            _ => new,
+            Some(known) => follow(known, new),
+            None => new,
         };
         topics.insert(name, Arc::new(merged));
     }
@@ -92,20 +102,28 @@ pub(super) fn hint(old: &Cluster, hint: &LeaderHint) -> Option<Cluster> {
     Some(next)
 }
 
-/// Counts one more answer without `name`; says whether it may still be an error.
-fn is_doubtful(absences: &mut Absences, name: &Topic) -> bool {
+/// Counts one more answer without `name`; says whether it may still be an error, as it is less than `max` in a row.
+fn is_doubtful(absences: &mut Absences, name: &Topic, max: u32) -> bool {
     let count = absences.entry(name.clone()).or_default();
     *count += 1;
-    *count < ABSENCES_MAX
+    *count < max
+}
+
+/// `new` in the place of `known`, whose id may be another.
+fn follow(known: &TopicMetadata, mut new: TopicMetadata) -> TopicMetadata {
+    new.former = known.id.into_iter().chain(known.former.iter().copied()).collect();
+    new.former.retain(|former| Some(*former) != new.id);
+    new.former.truncate(FORMER_MAX);
+    new
 }
 
 fn topic(known: &TopicMetadata, new: TopicMetadata, absences: &mut Absences) -> TopicMetadata {
     match new.error {
         Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION | ErrorCode::UNKNOWN_TOPIC_ID) => {
-            if is_doubtful(absences, &known.name) {
+            if is_doubtful(absences, &known.name, ABSENCES_MAX) {
                 TopicMetadata { error: new.error, ..known.clone() }
             } else {
-                new
+                follow(known, new)
             }
         }
         // What else is wrong with a topic says nothing about where its partitions are.
@@ -113,12 +131,17 @@ fn topic(known: &TopicMetadata, new: TopicMetadata, absences: &mut Absences) -> 
         _ => {
             // Another id: deleted and created again, so old epochs and indexes mean nothing.
             if known.id.is_some() && new.id.is_some() && known.id != new.id {
+                let is_former = new.id.is_some_and(|id| known.former.contains(&id));
+                if is_former && is_doubtful(absences, &known.name, RETURNS_MAX) {
+                    return known.clone();
+                }
                 absences.remove(&known.name);
-                return new;
+                return follow(known, new);
             }
             let shrank = new.partitions.len() < known.partitions.len();
             // Partitions are never taken away from a topic; only without ids may it be another topic.
-            let keeps = shrank && (new.id.is_some() || is_doubtful(absences, &known.name));
+            let keeps =
+                shrank && (new.id.is_some() || is_doubtful(absences, &known.name, ABSENCES_MAX));
             if !shrank {
                 absences.remove(&known.name);
             }
@@ -136,7 +159,8 @@ fn topic(known: &TopicMetadata, new: TopicMetadata, absences: &mut Absences) -> 
             // The sort is stable: of two with one index the new one comes first and stays.
             partitions.sort_by_key(|p| p.index);
             partitions.dedup_by_key(|p| p.index);
-            TopicMetadata { id: new.id.or(known.id), partitions, ..new }
+            let former = known.former.clone();
+            TopicMetadata { id: new.id.or(known.id), partitions, former, ..new }
         }
     }
 }

@@ -156,6 +156,8 @@ pub struct TopicMetadata {
     pub error: Option<ErrorCode>,
     /// In order of index.
     pub partitions: Vec<PartitionMetadata>,
+    /// The ids of topics that had this name before, the last one first.
+    pub(super) former: Vec<Uuid>,
 }
 
 impl TopicMetadata {
@@ -167,7 +169,8 @@ impl TopicMetadata {
     ) -> Self {
         partitions.sort_by_key(|partition| partition.index);
         partitions.dedup_by_key(|partition| partition.index);
-        Self { name: name.into(), id, is_internal: false, error: None, partitions }
+        let (name, former) = (name.into(), Vec::new());
+        Self { name, id, is_internal: false, error: None, partitions, former }
     }
 
     /// How many partitions it has; 0 where that is not known.

@@ -44,7 +44,7 @@ pub(crate) struct Member {
     wanted: Option<Wanted>,
     /// What the coordinator said last that is to be held; `None` before it has said anything.
     target: Option<Assignment>,
-    /// What is held, as the coordinator is told; `None` before the first assignment was taken.
+    /// What is held; `None` before the first assignment was taken.
     current: Option<Assignment>,
     step: Option<Step>,
     /// Target, names or holdings have changed since they were compared last.
@@ -345,6 +345,12 @@ impl Member {
         let new = target.named(&self.names).without(&current);
         // A member that gets nothing hears so once.
         if !new.is_empty() || (is_first && target.is_empty()) {
+            // To the coordinator who does not hold a partition has given it up. By a heartbeat that is not answered yet, or was
+            // lost with its answer, what the target has may be another's by now.
+            if self.beat.in_flight.is_some() || !self.requests.is_answered() {
+                self.is_changed = true;
+                return;
+            }
             let partitions = new.partitions(&self.names);
             self.gave_up = false;
             self.step = Some(Step::Taking(new));
@@ -364,9 +370,9 @@ impl Member {
         }
         let Some(wanted) = &self.wanted else { return };
         let id = around.ids.deal();
-        let nothing = Assignment::default();
-        let owned = self.current.as_ref().unwrap_or(&nothing);
-        let outbound = self.requests.heartbeat(now, id, coordinator, &self.identity, wanted, owned);
+        let owned = self.held();
+        let outbound =
+            self.requests.heartbeat(now, id, coordinator, &self.identity, wanted, &owned);
         self.actions.push_back(Action::Send(outbound));
         self.beat.in_flight = Some((id, now));
         self.beat.is_urgent = false;
@@ -410,6 +416,15 @@ impl Member {
             self.names_due = None;
             self.names_backoff.reset();
         }
+    }
+
+    /// What the coordinator is to leave to this member: what the consumer is taking counts before the user knows of it.
+    fn held(&self) -> Assignment {
+        let mut held = self.current.clone().unwrap_or_default();
+        if let Some(Step::Taking(new)) = &self.step {
+            held.extend(new);
+        }
+        held
     }
 
     /// When the next heartbeat goes out at the earliest; `None` is at once.

@@ -66,6 +66,11 @@ impl Requests {
         self.sent = None;
     }
 
+    /// Whether what the coordinator knows is known here, but for a heartbeat under way.
+    pub(super) fn is_answered(&self) -> bool {
+        self.sent.is_some()
+    }
+
     /// Joins (without a generation) or stays.
     pub(super) fn heartbeat(
         &mut self,

@@ -22,6 +22,45 @@ fn an_older_epoch_of_a_topic_created_anew_counts() {
     assert!(next.topic_by_id(ID).is_none());
 }
 
+/// A broker that is behind tells of the topic that was there before, in turn with those that know.
+#[test]
+fn a_former_id_does_not_come_back_by_a_broker_that_is_behind() {
+    let mut absences = Absences::new();
+    let answer = |id| fetched([topic(Some(id), &[(Some(1), Some(5))])]);
+    let id = |cluster: &Cluster| cluster.topic("orders").and_then(|topic| topic.id);
+    let mut known = cluster(Some(ID), &[(Some(1), Some(5))]);
+    known = merge(&known, answer(OTHER_ID), &mut absences);
+    for _ in 0..RETURNS_MAX {
+        known = merge(&known, answer(ID), &mut absences);
+        assert_eq!(id(&known), Some(OTHER_ID));
+        known = merge(&known, answer(OTHER_ID), &mut absences);
+    }
+    assert!(absences.is_empty());
+    // None knows the other: it was misread.
+    for _ in 1..RETURNS_MAX {
+        known = merge(&known, answer(ID), &mut absences);
+        assert_eq!(id(&known), Some(OTHER_ID));
+    }
+    known = merge(&known, answer(ID), &mut absences);
+    assert_eq!(id(&known), Some(ID));
+}
+
+#[test]
+fn a_former_id_is_remembered_while_there_is_no_topic() {
+    let mut absences = Absences::new();
+    let answer = |id| fetched([topic(Some(id), &[(Some(1), Some(5))])]);
+    let mut known = cluster(Some(ID), &[(Some(1), Some(5))]);
+    for _ in 0..ABSENCES_MAX {
+        let error = Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        let missing = TopicMetadata { error, ..TopicMetadata::new("orders", None, vec![]) };
+        known = merge(&known, fetched([missing]), &mut absences);
+    }
+    for id in [OTHER_ID, ID] {
+        known = merge(&known, answer(id), &mut absences);
+        assert_eq!(known.topic("orders").and_then(|topic| topic.id), Some(OTHER_ID));
+    }
+}
+
 /// Trap 42.
 #[test]
 fn another_leader_with_the_same_or_no_epoch_moves_the_partition() {

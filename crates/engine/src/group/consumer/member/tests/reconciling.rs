@@ -52,6 +52,43 @@ fn heartbeats_go_on_while_the_user_is_busy() {
     }
 }
 
+/// A coordinator that hears all and not of a partition takes it for given up.
+#[test]
+fn what_is_being_taken_is_told_as_held() {
+    let mut fixture = Fixture::new();
+    fixture.sent();
+    fixture.answer_to(&join_answer(1, &[0, 1]));
+    fixture.poll_taken();
+    let heartbeat = fixture.next_sent();
+    assert_eq!(owned(&heartbeat), BTreeSet::from([0, 1]));
+    fixture.land(Err(Failure::ConnectionLost));
+    assert!(matches!(fixture.poll(), Some(Action::LoseCoordinator(_))));
+    assert_eq!(owned(&fixture.next_sent()), BTreeSet::from([0, 1]));
+    fixture.answer_to(&join_answer(2, &[0]));
+    fixture.member.settled();
+    fixture.sent();
+    fixture.answer_to(&nothing_new(2));
+    assert_eq!(fixture.poll_given_up(), (Change::Revoked, BTreeSet::from([1])));
+}
+
+/// The lost answer may have had another target, and what the heartbeat did not tell of may be another's.
+#[test]
+fn after_a_lost_answer_nothing_is_taken_until_it_is_told_again() {
+    let mut fixture = Fixture::stable(&[0]);
+    fixture.next_sent();
+    fixture.answer_to(&join_answer(1, &[1]));
+    assert_eq!(fixture.poll_given_up(), (Change::Revoked, BTreeSet::from([0])));
+    fixture.next_sent();
+    fixture.member.prepared();
+    assert!(fixture.poll().is_none(), "its answer is under way");
+    fixture.land(Err(Failure::ConnectionLost));
+    assert!(matches!(fixture.poll(), Some(Action::LoseCoordinator(_))));
+    assert_eq!(owned(&fixture.next_sent()), BTreeSet::new());
+    assert!(fixture.poll().is_none());
+    fixture.answer_to(&join_answer(2, &[2]));
+    assert_eq!(fixture.poll_taken(), BTreeSet::from([2]));
+}
+
 #[test]
 fn a_target_that_moves_meanwhile_is_reached_in_the_end() {
     let mut fixture = Fixture::stable(&[0, 1]);
