@@ -1,38 +1,14 @@
-//! Bytes that mean harm: bombs, lies, cuts and flips end in a typed error, without a panic and within bounds.
+//! Bytes that mean harm: lies, cuts and flips end in a typed error, without a panic and within bounds.
 
 use bytes::Bytes;
 use milena_records::{
     Batch, BatchBuilder, BatchHeader, Buffer, BufferPool, Compression, CompressionType, Compressor,
-    Decompressor, Error, Limits, RecordSet, SealedBatch,
+    Decompressor, Limits, RecordSet, SealedBatch,
 };
 use milena_types::Timestamp;
 
 use crate::allocation::peak_of;
 use crate::golden;
-
-/// Each is at most 64 KiB, and would become far more than the limit of 1 MiB, or claims to.
-#[test]
-fn bombs_stop_at_the_limit() {
-    for (name, kind, bomb) in bombs() {
-        assert!(bomb.len() <= 64 << 10, "{name} is {} bytes", bomb.len());
-        let limits = limits(1 << 20);
-        let mut decompressor = Decompressor::new(limits, BufferPool::new(0, 0));
-        let (result, peak) = peak_of(|| {
-            let mut output = Vec::new();
-            decompressor.decompress(kind, &bomb, &mut output).map(|()| output.len())
-        });
-        let stopped = match result {
-            Err(error) => {
-                matches!(error, Error::DecompressedTooLarge { .. } | Error::CorruptCompression(_))
-            }
-            // Nested frames are data, and frames of nothing are nothing.
-            Ok(len) => len < 64 << 10,
-        };
-        assert!(stopped, "{name}: {result:?}");
-        // The output may be copied once as it grows; the rest is the codecs' contexts and windows.
-        assert!(peak <= 6 << 20, "{name} took {peak} bytes");
-    }
-}
 
 /// What a batch says of its contents never makes room for them.
 #[test]
@@ -105,23 +81,37 @@ fn extreme_header_fields_neither_panic_nor_hang() {
     }
 }
 
-/// A record of 2,147,483,647 headers costs no memory, since headers are walked and not stored.
+/// A record of 2,147,483,647 headers costs no memory, since headers are walked and not stored: whatever the codec, no more
+/// than the honest one does.
 #[test]
 fn a_huge_header_count_makes_no_room() {
-    let mut body = vec![0, 0, 0, 1, 1];
-    body.extend_from_slice(&[0xfe, 0xff, 0xff, 0xff, 0x0f]);
-    body.insert(0, (body.len() * 2) as u8);
+    for codec in CompressionType::ALL {
+        let read = |count: &[u8]| {
+            let mut record = [&[0, 0, 0, 1, 1][..], count].concat();
+            record.insert(0, (record.len() * 2) as u8);
+            let bytes = batch_of(codec, &record);
+            peak_of(|| {
+                let batch = Batch::parse(Bytes::from(bytes)).unwrap();
+                let decoded = batch.decode_unverified(&mut Decompressor::default()).unwrap();
+                decoded.iter().next().unwrap().map(drop)
+            })
+        };
+        let (honest, enough) = read(&[0]);
+        assert!(honest.is_ok(), "{codec}: {honest:?}");
+        let (result, peak) = read(&[0xfe, 0xff, 0xff, 0xff, 0x0f]);
+        assert!(result.is_err(), "{codec}");
+        assert!(peak <= enough + 4096, "{codec}: {peak}");
+    }
+}
+
+/// One record in a batch of this codec.
+fn batch_of(codec: CompressionType, record: &[u8]) -> Vec<u8> {
     let mut bytes = BatchHeader::encode(sealed(1).header()).to_vec();
-    bytes.extend_from_slice(&body);
+    bytes[22] = codec.id();
+    Compressor::new().compress(codec.into(), record, &mut bytes).unwrap();
     let length = bytes.len() as i32 - 12;
     bytes[8..12].copy_from_slice(&length.to_be_bytes());
-    let (result, peak) = peak_of(|| {
-        let batch = Batch::parse(Bytes::from(bytes)).unwrap();
-        let decoded = batch.decode_unverified(&mut Decompressor::default()).unwrap();
-        decoded.iter().next().unwrap().map(drop)
-    });
-    assert!(result.is_err());
-    assert!(peak < 4096, "{peak}");
+    bytes
 }
 
 fn walk(set: Bytes, decompressor: &mut Decompressor) {
@@ -145,81 +135,7 @@ fn small_files() -> Vec<String> {
     files
 }
 
-fn bombs() -> Vec<(&'static str, CompressionType, Vec<u8>)> {
-    use CompressionType::{Gzip, Lz4, Snappy, Zstd};
-    let mut bombs = Vec::new();
-    let zeros = vec![0; 8 << 20];
-    let snappy_zeros = compress(Snappy, &zeros[..1 << 20]);
-    for (kind, zeros) in [(Gzip, &zeros[..]), (Lz4, &zeros[..]), (Zstd, &zeros[..])] {
-        let bomb = compress(kind, zeros);
-        let twice = compress(kind, &bomb);
-        bombs.push(("zeros", kind, bomb.clone()));
-        bombs.push(("zeros, compressed twice", kind, twice));
-    }
-    bombs.push(("zeros", Snappy, [&snappy_zeros[..], &snappy_zeros[..1000]].concat()));
-    let small = compress(Gzip, &zeros[..60_000]);
-    bombs.push(("many members", Gzip, small.repeat(64 * 1024 / small.len())));
-    bombs.push(("members of nothing", Gzip, compress(Gzip, b"").repeat(3000)));
-    let small = compress(Zstd, &zeros[..60_000]);
-    bombs.push(("many frames", Zstd, small.repeat(1000)));
-    bombs.push(("many skippable frames", Zstd, b"\x50\x2a\x4d\x18\0\0\0\0".repeat(8000)));
-
-    // So much follows that all of it is decoded piece by piece.
-    let mut skipped = b"\x50\x2a\x4d\x18\0\0\0\0".repeat(7000);
-    skipped.extend(compress(Zstd, &zeros[..60_000]).repeat(18));
-    bombs.push(("skippable frames before data", Zstd, skipped));
-
-    // zstd: no frame has a dictionary here, and 'single segment' states the size in 8 bytes.
-    let rle = |size: u32, last: u32| ((size << 3) | 2 | last).to_le_bytes()[..3].to_vec();
-    let mut many_runs = b"\x28\xb5\x2f\xfd\0\x58".to_vec();
-    for _ in 0..10_000 {
-        many_runs.extend(rle(128 << 10, 0));
-        many_runs.push(0);
-    }
-    many_runs.extend(rle(1, 1));
-    many_runs.push(0);
-    bombs.push(("runs", Zstd, many_runs));
-    let mut lie = b"\x28\xb5\x2f\xfd\xe0\0\0\0\0\0\0\0\x40".to_vec();
-    lie.extend(rle(100, 1));
-    lie.push(0);
-    bombs.push(("stated size lies", Zstd, lie));
-    let mut window = b"\x28\xb5\x2f\xfd\0\xf8".to_vec();
-    window.extend(rle(128 << 10, 0).into_iter().chain([0]).cycle().take(4000));
-    bombs.push(("window of terabytes", Zstd, window));
-    let mut empty_blocks = b"\x28\xb5\x2f\xfd\0\x58".to_vec();
-    empty_blocks.extend([0, 0, 0].repeat(20_000));
-    bombs.push(("blocks of nothing", Zstd, empty_blocks));
-    bombs.push(("legacy frame", Zstd, b"\x27\xb5\x2f\xfd\0\0\0\0\0".to_vec()));
-    bombs.push(("dictionary", Zstd, b"\x28\xb5\x2f\xfd\x23\x01\0\0\0\x05\x01\0\0".to_vec()));
-
-    let mut length = vec![0xff, 0xff, 0xff, 0xff, 0x0f];
-    length.extend([0; 100]);
-    bombs.push(("stated size lies", Snappy, length.clone()));
-    let mut framed = b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01\0\0\0\x69".to_vec();
-    framed.extend(length);
-    bombs.push(("stated size lies in a frame", Snappy, framed));
-    let mut block = b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01".to_vec();
-    block.extend([0x7f, 0xff, 0xff, 0xff, 0]);
-    bombs.push(("block length lies", Snappy, block));
-
-    let mut sizes = compress(Lz4, b"");
-    sizes.truncate(7);
-    sizes.extend([0xff, 0xff, 0xff, 0x7f, 0]);
-    bombs.push(("block length lies", Lz4, sizes));
-    let mut stored = compress(Lz4, b"");
-    stored.truncate(7);
-    stored.extend([0, 0, 0, 0x80].repeat(10_000));
-    bombs.push(("blocks of nothing", Lz4, stored));
-    bombs
-}
-
-fn compress(kind: CompressionType, input: &[u8]) -> Vec<u8> {
-    let mut output = Vec::new();
-    Compressor::new().compress(kind.into(), input, &mut output).unwrap();
-    output
-}
-
-fn limits(bytes_max: usize) -> Limits {
+pub(crate) fn limits(bytes_max: usize) -> Limits {
     let mut limits = Limits::default();
     limits.bytes_max = bytes_max;
     limits

@@ -3,6 +3,7 @@
 #![allow(clippy::panic, reason = "tests")]
 
 mod allocation;
+mod bombs;
 mod digest;
 mod golden;
 mod hostile;
