@@ -1,5 +1,7 @@
 //! Answers that are lost, refused or strange, and what is asked next.
 
+use milena_records::{BatchBuilder, Buffer, Compression, Compressor};
+use milena_types::Timestamp;
 use milena_wire::Request;
 use milena_wire::messages::HeartbeatResponse;
 use milena_wire::messages::fetch_request::FetchRequest;
@@ -143,6 +145,49 @@ fn refused_partition(code: ErrorCode) -> PartitionData {
 
 fn refusal(code: ErrorCode) -> FetchResponse {
     answered(vec![topic("", ID, vec![refused_partition(code)])])
+}
+
+/// What a request says of its session: the epoch, the partitions that it names with their offsets, and how many it forgets.
+fn said(request: &FetchRequest) -> (i32, Vec<(i32, i64)>, usize) {
+    let named = request.topics.iter().flat_map(|topic| &topic.partitions);
+    let named = named.map(|partition| (partition.partition, partition.fetch_offset)).collect();
+    let forgotten = request.forgotten_topics_data.iter().map(|topic| topic.partitions.len());
+    (request.session_epoch, named, forgotten.sum())
+}
+
+/// One large record of the first partition.
+fn record(offset: i64, bytes: usize) -> FetchResponse {
+    let mut builder = BatchBuilder::new(Buffer::default());
+    builder.append(Timestamp::from_millis(1), None, Some(&vec![0; bytes]), []).unwrap();
+    let sealed = builder.seal(Compression::NONE, &mut Compressor::new()).unwrap();
+    let mut header = *sealed.header();
+    header.set_base_offset(Offset::new(offset).unwrap());
+    let records = Some(Records::from(sealed.with_header(&header).to_bytes()));
+    answered(vec![topic("", ID, vec![PartitionData { records, ..Default::default() }])])
+}
+
+/// KIP-227: a partition that left the session while its records wait, and came back when they are taken, would be named
+/// twice for each answer, and cost a slow reader's broker its session's place.
+#[test]
+fn a_partition_whose_records_wait_stays_in_its_session() {
+    let mut fixture = Fixture::new(OffsetReset::Latest);
+    // As little as there is: two answers, and there is no room for a third.
+    fixture.fetcher.limits.buffer_bytes = 0;
+    let (fetch, request) = fixture.sent();
+    assert_eq!(said(&request), (0, vec![(0, 5), (1, 5)], 0));
+    fixture.respond(&fetch, record(5, 60 << 10));
+    let (fetch, request) = fixture.sent();
+    assert_eq!(said(&request), (1, vec![(0, 6)], 0), "it waits, and is in the session");
+    fixture.respond(&fetch, record(6, 60 << 10));
+    assert!(fixture.plan().is_empty(), "there is no room: nothing is asked for, not less");
+    while let Some((fetch, _)) = fixture.buffer.take() {
+        fixture.buffer.release(fetch);
+    }
+    let (fetch, request) = fixture.sent();
+    assert_eq!(said(&request), (2, vec![(0, 7)], 0), "the session goes on");
+    fixture.respond(&fetch, answered(Vec::new()));
+    let (_, request) = fixture.sent();
+    assert_eq!(said(&request), (3, vec![], 0));
 }
 
 /// A broker that is down, or gone mad, is not asked in a circle; and as nobody knows whether it counted the request, all is
