@@ -149,3 +149,130 @@ async fn what_was_worked_off_is_committed_when_it_ends() {
     assert_eq!(work(&kafka, "orders", "billing", end).await.expect("nothing is wrong"), 10);
     assert!(broker.group("billing").is_none_or(|group| group.members.is_empty()), "it left");
 }
+
+/// The program in a process of its own, while orders keep coming.
+#[cfg(all(test, unix))]
+mod signals {
+    use std::collections::BTreeSet;
+    use std::process::{Child, Command, Stdio};
+
+    use tokio::io::{AsyncBufReadExt, BufReader};
+    use tokio::net::unix::pipe::Receiver;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn sigterm_ends_it_well() {
+        ends_well("TERM").await;
+    }
+
+    #[tokio::test]
+    async fn sigint_ends_it_well() {
+        ends_well("INT").await;
+    }
+
+    /// Not a test by itself: what the others start, in a process of its own.
+    #[test]
+    fn program() {
+        if std::env::var_os(STARTED).is_some() {
+            main().expect("nothing is wrong");
+        }
+    }
+
+    async fn ends_well(signal: &str) {
+        let broker = Broker::builder().topic("orders", 3).start().await.expect("a free port");
+        let kafka = milena::connect(&broker.bootstrap_servers()).await.expect("it listens");
+        let mut program = Program::start(&broker.bootstrap_servers());
+        let handled = tokio::select! {
+            handled = program.told_to_end(signal, &broker) => handled,
+            // There is always more than it has handled.
+            () = keep_ordering(&kafka) => unreachable!("they never stop"),
+        };
+        let status = program.0.wait().expect("it has ended");
+        assert!(status.success(), "{status}");
+        let mut committed = Vec::new();
+        for (tp, end) in broker.committed("billing") {
+            let records = broker.records("orders", tp.partition).into_iter();
+            let before = records.filter(|record| record.offset < end.offset);
+            committed.extend(before.filter_map(|record| record.value).map(|value| text(&value)));
+        }
+        committed.sort();
+        assert_eq!(committed, handled, "each order once, and none that it has not handled");
+        assert!(members(&broker).is_empty(), "it left");
+    }
+
+    /// Killed if the test ends before it does.
+    struct Program(Child);
+
+    impl Program {
+        fn start(servers: &str) -> Self {
+            let mut command = Command::new(std::env::current_exe().expect("this program"));
+            command.args(["--exact", "signals::program", "--nocapture"]).env(STARTED, "yes");
+            command.env("KAFKA_BROKERS", servers);
+            command.env_remove("KAFKA_TOPIC").env_remove("KAFKA_GROUP_ID");
+            command.stdin(Stdio::null()).stdout(Stdio::piped());
+            Self(command.spawn().expect("this program starts"))
+        }
+
+        /// Sends the signal once some orders are handled, and gives all that are by the end, in order of their names.
+        async fn told_to_end(&mut self, signal: &str, broker: &Broker) -> Vec<String> {
+            let output = self.0.stdout.take().expect("it is piped");
+            let output = Receiver::from_owned_fd(output.into()).expect("a pipe");
+            let mut lines = BufReader::new(output).lines();
+            let (mut handled, mut last) = (Vec::new(), String::new());
+            while let Some(line) = lines.next_line().await.expect("text") {
+                if let Some(order) = line.strip_prefix("billing ") {
+                    handled.push(order.to_owned());
+                    if handled.len() == SOME {
+                        assert_eq!(members(broker).len(), 1, "it is a member");
+                        self.send(signal);
+                    }
+                } else if line.ends_with(" orders") {
+                    last = line;
+                }
+            }
+            assert_eq!(last, format!("{} orders", handled.len()));
+            assert!(handled.len() >= SOME);
+            handled.sort();
+            handled
+        }
+
+        fn send(&self, signal: &str) {
+            let pid = self.0.id().to_string();
+            let kill = Command::new("sh").args(["-c", "kill -s $0 $1", signal, &pid]).status();
+            assert!(kill.expect("a shell").success());
+        }
+    }
+
+    impl Drop for Program {
+        fn drop(&mut self) {
+            // It has ended by itself if all went well.
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    async fn keep_ordering(kafka: &Kafka) {
+        let producer = kafka.producer().build().await.expect("nothing is wrong");
+        for number in 0.. {
+            let order = Record::to("orders").key(format!("o-{number}"));
+            let sent = producer.send(order.value(format!("order {number}"))).await;
+            sent.expect("nothing is wrong");
+        }
+    }
+
+    fn members(broker: &Broker) -> BTreeSet<String> {
+        let classic = broker.group("billing").map(|group| group.members.into_keys());
+        let consumer = broker.consumer_group("billing").map(|group| group.members.into_keys());
+        classic.into_iter().flatten().chain(consumer.into_iter().flatten()).collect()
+    }
+
+    fn text(value: &[u8]) -> String {
+        String::from_utf8_lossy(value).into_owned()
+    }
+
+    /// Says that this process is the one that was started.
+    const STARTED: &str = "STARTED_BY_A_TEST";
+
+    const SOME: usize = 20;
+}
