@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use milena::{Consumer, ConsumerHandle, ErrorKind, Record, TopicPartition};
+use milena_types::ErrorCode;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::world::{GRACE, World, numbers, read, text};
+use crate::world::{GRACE, LONG, World, numbers, read, text};
 
 /// A member that polls in a task until its handle closes it, and tells what it reads.
 pub(crate) fn run(mut member: Consumer, read: mpsc::UnboundedSender<String>) -> JoinHandle<()> {
@@ -128,4 +129,27 @@ async fn of_two_members_of_one_name_the_newer_one_reads_on() {
     assert!(older.handle().commit().await.is_err(), "the name is another's");
     newer.handle().commit().await.unwrap();
     assert_eq!((world.members(), world.committed(0)), (1, Some(10)));
+}
+
+/// F55 in KIP-848: the name stays with the member that has it, and the second one is told whose it is not.
+#[tokio::test(start_paused = true)]
+async fn of_two_members_of_one_name_the_older_one_reads_on_in_the_consumer_protocol() {
+    let world = World::with_partitions(1).await;
+    world.fill(0..10).await;
+    let member = || {
+        let member = world.member().set("group.protocol", "consumer").unwrap();
+        member.group_instance_id("one").build()
+    };
+    let mut older = member().await.unwrap();
+    assert_eq!(read(&mut older, 10).await, numbers(0..10));
+    let mut newer = member().await.unwrap();
+    let told = newer.poll(LONG).await.unwrap_err();
+    let code = Some(ErrorCode::UNRELEASED_INSTANCE_ID);
+    assert_eq!((told.kind(), told.code(), told.is_fatal()), (ErrorKind::Fenced, code, true));
+    newer.close(GRACE).await.unwrap();
+    world.fill(10..20).await;
+    assert_eq!(read(&mut older, 10).await, numbers(10..20));
+    older.handle().commit().await.unwrap();
+    let group = world.broker.consumer_group("g").unwrap();
+    assert_eq!((group.members.len(), world.committed(0)), (1, Some(20)));
 }

@@ -1,3 +1,8 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use tracing::{Event, Level, Metadata, Subscriber, span};
+
 use super::*;
 use crate::config::{Acks, AssignmentStrategy, OffsetReset};
 
@@ -332,6 +337,48 @@ fn the_other_rules_of_a_consumer_name_both_settings() {
     assert_eq!(named.group_instance_id(), Some("one"));
     let reset = consumer(&[("auto.offset.reset", "earliest")]).unwrap().auto_offset_reset();
     assert_eq!(reset, OffsetReset::Earliest);
+}
+
+/// Counts the warnings of a consumer's rules.
+struct Warnings(Arc<AtomicUsize>);
+
+impl Subscriber for Warnings {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == Level::WARN && metadata.target().ends_with("config::consumer")
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, _: &Event<'_>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+/// With fewer than three to a session, two that are lost put a healthy member out.
+#[test]
+fn heartbeats_rarer_than_three_to_a_session_are_warned_of() {
+    let warned = |interval: &str, session: &str| {
+        let count = Arc::new(AtomicUsize::new(0));
+        let pairs = [("heartbeat.interval.ms", interval), ("session.timeout.ms", session)];
+        let config = tracing::subscriber::with_default(Warnings(Arc::clone(&count)), || {
+            consumer(&pairs).unwrap()
+        });
+        assert_eq!(config.heartbeat_interval().as_millis().to_string(), interval, "it holds");
+        count.load(SeqCst)
+    };
+    assert_eq!(warned("15000", "45000"), 0);
+    assert_eq!(warned("15001", "45000"), 1);
+    assert_eq!(warned("3000", "8999"), 1);
 }
 
 /// Java lets the longest wait alone stand, and says so in its log.
