@@ -78,9 +78,10 @@ keys! {
     /// The operating system's buffer for bytes on their way out (`SO_SNDBUF`), in bytes.
     send_buffer_bytes: SocketBuffer = "send.buffer.bytes", "131072", -1..;
 
-    /// The operating system's buffer for bytes that arrived (`SO_RCVBUF`), in bytes. Java's consumer has this default
-    /// and its producer 32768; a handle serves both, so that it takes the larger.
-    receive_buffer_bytes: SocketBuffer = "receive.buffer.bytes", "65536", -1..;
+    /// The operating system's buffer for bytes that arrived (`SO_RCVBUF`), in bytes; -1 leaves it to the system, which
+    /// lets it grow with what comes. Java's consumer has 65536 here and its producer 32768: that is a wake-up for every
+    /// 64 KiB, and over a round trip of 50 ms not much more than a megabyte a second.
+    receive_buffer_bytes: SocketBuffer = "receive.buffer.bytes", "-1", -1..;
 }
 
 /// Keys whose value a single producer or consumer may override: no connection depends on them.

@@ -253,6 +253,23 @@ struct Decoders {
     zstd: zstd::Decoder,
 }
 
+impl Decoders {
+    fn decompress(
+        &mut self,
+        kind: CompressionType,
+        input: &[u8],
+        output: &mut Output<'_>,
+    ) -> Result<(), Refusal> {
+        match kind {
+            CompressionType::None => output.extend(input),
+            CompressionType::Gzip => self.gzip.decompress(input, output),
+            CompressionType::Snappy => self.snappy.decompress(input, output),
+            CompressionType::Lz4 => self.lz4.decompress(input, output),
+            CompressionType::Zstd => self.zstd.decompress(input, output),
+        }
+    }
+}
+
 impl Decompressor {
     /// A decompressor without contexts yet, whose decoded batches return their buffers to `pool`.
     pub fn new(limits: Limits, pool: BufferPool) -> Self {
@@ -271,14 +288,7 @@ impl Decompressor {
         output: &mut Vec<u8>,
     ) -> Result<(), Error> {
         let bytes_max = self.limits.decompressed_max(input.len());
-        let output = &mut Output::new(output, bytes_max);
-        let result = match kind {
-            CompressionType::None => output.extend(input),
-            CompressionType::Gzip => self.decoders.gzip.decompress(input, output),
-            CompressionType::Snappy => self.decoders.snappy.decompress(input, output),
-            CompressionType::Lz4 => self.decoders.lz4.decompress(input, output),
-            CompressionType::Zstd => self.decoders.zstd.decompress(input, output),
-        };
+        let result = self.decoders.decompress(kind, input, &mut Output::new(output, bytes_max));
         result.map_err(|refusal| refusal.into_error(kind, bytes_max))
     }
 
@@ -288,8 +298,11 @@ impl Decompressor {
         kind: CompressionType,
         input: &[u8],
     ) -> Result<Bytes, Error> {
-        let mut output = self.pool.take(0);
-        self.decompress(kind, input, &mut output)?;
+        let mut output = self.pool.take_used();
+        let bytes_max = self.limits.decompressed_max(input.len());
+        let result =
+            self.decoders.decompress(kind, input, &mut Output::over(&mut output, bytes_max));
+        result.map_err(|refusal| refusal.into_error(kind, bytes_max))?;
         Ok(output.freeze())
     }
 
@@ -303,11 +316,11 @@ impl Decompressor {
         if kind != CompressionType::Lz4 {
             return self.decompress_shared(kind, input);
         }
-        let mut output = self.pool.take(0);
+        let mut output = self.pool.take_used();
         let bytes_max = self.limits.decompressed_max(input.len());
         self.decoders
             .lz4
-            .decompress_magic_0(input, &mut Output::new(&mut output, bytes_max))
+            .decompress_magic_0(input, &mut Output::over(&mut output, bytes_max))
             .map_err(|refusal| refusal.into_error(kind, bytes_max))?;
         Ok(output.freeze())
     }

@@ -4,8 +4,8 @@ use super::Refusal;
 
 /// The end of a caller's buffer, with a limit on how far it may grow.
 pub(super) struct Output<'a> {
-    /// Behind `end`: room that was cleared and not filled. It stays, since an input may ask for room very often and
-    /// put nothing in it, and is cut off in the end.
+    /// Behind `end`: room that was cleared or used before, and not filled. It stays, since an input may ask for room
+    /// very often and put nothing in it, and is cut off in the end.
     bytes: &'a mut Vec<u8>,
     start: usize,
     end: usize,
@@ -19,6 +19,11 @@ impl<'a> Output<'a> {
     pub(super) fn new(bytes: &'a mut Vec<u8>, bytes_max: usize) -> Self {
         let start = bytes.len();
         Self { bytes, start, end: start, bytes_max }
+    }
+
+    /// Writes over `bytes`, at most `bytes_max`.
+    pub(super) fn over(bytes: &'a mut Vec<u8>, bytes_max: usize) -> Self {
+        Self { bytes, start: 0, end: 0, bytes_max }
     }
 
     /// Bytes appended so far.
@@ -91,6 +96,19 @@ impl Drop for Output<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_over_is_not_seen() {
+        let mut bytes = b"before".to_vec();
+        let mut output = Output::over(&mut bytes, 100);
+        assert!(output.is_empty());
+        output.extend(b"now").unwrap();
+        assert_eq!((output.written(), output.produced()), (&b"now"[..], 3));
+        drop(output);
+        assert_eq!(bytes, b"now");
+        drop(Output::over(&mut bytes, 100));
+        assert_eq!(bytes, b"");
+    }
 
     /// An input of nothing but empty frames would have megabytes cleared for every few bytes of its own.
     #[test]
