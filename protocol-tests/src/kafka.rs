@@ -178,6 +178,13 @@ pub(crate) async fn tool(
     told(command, input).await
 }
 
+/// A program in Java that is one source file: compiled as it is started, with the jars of Kafka `version` to use.
+pub(crate) fn java(version: &str, source: &Path) -> Command {
+    let mut command = script("tool");
+    command.args(["--version", version]).arg(source).arg("--");
+    command
+}
+
 /// Runs a program to its end, with `input` on its standard input.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -13,10 +14,11 @@ use milena_wire::messages::metadata_request::MetadataRequestTopic;
 use milena_wire::messages::{
     ApiVersionsRequest, FindCoordinatorRequest, MetadataRequest, MetadataResponse,
 };
+use tokio::process::Command;
 use tokio::time::sleep;
 
 use crate::Result;
-use crate::kafka::{RealCluster, Told, tool};
+use crate::kafka::{self, RealCluster, Told, tool};
 use crate::raw::{Connection, message};
 use crate::replicas;
 
@@ -344,11 +346,20 @@ impl Target {
     /// # Errors
     /// If it cannot be started.
     pub(crate) async fn try_tool(&self, name: &str, args: &[&str], input: &str) -> Result<Told> {
-        // Before this version some of them do not know --bootstrap-server; the newest ones speak to all brokers, and
-        // judge the embedded one whatever release it plays.
-        let own = self.choice.version.as_ref().filter(|version| **version >= Version::of(2, 8, 0));
-        let version = own.unwrap_or(&NEWEST).to_string();
+        let version = self.version_of_java().to_string();
         tool(&version, &self.bootstrap_servers, name, args, input).await
+    }
+
+    /// A program in Java that is one source file, with the clients of this cluster's release.
+    pub(crate) fn java(&self, source: &Path) -> Command {
+        kafka::java(&self.version_of_java().to_string(), source)
+    }
+
+    /// Before 2.8 some of Kafka's programs do not know --bootstrap-server; the newest ones speak to all brokers, and judge
+    /// the embedded one whatever release it plays.
+    fn version_of_java(&self) -> &Version {
+        let own = self.choice.version.as_ref().filter(|version| **version >= Version::of(2, 8, 0));
+        own.unwrap_or(&NEWEST)
     }
 }
 

@@ -105,7 +105,8 @@ def cmd_tool(args):
     root.mkdir(parents=True, exist_ok=True)
     install = Install(root, version)
     install.fetch()
-    if install.tools_version != version and name != "kafka-storage":
+    # A program in a source file is no tool: it gets the clients of the very version.
+    if install.tools_version != version and name != "kafka-storage" and not name.endswith(".java"):
         install = Install(root, install.tools_version)
         install.fetch()
     main = install.main_class(TOOLS[name]) if name in TOOLS else name
@@ -132,6 +133,9 @@ def cmd_tool(args):
         extra.append(f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={url}")
     command = install.command(main, front + rest, heap=args.heap, jvm=args.jvm, log=args.log_level, to_err=True,
                               extra=extra)
+    if not config_file:
+        # Nothing is left to do here, and whoever kills this ends the tool.
+        os.execvpe(command[0], command, install.env())
     try:
         child = subprocess.Popen(command, env=install.env())
         for number in (signal.SIGTERM, signal.SIGHUP):

@@ -9,29 +9,37 @@ use std::time::Duration;
 use milena::Record;
 use tokio::process::Command;
 
-use super::classic_groups::join;
+use super::{classic_groups, consumer_groups};
 use crate::Result;
 use crate::member::until;
-use crate::target::Target;
+use crate::target::{Target, Version};
 use crate::user::{connect, create};
 
 /// The first of them builds its judge.
 pub(super) const LIMIT: Duration = Duration::from_secs(600);
 
+/// Before this version settings of topics are not altered one by one (KIP-339), nor committed offsets deleted (KIP-496).
+pub(super) const JAVA_SINCE: Version = Version::of(2, 4, 0);
+
 /// Programs in `judges/`, all with the same arguments.
 #[derive(Clone, Copy, Debug)]
 enum Judge {
     FranzGo,
+    Java,
     Librdkafka,
 }
 
-use Judge::{FranzGo, Librdkafka};
+use Judge::{FranzGo, Java, Librdkafka};
+
+/// What stands for the consumer protocol where a strategy is asked for: the coordinator has it.
+const CONSUMER_PROTOCOL: &str = "consumer";
 
 impl Judge {
     /// Itself and nothing in between, so that whoever gives up kills it.
-    fn command(self) -> Result<Command> {
+    fn command(self, on: &Target) -> Result<Command> {
         let mut command = match self {
             FranzGo => Command::new(program()?),
+            Java => on.java(&folder("java").join("Judge.java")),
             Librdkafka => {
                 let mut python = Command::new("python3");
                 python.arg(folder("librdkafka").join("judge.py"));
@@ -46,15 +54,19 @@ impl Judge {
     /// out.
     async fn is_there(self) -> Result<bool> {
         let (mut probe, what) = match self {
-            FranzGo => (Command::new("go"), "Go and its modules"),
-            Librdkafka => (Command::new("python3"), "python3 with confluent-kafka"),
-        };
-        match self {
+            // Kafka's own programs need no less.
+            Java => return Ok(true),
             FranzGo => {
-                let build = probe.args(["build", "-o"]).arg(program()?).arg(".");
-                build.current_dir(folder("franz-go"))
+                let mut build = Command::new("go");
+                build.args(["build", "-o"]).arg(program()?).arg(".");
+                build.current_dir(folder("franz-go"));
+                (build, "Go and its modules")
             }
-            Librdkafka => probe.args(["-c", "import confluent_kafka"]),
+            Librdkafka => {
+                let mut import = Command::new("python3");
+                import.args(["-c", "import confluent_kafka"]);
+                (import, "python3 with confluent-kafka")
+            }
         };
         let probed = probe.stdin(Stdio::null()).kill_on_drop(true).output().await;
         let why = match probed {
@@ -72,7 +84,7 @@ impl Judge {
 
     /// Runs it to its end, and gives what it printed.
     async fn run(self, on: &Target, verb: &str, args: &[&str]) -> Result<String> {
-        let mut command = self.command()?;
+        let mut command = self.command(on)?;
         command.args([verb, "-bootstrap-servers", on.bootstrap_servers()]).args(args);
         let output = command.stdout(Stdio::piped()).output().await?;
         let told = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -83,11 +95,15 @@ impl Judge {
 }
 
 pub(super) async fn franz_go_is_at_home(on: Arc<Target>) -> Result {
-    alone(&on, FranzGo).await
+    alone(&on, FranzGo, &["cooperative-sticky"]).await
 }
 
 pub(super) async fn librdkafka_is_at_home(on: Arc<Target>) -> Result {
-    alone(&on, Librdkafka).await
+    alone(&on, Librdkafka, &["cooperative-sticky"]).await
+}
+
+pub(super) async fn java_is_at_home(on: Arc<Target>) -> Result {
+    alone(&on, Java, &with_consumer_protocol(&on, &["cooperative-sticky"])).await
 }
 
 pub(super) async fn members_of_franz_go_and_ours_share_one_group(on: Arc<Target>) -> Result {
@@ -98,15 +114,29 @@ pub(super) async fn members_of_librdkafka_and_ours_share_one_group(on: Arc<Targe
     mixed(&on, Librdkafka, &["range", "roundrobin", "cooperative-sticky"]).await
 }
 
+pub(super) async fn members_of_java_and_ours_share_one_group(on: Arc<Target>) -> Result {
+    let strategies = ["range", "roundrobin", "sticky", "cooperative-sticky"];
+    mixed(&on, Java, &with_consumer_protocol(&on, &strategies)).await
+}
+
+fn with_consumer_protocol<'a>(on: &Target, strategies: &[&'a str]) -> Vec<&'a str> {
+    let protocol = consumer_groups::is_spoken(on).then_some(CONSUMER_PROTOCOL);
+    strategies.iter().copied().chain(protocol).collect()
+}
+
 /// The judge administers, produces, reads in a group and uses transactions, and says itself what must hold.
-async fn alone(on: &Target, judge: Judge) -> Result {
+async fn alone(on: &Target, judge: Judge, strategies: &[&str]) -> Result {
     if !judge.is_there().await? {
         return Ok(());
     }
-    let (topic, group) = (on.unique("judged"), on.unique("judge"));
-    let replicas = on.choice().brokers.min(3).to_string();
-    let args = ["-topic", &topic, "-group", &group, "-replicas", &replicas];
-    judge.run(on, "alone", &args).await.map(drop)
+    for strategy in strategies {
+        let (topic, group) = (on.unique("judged"), on.unique("judge"));
+        let replicas = on.choice().brokers.min(3).to_string();
+        let args = ["-topic", &topic, "-group", &group, "-replicas", &replicas];
+        let args = [&args[..], &["-strategy", strategy]].concat();
+        judge.run(on, "alone", &args).await?;
+    }
+    Ok(())
 }
 
 /// One of ours and one of theirs: each has two partitions of four, the same ones in the eyes of both, and reads what is
@@ -120,8 +150,13 @@ async fn mixed(on: &Target, judge: Judge, strategies: &[&str]) -> Result {
         let kafka = connect(on).await?;
         let (topic, group) = (on.unique("judged"), on.unique("mixed"));
         create(&kafka, on, &topic, 4).await?;
-        let settings = [("partition.assignment.strategy", *strategy)];
-        let ours = join(&kafka, &group, &topic, &settings).await?;
+        let ours = if *strategy == CONSUMER_PROTOCOL {
+            consumer_groups::hasten(on, &group, SESSION_MS).await?;
+            consumer_groups::join(&kafka, &group, &topic, &[]).await?
+        } else {
+            let settings = [("partition.assignment.strategy", *strategy)];
+            classic_groups::join(&kafka, &group, &topic, &settings).await?
+        };
         until("ours has all", || ours.owned().len() == 4).await?;
         let count = (2 * EACH).to_string();
         let args = ["-topic", &topic, "-group", &group, "-strategy", strategy, "-count", &count];
@@ -161,6 +196,9 @@ async fn mixed(on: &Target, judge: Judge, strategies: &[&str]) -> Result {
     }
     Ok(())
 }
+
+/// Nobody goes without a word here.
+const SESSION_MS: u32 = 45_000;
 
 /// Where a judge's sources are.
 fn folder(name: &str) -> PathBuf {
