@@ -1,10 +1,16 @@
 //! Kafka's own programs as judges: what they say of the embedded broker they say of a real one.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use milena::Record;
+use serde_json::Value;
+
+use super::consumer_groups;
 use crate::Result;
 use crate::target::Target;
+use crate::user::{connect, create};
 
 /// Several JVMs, one after the other.
 pub(super) const LIMIT: Duration = Duration::from_secs(240);
@@ -85,5 +91,94 @@ pub(super) async fn a_group_is_listed_and_described_with_its_lag(on: Arc<Target>
     let columns: Vec<_> = row.split_whitespace().collect();
     // GROUP TOPIC PARTITION CURRENT-OFFSET LOG-END-OFFSET LAG CONSUMER-ID HOST CLIENT-ID
     assert_eq!(columns, [&group, &topic, "0", "4", "7", "3", "-", "-", "-"], "{told}");
+    Ok(())
+}
+
+/// Kafka's system tests ask of these two what was acknowledged and what was read: the same records at the same places, in
+/// groups of both protocols.
+pub(super) async fn what_the_verifiable_producer_is_acknowledged_the_verifiable_consumer_reads(
+    on: Arc<Target>,
+) -> Result {
+    const RECORDS: usize = 500;
+    let kafka = connect(&on).await?;
+    let topic = on.unique("tools-verifiable");
+    create(&kafka, &on, &topic, 3).await?;
+    // It does not try again.
+    on.await_topic(&topic).await?;
+    let count = RECORDS.to_string();
+    let args = ["--topic", &topic, "--max-messages", &count, "--repeating-keys", "7"];
+    let written = Events::of(&on.tool("kafka-verifiable-producer", &args, "").await?)?;
+    assert_eq!(written.named("producer_send_error").count(), 0, "{written:?}");
+    assert_eq!(written.named("producer_send_success").count(), RECORDS, "{written:?}");
+    let acknowledged = written.places("producer_send_success");
+    let values: BTreeSet<_> = acknowledged.values().cloned().collect();
+    assert_eq!(values, (0..RECORDS).map(|number| number.to_string()).collect());
+    let told = written.named("tool_data").next().ok_or("no summary")?;
+    assert_eq!((&told["sent"], &told["acked"]), (&RECORDS.into(), &RECORDS.into()), "{told}");
+
+    let consumer: &[&str] = &["--group-protocol", "consumer"];
+    let protocols = [Some(&[][..]), consumer_groups::is_spoken(&on).then_some(consumer)];
+    for protocol in protocols.into_iter().flatten() {
+        let group = on.unique("tools-verified");
+        let args = ["--topic", &topic, "--group-id", &group, "--max-messages", &count, "--verbose"];
+        let args = [&args[..], protocol].concat();
+        let read = Events::of(&on.tool("kafka-verifiable-consumer", &args, "").await?)?;
+        assert_eq!(read.named("record_data").count(), RECORDS, "{read:?}");
+        assert_eq!(read.places("record_data"), acknowledged);
+        let mut committed = BTreeMap::new();
+        for commit in read.named("offsets_committed") {
+            assert_eq!(commit["success"], true, "{commit}");
+            let offsets = commit["offsets"].as_array().into_iter().flatten();
+            committed
+                .extend(offsets.map(|one| (one["partition"].as_i64(), one["offset"].as_i64())));
+        }
+        let sum: Option<i64> = committed.values().copied().sum();
+        assert_eq!(sum, Some(i64::try_from(RECORDS)?), "{committed:?}");
+        assert_eq!(read.named("shutdown_complete").count(), 1, "{read:?}");
+    }
+    Ok(())
+}
+
+/// What a program says in JSON, a line each.
+#[derive(Debug)]
+struct Events(Vec<Value>);
+
+impl Events {
+    fn of(told: &str) -> Result<Self> {
+        let lines = told.lines().map(serde_json::from_str);
+        Ok(Self(lines.collect::<std::result::Result<_, _>>()?))
+    }
+
+    fn named(&self, name: &str) -> impl Iterator<Item = &Value> {
+        self.0.iter().filter(move |event| event["name"] == name)
+    }
+
+    /// What is said to be at which partition and offset.
+    fn places(&self, name: &str) -> BTreeMap<(Option<i64>, Option<i64>), String> {
+        let place = |event: &Value| (event["partition"].as_i64(), event["offset"].as_i64());
+        let value = |event: &Value| event["value"].as_str().unwrap_or_default().to_owned();
+        self.named(name).map(|event| (place(event), value(event))).collect()
+    }
+}
+
+/// It counts records and bytes, and would tell of a time that ran out.
+pub(super) async fn the_performance_consumer_counts_every_record(on: Arc<Target>) -> Result {
+    const RECORDS: usize = 5_000;
+    let kafka = connect(&on).await?;
+    let topic = on.unique("tools-performance");
+    create(&kafka, &on, &topic, 3).await?;
+    let producer = kafka.producer().build().await?;
+    for _ in 0..RECORDS {
+        drop(producer.send(Record::to(topic.as_str()).value(vec![b'x'; 1_024])).enqueue().await?);
+    }
+    producer.close(Duration::from_secs(30)).await?;
+    let count = RECORDS.to_string();
+    let args = ["--topic", &topic, "--messages", &count, "--timeout", "60000"];
+    let told = on.tool("kafka-consumer-perf-test", &args, "").await?;
+    assert!(!told.contains("before consuming the expected number"), "{told}");
+    // start.time, end.time, data.consumed.in.MB, MB.sec, data.consumed.in.nMsg, nMsg.sec, ...
+    let row = told.lines().last().ok_or("nothing told")?;
+    let columns: Vec<_> = row.split(", ").collect();
+    assert_eq!((columns.get(2), columns.get(4)), (Some(&"4.8828"), Some(&&*count)), "{told}");
     Ok(())
 }
