@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Args) -> Result {
         plan.push(packages::step(&graph));
         plan.push(generated_code(required));
         plan.extend(suites(required));
-        plan.extend(judges());
+        plan.extend(judges(required));
     }
     steps::run(plan)
 }
@@ -220,40 +220,48 @@ fn suites(required: bool) -> Vec<Step> {
     embedded.chain(older_suites).chain(compare).chain(real).collect()
 }
 
-/// Other people's clients on the embedded broker, where they are installed. Not required in CI: Debian has no Go that is
-/// new enough for one of them and no package of the other, and their registries are hosts that a closed network does not
-/// reach.
-fn judges() -> [Step; 2] {
+/// Both, so that what a judge finds here is known to hold of Kafka.
+const JUDGED: [&str; 2] = ["embedded", "4.4.0"];
+
+/// Other people's clients, where they are installed. Not required in CI, which installs them as far as it can: their
+/// registries are hosts that a closed network does not reach. Java's judge is in the suite.
+fn judges(required: bool) -> Vec<Step> {
     let mut franz_go = Command::new("go");
     franz_go
         .args(["list", "-deps", "."])
         .current_dir(root().join("protocol-tests/judges/franz-go"));
     // What is not there already must not be waited for.
-    franz_go.env("GOPROXY", "off").env("GOTOOLCHAIN", "local");
+    franz_go.env("GOPROXY", "off");
     let mut librdkafka = Command::new("python3");
     librdkafka.args(["-c", "import confluent_kafka"]);
-    let judge = |client: &str, only: &str, mut probe: Command, needs: &str| {
-        let name = format!("{client} on embedded");
-        if !probe.output().is_ok_and(|o| o.status.success()) {
-            return Step::not_run(name, needs);
-        }
-        let suite = in_workspace(["run", "--quiet", "--package", "protocol-tests", "--"]);
-        Step::command(name, then(suite, &["suite", "embedded", "--soak", "--only", only]))
-    };
-    [
-        judge(
+    let judges = [
+        (
             "franz-go",
             "franz_go",
             franz_go,
-            "in protocol-tests/judges/franz-go: go mod download",
+            "in protocol-tests/judges/franz-go: go mod download (Go 1.21 or later)",
         ),
-        judge(
+        (
             "librdkafka",
             "librdkafka",
             librdkafka,
             "pip install -r protocol-tests/judges/librdkafka/requirements.txt",
         ),
-    ]
+    ];
+    let steps = judges.into_iter().flat_map(|(client, only, mut probe, needs)| {
+        let is_there = probe.output().is_ok_and(|o| o.status.success());
+        JUDGED.map(|cluster| {
+            let name = format!("{client} on {cluster}");
+            if !is_there {
+                return Step::not_run(name, needs);
+            }
+            let suite = in_workspace(["run", "--quiet", "--package", "protocol-tests", "--"]);
+            let suite = then(suite, &["suite", cluster, "--soak", "--only", only]);
+            let step = Step::command(name, suite);
+            if cluster == "embedded" { step } else { with(&KAFKA, required, step) }
+        })
+    });
+    steps.collect()
 }
 
 /// The step, if the programs that it starts are installed.
