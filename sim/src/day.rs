@@ -30,7 +30,9 @@ pub fn day(seed: u64, strategy: Strategy, is_static: bool) -> Scenario {
         member.instance = Some(format!("i{n}"));
     }
     let commits = match strategy {
-        Strategy::Range => Commits::Auto(Duration::from_secs(5)),
+        Strategy::Range | Strategy::RoundRobin | Strategy::Sticky => {
+            Commits::Auto(Duration::from_secs(5))
+        }
         Strategy::Cooperative => Commits::Sync,
         Strategy::Consumer => Commits::Marked,
     };
@@ -60,6 +62,7 @@ pub fn day(seed: u64, strategy: Strategy, is_static: bool) -> Scenario {
         group: Some(group),
         share: None,
         metadata_max_age: None,
+        fetched_bytes: None,
         shuffles_aborted: false,
         weather: Weather {
             latency: (Duration::from_micros(50), Duration::from_millis(5)),

@@ -1,5 +1,6 @@
 //! What goes wrong in a world, and when.
 
+mod late;
 mod more;
 mod rare;
 mod shares;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+pub use late::draw_late;
 pub(crate) use more::OF_MEMBERS;
 pub use more::{Members, draw_more};
 pub use rare::{Rare, draw_rare};
@@ -66,7 +68,7 @@ pub enum Fault {
     MoveLeader { partition: i32 },
     /// F25: the node tells what the metadata was when this began.
     Stale { node: i32, lasts: Duration },
-    /// F26: the topic is missing from the next answers that name it.
+    /// F26: the next answers that are asked for topics say that there are none.
     Absent { count: u32 },
     /// F26: the topic is deleted and made anew under its name, empty, with another id.
     Recreate,
@@ -93,6 +95,8 @@ pub enum Fault {
     DeleteRecords { partition: i32, percent: i64 },
     /// F40: the node comes back as an older one, which knows the API up to this version.
     Withdraw { node: i32, api: Api, version: i16, lasts: Duration },
+    /// F58: what the group has committed is gone, if nobody is in it.
+    ForgetOffsets,
     /// F43: brokers deny a right, and give it back.
     Forbid { api: Api, code: i16, count: u32 },
     /// F72: the clients' wall clocks jump.
@@ -195,6 +199,7 @@ impl Fault {
             | Self::Reap { .. }
             | Self::DeleteRecords { .. }
             | Self::LoseRecords { .. }
+            | Self::ForgetOffsets
             | Self::Forbid { .. }
             | Self::Jump { .. }
             | Self::TransactionVersion { .. }

@@ -34,8 +34,12 @@ pub struct GroupPlan {
 /// How the partitions of a group are shared out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Strategy {
-    /// Everything is given up before each rebalance.
+    /// Everything is given up before each rebalance, and neighbouring partitions go to the same member.
     Range,
+    /// The same, and partitions go to members in turn.
+    RoundRobin,
+    /// The same, and partitions stay where they were as far as they can (KIP-54).
+    Sticky,
     /// What stays is read on while the group rebalances (KIP-429).
     Cooperative,
     /// By the coordinator (KIP-848).
@@ -147,6 +151,19 @@ impl GroupPlan {
             strategy,
             commits,
             members,
+        }
+    }
+
+    /// Draws what came to groups later, on other chances: two more assignors, and two members of one name (F55), whom the
+    /// first member is never one of.
+    pub fn draw_late(&mut self, rng: &mut Rng) {
+        if self.strategy == Strategy::Range {
+            self.strategy = *pick(rng, &[Strategy::Range, Strategy::RoundRobin, Strategy::Sticky]);
+        }
+        if rng.u32(0..4) == 0
+            && let [_, one, other, ..] = self.members.as_mut_slice()
+        {
+            other.instance = Some(one.instance.get_or_insert_with(|| "twin".to_owned()).clone());
         }
     }
 

@@ -234,6 +234,8 @@ pub struct History {
     pub stays: Vec<Stay>,
     /// Offsets of the group as they were stored.
     pub stored: Vec<Stored>,
+    /// When what the group had committed was forgotten (F58).
+    pub forgotten: Vec<Duration>,
     /// What became of the group; `None` in a world without one.
     pub group: Option<GroupEnd>,
     /// What happened to the share group; `None` in a world without one.
@@ -267,6 +269,8 @@ pub struct History {
     pub wakeups_per_second_max: u64,
     /// The most bytes that one accumulator held at any time.
     pub buffered_bytes_max: u64,
+    /// The most bytes that one consumer held at any time of what it had fetched, as they came.
+    pub fetched_bytes_max: u64,
     /// The most bytes that an accumulator still held when its producer was gone.
     pub buffered_bytes_left: u64,
     /// When the last fault ended.
@@ -300,6 +304,16 @@ impl History {
     pub fn is_deleted(&self, tp: &TopicPartition, offset: Offset, at: Duration) -> bool {
         let cuts = self.deleted.get(tp).into_iter().flatten();
         cuts.into_iter().any(|(when, start)| *when <= at && offset < *start)
+    }
+
+    /// A consumer holds this many bytes of what it fetched.
+    pub(crate) fn note_fetched(&mut self, bytes: usize) {
+        self.fetched_bytes_max = self.fetched_bytes_max.max(bytes as u64);
+    }
+
+    /// Whether what the group had committed was forgotten between two times.
+    pub fn is_forgotten(&self, from: Duration, to: Duration) -> bool {
+        self.forgotten.iter().any(|at| (from..=to).contains(at))
     }
 
     /// Every log of every life.
@@ -342,6 +356,8 @@ pub struct Promises {
     pub knows_its_session: bool,
     /// Whether two members have one name, so that they fence each other (F55).
     pub fenced_members: bool,
+    /// Whether the world waits for the end of a cooperative rebalance: before, shares may differ by more than one.
+    pub even_shares: bool,
     /// Whether consumers read committed records only.
     pub read_committed: bool,
     /// Whether members copy what they read, each record once.
@@ -361,6 +377,8 @@ pub struct Promises {
     pub splits: bool,
     /// The most bytes that an accumulator may hold.
     pub buffer_memory: u64,
+    /// The most bytes that a consumer may hold of what it fetched.
+    pub fetched_memory: u64,
     /// The most produce requests that may be unanswered on a connection.
     pub in_flight: usize,
     /// Whether nothing goes wrong at all: then no transaction may fail, nor its producer.

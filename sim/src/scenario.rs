@@ -58,6 +58,8 @@ pub struct Scenario {
     pub share: Option<SharePlan>,
     /// `metadata.max.age.ms` of all clients, where it is not the group's or the default.
     pub metadata_max_age: Option<Duration>,
+    /// F71: the bytes that a consumer may hold of what it fetched, where it is not the default.
+    pub fetched_bytes: Option<usize>,
     /// R8: Fetch names aborted transactions in another order than the log's.
     pub shuffles_aborted: bool,
     /// How the network is.
@@ -139,6 +141,9 @@ const PATIENT: Duration = Duration::from_secs(2);
 /// Such that the seeds of `sim/regressions`, and those at which planted defects were found, are the worlds that they were.
 const RARE: u64 = 0x7262_0240;
 
+/// Such that the same holds of those seeds whose worlds have a group, as far as this is concerned.
+const LATE: u64 = 0x6c61_7465_0000_81a5;
+
 /// Longer than metadata is good in worlds whose topic grows.
 const NOTICED: Duration = Duration::from_secs(7);
 
@@ -209,6 +214,7 @@ impl Scenario {
             group: None,
             share: None,
             metadata_max_age: None,
+            fetched_bytes: None,
             shuffles_aborted: false,
             weather,
             faults,
@@ -237,6 +243,11 @@ impl Scenario {
             // Its members read enough.
             self.consumers.truncate(1);
         }
+        let mut late = Rng::with_seed(self.seed ^ LATE);
+        let has_late = cast == Cast::Groups && late.u32(0..3) > 0;
+        if has_late {
+            self.draw_late(&mut late);
+        }
         let first = self.producers.len() + self.consumers.len();
         let members = first..first + self.members().count();
         let targets = Targets { clients: first, ..targets };
@@ -248,6 +259,10 @@ impl Scenario {
         }
         if cast == Cast::Groups && !self.faults.is_empty() {
             self.draw_rare(targets, &members, during);
+            if let Some(group) = self.group.as_ref().filter(|_| has_late) {
+                self.faults.extend(fault::draw_late(&mut late, group.strategy, during));
+                self.faults.sort_by_key(|timed| timed.at);
+            }
         }
         if cast == Cast::Copies {
             // Before KIP-447 nobody could know who commits what in a transaction.
@@ -270,6 +285,16 @@ impl Scenario {
             group.metadata_max_age = group.metadata_max_age.min(Duration::from_secs(5));
         }
         self.settle_what_static_members_leave();
+    }
+
+    /// Draws what came to worlds with groups last.
+    fn draw_late(&mut self, rng: &mut Rng) {
+        if let Some(group) = &mut self.group {
+            group.draw_late(rng);
+        }
+        if rng.u32(0..3) == 0 {
+            self.fetched_bytes = Some(1);
+        }
     }
 
     /// Draws what hardly ever comes together, on its own chances once more.

@@ -121,6 +121,15 @@ pub(super) fn memory_is_bounded(history: &History, promises: &Promises) -> Verdi
             format!("{} of {} bytes", history.buffered_bytes_max, promises.buffer_memory),
         );
     }
+    if history.fetched_bytes_max > promises.fetched_memory {
+        return broken(
+            Property::P21,
+            format!(
+                "{} of {} bytes that were fetched",
+                history.fetched_bytes_max, promises.fetched_memory
+            ),
+        );
+    }
     if history.buffered_bytes_left > 0 {
         return broken(
             Property::P21,

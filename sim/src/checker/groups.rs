@@ -47,10 +47,11 @@ pub(super) fn commits_do_not_step_back(history: &History, promises: &Promises) -
     if !promises.commits_in_order {
         return Ok(());
     }
-    let mut last: BTreeMap<&TopicPartition, Offset> = BTreeMap::new();
+    let mut last: BTreeMap<&TopicPartition, (Duration, Offset)> = BTreeMap::new();
     for stored in &history.stored {
-        if let Some(before) = last.insert(&stored.of, stored.offset)
+        if let Some((since, before)) = last.insert(&stored.of, (stored.at, stored.offset))
             && before > stored.offset
+            && !history.is_forgotten(since, stored.at)
         {
             return broken(
                 Property::P14,
@@ -77,9 +78,10 @@ pub(super) fn a_stay_begins_where_the_last_ended(history: &History, _: &Promises
         };
         let stored = || history.stored.iter().filter(|stored| stored.of == stay.of);
         let before = stored().rfind(|stored| stored.at < stay.from);
+        let before = before.filter(|stored| !history.is_forgotten(stored.at, start.known));
         // A commit that was held up may be stored behind a later one, just before this member asks.
         let was_set_back = stored().any(|stored| {
-            (stay.from..=start.known).contains(&stored.at) && stored.offset <= start.at
+            (stay.from..=start.known).contains(&stored.at) && stored.offset == start.at
         });
         if let Some(stored) = before.filter(|stored| start.at < stored.offset && !was_set_back) {
             return broken(
@@ -140,6 +142,12 @@ pub(super) fn the_group_shares_everything_out(history: &History, promises: &Prom
         if owners.len() != 1 {
             return broken(Property::P15, format!("in the end {owners:?} own {tp}"));
         }
+    }
+    // Of one topic that all of them read every assignor gives each as many, or one more.
+    let shares = || group.held.values().map(Vec::len);
+    let (least, most) = (shares().min().unwrap_or_default(), shares().max().unwrap_or_default());
+    if promises.even_shares && most > least + 1 {
+        return broken(Property::P15, format!("in the end shares are uneven: {:?}", group.held));
     }
     Ok(())
 }

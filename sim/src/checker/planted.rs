@@ -209,6 +209,11 @@ fn p21_a_buffer_over_its_limit() {
 }
 
 #[test]
+fn p21_more_fetched_than_there_is_room_for() {
+    rejects(Property::P21, |h| h.fetched_bytes_max = 1 << 40);
+}
+
+#[test]
 fn p21_a_buffer_that_is_never_empty_again() {
     rejects(Property::P21, |h| h.buffered_bytes_left = 1);
 }
@@ -449,6 +454,7 @@ pub(super) fn clean() -> History {
         }],
         stays: Vec::new(),
         stored: Vec::new(),
+        forgotten: Vec::new(),
         group: None,
         share: None,
         deleted: [].into(),
@@ -472,6 +478,7 @@ pub(super) fn clean() -> History {
         wakeups_per_second_max: 10,
         buffered_bytes_max: 100,
         buffered_bytes_left: 0,
+        fetched_bytes_max: 100,
         faults_ended: ms(0),
         rested: Some(ms(60)),
     }
@@ -489,6 +496,7 @@ pub(super) fn promises() -> Promises {
         commits_what_is_done: false,
         knows_its_session: true,
         fenced_members: false,
+        even_shares: true,
         read_committed: false,
         rivals: false,
         copies_once: false,
@@ -497,6 +505,7 @@ pub(super) fn promises() -> Promises {
         counts_every_delivery: true,
         splits: false,
         buffer_memory: 1 << 20,
+        fetched_memory: 1 << 20,
         in_flight: 5,
         faultless: false,
         healed: ms(2_000),

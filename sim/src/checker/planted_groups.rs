@@ -1,5 +1,7 @@
 //! Histories of groups, each with what a group must not do.
 
+use milena_types::TopicPartition;
+
 use super::planted::{clean, ms, offset, promises, rejects_of, tp};
 use super::{Property, check};
 use crate::history::{GroupEnd, History, Promises, Read, Start, Stay, Stored, Value};
@@ -35,6 +37,20 @@ fn p14_an_offset_that_steps_back() {
     back(&mut history);
     let promises = Promises { commits_in_order: false, ..promises() };
     assert_eq!(check(&history, &promises), []);
+}
+
+/// F58: what was committed before it was forgotten binds nobody.
+#[test]
+fn a_group_begins_anew_when_its_offsets_are_forgotten() {
+    let forgotten = |at| {
+        let mut history = group();
+        history.starts[1].at = offset(0);
+        history.stored.push(Stored { at: ms(90), ..history.stored[0].clone() });
+        history.forgotten = vec![at];
+        history
+    };
+    assert_eq!(check(&forgotten(ms(77)), &promises()), []);
+    assert_ne!(check(&forgotten(ms(65)), &promises()), []);
 }
 
 /// R10: who begins before the committed offset reads again what was done with.
@@ -84,6 +100,16 @@ fn p15_a_partition_with_two_owners_in_the_end() {
 fn p15_a_partition_that_nobody_owns() {
     rejects(Property::P15, |h| {
         h.group.as_mut().unwrap().held.insert(1, Vec::new());
+    });
+}
+
+#[test]
+fn p15_shares_that_are_uneven() {
+    rejects(Property::P15, |h| {
+        let group = h.group.as_mut().unwrap();
+        group.partitions = (0..3).map(|n| TopicPartition::new("orders", n)).collect();
+        let of = |range: std::ops::Range<usize>| group.partitions[range].to_vec();
+        group.held = [(0, of(0..0)), (1, of(0..3))].into();
     });
 }
 

@@ -52,6 +52,7 @@ impl ConsumerHost {
         settings.max_poll_records = plan.max_poll_records;
         settings.max_partition_fetch_bytes = plan.partition_bytes;
         settings.request_timeout = Duration::from_secs(5);
+        settings.buffer_bytes = scenario.fetched_bytes.unwrap_or(settings.buffer_bytes);
         if let Some(group) = &scenario.group {
             settings.fetch_max_wait = group.fetch_max_wait;
         }
@@ -119,6 +120,7 @@ impl ConsumerHost {
     /// The user acts, the machine works, what is read is noted down.
     pub(crate) fn run(&mut self, clock: &Clock, history: &mut History, wishes: &mut Vec<Wish>) {
         let now = clock.now();
+        history.note_fetched(self.buffer.bytes_held());
         if !self.is_assigned {
             self.is_assigned = true;
             self.begin(clock, history);

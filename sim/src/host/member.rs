@@ -65,6 +65,10 @@ impl MemberHost {
         member.max_poll_interval = group.max_poll_interval;
         match group.strategy {
             Strategy::Range => member.assignment_strategies = vec![AssignmentStrategy::Range],
+            Strategy::RoundRobin => {
+                member.assignment_strategies = vec![AssignmentStrategy::RoundRobin];
+            }
+            Strategy::Sticky => member.assignment_strategies = vec![AssignmentStrategy::Sticky],
             Strategy::Cooperative => {
                 member.assignment_strategies = vec![AssignmentStrategy::CooperativeSticky];
             }
@@ -83,6 +87,7 @@ impl MemberHost {
         settings.default_api_timeout = plan.api_timeout;
         settings.metadata_max_age = group.metadata_max_age;
         settings.fetch_max_wait = group.fetch_max_wait;
+        settings.buffer_bytes = scenario.fetched_bytes.unwrap_or(settings.buffer_bytes);
         if scenario.read_committed {
             settings.isolation_level = IsolationLevel::ReadCommitted;
         }
@@ -197,7 +202,7 @@ impl MemberHost {
         if reading.has_failed() && reading.is_free() {
             // A fatal error ends a consumer; its user makes another one after a while.
             // Fenced by another of his name, he stays away; by a broker that errs, he does not.
-            let is_fenced = reading.is_fenced() && self.has_namesake;
+            let is_fenced = self.has_namesake && reading.is_fenced();
             reading.close(clock, history, true);
             reading.drain(clock, history, wishes);
             if !is_fenced {

@@ -61,6 +61,7 @@ impl Scenario {
             commits_what_is_done: matches!(commits, Some(Commits::Auto(_))),
             knows_its_session: self.faults.is_empty() || !reads_on,
             fenced_members: names.windows(2).any(|pair| pair.first() == pair.last()),
+            even_shares: true,
             read_committed: self.read_committed,
             copies_once: self.copies().is_some()
                 && !denials
@@ -79,6 +80,7 @@ impl Scenario {
             records_arrive_whole: !is_there(|fault| matches!(fault, Fault::Damage { .. })),
             splits: self.message_bytes_max.is_some(),
             buffer_memory: buffer as u64,
+            fetched_memory: self.fetched_memory(),
             in_flight: 5,
             faultless: self.faults.is_empty(),
             healed: self.healed(),
@@ -91,6 +93,15 @@ impl Scenario {
                 + copies,
             spin: (5_000, 2_000),
         }
+    }
+
+    /// The budget of a consumer, of which no broker's share is too small for a few answers; and of each broker a batch that
+    /// began within its share. What a poll decompresses has a limit of its own, which is more than a world holds.
+    fn fetched_memory(&self) -> u64 {
+        let batch = self.producers.iter().map(|plan| plan.batch_bytes + plan.value_bytes_max).max();
+        let each = SHARE_BYTES_MIN + batch.unwrap_or_default();
+        let brokers = usize::try_from(self.nodes).unwrap_or(1);
+        self.fetched_bytes.unwrap_or(FETCHED_BYTES).max(brokers * each) as u64
     }
 
     /// How long takes what is left to do when nothing stands in its way any more, one thing after the other:
@@ -164,6 +175,12 @@ impl ProducerPlan {
         u32::try_from(self.records + last).unwrap_or(u32::MAX)
     }
 }
+
+/// What a consumer may hold of what it fetched, unless it is told otherwise.
+const FETCHED_BYTES: usize = 16 << 20;
+
+/// What a consumer may hold of one broker's answers, however small its budget is.
+const SHARE_BYTES_MIN: usize = 128 << 10;
 
 /// After the last fault: reconnects, elections and a few retries. A record that has this long is sent in time, unless the
 /// network is too slow for those before it.

@@ -1,7 +1,9 @@
 //! What a world notes of its group, and when the group has nothing left to do.
 
 use milena_broker::{ConsumerGroupState, GroupState};
-use milena_types::TopicPartition;
+use milena_types::{CorrelationId, NodeId, TopicPartition};
+use milena_wire::messages::delete_groups_request::DeleteGroupsRequest;
+use milena_wire::{Request, encode_request};
 
 use super::{TOPIC, World};
 use crate::group::GROUP;
@@ -36,6 +38,35 @@ impl World {
             if self.committed.insert(of.clone(), offset) != Some(offset) {
                 self.history.stored.push(Stored { at, of, offset });
             }
+        }
+    }
+
+    /// F58: has the group deleted, which its coordinator does where nobody is in it.
+    pub(super) fn forget_offsets(&mut self) {
+        if self.is_a_node_down() {
+            // It would be done some other time.
+            return;
+        }
+        self.note_commits();
+        let mut request = DeleteGroupsRequest::default();
+        request.groups_names.push(GROUP.into());
+        let Ok(frame) = encode_request(&Request::from(request), 2, CorrelationId::FIRST, None)
+        else {
+            return;
+        };
+        let frame = frame.into_bytes();
+        for node in (1..=self.scenario.nodes).map(NodeId::new) {
+            let now = self.clock.now();
+            if let Ok(connection) = self.cluster.open(now, node) {
+                self.cluster.handle(now, connection, frame.slice(LENGTH_BYTES..));
+                self.cluster.close(now, connection);
+            }
+        }
+        if !self.committed.is_empty() && self.cluster.committed(GROUP).is_empty() {
+            self.say(|| "the group is forgotten".to_owned());
+            self.committed.clear();
+            self.furthest.clear();
+            self.history.forgotten.push(self.clock.elapsed());
         }
     }
 
@@ -83,7 +114,14 @@ impl World {
     fn is_shared_out(&self) -> bool {
         let mut held: Vec<_> = self.members().flat_map(|(_, member)| member.held()).collect();
         held.sort();
-        let is_left = self.members().all(|(_, member)| !member.is_member());
-        is_left || held == self.partitions()
+        let present = self.members().filter(|(_, member)| member.is_member());
+        let shares: Vec<usize> = present.map(|(_, member)| member.held().len()).collect();
+        let (least, most) = (shares.iter().min(), shares.iter().max());
+        // Else a cooperative rebalance goes on: who has too much is still to be told.
+        let is_even = most.zip(least).is_none_or(|(most, least)| *most <= least + 1);
+        shares.is_empty() || (held == self.partitions() && is_even)
     }
 }
+
+/// In front of a frame.
+const LENGTH_BYTES: usize = 4;

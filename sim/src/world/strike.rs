@@ -13,7 +13,7 @@ use crate::host::{Host, User};
 use crate::network::{LinkId, Side, Weather};
 
 /// What ends a fault that lasts.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub enum Relief {
     /// The node takes connections.
     Accept(NodeId),
@@ -99,7 +99,7 @@ impl World {
             Fault::Damage { node: n, from_broker, count } => {
                 let (node, side) = (node(n), side(from_broker));
                 self.tamper.damage_next(node, side, count);
-                return self.reliefs.push((at + RULE_LASTS, Relief::Damage(node, side)));
+                return self.relieve_later(Relief::Damage(node, side));
             }
             Fault::Stale { node: n, .. } => {
                 self.tamper.hold_back(node(n));
@@ -107,7 +107,7 @@ impl World {
             }
             Fault::Absent { count } => {
                 self.tamper.leave_out_next(count);
-                return self.reliefs.push((at + RULE_LASTS, Relief::Present));
+                return self.relieve_later(Relief::Present);
             }
             Fault::Recreate => return self.recreate(),
             Fault::Deny { api, code, count } => {
@@ -133,6 +133,7 @@ impl World {
                 self.network.reset_node(at, node(n));
                 Relief::Renew(node(n), key(api))
             }
+            Fault::ForgetOffsets => return self.forget_offsets(),
             Fault::Jump { seconds } => return self.clock.skew(seconds * 1_000),
             Fault::TransactionVersion { level } => {
                 return self.cluster.set_transaction_version(level);
@@ -160,7 +161,7 @@ impl World {
             }
             Fault::Late { api, count, by } => {
                 self.tamper.hold_up_next(key(api), by, count);
-                return self.reliefs.push((at + RULE_LASTS, Relief::HoldUp(key(api))));
+                return self.relieve_later(Relief::HoldUp(key(api)));
             }
             Fault::Garble { api, count, how: Garbling::CorrelationId } => {
                 return self.rule(first(api, count).wrong_correlation());
@@ -170,7 +171,7 @@ impl World {
             }
             Fault::Garble { api, count, how } => {
                 self.tamper.spoil_next(key(api), how, count);
-                return self.reliefs.push((at + RULE_LASTS, Relief::Spoil(key(api))));
+                return self.relieve_later(Relief::Spoil(key(api)));
             }
             Fault::Error { api, count, code, applied } => {
                 let code = ErrorCode::from_wire(code);
@@ -181,7 +182,7 @@ impl World {
             }
             Fault::Swallow { node: n, count } => {
                 self.swallowed.insert(node(n), count);
-                return self.reliefs.push((at + RULE_LASTS, Relief::Answer(node(n))));
+                return self.relieve_later(Relief::Answer(node(n)));
             }
             Fault::Throttle { api, count, by } => {
                 return self.rule(first(api, count).throttle(by));
@@ -267,8 +268,7 @@ impl World {
 
     /// The topic ends and begins again; whoever reads it hears of that, and begins anew too.
     fn recreate(&mut self) {
-        let is_down = |relief: &Relief| matches!(relief, Relief::Restart(_) | Relief::Resume(_));
-        if self.reliefs.iter().any(|(_, relief)| is_down(relief)) {
+        if self.is_a_node_down() {
             // There are too few nodes for its replicas: it would be deleted only.
             return;
         }
@@ -281,6 +281,17 @@ impl World {
                 consumer.rewind_at(self.clock.elapsed() + later);
             }
         }
+    }
+
+    pub(super) fn is_a_node_down(&self) -> bool {
+        let is_down = |relief: &Relief| matches!(relief, Relief::Restart(_) | Relief::Resume(_));
+        self.reliefs.iter().any(|(_, relief)| is_down(relief))
+    }
+
+    /// What strikes the next so many ends after a while, and no sooner for one that began before it.
+    fn relieve_later(&mut self, relief: Relief) {
+        self.reliefs.retain(|(_, earlier)| *earlier != relief);
+        self.reliefs.push((self.clock.elapsed() + RULE_LASTS, relief));
     }
 
     /// The client's process ends; what takes its place acts from `returns` on.
@@ -425,3 +436,26 @@ const TRANSACTIONS: &str = "__transaction_state";
 
 /// Where groups belong.
 const OFFSETS: &str = "__consumer_offsets";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{Cast, Scenario};
+
+    /// Else the relief of the first would end the second before its time.
+    #[test]
+    fn what_strikes_again_lasts_as_long_again() {
+        let mut world = World::new(Scenario::draw(1, Cast::Plain), false);
+        let by = Duration::from_secs(1);
+        let strike = |world: &mut World| {
+            world.strike(Fault::Absent { count: 1 });
+            world.strike(Fault::Late { api: Api::EndTxn, count: 1, by });
+        };
+        strike(&mut world);
+        world.clock.advance_to(RULE_LASTS / 2);
+        strike(&mut world);
+        let ends = RULE_LASTS + RULE_LASTS / 2;
+        let reliefs = [(ends, Relief::Present), (ends, Relief::HoldUp(ApiKey::END_TXN))];
+        assert_eq!(world.reliefs, reliefs);
+    }
+}

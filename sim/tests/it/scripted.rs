@@ -23,6 +23,7 @@ pub(crate) fn world(nodes: i32, partitions: i32, producer: ProducerPlan) -> Scen
         group: None,
         share: None,
         metadata_max_age: None,
+        fetched_bytes: None,
         shuffles_aborted: false,
         weather: weather(Duration::from_micros(50), Duration::from_millis(5)),
         faults: Vec::new(),

@@ -230,6 +230,11 @@ impl FetchBuffer {
         Some(self.lock().lanes.get(partition)?.ends)
     }
 
+    /// The bytes of answers that anybody holds a part of, as they came.
+    pub fn bytes_held(&self) -> usize {
+        self.lock_beside_run().held.values().map(Held::bytes).sum()
+    }
+
     /// The next fetch that may be read now, with the position to start at.
     pub(crate) fn take(&self) -> Option<(CompletedFetch, Position)> {
         let mut state = self.lock();

@@ -161,7 +161,10 @@ impl Reading {
     /// Whether another member has its name (F55).
     pub(super) fn is_fenced(&self) -> bool {
         let code = self.failed.as_ref().and_then(Error::code);
-        code == Some(ErrorCode::FENCED_INSTANCE_ID)
+        // The one who was there first is told the one; who comes to a group of the consumer protocol, the other.
+        code.is_some_and(|code| {
+            [ErrorCode::FENCED_INSTANCE_ID, ErrorCode::UNRELEASED_INSTANCE_ID].contains(&code)
+        })
     }
 
     pub(super) fn is_member(&self) -> bool {
@@ -209,6 +212,7 @@ impl Reading {
     }
 
     pub(super) fn run(&mut self, clock: &Clock, history: &mut History, assignment: &mut u64) {
+        history.note_fetched(self.buffer.bytes_held());
         self.resume_what_is_due(clock);
         self.commit_marks(clock, history);
         loop {

@@ -187,6 +187,7 @@ async fn live(seed: u64) -> Run {
         commits_what_is_done: false,
         knows_its_session: false,
         fenced_members: false,
+        even_shares: false,
         read_committed: false,
         rivals: false,
         copies_once: false,
@@ -195,6 +196,8 @@ async fn live(seed: u64) -> Run {
         counts_every_delivery: false,
         splits: false,
         buffer_memory: BUFFER_BYTES,
+        // Nobody looks.
+        fetched_memory: u64::MAX,
         in_flight: 5,
         faultless: false,
         healed,
