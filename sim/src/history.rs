@@ -42,6 +42,8 @@ pub struct Send {
     pub deadline: Duration,
     /// Whether the send buffer took it; what it refuses is over at once.
     pub is_taken: bool,
+    /// Whether a callback is to be told besides.
+    pub is_watched: bool,
     /// Every completion that was reported: exactly one is right.
     pub returned: Vec<(Duration, Outcome)>,
 }
@@ -226,6 +228,8 @@ pub type Logs = BTreeMap<TopicPartition, Log>;
 pub struct History {
     /// Sends in the order in which they were made.
     pub sends: Vec<Send>,
+    /// What callbacks of sends were told.
+    pub told: Vec<(Value, Outcome)>,
     /// Reads in the order in which they were made.
     pub reads: Vec<Read>,
     /// Where each assignment began.

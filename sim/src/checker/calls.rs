@@ -1,7 +1,9 @@
 //! When calls end, and what the world costs while it runs.
 
+use std::collections::BTreeMap;
+
 use super::{Property, Verdict, broken};
-use crate::history::{CallKind, History, Outcome, Promises, Send};
+use crate::history::{CallKind, History, Outcome, Promises, Send, Value};
 
 pub(super) fn flush_is_complete(history: &History, _: &Promises) -> Verdict {
     for call in &history.calls {
@@ -26,13 +28,30 @@ pub(super) fn flush_is_complete(history: &History, _: &Promises) -> Verdict {
 }
 
 pub(super) fn each_delivery_resolves_once(history: &History, _: &Promises) -> Verdict {
-    match history.sends.iter().find(|send| send.returned.len() != 1) {
-        Some(send) => broken(
+    if let Some(send) = history.sends.iter().find(|send| send.returned.len() != 1) {
+        return broken(
             Property::P17,
             format!("{:?} resolved {} times", send.value, send.returned.len()),
-        ),
-        None => Ok(()),
+        );
     }
+    let mut told: BTreeMap<Value, Vec<Outcome>> = BTreeMap::new();
+    for (value, outcome) in &history.told {
+        told.entry(*value).or_default().push(*outcome);
+    }
+    for send in history.sends.iter().filter(|send| send.is_watched) {
+        let told = told.get(&send.value).map(Vec::as_slice).unwrap_or_default();
+        let resolved: Vec<_> = send.returned.iter().map(|(_, outcome)| *outcome).collect();
+        if told != resolved {
+            return broken(
+                Property::P17,
+                format!(
+                    "{:?} resolved as {resolved:?}, its callback was told {told:?}",
+                    send.value
+                ),
+            );
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn calls_end_by_their_deadline(history: &History, _: &Promises) -> Verdict {

@@ -166,6 +166,25 @@ fn p17_a_delivery_that_resolves_twice() {
 }
 
 #[test]
+fn p17_a_callback_that_is_not_called_or_hears_something_else() {
+    let watched = |told: &'static [Outcome]| {
+        move |h: &mut History| {
+            h.sends[0].is_watched = true;
+            h.told = told.iter().map(|outcome| (Value(1), *outcome)).collect();
+        }
+    };
+    rejects(Property::P17, watched(&[]));
+    rejects(Property::P17, watched(&[Outcome::Unknown]));
+    let mut history = clean();
+    let resolved = history.sends[0].returned[0].1;
+    history.sends[0].is_watched = true;
+    history.told = vec![(Value(1), resolved)];
+    assert_eq!(check(&history, &promises()), []);
+    history.told.push((Value(1), resolved));
+    assert_ne!(check(&history, &promises()), []);
+}
+
+#[test]
 fn p18_a_call_that_never_returns() {
     rejects(Property::P18, |h| h.calls[0].returned = None);
 }
@@ -421,6 +440,7 @@ pub(super) fn clean() -> History {
         invoked: ms(n),
         deadline: ms(1_000),
         is_taken: true,
+        is_watched: false,
         returned: vec![(ms(10 * n), Outcome::Done(Offset::new(n as i64 - 1)))],
     };
     let read = |n: u64| Read {
@@ -443,6 +463,7 @@ pub(super) fn clean() -> History {
     };
     History {
         sends: vec![send(1), send(2)],
+        told: Vec::new(),
         reads: vec![read(1), read(2)],
         starts: vec![Start {
             consumer: 0,

@@ -110,6 +110,7 @@ fn store(history: &mut History, value: Value, transaction: usize) {
         invoked: ms(30),
         deadline: ms(1_000),
         is_taken: true,
+        is_watched: false,
         returned: vec![(ms(45), Outcome::Done(Some(at)))],
     });
 }

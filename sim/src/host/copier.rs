@@ -237,6 +237,7 @@ impl Copier {
                         invoked: clock.elapsed(),
                         deadline: clock.elapsed() + self.plan.delivery_timeout + TICK,
                         is_taken: true,
+                        is_watched: false,
                         returned: Vec::new(),
                     });
                     self.drafts.pop();

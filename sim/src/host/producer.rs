@@ -5,16 +5,16 @@ use std::fmt;
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use milena_engine::metadata::Cluster;
 use milena_engine::producer::{
-    Accumulator, Delivery, FlushId, Grant, NewRecord, Output, Producer, Refused, Room, Settings,
-    TopicReady,
+    Accumulator, Delivery, FlushId, Grant, NewRecord, Output, Producer, RecordMetadata, Refused,
+    Room, Settings, TopicReady, Watch,
 };
 use milena_engine::request::{Answer, Outbound, RequestId, Target};
 use milena_engine::transaction::TransactionVersion;
@@ -47,6 +47,8 @@ pub(crate) struct ProducerHost {
     grant: Option<Grant>,
     /// Handed over, and its place in the history.
     deliveries: Vec<(usize, Delivery)>,
+    /// What callbacks were told.
+    told: Arc<Mutex<Vec<(Value, Outcome)>>>,
     flushes: Vec<(FlushId, usize)>,
     /// Which broker has a Produce request of ours, and for which partitions.
     unanswered: BTreeMap<RequestId, (NodeId, Vec<i32>)>,
@@ -154,6 +156,7 @@ impl ProducerHost {
             woken: Arc::default(),
             grant: None,
             deliveries: Vec::new(),
+            told: Arc::default(),
             flushes: Vec::new(),
             unanswered: BTreeMap::new(),
             sent: 0,
@@ -354,6 +357,8 @@ impl ProducerHost {
         for (place, _) in self.deliveries.drain(..) {
             if let Some(send) = history.sends.get_mut(place) {
                 send.returned.push((clock.elapsed(), Outcome::Unknown));
+                // Its callback died with the process.
+                send.is_watched = false;
             }
         }
         for call in history.calls.iter_mut().filter(|call| call.client == self.index) {
@@ -382,9 +387,15 @@ impl ProducerHost {
         };
         let topic = self.accumulator.topic(TOPIC);
         let now = clock.now();
-        match self.accumulator.try_append(&topic, &record, self.grant.take(), || now) {
+        let is_watched = draft.value.0.is_multiple_of(2);
+        let mut watch = if is_watched { self.watch(draft.value) } else { Watch::Nobody };
+        let grant = self.grant.take();
+        match self.accumulator.try_append_watched(&topic, &record, &mut watch, grant, || now) {
             Ok(appended) => {
                 let place = self.note(history, since, clock.elapsed(), &draft);
+                if let Some(send) = history.sends.get_mut(place) {
+                    send.is_watched = is_watched;
+                }
                 self.deliveries.push((place, appended.delivery));
                 if let Some(user) = &mut self.transaction {
                     user.sent(true);
@@ -400,6 +411,12 @@ impl ProducerHost {
             }
             Err(Refused::Failed(error)) => self.refused(clock, history, since, &draft, &error),
         }
+    }
+
+    /// Has a callback told too what becomes of a record.
+    fn watch(&self, value: Value) -> Watch {
+        let told = Arc::clone(&self.told);
+        Watch::Callback(Box::new(move |result| lock(&told).push((value, outcome_of(&result)))))
     }
 
     /// The first look leaves the waker, or finds that the wait is over.
@@ -442,6 +459,7 @@ impl ProducerHost {
             invoked: since,
             deadline: taken + self.plan.delivery_timeout + TICK,
             is_taken: true,
+            is_watched: false,
             returned: Vec::new(),
         });
         history.sends.len() - 1
@@ -449,6 +467,7 @@ impl ProducerHost {
 
     fn settle(&mut self, clock: &Clock, history: &mut History) {
         settle(&mut self.deliveries, clock, history);
+        history.told.append(&mut lock(&self.told));
     }
 
     fn call(&self, clock: &Clock, history: &mut History, what: CallKind) -> usize {
@@ -503,15 +522,23 @@ pub(super) fn settle(
 ) {
     deliveries.retain(|(place, delivery)| {
         let Some(result) = delivery.result() else { return true };
-        let outcome = match result {
-            Ok(metadata) => Outcome::Done(metadata.offset()),
-            Err(error) => outcome(&error),
-        };
+        let outcome = outcome_of(&result);
         if let Some(send) = history.sends.get_mut(*place) {
             send.returned.push((clock.elapsed(), outcome));
         }
         false
     });
+}
+
+fn outcome_of(result: &Result<RecordMetadata, Error>) -> Outcome {
+    match result {
+        Ok(metadata) => Outcome::Done(metadata.offset()),
+        Err(error) => outcome(error),
+    }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn outcome(error: &Error) -> Outcome {

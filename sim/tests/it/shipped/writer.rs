@@ -38,6 +38,7 @@ pub(super) async fn write(n: usize, plan: WriterPlan, kafka: Kafka, shared: Shar
                 invoked,
                 deadline: invoked + MAX_BLOCK + SLACK,
                 is_taken: false,
+                is_watched: false,
                 returned: Vec::new(),
             });
             history.sends.len() - 1
