@@ -9,6 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 use fastrand::Rng;
+use serde::{Deserialize, Serialize};
 
 pub use late::draw_late;
 pub(crate) use more::OF_MEMBERS;
@@ -17,7 +18,8 @@ pub use rare::{Rare, draw_rare};
 pub use shares::draw_shares;
 
 /// A fault and its time.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Timed {
     /// When it begins, from the world's start.
     pub at: Duration,
@@ -26,7 +28,8 @@ pub struct Timed {
 }
 
 /// One fault. Those with a `lasts` end by themselves; `F` numbers are the catalogue's in `docs/testing.md`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields of a fault are told by its own line")]
 pub enum Fault {
     /// F1: connections to the node are refused.
@@ -110,7 +113,7 @@ pub enum Fault {
 }
 
 /// The APIs that faults are drawn for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Api {
     /// Produce.
     Produce,
@@ -159,7 +162,7 @@ pub enum Api {
 }
 
 /// How an answer is broken.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Garbling {
     /// Another correlation id.
     CorrelationId,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
+use serde::{Deserialize, Serialize};
 
 use crate::history::Value;
 
@@ -10,7 +11,8 @@ use crate::history::Value;
 pub const GROUP: &str = "readers";
 
 /// A group before its world begins.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct GroupPlan {
     /// `session.timeout.ms`
     pub session: Duration,
@@ -32,7 +34,7 @@ pub struct GroupPlan {
 }
 
 /// How the partitions of a group are shared out.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Strategy {
     /// Everything is given up before each rebalance, and neighbouring partitions go to the same member.
     Range,
@@ -47,7 +49,7 @@ pub enum Strategy {
 }
 
 /// How members commit.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Commits {
     /// By themselves, this often.
     Auto(Duration),
@@ -62,7 +64,8 @@ pub enum Commits {
 }
 
 /// How the producer of a member is set that copies.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct CopyPlan {
     /// `delivery.timeout.ms`
     pub delivery_timeout: Duration,
@@ -86,7 +89,8 @@ pub fn is_copied(value: Value) -> bool {
 }
 
 /// What one member does, and how it is set.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct MemberPlan {
     /// `group.instance.id`
     pub instance: Option<String>,
@@ -103,7 +107,7 @@ pub struct MemberPlan {
 }
 
 /// What the user of a member does besides polling and committing.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Act {
     /// Subscribes; with a new consumer where there is none.
     Join,

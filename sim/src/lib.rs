@@ -17,6 +17,7 @@ pub mod ledger;
 mod line;
 pub mod network;
 pub mod scenario;
+pub mod script;
 pub mod share;
 pub mod shrink;
 pub mod world;

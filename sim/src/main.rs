@@ -13,7 +13,7 @@ use milena_sim::ledger::{Ledger, Soak};
 use milena_sim::scenario::{Cast, Scenario};
 use milena_sim::shrink::shrink;
 use milena_sim::worlds::{self, Drawn, Tally};
-use milena_sim::{Stopwatch, day, world};
+use milena_sim::{Stopwatch, day, script, world};
 
 /// Seeds that failed once; they run every time.
 const REGRESSIONS: &str = include_str!("../regressions");
@@ -53,20 +53,8 @@ enum Command {
     },
     /// Run seeds that were never run, with groups, for a time or up to a number, and add a row to the ledger.
     Soak(SoakArgs),
-    /// Run one seed, and print what happened when.
-    Replay {
-        /// The seed.
-        #[arg(long)]
-        seed: u64,
-        /// First make the world as small as it still fails.
-        #[arg(long)]
-        shrink: bool,
-        /// Only the verdict.
-        #[arg(long)]
-        quiet: bool,
-        #[command(flatten)]
-        with: With,
-    },
+    /// Run one world, of a seed or of a script, and print what happened when.
+    Replay(ReplayArgs),
     /// Run a day of a group whose members come and go: one group of each kind.
     Day {
         /// Where its chances come from.
@@ -96,6 +84,37 @@ impl With {
             Self { with_shares: true, .. } => Cast::Shares,
             Self { with_groups: true, .. } => Cast::Groups,
             Self { .. } => Cast::Plain,
+        }
+    }
+}
+
+#[derive(Args)]
+struct ReplayArgs {
+    /// The seed.
+    #[arg(long, required_unless_present = "script")]
+    seed: Option<u64>,
+    /// A world on paper, as `--save` writes it.
+    #[arg(long, conflicts_with_all = ["seed", "with_groups", "with_shares", "with_copies"])]
+    script: Option<PathBuf>,
+    /// First make the world as small as it still fails.
+    #[arg(long)]
+    shrink: bool,
+    /// Write the world into this file, when it is as small as it is to be.
+    #[arg(long)]
+    save: Option<PathBuf>,
+    /// Only the verdict.
+    #[arg(long)]
+    quiet: bool,
+    #[command(flatten)]
+    with: With,
+}
+
+impl ReplayArgs {
+    /// The world to run.
+    fn scenario(&self) -> io::Result<Scenario> {
+        match &self.script {
+            Some(path) => Ok(script::read(&fs::read_to_string(path)?)?),
+            None => Ok(Scenario::draw(self.seed.unwrap_or_default(), self.with.cast())),
         }
     }
 }
@@ -131,7 +150,10 @@ fn main() -> ExitCode {
             eprintln!("{}: {error}", args.ledger.display());
             false
         }),
-        Command::Replay { seed, shrink, quiet, with } => replay(seed, shrink, quiet, with.cast()),
+        Command::Replay(args) => replay(&args).unwrap_or_else(|error| {
+            eprintln!("{error}");
+            false
+        }),
         Command::Day { seed } => days(seed),
     };
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -278,10 +300,16 @@ fn one_day(seed: u64, strategy: Strategy, is_static: bool) -> bool {
     outcome.violations.is_empty() && acknowledged > 0
 }
 
-fn replay(seed: u64, is_shrunk: bool, is_quiet: bool, cast: Cast) -> bool {
-    let mut scenario = Scenario::draw(seed, cast);
-    if is_shrunk && let Some(found) = world::run(&scenario, false).violations.first() {
+fn replay(args: &ReplayArgs) -> io::Result<bool> {
+    let is_quiet = args.quiet;
+    let mut scenario = args.scenario()?;
+    if args.shrink
+        && let Some(found) = world::run(&scenario, false).violations.first()
+    {
         scenario = shrink(&scenario, found.property, SHRINK_RUNS);
+    }
+    if let Some(path) = &args.save {
+        fs::write(path, script::write(&scenario)?)?;
     }
     println!("{scenario}");
     let outcome = world::run(&scenario, !is_quiet);
@@ -305,5 +333,5 @@ fn replay(seed: u64, is_shrunk: bool, is_quiet: bool, cast: Cast) -> bool {
     for violation in &outcome.violations {
         println!("{violation}");
     }
-    outcome.violations.is_empty()
+    Ok(outcome.violations.is_empty())
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fastrand::Rng;
 use milena_types::NodeId;
+use serde::{Deserialize, Serialize};
 
 /// One connection, named once in a world.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -46,7 +47,8 @@ pub enum Event {
 }
 
 /// How a network behaves until it is told otherwise.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Weather {
     /// The shortest and the longest time a segment travels.
     pub latency: (Duration, Duration),

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use milena_engine::producer::Acks;
+use serde::{Deserialize, Serialize};
 
 use crate::fault::{self, Api, Fault, Members, RULE_LASTS, Targets, Timed};
 use crate::group::{Act, CopyPlan, GroupPlan, MemberPlan, Strategy};
 use crate::network::Weather;
+use crate::script;
 use crate::share::{SharePlan, SharerPlan};
 
 /// Who is in a world besides producers and consumers.
@@ -28,7 +30,8 @@ pub enum Cast {
 }
 
 /// A world before it begins.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// Where all chance in it comes from.
     pub seed: u64,
@@ -41,6 +44,7 @@ pub struct Scenario {
     /// F46: where sequences of new producers begin: a broker takes any of one that it does not know.
     pub first_sequence: i32,
     /// `acks` of all producers.
+    #[serde(with = "script::OfAcks")]
     pub acks: Acks,
     /// F42: the topic's `max.message.bytes`; larger batches must be split.
     pub message_bytes_max: Option<usize>,
@@ -69,7 +73,8 @@ pub struct Scenario {
 }
 
 /// What one producer does, and how it is set.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct ProducerPlan {
     /// How many records it sends.
     pub records: usize,
@@ -102,7 +107,8 @@ pub struct ProducerPlan {
 }
 
 /// How a producer's transactions are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct TransactionPlan {
     /// `transactional.id`
     pub id: String,
@@ -124,7 +130,8 @@ impl TransactionPlan {
 }
 
 /// What one consumer does, and how it is set.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct ConsumerPlan {
     /// `max.poll.records`
     pub max_poll_records: usize,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use milena_broker::Acknowledgement;
 use milena_types::{Offset, TopicPartition};
+use serde::{Deserialize, Serialize};
 
 use crate::group::Act;
 use crate::history::Value;
@@ -14,7 +15,8 @@ use crate::history::Value;
 pub const SHARE_GROUP: &str = "workers";
 
 /// A share group before its world begins.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct SharePlan {
     /// `group.share.session.timeout.ms`
     pub session: Duration,
@@ -29,7 +31,8 @@ pub struct SharePlan {
 }
 
 /// What one member of a share group does, and how it is set.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct SharerPlan {
     /// Whether the user says of each record what became of it.
     pub explicit: bool,
