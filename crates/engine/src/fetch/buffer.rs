@@ -427,7 +427,8 @@ impl Lanes for BTreeMap<TopicPartition, Lane> {
 }
 
 /// Decompressed batches whose memory is kept to be used again.
-const BUFFERS_MAX: usize = 4;
+const BUFFERS_MAX: usize = 2;
 
-/// Buffers above this size are not kept.
-const BUFFER_BYTES_MAX: usize = 4 << 20;
+/// Buffers above this size are not kept. Java fills a batch until it thinks it has `batch.size` compressed: a megabyte of
+/// zstd or gzip is more than four here.
+const BUFFER_BYTES_MAX: usize = 8 << 20;
