@@ -108,6 +108,20 @@ impl Target {
         .await
     }
 
+    /// Starts the chosen cluster, which keeps commits for so long; a real one for whole minutes.
+    ///
+    /// # Errors
+    /// Why it did not start.
+    pub(crate) async fn keeping_commits(choice: &Choice, kept: Duration) -> Result<Self> {
+        let minutes = format!("offsets.retention.minutes={}", kept.as_secs() / 60);
+        let often = "offsets.retention.check.interval.ms=500";
+        Self::start_with(choice, false, &[&minutes, often], |settings| {
+            settings.offsets_retention = kept;
+            settings.offsets_retention_check_interval = Duration::from_millis(500);
+        })
+        .await
+    }
+
     async fn start_with(
         choice: &Choice,
         racks: bool,

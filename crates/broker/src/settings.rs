@@ -85,6 +85,12 @@ pub struct Settings {
     pub client_telemetry: bool,
     /// `telemetry.max.bytes`: how much a client may push at once. Default 1 MiB.
     pub telemetry_bytes_max: usize,
+    /// `offsets.retention.minutes`: how long commits are kept after their group lost its last member, and those of nobody's
+    /// group, or of a topic that its members do not read, after they were made. Default 7 days.
+    pub offsets_retention: Duration,
+    /// `offsets.retention.check.interval.ms`: how often commits are looked through for what is too old; groups that have neither
+    /// members nor commits go then. Default 10 min, at least 1 ms.
+    pub offsets_retention_check_interval: Duration,
     /// `offset.metadata.max.bytes`. Default 4096.
     pub offset_metadata_bytes_max: usize,
     /// `socket.request.max.bytes`: a longer frame closes the connection. Default 100 MiB.
@@ -256,6 +262,8 @@ impl Default for Settings {
             authorizer: None,
             client_telemetry: false,
             telemetry_bytes_max: 1 << 20,
+            offsets_retention: Duration::from_secs(7 * 24 * 60 * 60),
+            offsets_retention_check_interval: Duration::from_secs(10 * 60),
             offset_metadata_bytes_max: 4096,
             frame_bytes_max: 100 << 20,
             connections_max: 10_000,

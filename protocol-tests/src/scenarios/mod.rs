@@ -25,6 +25,7 @@ mod rebalances;
 mod records;
 mod refusals;
 mod releases;
+mod retention;
 mod rights;
 mod share;
 mod share_java;
@@ -268,6 +269,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 
 /// Only when asked for by `--soak`: they take minutes, or other people's clients.
 pub(crate) const SOAK: &[Scenario] = &[
+    scenario!(retention::commits_expire_after_they_were_made_or_their_group_was_left, alone: true,
+        fits: |on| on.choice().brokers == 1, limit: retention::LIMIT),
     scenario!(faults::a_killed_leader_loses_and_doubles_nothing_of_a_million, alone: true,
         fits: |on| on.choice().brokers >= 3, limit: faults::SOAK_LIMIT),
     scenario!(epochs::another_id_takes_over_at_the_last_epoch, limit: epochs::LIMIT),

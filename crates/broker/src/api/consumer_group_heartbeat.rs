@@ -77,7 +77,7 @@ fn take(
             return Err(Refused::new(ErrorCode::GROUP_ID_NOT_FOUND, message));
         }
     }
-    state.ensure_group(id).map_err(Refused::without_reason)?;
+    state.ensure_group(call.now, id).map_err(Refused::without_reason)?;
     let now = call.now;
     let beat = state
         .with_group_for(Some(call.asker()), id, |group, around| {

@@ -23,7 +23,7 @@ pub(super) const VERSIONS: Versions = Versions::new(0, 9);
 
 pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &JoinGroupRequest) -> Outcome {
     let checked = check(state, call, request);
-    if let Err(code) = checked.and_then(|()| state.ensure_group(&request.group_id)) {
+    if let Err(code) = checked.and_then(|()| state.ensure_group(call.now, &request.group_id)) {
         let answer = JoinAnswer::error(code, &request.member_id);
         return Outcome::Answer(respond(state.settings.release(), call.version, answer));
     }

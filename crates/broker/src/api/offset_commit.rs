@@ -88,7 +88,7 @@ fn check(
                 ErrorCode::ILLEGAL_GENERATION
             });
         }
-        state.ensure_group(&request.group_id)?;
+        state.ensure_group(call.now, &request.group_id)?;
     }
     // Straight to the group: with_group would forget one that is still empty.
     let group = state.groups.get_mut(&*request.group_id).ok_or(ErrorCode::GROUP_ID_NOT_FOUND)?;

@@ -141,7 +141,7 @@ fn check(
                 false => ErrorCode::ILLEGAL_GENERATION,
             });
         }
-        state.ensure_group(&request.group_id)?;
+        state.ensure_group(call.now, &request.group_id)?;
     }
     let group = state.groups.get(&*request.group_id).ok_or(ErrorCode::GROUP_ID_NOT_FOUND)?;
     let stale = |code| as_known_stale(call, code);

@@ -1,16 +1,16 @@
 //! What the coordinator keeps under a group's id, whichever protocol its members speak.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use milena_types::{ErrorCode, Generation, MemberEpoch, Uuid};
+use milena_types::{ErrorCode, Generation, MemberEpoch, Timestamp, TopicPartition, Uuid};
 
 use super::classic::{
     Answer, ClassicGroup, GroupState, Identity, JoinAnswer, JoinRequest, LeaveRequest, Reply,
     SyncAnswer, SyncRequest,
 };
 use super::consumer::{Beat, Committer, ConsumerGroup, Downgrade, Heartbeat, MayCommit, Step};
-use super::offsets::Offsets;
+use super::offsets::{Expiry, Offsets};
 use super::settings::ConsumerGroupSettings;
 use super::{CONSUMER, migration};
 use crate::acl::Sight;
@@ -113,6 +113,37 @@ impl Group {
             Kind::Consumer(_) => false,
         };
         has_no_members && self.offsets.is_empty()
+    }
+
+    /// The partitions whose commits are too old: of topics that no member reads.
+    pub(crate) fn expired_commits(
+        &self,
+        now: Instant,
+        wall: Timestamp,
+        retention: Duration,
+    ) -> Vec<TopicPartition> {
+        let expiry = match &self.kind {
+            Kind::Classic(group) => group.expiry(),
+            Kind::Consumer(_) => Expiry::SinceCommit,
+        };
+        let age_ms = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
+        let oldest = match expiry {
+            Expiry::Never => return Vec::new(),
+            Expiry::Since(at) if now.saturating_duration_since(at) < retention => {
+                return Vec::new();
+            }
+            Expiry::Since(_) => wall,
+            Expiry::SinceCommit => Timestamp::from_millis(wall.millis().saturating_sub(age_ms)),
+        };
+        let mut expired = self.offsets.committed_by(oldest);
+        expired.retain(|partition| !self.is_subscribed(partition.topic.as_str()));
+        expired
+    }
+
+    /// Whether nobody is, or is to come, and nothing is kept: such a group goes when commits are looked through.
+    pub(crate) fn is_idle(&self) -> bool {
+        let is_expected = self.classic().is_some_and(ClassicGroup::is_expected);
+        self.is_empty() && !is_expected && self.offsets.is_empty()
     }
 
     /// The answers that became due since the last call.

@@ -1,6 +1,7 @@
 //! Committed offsets.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use milena_types::{LeaderEpoch, Offset, ProducerId, Timestamp, TopicPartition};
 
@@ -32,6 +33,16 @@ pub(crate) struct Commit {
 struct PendingCommits {
     /// `None` where the group has since committed the partition otherwise, which then holds.
     by_partition: BTreeMap<TopicPartition, Option<(Committed, String)>>,
+}
+
+/// When commits are too old.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Expiry {
+    Never,
+    /// So long after each was made.
+    SinceCommit,
+    /// So long after this, whenever they were made.
+    Since(Instant),
 }
 
 /// A commit that a transaction has made good, and the member that made it.
@@ -108,6 +119,14 @@ impl Offsets {
     pub(crate) fn is_unstable(&self, partition: &TopicPartition) -> bool {
         let mut pending = self.pending.values();
         pending.any(|pending| pending.by_partition.contains_key(partition))
+    }
+
+    /// The partitions whose commits are from `oldest` or before, and that no open transaction commits for.
+    pub(crate) fn committed_by(&self, oldest: Timestamp) -> Vec<TopicPartition> {
+        let is_old = |(partition, committed): &(&TopicPartition, &Committed)| {
+            committed.committed_at <= oldest && !self.is_unstable(partition)
+        };
+        self.committed.iter().filter(is_old).map(|(partition, _)| partition.clone()).collect()
     }
 
     /// Forgets the commits of partitions for which `is_gone` holds.

@@ -107,7 +107,7 @@ impl State {
     }
 
     /// The group, made if there is none; a share group has the name for itself.
-    pub(crate) fn ensure_group(&mut self, id: &str) -> Result<(), ErrorCode> {
+    pub(crate) fn ensure_group(&mut self, now: Instant, id: &str) -> Result<(), ErrorCode> {
         if self.groups.contains_key(id) || self.share_groups.contains_key(id) {
             return Ok(());
         }
@@ -115,6 +115,7 @@ impl State {
             return Err(ErrorCode::POLICY_VIOLATION);
         }
         self.groups.insert(id.to_owned(), Group::new(id, self.settings.release()));
+        self.arm_expiry(now);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 mod acls;
 mod cleaning;
+mod expiry;
 mod features;
 mod groups;
 mod nodes;
@@ -110,6 +111,8 @@ pub(crate) enum Timer {
     Retain,
     /// Logs may hold what is to be compacted.
     Compact,
+    /// Groups may hold commits that are too old.
+    Commits,
 }
 
 impl State {
@@ -178,6 +181,7 @@ impl State {
                 Timer::Wait(ticket) => self.expire_wait(now, ticket),
                 Timer::Retain => self.retain_all(now),
                 Timer::Compact => self.compact_all(now),
+                Timer::Commits => self.expire_commits(now),
             }
         }
     }

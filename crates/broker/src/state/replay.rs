@@ -45,6 +45,7 @@ impl State {
         self.begin_store();
         self.settle(now);
         self.arm_all_cleaning(now);
+        self.arm_expiry(now);
         self.resume_transactions(now);
     }
 

@@ -365,3 +365,22 @@ fn a_hundred_members_share_a_thousand_partitions_in_a_few_heartbeats() {
     let group = world.cluster.consumer_group(GROUP).expect("a group");
     assert_eq!(Some(group.epoch), MemberEpoch::from_wire(101));
 }
+
+/// Of a group of this protocol they count from when each was made, whoever left when; what is read is kept.
+#[test]
+fn commits_of_what_no_member_reads_expire_and_the_empty_group_with_them() {
+    let mut world = World::with(|settings| {
+        settings.offsets_retention = Duration::from_secs(60);
+        settings.offsets_retention_check_interval = Duration::from_secs(1);
+        settings.consumer_groups.session_timeout = Duration::from_secs(1000);
+    });
+    let mut member = ConsumerMember::joined(&mut world, "a");
+    let epoch = member.epoch;
+    assert_eq!(commit(&mut world, &member, 9, epoch, 0), ErrorCode::NONE);
+    world.pass(Duration::from_secs(100));
+    assert_eq!(world.cluster.committed(GROUP).len(), 1);
+    member.leave(&mut world, -1);
+    world.pass(Duration::from_secs(2));
+    assert_eq!(world.cluster.committed(GROUP).len(), 0);
+    assert!(world.cluster.consumer_group(GROUP).is_none());
+}

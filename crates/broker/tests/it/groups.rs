@@ -416,3 +416,60 @@ fn members_keep_their_place_when_the_coordinator_dies() {
     members[0].connection = world.connect(new);
     assert_eq!(members[0].heartbeat(&mut world), ErrorCode::NONE);
 }
+
+/// Commits are kept for a minute, and looked through each second.
+fn expiring() -> World {
+    World::with(|settings| {
+        settings.offsets_retention = Duration::from_secs(60);
+        settings.offsets_retention_check_interval = Duration::from_secs(1);
+    })
+}
+
+fn has_commits(world: &World) -> bool {
+    !world.cluster.committed("g").is_empty()
+}
+
+#[test]
+fn commits_of_a_group_that_nobody_joined_expire_after_they_were_made() {
+    let mut world = expiring();
+    let outsider = Member::connect(&mut world);
+    assert_eq!(outsider.commit(&mut world, 7), ErrorCode::NONE);
+    world.pass(Duration::from_secs(59));
+    assert!(has_commits(&world));
+    world.pass(Duration::from_secs(3));
+    assert!(!has_commits(&world));
+    assert_eq!(state(&world), None, "the group is gone with them");
+    world.restart();
+    assert!(!has_commits(&world));
+}
+
+#[test]
+fn commits_of_a_group_expire_after_its_last_member_left() {
+    let mut world = expiring();
+    let members = stable(&mut world, 1);
+    assert_eq!(members[0].commit(&mut world, 7), ErrorCode::NONE);
+    for _ in 0..20 {
+        world.pass(Duration::from_secs(5));
+        assert_eq!(members[0].heartbeat(&mut world), ErrorCode::NONE);
+    }
+    assert!(has_commits(&world));
+    assert_eq!(members[0].leave(&mut world), ErrorCode::NONE);
+    world.pass(Duration::from_secs(59));
+    assert!(has_commits(&world), "as old as they are");
+    world.pass(Duration::from_secs(3));
+    assert!(!has_commits(&world));
+    world.restart();
+    assert!(!has_commits(&world));
+}
+
+/// Else a broker that runs for long would list every group that there ever was.
+#[test]
+fn a_group_without_members_and_commits_is_forgotten_when_commits_are_looked_through() {
+    let mut world = expiring();
+    let members = stable(&mut world, 1);
+    world.pass(Duration::from_secs(5));
+    assert_eq!(members[0].leave(&mut world), ErrorCode::NONE);
+    assert_eq!(state(&world), Some(GroupState::Empty));
+    world.pass(Duration::from_secs(2));
+    assert_eq!(state(&world), None);
+}

@@ -9,6 +9,8 @@ use milena_types::{ErrorCode, Generation};
 use super::join::JoinAnswer;
 use super::member::Member;
 use super::sync::SyncAnswer;
+use crate::group::CONSUMER;
+use crate::group::offsets::Expiry;
 use crate::release::Release;
 use crate::state::java_hash;
 use crate::ticket::Ticket;
@@ -35,6 +37,8 @@ pub(crate) struct ClassicGroup {
     /// Whether the rebalance is the first of an empty group, which waits for more members to come.
     pub(super) is_initial: bool,
     pub(super) joins: u64,
+    /// Since when the last member is gone, where there ever was one.
+    pub(super) empty_since: Option<Instant>,
     /// Answers that became due; the owner takes them after each call.
     pub(super) replies: Vec<Reply>,
 }
@@ -105,6 +109,7 @@ impl ClassicGroup {
             phase_deadline: None,
             is_initial: false,
             joins: 0,
+            empty_since: None,
             replies: Vec::new(),
         }
     }
@@ -132,6 +137,26 @@ impl ClassicGroup {
     /// The members, ordered by id.
     pub(crate) fn members(&self) -> impl Iterator<Item = &Member> {
         self.members.values()
+    }
+
+    /// From when on the group's commits grow old; by themselves where it is nothing but a place to keep them, and not at all
+    /// while members come and go (`ClassicGroup.offsetExpirationCondition`).
+    pub(crate) fn expiry(&self) -> Expiry {
+        match self.state {
+            _ if self.protocol_type.is_none() => Expiry::SinceCommit,
+            GroupState::Empty => self.empty_since.map_or(Expiry::SinceCommit, Expiry::Since),
+            GroupState::Stable if self.protocol_type.as_deref() == Some(CONSUMER) => {
+                Expiry::SinceCommit
+            }
+            GroupState::Stable
+            | GroupState::PreparingRebalance
+            | GroupState::CompletingRebalance => Expiry::Never,
+        }
+    }
+
+    /// Whether an id was handed out to somebody who has not joined with it.
+    pub(crate) fn is_expected(&self) -> bool {
+        !self.pending.is_empty()
     }
 
     /// Whether nothing of it is left to remember.

@@ -85,6 +85,7 @@ impl ClassicGroup {
             self.protocol = None;
             self.leader = None;
             self.become_state(GroupState::Empty);
+            self.empty_since = Some(now);
             return;
         }
         self.protocol = self.elect_protocol();
