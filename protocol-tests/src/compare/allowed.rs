@@ -318,11 +318,6 @@ const ALLOWED: &[Allowed] = &[
         reason: "as for a batch without records",
     },
     Allowed {
-        request: "ApiVersions",
-        path: "ListTransactions.max",
-        reason: "version 2 filters by a regular expression, which the embedded broker does not read",
-    },
-    Allowed {
         request: "ConsumerGroupHeartbeat v1: no regular expression",
         path: "error_message",
         reason: "what is wrong with an expression is told in other words",

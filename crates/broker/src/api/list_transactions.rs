@@ -1,9 +1,9 @@
-//! ListTransactions (key 66), versions 0-1.
+//! ListTransactions (key 66), versions 0-2.
 //!
-//! The transactional ids that this node coordinates, filtered by state, producer id and how long they are open
-//! (KIP-664, KIP-994).
+//! The transactional ids that this node coordinates, filtered by state, producer id, how long they are open and a regular
+//! expression that matches all of the id (KIP-664, KIP-994, KIP-1152).
 //!
-//! Notes: version 2 filters by a regular expression (KIP-1152) and is not answered.
+//! Notes: regular expressions are those of `regex`, which are RE2's but for a few rare classes.
 
 use milena_types::ErrorCode;
 use milena_wire::messages::list_transactions_request::ListTransactionsRequest;
@@ -14,16 +14,21 @@ use milena_wire::{ByteString, Response};
 
 use super::{Call, Outcome, Versions};
 use crate::acl::{AclOperation, Resource};
+use crate::group::whole_pattern;
 use crate::state::State;
 use crate::transaction::{Transaction, TransactionState};
 
-pub(super) const VERSIONS: Versions = Versions::new(0, 1);
+pub(super) const VERSIONS: Versions = Versions::new(0, 2);
 
 pub(super) fn handle(
     state: &mut State,
     call: &Call<'_>,
     request: &ListTransactionsRequest,
 ) -> Outcome {
+    let asked = request.transactional_id_pattern.as_deref().filter(|pattern| !pattern.is_empty());
+    let Ok(pattern) = asked.map(whole_pattern).transpose() else {
+        return Outcome::Answer(error(request, ErrorCode::INVALID_REGULAR_EXPRESSION));
+    };
     let is_state = |name: &&ByteString| TransactionState::ALL.iter().any(|s| s.name() == &***name);
     let unknown = request.state_filters.iter().filter(|name| !is_state(name));
     let coordinated = state
@@ -31,7 +36,9 @@ pub(super) fn handle(
         .iter()
         .filter(|(id, _)| state.check_transaction_coordinator(call.node, id).is_ok())
         .filter(|(id, _)| call.may(state, AclOperation::Describe, Resource::TransactionalId(id)));
-    let wanted = coordinated.filter(|(_, transaction)| is_wanted(call, request, transaction));
+    let is_named = |id: &str| pattern.as_ref().is_none_or(|pattern| pattern.is_match(id));
+    let wanted = coordinated
+        .filter(|(id, transaction)| is_named(id) && is_wanted(call, request, transaction));
     let listed = wanted.map(|(id, transaction)| Listed {
         transactional_id: id.as_str().into(),
         producer_id: transaction.producer().id.get(),

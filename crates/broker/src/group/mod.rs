@@ -12,7 +12,7 @@ pub use classic::GroupState;
 pub(crate) use classic::{Answer, ClassicGroup, Identity, JoinAnswer, JoinRequest, LeaveRequest};
 pub(crate) use classic::{SyncAnswer, SyncRequest};
 pub use consumer::ConsumerGroupState;
-pub(crate) use consumer::{Assignor, Beat, ConsumerGroup, Heartbeat, Step};
+pub(crate) use consumer::{Assignor, Beat, ConsumerGroup, Heartbeat, Step, whole_pattern};
 pub(crate) use entry::{Group, Kind, Surroundings};
 pub use offsets::Committed;
 pub(crate) use offsets::{Commit, MadeGood};

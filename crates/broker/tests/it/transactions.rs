@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use milena_broker::{StoredBatch, TransactionState, on};
 use milena_types::{ApiKey, ErrorCode, ProducerEpoch, ProducerId};
+use milena_wire::Response;
+use milena_wire::messages::ListTransactionsRequest;
 
 use crate::producer::{ID, Producer, V1, V2, coordinator};
 use crate::world::{World, fetch, fetched, node, offset, offsets, tp};
@@ -361,4 +363,28 @@ fn a_marker_of_an_epoch_that_was_overtaken_is_refused() {
     let own = (id, ProducerEpoch::from_wire(second.epoch).expect("not negative"));
     assert!(world.cluster.end_transaction(world.now, &tp(), own, true).is_ok());
     assert_eq!(committed(&mut world), [2]);
+}
+
+/// All of the id has to match, as in Kafka (KIP-1152).
+#[test]
+fn transactions_are_listed_by_a_pattern_of_the_whole_id() {
+    let mut world = World::new();
+    let mut producer = Producer::begin(&mut world, V2);
+    producer.write(&mut world, "open");
+    let coordinator = coordinator(&mut world);
+    let connection = world.connect(coordinator);
+    let mut listed = |pattern: Option<&str>| {
+        let request = ListTransactionsRequest {
+            transactional_id_pattern: pattern.map(Into::into),
+            ..Default::default()
+        };
+        let Response::ListTransactions(told) = world.ask(connection, 2, request) else { panic!() };
+        (told.error_code, told.transaction_states.len())
+    };
+    let (first, rest) = ID.split_at(1);
+    assert_eq!(listed(Some(&format!("{first}.*"))), (ErrorCode::NONE, 1));
+    assert_eq!(listed(Some(rest)), (ErrorCode::NONE, 0));
+    assert_eq!(listed(Some("")), (ErrorCode::NONE, 1));
+    assert_eq!(listed(None), (ErrorCode::NONE, 1));
+    assert_eq!(listed(Some("(")), (ErrorCode::INVALID_REGULAR_EXPRESSION, 0));
 }

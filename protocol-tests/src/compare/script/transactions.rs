@@ -348,7 +348,7 @@ async fn described(on: &mut Recorder, id: Uuid) -> Result {
         ("open for a day", vec!["Ongoing"], vec![], 86_400_000),
         ("of any state", vec![], vec![], -1),
     ] {
-        for version in on.versions(ApiKey::LIST_TRANSACTIONS).filter(|version| *version <= 1) {
+        for version in on.versions(ApiKey::LIST_TRANSACTIONS) {
             let mut ask = message!(ListTransactionsRequest {
                 state_filters: states.iter().map(|state| (*state).into()).collect(),
                 producer_id_filters: ids.clone(),
@@ -356,6 +356,22 @@ async fn described(on: &mut Recorder, id: Uuid) -> Result {
             if version >= 1 {
                 ask.duration_filter = duration;
             }
+            on.ask(what, version, ask).await?;
+        }
+    }
+    for version in on.versions(ApiKey::LIST_TRANSACTIONS).filter(|version| *version >= 2) {
+        for (what, pattern) in [
+            ("by a pattern", Some("script-d.*d")),
+            ("by a part of the name", Some("described")),
+            ("by one of two", Some("script-described|other")),
+            ("by an empty pattern", Some("")),
+            ("by no pattern", None),
+            ("by what is no pattern", Some("(")),
+        ] {
+            let ask = message!(ListTransactionsRequest {
+                state_filters: vec!["Ongoing".into()],
+                transactional_id_pattern: pattern.map(Into::into),
+            });
             on.ask(what, version, ask).await?;
         }
     }

@@ -22,3 +22,4 @@ pub use group::ConsumerGroupState;
 pub(crate) use heartbeat::{AWAY, Beat, Heartbeat, Step};
 pub(crate) use member::{ClassicSide, Member};
 pub(crate) use partitions::{Assigned, Partitions};
+pub(crate) use pattern::whole as whole_pattern;

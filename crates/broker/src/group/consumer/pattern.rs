@@ -87,9 +87,14 @@ pub(super) fn check(pattern: &str) -> Result<(), Refused> {
 
 /// The topics whose whole name matches; none where the pattern is too large.
 pub(super) fn matches(pattern: &str, image: &TopicImage<'_>) -> BTreeSet<Topic> {
-    let whole = format!(r"\A(?:{pattern})\z");
-    let Ok(whole) = compile(&whole) else { return BTreeSet::new() };
+    let Ok(whole) = whole(pattern) else { return BTreeSet::new() };
     image.names().filter(|name| whole.is_match(name.as_str())).cloned().collect()
+}
+
+/// A pattern that has to match all of a name, whether of a topic or of something else.
+pub(crate) fn whole(pattern: &str) -> Result<Regex, &'static str> {
+    compile(pattern)?;
+    compile(&format!(r"\A(?:{pattern})\z"))
 }
 
 /// Kafka takes the syntax of RE2, and so does this, but for a few rare classes.
