@@ -7,6 +7,7 @@
 
 mod acl;
 mod api;
+mod broker_config;
 mod clock;
 mod cluster;
 mod connection;

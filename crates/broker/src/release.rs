@@ -177,6 +177,11 @@ impl Release {
         }
     }
 
+    /// Whether settings of a topic that is not there are UNKNOWN_SERVER_ERROR.
+    pub(crate) fn falls_over_unknown_topics(self) -> bool {
+        self < Self::of(2, 6)
+    }
+
     /// Whether ListOffsets tells epochs, for which it had a place before.
     pub(crate) fn lists_epochs(self) -> bool {
         self >= Self::of(2, 2)

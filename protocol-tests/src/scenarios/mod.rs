@@ -1,6 +1,7 @@
 //! The claims, one module a subject.
 
 mod admin_tools;
+mod brokers;
 mod chain;
 mod classic_groups;
 mod clients;
@@ -252,6 +253,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!(judges::java_is_at_home, alone: true,
         fits: |on| *on.version() >= judges::JAVA_SINCE, limit: judges::LIMIT),
     scenario!(judges::members_of_java_and_ours_share_one_group, alone: true, limit: judges::LIMIT),
+    scenario!(brokers::a_limit_of_all_brokers_counts_for_topics_that_are_there, alone: true,
+        fits: brokers::fits),
     scenario!(program::what_the_program_produces_java_reads, alone: true,
         fits: guarantees::has_children, limit: program::LIMIT),
     scenario!(program::what_java_produces_the_program_prints, alone: true,

@@ -2,12 +2,14 @@
 //!
 //! The configuration of topics, groups, brokers and subscriptions to clients' metrics, with where each value comes from.
 //!
-//! Notes: a broker's list is short: what this cluster has a counterpart for; so is a group's, which holds `share.*`.
+//! Notes: a broker's list is short: what this cluster has a counterpart for, topics' defaults, and what was set while it runs; a
+//! group's holds `share.*`.
 //! What a topic was set in another release and this one does not know is not told, as by 4.3 and 4.4 (3.9: without a value).
 //! Loggers are answered by INVALID_REQUEST. There is no documentation in the answer.
 
-use milena_types::ErrorCode;
-use milena_wire::Response;
+use std::collections::{BTreeMap, BTreeSet};
+
+use milena_types::{ErrorCode, NodeId};
 use milena_wire::messages::describe_configs_request::{
     DescribeConfigsRequest, DescribeConfigsResource,
 };
@@ -15,10 +17,12 @@ use milena_wire::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResponse, DescribeConfigsResult,
     DescribeConfigsSynonym,
 };
+use milena_wire::{ByteString, Response};
 
 use super::find_coordinator::MALFORMED;
 use super::{Call, Outcome, Versions};
 use crate::acl::{AclOperation, Resource};
+use crate::broker_config::{BrokerDefinition, fallback};
 use crate::group::Assignor;
 use crate::rights::refused;
 use crate::share::{ShareConfig, ShareDefinition};
@@ -30,6 +34,10 @@ pub(super) const VERSIONS: Versions = Versions::new(1, 4);
 
 /// Where a value comes from: set for the topic.
 pub(super) const DYNAMIC_TOPIC_CONFIG: i8 = 1;
+/// Set for the broker while it runs.
+const DYNAMIC_BROKER_CONFIG: i8 = 2;
+/// Set for all brokers while they run.
+const DYNAMIC_DEFAULT_BROKER_CONFIG: i8 = 3;
 /// Set when the broker was started.
 const STATIC_BROKER_CONFIG: i8 = 4;
 /// Set for the subscription to clients' metrics.
@@ -80,14 +88,16 @@ pub(super) fn error(request: &DescribeConfigsRequest, code: ErrorCode) -> Respon
 
 /// One value and where it comes from.
 struct Entry {
-    name: &'static str,
+    name: ByteString,
     kind: ConfigKind,
-    value: String,
+    value: Option<String>,
     source: i8,
     read_only: bool,
     /// From the strongest to the weakest.
-    synonyms: Vec<(&'static str, String, i8)>,
+    synonyms: Vec<Synonym>,
 }
+
+type Synonym = (ByteString, String, i8);
 
 fn describe(
     state: &State,
@@ -97,12 +107,12 @@ fn describe(
     let is_asked = |entry: &Entry| match &resource.configuration_keys {
         None => true,
         // Kafka's own tools send an empty list where they mean all.
-        Some(keys) => keys.is_empty() || keys.iter().any(|key| **key == *entry.name),
+        Some(keys) => keys.is_empty() || keys.contains(&entry.name),
     };
     let about = configured(resource.resource_type, &resource.resource_name);
     call.check(state, AclOperation::DescribeConfigs, about).map_err(refused)?;
     let entries = match resource.resource_type {
-        TOPIC => topic_entries(state, &resource.resource_name)?,
+        TOPIC => topic_entries(state, call, &resource.resource_name)?,
         GROUP => group_entries(state, &resource.resource_name)?,
         BROKER => broker_entries(state, call, &resource.resource_name)?,
         CLIENT_METRICS => subscription_entries(state, &resource.resource_name)?,
@@ -120,7 +130,7 @@ pub(super) fn configured(kind: i8, name: &str) -> Resource<'_> {
     }
 }
 
-fn topic_entries(state: &State, name: &str) -> Result<Vec<Entry>, Refused> {
+fn topic_entries(state: &State, call: &Call<'_>, name: &str) -> Result<Vec<Entry>, Refused> {
     if !is_legal_topic_name(name) {
         return Err(Refused::new(ErrorCode::INVALID_TOPIC_EXCEPTION, why_illegal(name)));
     }
@@ -128,16 +138,25 @@ fn topic_entries(state: &State, name: &str) -> Result<Vec<Entry>, Refused> {
     let config = &state.topics.get(name).ok_or_else(unknown)?.config;
     let entry = |definition: &Definition| {
         let set = config.overrides().get(definition.name);
-        let default =
-            definition.synonym.map(|name| (name, definition.default.to_owned(), DEFAULT_CONFIG));
-        let own = set.map(|value| (definition.name, value.clone(), DYNAMIC_TOPIC_CONFIG));
+        let own = set.map(|value| (definition.name.into(), value.clone(), DYNAMIC_TOPIC_CONFIG));
+        let told = definition.broker_name().map(|name| told(state, Some(call.node), name));
+        let mut synonyms: Vec<Synonym> =
+            own.into_iter().chain(told.into_iter().flatten()).collect();
+        let (value, source) = match synonyms.first() {
+            Some((_, value, source)) => (value.clone(), *source),
+            None => (definition.default.to_owned(), DEFAULT_CONFIG),
+        };
+        let default = |name: &'static str| -> Synonym {
+            (name.into(), definition.default.into(), DEFAULT_CONFIG)
+        };
+        synonyms.extend(definition.synonym.map(default));
         Entry {
-            name: definition.name,
+            name: definition.name.into(),
             kind: definition.kind,
-            value: set.map_or(definition.default, String::as_str).to_owned(),
-            source: if set.is_some() { DYNAMIC_TOPIC_CONFIG } else { DEFAULT_CONFIG },
+            value: Some(value),
+            source,
             read_only: false,
-            synonyms: own.into_iter().chain(default).collect(),
+            synonyms,
         }
     };
     Ok(config.definitions().map(entry).collect())
@@ -154,12 +173,12 @@ fn group_entries(state: &State, name: &str) -> Result<Vec<Entry>, Refused> {
     let entry = |definition: &ShareDefinition| {
         let is_set = set.is_some_and(|set| set.contains_key(definition.name));
         let value = config.value(definition.name);
-        let own = is_set.then(|| (definition.name, value.clone(), DYNAMIC_GROUP_CONFIG));
-        let default = (definition.synonym, default.value(definition.name), DEFAULT_CONFIG);
+        let own = is_set.then(|| (definition.name.into(), value.clone(), DYNAMIC_GROUP_CONFIG));
+        let default = (definition.synonym.into(), default.value(definition.name), DEFAULT_CONFIG);
         Entry {
-            name: definition.name,
+            name: definition.name.into(),
             kind: definition.kind,
-            value,
+            value: Some(value),
             source: if is_set { DYNAMIC_GROUP_CONFIG } else { DEFAULT_CONFIG },
             read_only: false,
             synonyms: own.into_iter().chain([default]).collect(),
@@ -177,11 +196,11 @@ fn subscription_entries(state: &State, name: &str) -> Result<Vec<Entry>, Refused
     let subscription = state.subscriptions.get(name);
     let entry = |definition: &SubscriptionDefinition| {
         let (value, is_set) = definition.value(subscription);
-        let own = is_set.then(|| (definition.name, value.clone(), CLIENT_METRICS_CONFIG));
+        let own = is_set.then(|| (definition.name.into(), value.clone(), CLIENT_METRICS_CONFIG));
         Entry {
-            name: definition.name,
+            name: definition.name.into(),
             kind: definition.kind,
-            value,
+            value: Some(value),
             source: if is_set { CLIENT_METRICS_CONFIG } else { DEFAULT_CONFIG },
             read_only: false,
             synonyms: own.into_iter().collect(),
@@ -190,12 +209,27 @@ fn subscription_entries(state: &State, name: &str) -> Result<Vec<Entry>, Refused
     Ok(Subscription::DEFINITIONS.iter().map(entry).collect())
 }
 
+/// What a node and all nodes were told under this name, the stronger first, and what stands for it.
+fn told(state: &State, node: Option<NodeId>, name: &str) -> Vec<Synonym> {
+    let value = |node: Option<NodeId>, source: i8| {
+        let value = state.broker_configs.value(node, name)?;
+        Some((ByteString::from(name), value.to_owned(), source))
+    };
+    let own = node.and_then(|node| value(Some(node), DYNAMIC_BROKER_CONFIG));
+    let all = value(None, DYNAMIC_DEFAULT_BROKER_CONFIG);
+    let mut told: Vec<Synonym> = own.into_iter().chain(all).collect();
+    if let Some((name, value)) = fallback(name).filter(|_| !told.is_empty() && node.is_some()) {
+        told.push((name.into(), value.to_owned(), DEFAULT_CONFIG));
+    }
+    told
+}
+
 fn broker_entries(state: &State, call: &Call<'_>, name: &str) -> Result<Vec<Entry>, Refused> {
     let node = state.nodes.iter().find(|node| node.id.to_string() == name);
     let Some(node) = node else {
-        // The empty name is the default of all brokers, for which nothing is set.
+        // The empty name is the default of all brokers.
         if name.is_empty() {
-            return Ok(Vec::new());
+            return Ok(dynamic_entries(state, None));
         }
         let message = format!(
             "Unexpected broker id, expected {} or empty string, but received {name}",
@@ -275,14 +309,43 @@ fn broker_entries(state: &State, call: &Call<'_>, name: &str) -> Result<Vec<Entr
         .rack_aware_reads
         .then(|| ("replica.selector.class", ConfigKind::String, RACK_AWARE_SELECTOR.to_owned()));
     let entry = |(name, kind, value): (&'static str, ConfigKind, String)| Entry {
-        name,
+        name: name.into(),
         kind,
-        synonyms: vec![(name, value.clone(), STATIC_BROKER_CONFIG)],
-        value,
+        synonyms: vec![(name.into(), value.clone(), STATIC_BROKER_CONFIG)],
+        value: Some(value),
         source: STATIC_BROKER_CONFIG,
         read_only: true,
     };
-    Ok(values.into_iter().chain(selector).map(entry).collect())
+    let fixed = values.into_iter().chain(selector).map(entry);
+    let mut entries: Vec<Entry> = fixed.chain(dynamic_entries(state, Some(node.id))).collect();
+    entries.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(entries)
+}
+
+/// What may be set while brokers run: of a node, all that is set and the defaults of topics; of all nodes, what is set of them.
+fn dynamic_entries(state: &State, node: Option<NodeId>) -> Vec<Entry> {
+    let release = state.settings.release();
+    let known = BrokerDefinition::all(release).filter(|_| node.is_some());
+    let defaults: BTreeMap<&str, Option<&str>> = known.collect();
+    let set = [node, None].into_iter().flat_map(|node| state.broker_configs.of(node));
+    let names: BTreeSet<&str> = defaults.keys().copied().chain(set.map(|(name, _)| name)).collect();
+    let entry = |name: &str| {
+        let definition = BrokerDefinition::of(name, release);
+        let mut synonyms = told(state, node, name);
+        if let Some(default) = defaults.get(name).copied().flatten() {
+            synonyms.push((name.into(), default.to_owned(), DEFAULT_CONFIG));
+        }
+        let first = synonyms.first();
+        Entry {
+            name: name.into(),
+            kind: definition.map_or(ConfigKind::Unknown, |known| known.kind),
+            value: first.map(|(_, value, _)| value.clone()),
+            source: first.map_or(DEFAULT_CONFIG, |(_, _, source)| *source),
+            read_only: definition.is_none(),
+            synonyms,
+        }
+    };
+    names.into_iter().map(entry).collect()
 }
 
 /// What Kafka calls the choice of a replica in the reader's rack.
@@ -297,20 +360,27 @@ fn answer(
         Ok(entries) => (ErrorCode::NONE, String::new(), entries),
         Err(Refused { code, message }) => (code, message, Vec::new()),
     };
-    let synonym = |(name, value, source): (&'static str, String, i8)| DescribeConfigsSynonym {
-        name: name.into(),
-        value: Some(value.into()),
+    // What nobody knows might be a secret.
+    let told = |kind: ConfigKind, value: String| {
+        Some(value.into()).filter(|_| kind != ConfigKind::Unknown)
+    };
+    let synonym = |kind: ConfigKind, (name, value, source): Synonym| DescribeConfigsSynonym {
+        name,
+        value: told(kind, value),
         source,
     };
-    let config = |entry: Entry| DescribeConfigsResourceResult {
-        name: entry.name.into(),
-        value: Some(entry.value.into()),
-        read_only: entry.read_only,
-        config_source: entry.source,
-        is_sensitive: false,
-        synonyms: entry.synonyms.into_iter().filter(|_| with_synonyms).map(synonym).collect(),
-        config_type: entry.kind as i8,
-        documentation: None,
+    let config = |Entry { name, kind, value, source, read_only, synonyms }: Entry| {
+        let synonyms = synonyms.into_iter().filter(|_| with_synonyms);
+        DescribeConfigsResourceResult {
+            name,
+            value: value.and_then(|value| told(kind, value)),
+            read_only,
+            config_source: source,
+            is_sensitive: kind == ConfigKind::Unknown,
+            synonyms: synonyms.map(|one| synonym(kind, one)).collect(),
+            config_type: kind as i8,
+            documentation: None,
+        }
     };
     DescribeConfigsResult {
         error_code,

@@ -31,7 +31,7 @@ pub(super) fn handle(
     };
     let groups = request.groups.iter().map(|id| {
         let may = call.check(state, AclOperation::Describe, Resource::Group(id));
-        if let Err(code) = may.and_then(|()| state.check_coordinator(call.node, id)) {
+        if let Err(code) = may.and_then(|()| state.check_committer(call.node, id)) {
             return failure(id, code);
         }
         let group = state.groups.get(&**id);

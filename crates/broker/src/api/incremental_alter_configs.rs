@@ -1,15 +1,14 @@
 //! IncrementalAlterConfigs (key 44), versions 0-1.
 //!
-//! Sets, deletes, appends to or subtracts from single values of the configuration of a topic, a group or a subscription to
-//! clients' metrics (KIP-339, KIP-714).
+//! Sets, deletes, appends to or subtracts from single values of the configuration of a topic, a broker, a group or a
+//! subscription to clients' metrics (KIP-339, KIP-226, KIP-714).
 //!
-//! Notes: brokers' configuration cannot be changed and is answered by INVALID_REQUEST, but for the throttles of
-//! reassignments: these are accepted and forgotten, as a moved partition is moved at once. Of groups only `share.*` is
-//! known.
+//! Notes: what a broker is told for all topics has its effect, on all nodes alike: what all nodes are told, and what the only
+//! one is. The rest is kept and does nothing. Of groups only `share.*` is known.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use milena_types::{ErrorCode, Topic};
+use milena_types::{ErrorCode, NodeId, Topic};
 use milena_wire::Response;
 use milena_wire::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
@@ -21,13 +20,12 @@ use milena_wire::messages::incremental_alter_configs_response::{
 use super::describe_configs::{BROKER, CLIENT_METRICS, GROUP, TOPIC, configured};
 use super::{Call, Outcome, Versions};
 use crate::acl::AclOperation;
+use crate::broker_config::BrokerDefinition;
 use crate::release::Release;
 use crate::rights::refused;
-use crate::share::ShareDefinition;
 use crate::state::{Refused, State};
-use crate::store::Entry;
 use crate::telemetry::Subscription;
-use crate::topic::{ConfigKind, Definition, TopicConfig};
+use crate::topic::{ConfigKind, Definition};
 
 pub(super) const VERSIONS: Versions = Versions::new(0, 1);
 
@@ -59,7 +57,7 @@ pub(super) fn error(request: &IncrementalAlterConfigsRequest, code: ErrorCode) -
 }
 
 /// What is named more than once.
-fn twice<T: Ord>(names: impl Iterator<Item = T>) -> BTreeSet<T> {
+pub(super) fn twice<T: Ord>(names: impl Iterator<Item = T>) -> BTreeSet<T> {
     let (mut seen, mut twice) = (BTreeSet::new(), BTreeSet::new());
     for name in names {
         if let Some(name) = seen.replace(name) {
@@ -87,54 +85,80 @@ fn alter(
     if resource.resource_type == CLIENT_METRICS {
         return alter_subscription(state, resource, validate_only);
     }
-    if resource.resource_type == BROKER && resource.configs.iter().all(throttles_moves) {
-        return Ok(());
+    if resource.resource_type == BROKER {
+        return alter_broker(state, call, resource, validate_only);
     }
     if resource.resource_type != TOPIC {
-        let message = match resource.resource_type {
-            BROKER => "only topics' configuration can be altered here".to_owned(),
-            unknown => format!("Unknown resource type {unknown}"),
-        };
-        return Err(Refused::new(ErrorCode::INVALID_REQUEST, message));
+        let why = format!("Unknown resource type {}", resource.resource_type);
+        return Err(Refused::new(ErrorCode::INVALID_REQUEST, why));
     }
     let name = Topic::from(&*resource.resource_name);
-    let Some(topic) = state.topics.get_mut(&name) else {
-        let message = format!("The topic '{name}' does not exist.");
-        return Err(Refused::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message));
-    };
     let release = state.settings.release();
-    let mut set = topic.config.overrides().clone();
+    let mut set = state.topic_overrides(&name);
     for config in &resource.configs {
         apply(&mut set, config, release)?;
     }
-    // Whatever another release knew may stay, and go, but not come.
-    let unknown = |config: &&AlterableConfig| {
-        config.config_operation == SET && Definition::of(&config.name, release).is_none()
-    };
-    if let Some(config) = resource.configs.iter().find(unknown) {
-        let why = format!("Unknown topic config name: {}", config.name);
-        return Err(Refused::new(ErrorCode::INVALID_CONFIG, why));
-    }
-    let altered = TopicConfig::keeping(set, release)
-        .map_err(|message| Refused::new(ErrorCode::INVALID_CONFIG, message))?;
-    if !validate_only {
-        topic.config = altered;
-        state.note_topic(&name);
-        state.arm_cleaning(call.now, &name);
-        state.settle(call.now);
-    }
-    Ok(())
+    let set_here = resource.configs.iter().filter(|config| config.config_operation == SET);
+    state.check_topic_names(set_here.map(|config| &*config.name))?;
+    state.set_topic_config(call.now, &name, set, validate_only)
 }
 
-/// Java's `kafka-reassign-partitions` sets them, and deletes them unasked once nothing moves any more.
-fn throttles_moves(config: &AlterableConfig) -> bool {
-    let is_known = matches!(
-        &*config.name,
-        "leader.replication.throttled.rate"
-            | "follower.replication.throttled.rate"
-            | "replica.alter.log.dirs.io.max.bytes.per.second"
-    );
-    is_known && matches!((config.config_operation, &config.value), (DELETE, _) | (SET, Some(_)))
+/// The node that the name of a resource stands for: the one that is asked, or all.
+pub(super) fn broker_of(call: &Call<'_>, name: &str) -> Result<Option<NodeId>, Refused> {
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let invalid = |why: String| Refused::new(ErrorCode::INVALID_REQUEST, why);
+    let id = name.parse::<i32>();
+    let id = id.map_err(|_| invalid(format!("Node id must be an integer, but it is: {name}")))?;
+    if id != call.node.get() {
+        let why = format!("Unexpected broker id, expected {}, but received {name}", call.node);
+        return Err(invalid(why));
+    }
+    Ok(Some(call.node))
+}
+
+fn alter_broker(
+    state: &mut State,
+    call: &Call<'_>,
+    resource: &AlterConfigsResource,
+    validate_only: bool,
+) -> Result<(), Refused> {
+    let node = broker_of(call, &resource.resource_name)?;
+    let release = state.settings.release();
+    let told = state.broker_configs.of(node);
+    let mut set: BTreeMap<String, String> =
+        told.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    for config in &resource.configs {
+        let name = &*config.name;
+        match (config.config_operation, config.value.as_deref()) {
+            (SET, Some(value)) => {
+                set.insert(name.to_owned(), value.to_owned());
+            }
+            (DELETE, _) => {
+                set.remove(name);
+            }
+            (SET | APPEND | SUBTRACT, None) => return Err(null_value(name)),
+            (operation @ (APPEND | SUBTRACT), Some(value)) => {
+                let definition = BrokerDefinition::of(name, release);
+                let is_list = definition.is_some_and(|known| known.kind == ConfigKind::List);
+                if !is_list {
+                    let verb = if operation == APPEND { "append" } else { "subtract" };
+                    let why = format!("Config value {verb} is not allowed for config key: {name}");
+                    return Err(Refused::new(ErrorCode::INVALID_CONFIG, why));
+                }
+                let default = definition.map_or("", |known| known.default());
+                let listed = set.get(name).map_or(default, String::as_str);
+                let list = listed_with(listed, operation, value);
+                set.insert(name.to_owned(), list);
+            }
+            (unknown, _) => {
+                let why = format!("Unknown operations type {unknown}");
+                return Err(Refused::new(ErrorCode::INVALID_REQUEST, why));
+            }
+        }
+    }
+    state.set_broker_config(call.now, node, set, validate_only)
 }
 
 fn alter_group(
@@ -143,23 +167,11 @@ fn alter_group(
     validate_only: bool,
 ) -> Result<(), Refused> {
     let group = &*resource.resource_name;
-    if group.is_empty() {
-        let why = "Default group resources are not allowed.";
-        return Err(Refused::new(ErrorCode::INVALID_REQUEST, why));
-    }
-    let invalid = |message: String| Refused::new(ErrorCode::INVALID_CONFIG, message);
-    let known = state.group_configs.get(group);
-    if known.is_none() && state.group_configs.len() >= state.settings.groups_max {
-        return Err(Refused::without_reason(ErrorCode::POLICY_VIOLATION));
-    }
-    let mut set = known.cloned().unwrap_or_default();
+    let mut set = state.group_configs.get(group).cloned().unwrap_or_default();
     for config in &resource.configs {
         let name = &*config.name;
-        let definition = ShareDefinition::of(name)
-            .ok_or_else(|| invalid(format!("Unknown group config name: {name}")))?;
         match (config.config_operation, config.value.as_deref()) {
             (SET, Some(value)) => {
-                definition.check(value).map_err(invalid)?;
                 set.insert(name.to_owned(), value.to_owned());
             }
             (DELETE, _) => {
@@ -169,11 +181,7 @@ fn alter_group(
             (operation, _) => return Err(not_a_list(operation, name)),
         }
     }
-    if !validate_only {
-        state.group_configs.insert(group.to_owned(), set.clone());
-        state.note(Entry::GroupConfig(group.to_owned(), set));
-    }
-    Ok(())
+    state.set_group_config(group, set, validate_only)
 }
 
 fn alter_subscription(
@@ -235,20 +243,25 @@ fn apply(
         (operation @ (APPEND | SUBTRACT), Some(value)) => {
             let definition = list.ok_or_else(|| not_a_list(operation, name))?;
             let listed = set.get(name).map_or(definition.default, String::as_str);
-            let listed = listed.split(',').map(str::trim).filter(|one| !one.is_empty());
-            let mut list: Vec<_> = listed.map(str::to_owned).collect();
-            for one in value.split(',').map(str::trim) {
-                list.retain(|listed| listed != one);
-                if config.config_operation == APPEND {
-                    list.push(one.to_owned());
-                }
-            }
-            set.insert(name.to_owned(), list.join(","));
+            set.insert(name.to_owned(), listed_with(listed, operation, value));
         }
         (SET | APPEND | SUBTRACT, None) => return Err(null_value(name)),
         (operation, _) => return Err(not_a_list(operation, name)),
     }
     Ok(())
+}
+
+/// A list with these values besides, or without them.
+fn listed_with(listed: &str, operation: i8, values: &str) -> String {
+    let listed = listed.split(',').map(str::trim).filter(|one| !one.is_empty());
+    let mut list: Vec<_> = listed.map(str::to_owned).collect();
+    for one in values.split(',').map(str::trim) {
+        list.retain(|listed| listed != one);
+        if operation == APPEND {
+            list.push(one.to_owned());
+        }
+    }
+    list.join(",")
 }
 
 fn null_value(name: &str) -> Refused {

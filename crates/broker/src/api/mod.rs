@@ -3,6 +3,7 @@
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 mod alter_client_quotas;
+mod alter_configs;
 mod alter_partition_reassignments;
 mod alter_replica_log_dirs;
 mod alter_share_group_offsets;
@@ -201,6 +202,7 @@ apis! {
     CreateAcls CREATE_ACLS create_acls;
     DeleteAcls DELETE_ACLS delete_acls;
     DescribeConfigs DESCRIBE_CONFIGS describe_configs;
+    AlterConfigs ALTER_CONFIGS alter_configs;
     CreatePartitions CREATE_PARTITIONS create_partitions;
     CreateDelegationToken CREATE_DELEGATION_TOKEN create_delegation_token;
     RenewDelegationToken RENEW_DELEGATION_TOKEN renew_delegation_token;

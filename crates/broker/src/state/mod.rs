@@ -2,6 +2,7 @@
 
 mod acls;
 mod cleaning;
+mod configs;
 mod expiry;
 mod features;
 mod groups;
@@ -36,6 +37,7 @@ pub(crate) use waits::{Wait, Waits};
 
 use crate::acl::Acls;
 use crate::api::{self, Versions};
+use crate::broker_config::BrokerConfigs;
 use crate::clock::Clock;
 use crate::connection::ConnectionId;
 use crate::group::Group;
@@ -69,6 +71,8 @@ pub(crate) struct State {
     pub(crate) share_partitions: SharePartitions,
     /// What is set for single groups, by their ids.
     pub(crate) group_configs: BTreeMap<String, BTreeMap<String, String>>,
+    /// What brokers were told while they run.
+    pub(crate) broker_configs: BrokerConfigs,
     /// What clients are to tell of themselves.
     pub(crate) subscriptions: Subscriptions,
     /// Who may do what, judged by only where the settings have an authorizer.
@@ -131,6 +135,7 @@ impl State {
             share_groups: BTreeMap::new(),
             share_partitions: SharePartitions::default(),
             group_configs: BTreeMap::new(),
+            broker_configs: BrokerConfigs::default(),
             subscriptions: Subscriptions::default(),
             acls: Acls::default(),
             quotas: Quotas::default(),

@@ -57,7 +57,7 @@ impl State {
                 return self.check_nodes(&nodes);
             }
             Entry::Topic { name, id, is_internal, config, replicas } => {
-                let config = TopicConfig::keeping(config, release)?;
+                let config = TopicConfig::keeping(config, &self.topic_defaults(), release)?;
                 self.topic_ids.insert(id, name.clone());
                 let topic = self.topics.entry(name).or_insert_with(|| TopicState {
                     id,
@@ -131,6 +131,7 @@ impl State {
             Entry::GroupConfig(id, config) => {
                 self.group_configs.insert(id, config);
             }
+            Entry::BrokerConfig(node, set) => self.apply_broker_config(now, node, set),
             Entry::Subscription(name, set) => {
                 let refused = self.set_subscription(&name, set, false).err();
                 return refused.map_or(Ok(()), |refused| Err(refused.message));

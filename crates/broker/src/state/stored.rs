@@ -125,6 +125,9 @@ impl State {
         if let Some(features) = self.features.entry() {
             spell(features)?;
         }
+        for (node, set) in self.broker_configs.iter() {
+            spell(Entry::BrokerConfig(node, set.clone()))?;
+        }
         for (name, topic) in &self.topics {
             spell(topic_entry(name, topic))?;
             for (index, partition) in topic.indexed() {

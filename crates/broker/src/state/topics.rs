@@ -81,7 +81,7 @@ impl State {
         }
         let mut config = self.settings.topic_defaults.clone();
         config.extend(new.config.clone());
-        let config = TopicConfig::new(config, self.settings.release())
+        let config = TopicConfig::new(config, &self.topic_defaults(), self.settings.release())
             .map_err(|message| Refused::new(ErrorCode::INVALID_CONFIG, message))?;
         let replicas = if new.assignments.is_empty() {
             let count = new.partitions.unwrap_or(self.settings.partitions_default);

@@ -85,6 +85,8 @@ pub(crate) enum Entry {
     Features(i64, Vec<(Text, i16)>),
     /// All that is set of a subscription to clients' metrics; nothing where there is none any more.
     Subscription(Text, BTreeMap<Text, Text>),
+    /// All that is set of a node while it runs, or of all nodes.
+    BrokerConfig(Option<NodeId>, BTreeMap<Text, Text>),
 }
 
 impl Spelled for Entry {
@@ -177,6 +179,10 @@ impl Spelled for Entry {
                 (28_u8, name.clone()).put(to);
                 set.put(to);
             }
+            Self::BrokerConfig(node, set) => {
+                (29_u8, *node).put(to);
+                set.put(to);
+            }
         }
     }
 
@@ -223,6 +229,7 @@ impl Spelled for Entry {
             26 => Self::CredentialGone(Spelled::take(from)?, Spelled::take(from)?),
             27 => Self::Features(Spelled::take(from)?, Spelled::take(from)?),
             28 => Self::Subscription(Spelled::take(from)?, Spelled::take(from)?),
+            29 => Self::BrokerConfig(Spelled::take(from)?, Spelled::take(from)?),
             _ => return Err(Malformed),
         })
     }

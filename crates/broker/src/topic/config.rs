@@ -7,7 +7,7 @@ use milena_records::TimestampType;
 use crate::release::Release;
 use crate::storage::CompactionConfig;
 
-use self::ConfigKind::{Boolean, Double, Int, List, Long, String as Text};
+use self::ConfigKind::{Boolean, Double, Int, List, Long, String as Text, Unknown};
 
 /// What the settings of one topic come to; the ones that this broker acts on are read out once.
 #[derive(Clone, Debug)]
@@ -28,9 +28,13 @@ pub(crate) struct TopicConfig {
     pub(crate) compaction: Option<CompactionConfig>,
 }
 
+/// What brokers were told while they run that topics have where they do not say otherwise, by the topics' names.
+pub(crate) type TopicDefaults = BTreeMap<&'static str, String>;
+
 /// How Kafka types a value (`ConfigDef.Type`), with the numbers of DescribeConfigs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ConfigKind {
+    Unknown = 0,
     Boolean = 1,
     String = 2,
     Int = 3,
@@ -56,27 +60,34 @@ pub(crate) struct Definition {
 impl TopicConfig {
     /// Every name that its release knows, in the alphabet's order.
     pub(crate) fn definitions(&self) -> impl Iterator<Item = &'static Definition> {
-        let release = self.release;
-        DEFINITIONS.iter().filter(move |definition| definition.is_of(release))
+        Definition::all(self.release)
     }
 
-    /// Reads the values that are set; the error says which is wrong.
-    pub(crate) fn new(set: BTreeMap<String, String>, release: Release) -> Result<Self, String> {
+    /// Reads the values that are set, and those that brokers were given for all topics; the error says which is wrong.
+    pub(crate) fn new(
+        set: BTreeMap<String, String>,
+        defaults: &TopicDefaults,
+        release: Release,
+    ) -> Result<Self, String> {
         match set.keys().find(|name| Definition::of(name, release).is_none()) {
             Some(name) => Err(format!("Unknown topic config name: {name}")),
-            None => Self::keeping(set, release),
+            None => Self::keeping(set, defaults, release),
         }
     }
 
     /// The same of what may have been set in another release: names that this one lacks are kept, and count for nothing.
-    pub(crate) fn keeping(set: BTreeMap<String, String>, release: Release) -> Result<Self, String> {
+    pub(crate) fn keeping(
+        set: BTreeMap<String, String>,
+        defaults: &TopicDefaults,
+        release: Release,
+    ) -> Result<Self, String> {
         let of = |name: &str| Definition::of(name, release);
         for (name, value) in &set {
             of(name).map_or(Ok(()), |definition| definition.check(value))?;
         }
         let text = |name: &str| {
             let default = || of(name).map_or("", |definition| definition.default);
-            set.get(name).map_or_else(default, String::as_str)
+            set.get(name).or_else(|| defaults.get(name)).map_or_else(default, String::as_str)
         };
         // Values were checked above, so that what does not parse can only be a wrong default in the table.
         let number = |name: &str| text(name).trim().parse::<i64>().unwrap_or_default();
@@ -130,6 +141,27 @@ impl Definition {
         DEFINITIONS.iter().find(|known| known.name == name && known.is_of(release))
     }
 
+    /// Those of a release.
+    pub(crate) fn all(release: Release) -> impl Iterator<Item = &'static Self> {
+        DEFINITIONS.iter().filter(move |known| known.is_of(release))
+    }
+
+    /// The one whose default brokers may be told by this name while they run.
+    pub(crate) fn of_broker(name: &str, release: Release) -> Option<&'static Self> {
+        Self::all(release).find(|known| known.broker_name() == Some(name))
+    }
+
+    /// By what name brokers are told its default while they run.
+    pub(crate) fn broker_name(&self) -> Option<&'static str> {
+        match self.name {
+            "retention.ms" => Some("log.retention.ms"),
+            "segment.ms" => Some("log.roll.ms"),
+            "segment.jitter.ms" => Some("log.roll.jitter.ms"),
+            "message.format.version" => None,
+            _ => self.synonym,
+        }
+    }
+
     fn is_of(&self, release: Release) -> bool {
         self.since <= release && self.until.is_none_or(|until| release < until)
     }
@@ -143,28 +175,17 @@ impl Definition {
     }
 
     fn check(&self, value: &str) -> Result<(), String> {
-        let name = self.name;
+        self.check_as(self.name, value)
+    }
+
+    /// Why the value is not taken under this name.
+    pub(crate) fn check_as(&self, name: &str, value: &str) -> Result<(), String> {
+        self.kind.check(name, value)?;
         let wrong =
             |what: &str| Err(format!("Invalid value {value} for configuration {name}: {what}"));
         let value = value.trim();
-        let is_well_typed = match self.kind {
-            Boolean => matches!(value, "true" | "false"),
-            Int => value.parse::<i32>().is_ok(),
-            Long => value.parse::<i64>().is_ok(),
-            Double => value.parse::<f64>().is_ok(),
-            Text | List => true,
-        };
-        if !is_well_typed {
-            return match self.kind {
-                Boolean => wrong("Expected value to be either true or false"),
-                Int => wrong("Not a number of type INT"),
-                Long => wrong("Not a number of type LONG"),
-                Double => wrong("Not a number of type DOUBLE"),
-                Text | List => Ok(()),
-            };
-        }
         let number = value.parse::<i64>().unwrap_or_default();
-        match name {
+        match self.name {
             "min.insync.replicas" if number < 1 => wrong("Value must be at least 1"),
             "max.message.bytes" if number < 0 => wrong("Value must be at least 0"),
             "retention.ms" | "retention.bytes" if number < -1 => wrong("Value must be at least -1"),
@@ -177,6 +198,26 @@ impl Definition {
                 wrong("String must be one of: compact, delete")
             }
             _ => Ok(()),
+        }
+    }
+}
+
+impl ConfigKind {
+    /// Why a value is not of this kind.
+    pub(crate) fn check(self, name: &str, value: &str) -> Result<(), String> {
+        let trimmed = value.trim();
+        let (is_well_typed, what) = match self {
+            Boolean => {
+                (matches!(trimmed, "true" | "false"), "Expected value to be either true or false")
+            }
+            Int => (trimmed.parse::<i32>().is_ok(), "Not a number of type INT"),
+            Long => (trimmed.parse::<i64>().is_ok(), "Not a number of type LONG"),
+            Double => (trimmed.parse::<f64>().is_ok(), "Not a number of type DOUBLE"),
+            Text | List | Unknown => (true, ""),
+        };
+        match is_well_typed {
+            true => Ok(()),
+            false => Err(format!("Invalid value {value} for configuration {name}: {what}")),
         }
     }
 }
@@ -256,6 +297,7 @@ mod tests {
     fn config(set: &[(&str, &str)]) -> Result<TopicConfig, String> {
         TopicConfig::new(
             set.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+            &TopicDefaults::new(),
             Release::NEWEST,
         )
     }
@@ -271,7 +313,8 @@ mod tests {
     #[test]
     fn a_release_knows_a_name_once() {
         for release in Release::all() {
-            let config = TopicConfig::new(BTreeMap::new(), release).expect("defaults");
+            let config = TopicConfig::new(BTreeMap::new(), &TopicDefaults::new(), release);
+            let config = config.expect("defaults");
             let names: Vec<_> = config.definitions().map(|known| known.name).collect();
             assert!(names.is_sorted_by(|a, b| a < b), "{release}: {names:?}");
             assert_eq!(names.contains(&"message.format.version"), release < Release::of(4, 0));
@@ -288,6 +331,7 @@ mod tests {
                     (format!("message.timestamp.{name}.max.ms"), value.to_string())
                 })
                 .collect(),
+                &TopicDefaults::new(),
                 release.parse().expect("a release"),
             )
             .expect("legal");

@@ -4,6 +4,7 @@
 mod acls;
 mod append;
 mod compaction;
+mod configs;
 mod consumer_groups;
 mod consumer_member;
 mod data_dir;

@@ -133,7 +133,7 @@ fn what_a_leader_that_stays_has_is_acknowledged_in_its_new_epoch() {
 }
 
 #[test]
-fn throttles_of_moves_are_set_and_deleted_on_brokers_and_nothing_else_is() {
+fn throttles_of_moves_are_set_and_deleted_on_brokers_and_what_is_fixed_is_not() {
     let (set, delete) = (0, 1);
     let throttles = [
         "leader.replication.throttled.rate",
@@ -163,8 +163,8 @@ fn throttles_of_moves_are_set_and_deleted_on_brokers_and_nothing_else_is() {
     assert_eq!(alter(&throttles, set, Some("1000")), ErrorCode::NONE);
     assert_eq!(alter(&throttles, delete, None), ErrorCode::NONE);
     assert_eq!(alter(&throttles, set, None), ErrorCode::INVALID_REQUEST);
-    let more = [&throttles[..], &["num.io.threads"]].concat();
-    assert_eq!(alter(&more, delete, None), ErrorCode::INVALID_REQUEST);
+    let more = [&throttles[..], &["num.partitions"]].concat();
+    assert_eq!(alter(&more, set, Some("3")), ErrorCode::INVALID_REQUEST);
 }
 
 #[test]

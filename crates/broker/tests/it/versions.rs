@@ -463,6 +463,7 @@ fn requests(asker: &Asker) -> Vec<Request> {
             ..Default::default()
         }
         .into(),
+        m::AlterConfigsRequest { resources: vec![Default::default()], ..Default::default() }.into(),
         m::OffsetDeleteRequest { group_id: "g".into(), ..Default::default() }.into(),
         m::DescribeClusterRequest::default().into(),
         m::ConsumerGroupHeartbeatRequest {

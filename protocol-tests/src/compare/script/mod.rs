@@ -2,6 +2,7 @@
 
 mod acls;
 mod administration;
+mod brokers;
 mod cluster;
 mod cluster_rights;
 mod consumer_groups;
@@ -48,6 +49,7 @@ pub(crate) async fn run(on: &mut Recorder) -> Result {
     markers::run(on).await?;
     share_groups::run(on).await?;
     administration::run(on).await?;
+    brokers::run(on).await?;
     placement::run(on).await?;
     quotas::run(on).await?;
     scram::run(on).await?;

@@ -8,6 +8,7 @@ mod groups;
 mod members;
 mod records;
 mod stage;
+mod replaced;
 mod topics;
 mod transactions;
 
@@ -43,6 +44,7 @@ pub(crate) const REFUSALS: &[&[Scenario]] = &[
     topics::ALL,
     topics::configs::ALL,
     groups::ALL,
+    replaced::ALL,
     groups::since_known_ids::ALL,
     members::ALL,
     members::shares::ALL,

@@ -1,0 +1,217 @@
+//! Settings that are replaced as a whole, as AlterConfigs does, and what brokers are told while they run.
+
+use milena_broker::TopicSettings;
+use milena_types::ErrorCode;
+use milena_wire::Response;
+use milena_wire::messages::alter_configs_request::{
+    AlterConfigsRequest, AlterConfigsResource, AlterableConfig,
+};
+use milena_wire::messages::alter_configs_response::AlterConfigsResponse;
+use milena_wire::messages::describe_configs_request::{
+    DescribeConfigsRequest, DescribeConfigsResource,
+};
+
+use crate::world::{World, batch, node, produce, produced};
+
+const TOPIC: i8 = 2;
+const GROUP: i8 = 32;
+
+fn resource(kind: i8, name: &str, set: &[(&str, Option<&str>)]) -> AlterConfigsResource {
+    let config = |(name, value): &(&str, Option<&str>)| AlterableConfig {
+        name: (*name).into(),
+        value: value.map(Into::into),
+    };
+    AlterConfigsResource {
+        resource_type: kind,
+        resource_name: name.into(),
+        configs: set.iter().map(config).collect(),
+    }
+}
+
+fn replace(world: &mut World, resources: Vec<AlterConfigsResource>) -> AlterConfigsResponse {
+    let connection = world.connect(node(1));
+    let request = AlterConfigsRequest { resources, ..Default::default() };
+    let Response::AlterConfigs(told) = world.ask(connection, 2, request) else { panic!() };
+    told
+}
+
+fn codes(told: &AlterConfigsResponse) -> Vec<ErrorCode> {
+    told.responses.iter().map(|response| response.error_code).collect()
+}
+
+/// What is set of the resource itself, and not by default.
+fn set(world: &mut World, kind: i8, name: &str) -> Vec<(String, String)> {
+    let connection = world.connect(node(1));
+    let resource = DescribeConfigsResource {
+        resource_type: kind,
+        resource_name: name.into(),
+        configuration_keys: None,
+    };
+    let request = DescribeConfigsRequest { resources: vec![resource], ..Default::default() };
+    let Response::DescribeConfigs(told) = world.ask(connection, 4, request) else { panic!() };
+    let own =
+        told.results[0].configs.iter().filter(|config| [1, 8].contains(&config.config_source));
+    let text = |config: &Option<milena_wire::ByteString>| config.clone().unwrap_or_default();
+    own.map(|config| (config.name.to_string(), text(&config.value).to_string())).collect()
+}
+
+fn pair(name: &str, value: &str) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}
+
+#[test]
+fn what_is_not_named_goes_back_to_its_default_and_stays_so_after_a_restart() {
+    let mut world = World::new();
+    let both = [("retention.ms", Some("1000")), ("max.message.bytes", Some("2000"))];
+    let told = replace(&mut world, vec![resource(TOPIC, "t", &both)]);
+    assert_eq!(codes(&told), [ErrorCode::NONE]);
+    let one = [("retention.ms", Some("3000"))];
+    replace(&mut world, vec![resource(TOPIC, "t", &one)]);
+    world.restart();
+    assert_eq!(set(&mut world, TOPIC, "t"), [pair("retention.ms", "3000")]);
+    replace(&mut world, vec![resource(TOPIC, "t", &[])]);
+    assert_eq!(set(&mut world, TOPIC, "t"), []);
+}
+
+#[test]
+fn a_group_s_settings_are_replaced_too() {
+    let mut world = World::new();
+    let two = [
+        ("share.record.lock.duration.ms", Some("20000")),
+        ("share.isolation.level", Some("read_committed")),
+    ];
+    assert_eq!(codes(&replace(&mut world, vec![resource(GROUP, "s", &two)])), [ErrorCode::NONE]);
+    replace(&mut world, vec![resource(GROUP, "s", &two[1..])]);
+    assert_eq!(set(&mut world, GROUP, "s"), [pair("share.isolation.level", "read_committed")]);
+}
+
+/// Each stands for itself: one that is refused keeps what it had, and the next is changed.
+#[test]
+fn what_is_refused_changes_nothing_and_the_rest_is_done() {
+    let mut world = World::new();
+    let five = |name: &str| resource(TOPIC, name, &[("retention.ms", Some("5"))]);
+    replace(&mut world, vec![five("t")]);
+    let told = replace(
+        &mut world,
+        vec![
+            resource(TOPIC, "t", &[("retention.ms", Some("7")), ("no.such", Some("1"))]),
+            resource(GROUP, "s", &[("share.isolation.level", Some("read_committed"))]),
+            five("not-there"),
+            five("no topic!"),
+            resource(99, "x", &[]),
+        ],
+    );
+    let expected = [
+        ErrorCode::INVALID_CONFIG,
+        ErrorCode::NONE,
+        ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        ErrorCode::INVALID_TOPIC_EXCEPTION,
+        ErrorCode::INVALID_REQUEST,
+    ];
+    assert_eq!(codes(&told), expected);
+    assert_eq!(set(&mut world, TOPIC, "t"), [pair("retention.ms", "5")]);
+    assert_eq!(set(&mut world, GROUP, "s").len(), 1);
+}
+
+#[test]
+fn nulls_and_what_is_named_twice_are_refused() {
+    let mut world = World::new();
+    let one = ("retention.ms", Some("5"));
+    for resources in [
+        vec![resource(TOPIC, "t", &[("retention.ms", None)])],
+        vec![resource(TOPIC, "t", &[one, one])],
+        vec![resource(TOPIC, "t", &[one]), resource(TOPIC, "t", &[one])],
+    ] {
+        let told = replace(&mut world, resources);
+        assert!(codes(&told).iter().all(|code| *code == ErrorCode::INVALID_REQUEST), "{told:?}");
+    }
+    assert_eq!(set(&mut world, TOPIC, "t"), []);
+}
+
+const BROKER: i8 = 4;
+
+/// The value and where it is from, as a node describes it.
+fn described(world: &mut World, of: i32, kind: i8, name: &str, key: &str) -> Option<(String, i8)> {
+    let connection = world.connect(node(of));
+    let resource = DescribeConfigsResource {
+        resource_type: kind,
+        resource_name: name.into(),
+        configuration_keys: Some(vec![key.into()]),
+    };
+    let request = DescribeConfigsRequest { resources: vec![resource], ..Default::default() };
+    let Response::DescribeConfigs(told) = world.ask(connection, 4, request) else { panic!() };
+    assert_eq!(told.results[0].error_code, ErrorCode::NONE);
+    let config = told.results[0].configs.first()?;
+    Some((config.value.clone().unwrap_or_default().to_string(), config.config_source))
+}
+
+fn some(value: &str, source: i8) -> Option<(String, i8)> {
+    Some((value.to_owned(), source))
+}
+
+/// A broker's own settings count before those of all, and a topic's before both (KIP-226).
+#[test]
+fn a_broker_s_value_is_told_with_where_it_is_from() {
+    let mut world = World::new();
+    let key = "log.retention.bytes";
+    assert_eq!(described(&mut world, 1, BROKER, "1", key), some("-1", 5));
+    for (name, value) in [("", "500"), ("1", "600")] {
+        let told = replace(&mut world, vec![resource(BROKER, name, &[(key, Some(value))])]);
+        assert_eq!(codes(&told), [ErrorCode::NONE]);
+    }
+    world.restart();
+    assert_eq!(described(&mut world, 1, BROKER, "1", key), some("600", 2));
+    assert_eq!(described(&mut world, 2, BROKER, "2", key), some("500", 3));
+    assert_eq!(described(&mut world, 2, BROKER, "", key), some("500", 3));
+    assert_eq!(described(&mut world, 2, TOPIC, "t", "retention.bytes"), some("500", 3));
+    replace(&mut world, vec![resource(TOPIC, "t", &[("retention.bytes", Some("700"))])]);
+    assert_eq!(described(&mut world, 2, TOPIC, "t", "retention.bytes"), some("700", 1));
+    replace(&mut world, vec![resource(BROKER, "", &[]), resource(BROKER, "1", &[])]);
+    world.restart_compacted();
+    assert_eq!(described(&mut world, 1, BROKER, "", key), None);
+    assert_eq!(described(&mut world, 1, BROKER, "1", key), some("-1", 5));
+}
+
+#[test]
+fn what_all_brokers_are_told_counts_for_topics_that_are_there_and_that_come() {
+    let mut world = World::new();
+    let connection = world.connect_leader();
+    let produced_code = |world: &mut World| {
+        let batch = batch(&[&"x".repeat(300)], None);
+        produced(world.ask(connection, 9, produce(-1, batch))).error_code
+    };
+    assert_eq!(produced_code(&mut world), ErrorCode::NONE);
+    let limit = [("message.max.bytes", Some("200"))];
+    replace(&mut world, vec![resource(BROKER, "", &limit)]);
+    assert_eq!(produced_code(&mut world), ErrorCode::MESSAGE_TOO_LARGE);
+    world.cluster.create_topic(world.now, &TopicSettings::new("new", 1)).expect("a new one");
+    let new = described(&mut world, 1, TOPIC, "new", "max.message.bytes");
+    assert_eq!(new, some("200", 3));
+    // A topic's own counts before it.
+    replace(&mut world, vec![resource(TOPIC, "t", &[("max.message.bytes", Some("2000"))])]);
+    assert_eq!(produced_code(&mut world), ErrorCode::NONE);
+    replace(&mut world, vec![resource(TOPIC, "t", &[])]);
+    assert_eq!(produced_code(&mut world), ErrorCode::MESSAGE_TOO_LARGE);
+    replace(&mut world, vec![resource(BROKER, "", &[])]);
+    assert_eq!(produced_code(&mut world), ErrorCode::NONE);
+}
+
+#[test]
+fn what_a_broker_cannot_be_told_while_it_runs_is_refused() {
+    let mut world = World::new();
+    for (name, key, value) in [
+        ("", "num.partitions", "3"),
+        ("1", "log.dirs", "/elsewhere"),
+        ("1", "log.retention.ms", "long"),
+        ("", "log.cleanup.policy", "burn"),
+        ("2", "log.retention.ms", "1"),
+        ("one", "log.retention.ms", "1"),
+    ] {
+        let told = replace(&mut world, vec![resource(BROKER, name, &[(key, Some(value))])]);
+        assert_eq!(codes(&told), [ErrorCode::INVALID_REQUEST], "{key} of {name:?}");
+    }
+    // A plugin might know it.
+    let told = replace(&mut world, vec![resource(BROKER, "1", &[("my.plugin", Some("1"))])]);
+    assert_eq!(codes(&told), [ErrorCode::NONE]);
+    assert_eq!(described(&mut world, 1, BROKER, "1", "my.plugin"), some("", 2), "perhaps a secret");
+}
