@@ -16,6 +16,7 @@ mod fetch;
 mod group;
 mod journal;
 mod node;
+mod properties;
 mod quota;
 mod release;
 mod rights;
@@ -54,6 +55,7 @@ pub use journal::{
     Journal, SeenRequest, TopicMetrics,
 };
 pub use node::NodeStatus;
+pub use properties::InvalidProperty;
 pub use release::{Release, UnknownRelease};
 pub use settings::{NodeSettings, Settings, TopicSettings};
 pub use share::{Acknowledgement, RecordState, ShareGroupSettings};

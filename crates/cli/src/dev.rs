@@ -10,6 +10,7 @@ use clap::Args;
 use milena_broker::{Broker, Release, TopicSettings};
 
 use self::metrics::MetricsPort;
+use crate::args::pair;
 use crate::failure::Failure;
 use crate::interrupt::interrupted;
 use crate::output;
@@ -20,6 +21,7 @@ Examples:
   milena dev --nodes 3 --topic orders:6      three nodes, and a topic with six partitions
   milena dev --port 0                        on free ports; the first line says which
   milena dev --data-dir ./kafka              what is stored is there again after a restart
+  milena dev -X log.retention.hours=1        keeps records for an hour
   milena dev --as-version 3.9                with the APIs, versions and features of Kafka 3.9";
 
 /// Starts a broker in this process and keeps it until ^C. Without --data-dir, what it stores is gone with it.
@@ -42,6 +44,19 @@ pub(crate) struct DevArgs {
     /// many as there are nodes
     #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
     racks: u8,
+
+    /// A broker's setting by its name in Kafka's server.properties, as log.retention.bytes, message.max.bytes or
+    /// num.partitions; may be repeated
+    #[arg(short = 'X', id = "setting", value_name = "KEY=VALUE", value_parser = pair)]
+    settings: Vec<(String, String)>,
+
+    /// In the place of what other commands take: there is no cluster to be found.
+    #[arg(short = 'b', long, hide = true)]
+    bootstrap_server: Option<String>,
+
+    /// Likewise.
+    #[arg(long, hide = true)]
+    command_config: Option<PathBuf>,
 
     /// The release of Kafka to play, from 2.1 to 4.4 [default: 4.4]
     #[arg(long, value_name = "RELEASE")]
@@ -67,6 +82,13 @@ pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
     builder = builder.racks(usize::from(args.racks));
     if let Some(release) = args.as_version {
         builder = builder.as_version(release);
+    }
+    if args.bootstrap_server.is_some() || args.command_config.is_some() {
+        let why = "dev starts a broker of its own: -b and --command-config are for other commands";
+        return Err(Failure::usage(why));
+    }
+    for (name, value) in &args.settings {
+        builder = builder.set(name, value).map_err(|why| Failure::usage(why.to_string()))?;
     }
     if args.authorizer {
         builder = builder.authorizer();

@@ -10,6 +10,7 @@ use super::broker::Broker;
 use super::data_dir::DataDir;
 use super::listen;
 use crate::cluster::Cluster;
+use crate::properties::InvalidProperty;
 use crate::release::Release;
 use crate::settings::{Settings, TopicSettings};
 
@@ -131,6 +132,16 @@ impl Builder {
     pub fn client_telemetry(mut self) -> Self {
         self.settings.client_telemetry = true;
         self
+    }
+
+    /// Sets what a `server.properties` of Kafka calls so, as `log.retention.ms`: see [`Settings::set`]. A release of one's own
+    /// ([`as_version`](Self::as_version)) comes before it.
+    ///
+    /// # Errors
+    /// A name for which nothing stands here, or a value that is not of its kind.
+    pub fn set(mut self, name: &str, value: &str) -> Result<Self, InvalidProperty> {
+        self.settings.set(name, value)?;
+        Ok(self)
     }
 
     /// Changes any of the settings.

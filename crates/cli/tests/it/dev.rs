@@ -93,3 +93,24 @@ async fn a_release_that_cannot_be_played_is_refused() {
     assert_eq!(run.status, 2, "{}", run.stderr);
     assert!(run.stderr.contains("from 2.1 to 4.4"), "{}", run.stderr);
 }
+
+/// A word that is taken and does nothing would be noticed when the disk is full.
+#[tokio::test]
+async fn a_broker_s_setting_has_its_effect_and_one_that_means_nothing_is_refused() {
+    let dev = Dev::with(&["-X", "message.max.bytes=200", "-X", "log.retention.hours=1"]);
+    alone(&["-b", &dev.servers, "produce", "orders"], "small\n").await.done();
+    let large = "x".repeat(300);
+    let run = alone(&["-b", &dev.servers, "produce", "orders"], &large).await;
+    assert_ne!(run.status, 0, "{}", run.stderr);
+    for (args, why) in [
+        (&["dev", "--port", "0", "-X", "retention.ms=1"][..], "retention.ms is no property"),
+        (&["dev", "--port", "0", "-X", "log.retention.ms=soon"], "soon"),
+        (&["-b", "localhost:1", "dev", "--port", "0"], "for other commands"),
+    ] {
+        let run = alone(args, "").await;
+        assert_eq!(run.status, 2, "{}", run.stderr);
+        assert!(run.stderr.contains(why), "{}", run.stderr);
+    }
+    let help = alone(&["dev", "--help"], "").await.done();
+    assert!(help.contains("log.retention.bytes") && !help.contains("--bootstrap"), "{help}");
+}
