@@ -63,6 +63,9 @@ enum What {
         /// half a million through three groups. Use --release.
         #[arg(long)]
         soak: bool,
+        /// Prints the names of what would run, and how many there are, instead.
+        #[arg(long)]
+        list: bool,
         /// Runs each scenario this many times: what fails now and then is found so.
         #[arg(long, default_value_t = 1)]
         repeat: usize,
@@ -103,9 +106,9 @@ enum What {
 async fn main() -> ExitCode {
     log();
     let tally = match Cli::parse().what {
-        What::Suite { on, only, soak, repeat } => {
+        What::Suite { on, only, soak, list, repeat } => {
             let all = if soak { SOAK.to_vec() } else { [&[SCENARIOS], REFUSALS].concat().concat() };
-            suite(&on, &only, &all.repeat(repeat)).await
+            suite(&on, &only, list, &all.repeat(repeat)).await
         }
         What::Storm { on, plan } => return end_of("storm", storm(&on, plan).await),
         What::Compare { ours, theirs } => compare(&ours, &theirs).await,
@@ -123,10 +126,11 @@ fn log() {
     tracing_subscriber::fmt().with_env_filter(asked).with_writer(std::io::stderr).compact().init();
 }
 
-async fn suite(on: &[Choice], only: &str, scenarios: &[Scenario]) -> Tally {
+async fn suite(on: &[Choice], only: &str, list: bool, scenarios: &[Scenario]) -> Tally {
     let mut tally = Tally::default();
     for choice in on {
         match Target::start(choice).await {
+            Ok(target) if list => suite::list(&target, scenarios, only),
             Ok(target) => tally.add(suite::run(&Arc::new(target), scenarios, only).await),
             Err(e) => {
                 println!("{choice} did not start: {e}");

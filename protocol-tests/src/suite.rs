@@ -53,6 +53,14 @@ impl Tally {
     }
 }
 
+/// Prints the scenarios that fit the target and whose name contains `filter`.
+pub(crate) fn list(target: &Target, scenarios: &[Scenario], filter: &str) {
+    let chosen = scenarios.iter().filter(|s| s.name.contains(filter) && (s.fits)(target));
+    let names: Vec<&str> = chosen.map(|scenario| scenario.name).collect();
+    names.iter().for_each(|name| println!("{name}"));
+    println!("{} on {}", names.len(), target.choice());
+}
+
 /// Runs the scenarios that fit the target and whose name contains `filter`, and prints a line each.
 pub(crate) async fn run(target: &Arc<Target>, scenarios: &[Scenario], filter: &str) -> Tally {
     let chosen = scenarios.iter().filter(|s| s.name.contains(filter) && (s.fits)(target));

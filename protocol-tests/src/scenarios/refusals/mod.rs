@@ -4,11 +4,12 @@
 //! Requests are of the newest versions that Kafka 2.1 speaks, where the table does not say otherwise, so that one expectation
 //! holds for all. Codes that say "not yet" are waited out: coordinators load, and brokers learn of a topic one by one.
 
+mod administration;
 mod groups;
 mod members;
 mod records;
-mod stage;
 mod replaced;
+mod stage;
 mod topics;
 mod transactions;
 
@@ -43,8 +44,11 @@ pub(crate) const REFUSALS: &[&[Scenario]] = &[
     records::since_ids::ALL,
     topics::ALL,
     topics::configs::ALL,
-    groups::ALL,
     replaced::ALL,
+    administration::ALL,
+    administration::nameless::ALL,
+    administration::since_controllers::ALL,
+    groups::ALL,
     groups::since_known_ids::ALL,
     members::ALL,
     members::shares::ALL,
