@@ -246,7 +246,7 @@ pub fn draw(rng: &mut Rng, targets: Targets, during: Duration) -> Vec<Timed> {
     let is_calm = rng.u32(0..16) == 0;
     // What excuses a world from a property is rarer.
     let odds = |kind| match kind {
-        19 | 20 => 12,
+        RECREATE | 20 => 12,
         _ => 4,
     };
     let kinds = if targets.transactional > 0 { KINDS } else { KINDS_PLAIN };
@@ -254,7 +254,7 @@ pub fn draw(rng: &mut Rng, targets: Targets, during: Duration) -> Vec<Timed> {
         (0..kinds).filter(|kind| !is_calm && rng.u32(0..odds(*kind)) == 0).collect();
     if targets.transactional > 0 {
         // What a transaction meant to a topic that is gone is nobody's promise.
-        kinds.retain(|kind| *kind != 19);
+        kinds.retain(|kind| *kind != RECREATE);
     }
     if kinds.is_empty() {
         return Vec::new();
@@ -274,7 +274,37 @@ pub fn draw(rng: &mut Rng, targets: Targets, during: Duration) -> Vec<Timed> {
     faults
 }
 
+/// One strike of a script.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Strike {
+    /// What strikes: one of the kinds that worlds draw from.
+    pub kind: u8,
+    /// When, in 256ths of the time in which faults begin.
+    pub at: u8,
+    /// What all else about it is drawn from.
+    pub parts: u16,
+}
+
+/// What a script says, as far as it can be drawn in a world like this.
+pub fn scripted(script: &[Strike], targets: Targets, during: Duration) -> Vec<Timed> {
+    let kinds = if targets.transactional > 0 { KINDS } else { KINDS_PLAIN };
+    let strikes = script.iter().map(|one| (u32::from(one.kind) % kinds, one));
+    // As when they are drawn.
+    let strikes = strikes.filter(|(kind, _)| targets.transactional == 0 || *kind != RECREATE);
+    let mut faults: Vec<Timed> = strikes
+        .map(|(kind, one)| Timed {
+            at: during * u32::from(one.at) / 256,
+            fault: strike(&mut Rng::with_seed(u64::from(one.parts)), kind, targets),
+        })
+        .collect();
+    faults.sort_by_key(|timed| timed.at);
+    faults
+}
+
 const KINDS: u32 = 24;
+
+/// The topic is made anew.
+const RECREATE: u32 = 19;
 
 /// Kinds from here on need transactions.
 const KINDS_PLAIN: u32 = 22;
@@ -319,7 +349,7 @@ fn strike(rng: &mut Rng, kind: u32, targets: Targets) -> Fault {
         16 => Fault::Swallow { node, count },
         17 => Fault::Damage { node, from_broker, count },
         18 => Fault::Stale { node, lasts },
-        19 => Fault::Recreate,
+        RECREATE => Fault::Recreate,
         20 => {
             let (api, code) = if is_transactional {
                 *rng.choice(&TRANSACTION_DENIALS).unwrap_or(&(Api::EndTxn, 90))
@@ -441,6 +471,25 @@ mod tests {
             }
         }
         assert_eq!(seen.len() as u32, KINDS);
+    }
+
+    /// A script that could not say something would not find what comes of it.
+    #[test]
+    fn a_script_says_every_kind_that_is_drawn_in_order_of_time() {
+        for (transactional, kinds) in [(1, KINDS - 1), (0, KINDS_PLAIN)] {
+            let targets = Targets { nodes: 3, clients: 2, partitions: 3, transactional };
+            let script: Vec<Strike> =
+                (0..24).map(|n| Strike { kind: n, at: 240 - 10 * n, parts: n.into() }).collect();
+            let faults = scripted(&script, targets, Duration::from_secs(256));
+            let name = |timed: &Timed| {
+                let name = format!("{:?}", timed.fault);
+                name.split([' ', '{']).next().map(str::to_owned)
+            };
+            let seen: std::collections::BTreeSet<_> = faults.iter().map(name).collect();
+            assert_eq!(seen.len() as u32, kinds, "{seen:?}");
+            assert!(faults.is_sorted_by_key(|timed| timed.at));
+            assert_eq!(faults.last().map(|timed| timed.at.as_secs()), Some(240));
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use fastrand::Rng;
 use milena_engine::producer::Acks;
 use serde::{Deserialize, Serialize};
 
-use crate::fault::{self, Api, Fault, Members, RULE_LASTS, Targets, Timed};
+use crate::fault::{self, Api, Fault, Members, RULE_LASTS, Strike, Targets, Timed};
 use crate::group::{Act, CopyPlan, GroupPlan, MemberPlan, Strategy};
 use crate::network::Weather;
 use crate::script;
@@ -157,6 +157,21 @@ const NOTICED: Duration = Duration::from_secs(7);
 impl Scenario {
     /// The world of a seed.
     pub fn draw(seed: u64, cast: Cast) -> Self {
+        Self::with_strikes(seed, cast, fault::draw)
+    }
+
+    /// The world of a seed in which these strike in the place of what it would draw first.
+    pub fn scripted(seed: u64, cast: Cast, script: &[Strike]) -> Self {
+        Self::with_strikes(seed, cast, |_, targets, during| {
+            fault::scripted(script, targets, during)
+        })
+    }
+
+    fn with_strikes(
+        seed: u64,
+        cast: Cast,
+        strikes: impl FnOnce(&mut Rng, Targets, Duration) -> Vec<Timed>,
+    ) -> Self {
         let mut rng = Rng::with_seed(seed);
         let nodes = rng.i32(1..=3);
         let partitions = rng.i32(1..=4);
@@ -188,8 +203,8 @@ impl Scenario {
         let during = producers.iter().map(|plan| plan.over).max().unwrap_or_default();
         // Who copies does so in transactions, whatever the others do.
         let copying = usize::from(cast == Cast::Copies);
-        let strikes = transactional.max(copying);
-        let targets = Targets { nodes, clients, partitions, transactional: strikes };
+        let struck = transactional.max(copying);
+        let targets = Targets { nodes, clients, partitions, transactional: struck };
         let weather = weather(&mut rng);
         if weather.latency.1 >= SLOW {
             // Else no call of a transaction would ever end well.
@@ -197,7 +212,7 @@ impl Scenario {
                 plan.max_block = plan.max_block.max(PATIENT);
             }
         }
-        let mut faults = fault::draw(&mut rng, targets, during + Duration::from_secs(1));
+        let mut faults = strikes(&mut rng, targets, during + Duration::from_secs(1));
         // Of producers those with transactions are told apart from who comes after them.
         faults.retain(
             |timed| !matches!(timed.fault, Fault::Die { client, .. } if client >= transactional),
