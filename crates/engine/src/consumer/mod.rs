@@ -22,6 +22,8 @@ pub use crate::commit::{CommitId, CommitMode, CommittedOffset};
 pub use crate::fetch::{
     Chunk, ChunkIter, Claimed, Ends, FetchBuffer, FoundOffset, IsolationLevel, Polled, Reader, Stay,
 };
+#[doc(hidden)]
+pub use crate::group::share_out;
 pub use crate::group::{
     AssignmentStrategy, GroupMembershipOperation, GroupProtocol, GroupSettings, MemberState,
 };

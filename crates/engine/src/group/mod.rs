@@ -12,7 +12,7 @@ mod settings;
 mod state;
 
 pub(crate) use action::{Action, Identity, Surroundings};
-pub use assignor::AssignmentStrategy;
+pub use assignor::{AssignmentStrategy, share_out};
 pub(crate) use protocol::Protocol;
 pub use settings::{GroupMembershipOperation, GroupProtocol, GroupSettings};
 pub use state::MemberState;

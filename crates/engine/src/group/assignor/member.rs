@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use milena_types::{Generation, Topic, TopicPartition};
 
+use crate::group::message::MemberSubscription;
+
 /// Who takes part, in which topics, and what it had before.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Member {
@@ -23,6 +25,19 @@ pub(crate) struct Member {
 }
 
 impl Member {
+    /// The member `id` by its own words.
+    pub(crate) fn of(id: String, instance_id: Option<String>, said: MemberSubscription) -> Self {
+        Self {
+            id,
+            instance_id,
+            topics: said.topics,
+            owned: said.owned.into_iter().collect(),
+            generation: said.generation,
+            rack: said.rack,
+            user_data: said.user_data,
+        }
+    }
+
     /// Java's order of members: static ones first, by instance id; then the others by member id.
     pub(crate) fn rank(&self, other: &Self) -> Ordering {
         match (&self.instance_id, &other.instance_id) {

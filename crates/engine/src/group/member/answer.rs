@@ -111,15 +111,8 @@ impl Member {
                     tracing::warn!(group = %self.settings.group_id, member = %member.member_id, "unreadable subscription");
                     MemberSubscription::default()
                 });
-                assignor::Member {
-                    id: member.member_id.to_string(),
-                    instance_id: member.group_instance_id.as_deref().map(str::to_owned),
-                    topics: said.topics,
-                    owned: said.owned.into_iter().collect(),
-                    generation: said.generation,
-                    rack: said.rack,
-                    user_data: said.user_data,
-                }
+                let instance_id = member.group_instance_id.as_deref().map(str::to_owned);
+                assignor::Member::of(member.member_id.to_string(), instance_id, said)
             });
             let deadline = now + METADATA_WAIT.min(self.settings.session_timeout / 3);
             let is_skipped = response.skip_assignment;
