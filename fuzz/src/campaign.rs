@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use milena_fuzz::corpus::{self, Seed};
-use milena_fuzz::{Mutator, Target, check};
+use milena_fuzz::{Mutator, Target, check, dictionary};
 
 use crate::watchdog::Watchdog;
 
@@ -49,7 +49,7 @@ impl Campaign {
         for seed in self.seeds.clone() {
             self.try_one(&seed.data)?;
         }
-        let mut mutator = Mutator::new(seed);
+        let mut mutator = Mutator::new(seed, dictionary::words(self.target)?);
         let mut mutations = 0u64;
         while started.elapsed() < share && self.found < FOUND_MAX {
             let data = mutator.next(&self.seeds);

@@ -1,10 +1,12 @@
 //! What fuzzing begins with: the golden bytes of the other crates, and the inputs kept in `fuzz/corpus`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use milena_engine::consumer::AssignmentStrategy;
 use milena_records::{CompressionType, RecordSet};
 use milena_types::ApiKey;
 
@@ -39,6 +41,8 @@ pub fn seeds(target: Target) -> io::Result<Vec<Seed>> {
         Target::ConsumerProtocol => consumer_protocol()?,
         Target::Properties => Vec::new(),
         Target::Connection => conversations()?,
+        Target::GroupAssignor => groups()?,
+        Target::ClusterScript => worlds(),
     };
     for path in files(&kept(target))? {
         seeds.push(Seed { origin: path.display().to_string(), data: fs::read(&path)? });
@@ -122,6 +126,47 @@ fn conversations() -> io::Result<Vec<Seed>> {
         seeds.push(Seed { origin, data });
     }
     Ok(seeds)
+}
+
+/// Groups of three members of one strategy, each by a version of Java's own words; with racks, and a name for the last.
+fn groups() -> io::Result<Vec<Seed>> {
+    let path = crates().join("engine/tests/golden/subscriptions.txt");
+    let text = fs::read_to_string(path)?;
+    let mut by_strategy: BTreeMap<&str, Vec<Vec<u8>>> = BTreeMap::new();
+    for line in text.lines() {
+        let fields: Vec<&str> = line.split(' ').collect();
+        let [_, strategy, .., bytes] = fields[..] else { return Err(broken(line)) };
+        let bytes = unhex(bytes).ok_or_else(|| broken(line))?;
+        by_strategy.entry(strategy).or_default().push(bytes);
+    }
+    let mut seeds = Vec::new();
+    for (strategy, said) in by_strategy {
+        let number = AssignmentStrategy::ALL.iter().position(|known| known.name() == strategy);
+        let number = number.and_then(|number| u8::try_from(number).ok());
+        let number = number.ok_or_else(|| broken(strategy))?;
+        for three in said.chunks(3) {
+            let mut data = vec![number, 2, 7, 0b0101_1010, 5, 0b0000_1110];
+            for (name, bytes) in [0, 1, 0x80].into_iter().zip(three) {
+                let len = u16::try_from(bytes.len()).map_err(|_| broken(strategy))?;
+                data.push(name);
+                data.extend(len.to_be_bytes());
+                data.extend(bytes);
+            }
+            seeds.push(Seed { origin: format!("subscriptions of {strategy}"), data });
+        }
+    }
+    Ok(seeds)
+}
+
+/// A world for each kind of fault, with two others after it.
+fn worlds() -> Vec<Seed> {
+    let world = |kind: u8| {
+        let others = [(kind, 20), (kind + 7, 90), (kind + 13, 160)];
+        let strikes = others.iter().flat_map(|(kind, at)| [kind % FAULTS, *at, 0, *kind]);
+        let data = [0, kind, kind % 2].into_iter().chain(strikes).collect();
+        Seed { origin: format!("a world of fault {kind}"), data }
+    };
+    (0..FAULTS).map(world).collect()
 }
 
 /// Each record set twice: as it is, and with its checksums put right after every change.
@@ -210,6 +255,9 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 fn broken(origin: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("{origin} is no golden sample"))
 }
+
+/// Kinds of faults that worlds draw from.
+const FAULTS: u8 = 24;
 
 /// At the front of a response.
 const CORRELATION_BYTES: usize = 4;

@@ -9,12 +9,13 @@ use crate::corpus::Seed;
 #[derive(Debug)]
 pub struct Mutator {
     rng: Rng,
+    words: Vec<Vec<u8>>,
 }
 
 impl Mutator {
-    /// A mutator that repeats itself for the same `seed`.
-    pub fn new(seed: u64) -> Self {
-        Self { rng: Rng::with_seed(seed) }
+    /// A mutator that repeats itself for the same `seed` and [`words`](crate::dictionary::words).
+    pub fn new(seed: u64, words: Vec<Vec<u8>>) -> Self {
+        Self { rng: Rng::with_seed(seed), words }
     }
 
     /// One of `seeds`, changed in one to eight places; nothing where there are none.
@@ -31,7 +32,7 @@ impl Mutator {
     }
 
     fn change(&mut self, data: &mut Vec<u8>, seeds: &[Seed]) {
-        match self.rng.u8(0..11) {
+        match self.rng.u8(0..12) {
             0 | 1 => self.flip(data),
             2 => self.set(data),
             3 | 4 => self.put_number(data),
@@ -40,6 +41,7 @@ impl Mutator {
             7 => self.repeat(data),
             8 => self.insert(data),
             9 => self.crowd(data),
+            10 => self.say(data),
             _ => self.splice(data, seeds),
         }
     }
@@ -104,6 +106,15 @@ impl Mutator {
         let at = self.rng.usize(0..=data.len());
         let bytes: Vec<u8> = (0..self.rng.usize(1..=9)).map(|_| self.rng.u8(..)).collect();
         data.splice(at..at, bytes);
+    }
+
+    /// A word of the target's own, before what is there or in its place.
+    fn say(&mut self, data: &mut Vec<u8>) {
+        let Self { rng, words } = self;
+        let Some(word) = rng.choice(&*words) else { return };
+        let at = rng.usize(0..=data.len());
+        let end = if rng.bool() { data.len().min(at + word.len()) } else { at };
+        data.splice(at..end, word.iter().copied());
     }
 
     /// From one place on, a count and that many of the smallest elements: what grows most when it is read.
@@ -195,7 +206,7 @@ mod tests {
         let seeds: Vec<Seed> = (0..4)
             .map(|n| Seed { origin: String::new(), data: vec![n; 100 * usize::from(n)] })
             .collect();
-        let mut mutator = Mutator::new(seed);
+        let mut mutator = Mutator::new(seed, vec![b"word".to_vec()]);
         (0..1000).map(|_| mutator.next(&seeds)).collect()
     }
 
@@ -203,6 +214,12 @@ mod tests {
     fn the_same_seed_makes_the_same_inputs_and_another_makes_others() {
         assert_eq!(made(1), made(1));
         assert_ne!(made(1), made(2));
+    }
+
+    #[test]
+    fn words_are_put_in_whole() {
+        let has_word = |data: &Vec<u8>| data.windows(4).any(|piece| piece == b"word");
+        assert!(made(1).iter().filter(|data| has_word(data)).count() > 100);
     }
 
     #[test]

@@ -24,11 +24,15 @@ pub enum Target {
     Properties,
     /// The requests of one connection, with any calls, frames and times.
     Connection,
+    /// A leader that shares partitions out by what its members say.
+    GroupAssignor,
+    /// Simulated worlds with scripted faults.
+    ClusterScript,
 }
 
 impl Target {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Frame,
         Self::Response,
         Self::Request,
@@ -37,6 +41,8 @@ impl Target {
         Self::ConsumerProtocol,
         Self::Properties,
         Self::Connection,
+        Self::GroupAssignor,
+        Self::ClusterScript,
     ];
 
     /// Its name on the command line and in folders.
@@ -50,6 +56,8 @@ impl Target {
             Self::ConsumerProtocol => "consumer_protocol",
             Self::Properties => "properties",
             Self::Connection => "connection",
+            Self::GroupAssignor => "group_assignor",
+            Self::ClusterScript => "cluster_script",
         }
     }
 
@@ -72,6 +80,8 @@ impl Target {
             Self::ConsumerProtocol => targets::consumer_protocol::run(data),
             Self::Properties => targets::properties::run(data),
             Self::Connection => targets::connection::run(data),
+            Self::GroupAssignor => targets::group_assignor::run(data),
+            Self::ClusterScript => targets::cluster_script::run(data),
         }
     }
 }

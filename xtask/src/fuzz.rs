@@ -11,7 +11,8 @@ pub(crate) struct Args {
     /// How long in all; the targets share it evenly.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// Only this target: frame, response, request, record_set, decompress, consumer_protocol, properties.
+    /// Only this target: frame, response, request, record_set, decompress, consumer_protocol, properties, connection,
+    /// group_assignor, cluster_script.
     #[arg(long)]
     target: Option<String>,
     /// What the mutations are drawn from; the commit, unless told.

@@ -1,9 +1,11 @@
 //! One target each; the page of each says how its input is laid out.
 
+pub(crate) mod cluster_script;
 pub(crate) mod connection;
 pub(crate) mod consumer_protocol;
 pub(crate) mod decompress;
 pub(crate) mod frame;
+pub(crate) mod group_assignor;
 pub(crate) mod properties;
 pub(crate) mod record_set;
 pub(crate) mod request;

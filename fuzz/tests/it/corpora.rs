@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
 
 use milena_fuzz::corpus::{self, Seed};
-use milena_fuzz::{Mutator, Target, check};
+use milena_fuzz::{Mutator, Target, check, dictionary};
+use milena_types::{ApiKey, ErrorCode};
 use milena_wire::Request;
 
 fn seeds(target: Target) -> Vec<Seed> {
@@ -20,14 +21,32 @@ fn every_corpus_passes() {
 }
 
 #[test]
-fn two_thousand_mutations_of_each_pass() {
+fn a_number_of_mutations_of_each_pass() {
     for target in Target::ALL {
         let seeds = seeds(target);
-        let mut mutator = Mutator::new(1);
-        for n in 0..2000 {
+        let mut mutator = Mutator::new(1, dictionary::words(target).unwrap());
+        // A world is many frames.
+        let count = if target == Target::ClusterScript { 10 } else { 2000 };
+        for n in 0..count {
             check(target, &mutator.next(&seeds)).unwrap_or_else(|e| panic!("{target}, {n}: {e}"));
         }
     }
+}
+
+#[test]
+fn each_target_has_words_and_those_of_messages_are_all_that_there_are() {
+    for target in Target::ALL {
+        assert!(dictionary::words(target).unwrap().len() >= 10, "{target}");
+    }
+    let words = |target| BTreeSet::from_iter(dictionary::words(target).unwrap());
+    let codes = ErrorCode::ALL.iter().map(|code| code.get().to_be_bytes().to_vec());
+    let unsaid: Vec<_> =
+        BTreeSet::from_iter(codes).difference(&words(Target::Response)).cloned().collect();
+    assert!(unsaid.is_empty(), "error codes: {unsaid:?}");
+    let keys = ApiKey::ALL.iter().map(|key| key.get().to_be_bytes().to_vec());
+    let unsaid: Vec<_> =
+        BTreeSet::from_iter(keys).difference(&words(Target::Request)).cloned().collect();
+    assert!(unsaid.is_empty(), "API keys: {unsaid:?}");
 }
 
 /// Half of what `cargo xtask fuzz` tries would be waste if most inputs ended at the first field.
