@@ -97,6 +97,7 @@ fn a_topic_is_forgotten_only_after_several_absences_in_a_row() {
             let is_known = cluster.topic("orders").is_some_and(|topic| topic.is_usable());
             assert_eq!(is_known, absence < ABSENCES_MAX, "absence {absence}");
             assert_eq!(cluster.topic("orders").is_some(), is_known || says_so);
+            assert!(is_known || absence > 2, "one broker that is behind may be asked twice");
         }
     }
 }

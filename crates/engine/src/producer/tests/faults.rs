@@ -6,7 +6,7 @@ use std::time::Duration;
 use milena_types::{ErrorCode, NodeId};
 
 use super::broker::Fault;
-use super::world::{MS, World, settings};
+use super::world::{Less, MS, World, settings};
 use crate::producer::Settings;
 use crate::{ErrorKind, Fate};
 
@@ -88,18 +88,20 @@ fn a_moved_sibling_neither_takes_nor_gives_an_acknowledgement() {
 /// R17: what the metadata does not show may only be late.
 #[test]
 fn stale_metadata_fails_no_record_before_its_time() {
-    let mut world = World::ready(1, 1, settings());
-    world.topic_is_missing = true;
-    for request in 1..=6 {
-        world.faults.insert(request, Fault::Refuse(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
+    for knows_less in [None, Some(Less::NoPartitions), Some(Less::FewerPartitions)] {
+        let mut world = World::ready(1, 2, settings());
+        (world.topic_is_missing, world.knows_less) = (knows_less.is_none(), knows_less);
+        for request in 1..=6 {
+            world.faults.insert(request, Fault::Refuse(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
+        }
+        world.send(1, 3);
+        world.run(Duration::from_secs(1));
+        assert!(world.sent[0].delivery.result().is_none(), "{knows_less:?}");
+        (world.topic_is_missing, world.knows_less) = (false, None);
+        world.run(Duration::from_secs(5));
+        assert_eq!(world.offsets(), [Some(0), Some(1), Some(2)], "{knows_less:?}");
+        world.check(true);
     }
-    world.send(0, 3);
-    world.run(Duration::from_secs(1));
-    assert!(world.sent[0].delivery.result().is_none());
-    world.topic_is_missing = false;
-    world.run(Duration::from_secs(5));
-    assert_eq!(world.offsets(), [Some(0), Some(1), Some(2)]);
-    world.check(true);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use milena_records::{Compressor, Decompressor};
-use milena_types::{NodeId, Topic};
+use milena_types::{ErrorCode, NodeId, Topic};
 use milena_wire::messages::{InitProducerIdResponse, ProduceResponse};
 use milena_wire::{Request, Response};
 
@@ -30,6 +30,15 @@ pub(super) struct SentRecord {
     pub(super) delivery: Delivery,
 }
 
+/// What metadata may lack of a topic that it knows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Less {
+    /// All but its name.
+    NoPartitions,
+    /// Its last partition.
+    FewerPartitions,
+}
+
 pub(super) struct World {
     pub(super) now: Instant,
     start: Instant,
@@ -41,7 +50,7 @@ pub(super) struct World {
     pub(super) faults: BTreeMap<usize, Fault>,
     /// Draws faults where none is scripted.
     pub(super) chance: f64,
-    pub(super) init_faults: Vec<milena_types::ErrorCode>,
+    pub(super) init_faults: Vec<ErrorCode>,
     pub(super) first_epoch: i16,
     pub(super) may_read_late: bool,
     pub(super) latency: Duration,
@@ -51,6 +60,8 @@ pub(super) struct World {
     pub(super) is_closed: bool,
     /// Metadata leaves the topic out while this holds.
     pub(super) topic_is_missing: bool,
+    /// Metadata knows the topic, and less of it than there is.
+    pub(super) knows_less: Option<Less>,
     /// Of brokers 0, 1 and 2.
     pub(super) racks: [Option<&'static str>; 3],
     pub(super) refreshes: usize,
@@ -112,6 +123,7 @@ impl World {
             flushed: Vec::new(),
             is_closed: false,
             topic_is_missing: false,
+            knows_less: None,
             racks: [None; 3],
             refreshes: 0,
             in_flight: BTreeMap::new(),
@@ -462,8 +474,21 @@ impl World {
             let epoch = milena_types::LeaderEpoch::from_wire(log.epoch);
             PartitionMetadata::new(index as i32, Some(log.leader), epoch)
         };
-        let partitions = self.brokers.partitions.iter().enumerate().map(partition).collect();
-        let topic = TopicMetadata::new("t", self.brokers.topic_id, partitions);
+        let mut partitions: Vec<_> =
+            self.brokers.partitions.iter().enumerate().map(partition).collect();
+        let error = match self.knows_less {
+            None => None,
+            Some(Less::NoPartitions) => {
+                partitions.clear();
+                Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+            }
+            Some(Less::FewerPartitions) => {
+                partitions.pop();
+                None
+            }
+        };
+        let mut topic = TopicMetadata::new("t", self.brokers.topic_id, partitions);
+        topic.error = error;
         Cluster::new(brokers, (!self.topic_is_missing).then_some(topic))
     }
 
