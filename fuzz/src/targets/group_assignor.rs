@@ -15,25 +15,25 @@ use milena_wire::{Reader, Writer};
 use crate::memory;
 
 /// Whatever members say of themselves, each partition that anybody wants has one owner, who wants it; shares are even where
-/// the strategy promises that; and a cooperative group comes to rest.
+/// the strategy promises that; and a cooperative group comes to rest, also when a member goes and comes back.
 pub(crate) fn run(data: &[u8]) {
     let Some(mut group) = Group::read(data) else { return };
     let bytes_max = 512 * data.len() + (4 << 20);
-    let mut shares = memory::within(bytes_max, || group.share_out());
+    let shares = memory::within(bytes_max, || group.share_out());
     group.judge(&shares);
     if group.strategy != AssignmentStrategy::CooperativeSticky {
         return;
     }
-    for round in 0.. {
-        assert!(round < ROUNDS_MAX, "it goes on: {shares:?}");
-        if !group.take(&shares, round) {
-            break;
-        }
-        shares = group.share_out();
-        group.judge(&shares);
-    }
-    let given: usize = shares.values().map(BTreeSet::len).sum();
-    assert_eq!(given, group.wanted().len(), "something is kept back for good");
+    group.rest();
+    let Some((id, (instance_id, _))) = group.bytes.pop_first() else { return };
+    let Some(mut said) = group.said.remove(&id) else { return };
+    group.rest();
+    // With nothing, so that others have to give something up first.
+    said.owned.clear();
+    said.generation = -1;
+    group.bytes.insert(id.clone(), (instance_id, said.write()));
+    group.said.insert(id, said);
+    group.rest();
 }
 
 type Shares = BTreeMap<String, BTreeSet<TopicPartition>>;
@@ -150,10 +150,11 @@ impl Group {
         topics.all(|other| Some(other) == first)
     }
 
-    /// While all are of one generation, and no two claim the same, what one holds is given to no other before he gave it up:
+    /// While all who claim anything are of one generation, and no two claim the same, what one holds is given to no other before he gave it up:
     /// two would read it (KIP-429).
     fn judge_claims(&self, shares: &Shares) {
-        let generations: BTreeSet<i32> = self.said.values().map(|said| said.generation).collect();
+        let claim = self.said.values().filter(|said| !said.owned.is_empty());
+        let generations: BTreeSet<i32> = claim.map(|said| said.generation).collect();
         let mut holders = BTreeMap::new();
         for (member, said) in &self.said {
             for tp in &said.owned {
@@ -169,6 +170,20 @@ impl Group {
             let taken = |tp: &&TopicPartition| holders.get(tp).is_some_and(|one| *one != member);
             let taken: Vec<_> = share.iter().filter(taken).collect();
             assert!(taken.is_empty(), "{member} is given what others hold: {taken:?}");
+        }
+    }
+
+    /// Joins and takes until nobody has anything to give up.
+    fn rest(&mut self) {
+        for round in 0.. {
+            let shares = self.share_out();
+            self.judge(&shares);
+            assert!(round < ROUNDS_MAX, "it goes on: {shares:?}");
+            if !self.take(&shares, round) {
+                let given: usize = shares.values().map(BTreeSet::len).sum();
+                assert_eq!(given, self.wanted().len(), "something is kept back for good");
+                break;
+            }
         }
     }
 
