@@ -4,7 +4,8 @@
 //! of the consumer protocol whose epoch is older may still commit what it has had since (KIP-1251). Partitions that are
 //! unknown or that the client may not read are taken out first.
 //!
-//! Notes: topic ids from version 10 on. Commits do not expire (Kafka: `offsets.retention.minutes`, 7 days).
+//! Notes: topic ids from version 10 on. Commits expire by `offsets.retention.minutes` alone (Kafka takes a request's own, in
+//! versions 2-4).
 
 use milena_types::{ErrorCode, Generation, LeaderEpoch, Offset, TopicPartition};
 use milena_wire::messages::offset_commit_request::{

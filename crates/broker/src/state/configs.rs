@@ -100,10 +100,12 @@ impl State {
         if !validate_only {
             self.note(Entry::BrokerConfig(node, set.clone()));
             self.apply_broker_config(now, node, set);
+            self.settle(now);
         }
         Ok(())
     }
 
+    /// Does not settle: while a journal is read, what it tells next has not happened yet.
     pub(super) fn apply_broker_config(
         &mut self,
         now: Instant,
@@ -123,7 +125,6 @@ impl State {
         for name in changed {
             self.arm_cleaning(now, &name);
         }
-        self.settle(now);
     }
 
     /// Sets all that is configured of a group, or only sees whether it could be. Nothing stands for the default of all

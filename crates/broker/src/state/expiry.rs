@@ -1,5 +1,6 @@
 //! Commits that are too old, and groups of which nothing is left.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::{State, Timer};
@@ -24,7 +25,8 @@ impl State {
         for id in ids {
             let Some(group) = self.groups.get_mut(&id) else { continue };
             let expired = group.expired_commits(now, wall, retention);
-            group.offsets.forget_commits(|partition| expired.contains(partition));
+            let gone: BTreeSet<_> = expired.iter().collect();
+            group.offsets.forget_commits(|partition| gone.contains(partition));
             let is_idle = group.is_idle();
             if !expired.is_empty() {
                 self.note(Entry::CommitsGone(id.clone(), expired));

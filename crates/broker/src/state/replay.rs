@@ -1,5 +1,6 @@
 //! How a cluster becomes what was written down of it.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -125,7 +126,8 @@ impl State {
             }
             Entry::CommitsGone(id, partitions) => {
                 if let Some(group) = self.groups.get_mut(&id) {
-                    group.offsets.forget_commits(|partition| partitions.contains(partition));
+                    let gone: BTreeSet<_> = partitions.iter().collect();
+                    group.offsets.forget_commits(|partition| gone.contains(partition));
                 }
             }
             Entry::GroupConfig(id, config) => {

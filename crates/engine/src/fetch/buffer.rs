@@ -427,8 +427,7 @@ impl Lanes for BTreeMap<TopicPartition, Lane> {
 }
 
 /// Decompressed batches whose memory is kept to be used again.
-const BUFFERS_MAX: usize = 2;
+const BUFFERS_MAX: usize = 4;
 
-/// Buffers above this size are not kept. Java fills a batch until it thinks it has `batch.size` compressed: a megabyte of
-/// zstd or gzip is more than four here.
-const BUFFER_BYTES_MAX: usize = 8 << 20;
+/// Buffers above this size are not kept: whatever lies in one counts as all of it, against what a poll may open.
+const BUFFER_BYTES_MAX: usize = 4 << 20;

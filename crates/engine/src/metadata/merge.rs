@@ -19,8 +19,36 @@ pub(super) struct Fetched {
     pub(super) topics: BTreeMap<Topic, TopicMetadata>,
 }
 
-/// Answers in a row that did not know a topic or partition that was known (R17, R1), or knew the one before it.
-pub(super) type Absences = BTreeMap<Topic, u32>;
+/// Answers in a row that did not know a topic or partition that was known (R17, R1), and that told a former id of it.
+#[derive(Debug, Default)]
+pub(super) struct Doubts {
+    absences: BTreeMap<Topic, u32>,
+    returns: BTreeMap<Topic, u32>,
+}
+
+impl Doubts {
+    /// One more answer without `name`: whether it may still be an error.
+    fn is_absence(&mut self, name: &Topic) -> bool {
+        count(&mut self.absences, name) < ABSENCES_MAX
+    }
+
+    /// One more answer by which `name` is the topic that it was before: whether it may still be an error.
+    fn is_return(&mut self, known: &TopicMetadata, new: &TopicMetadata) -> bool {
+        let is_former = new.id.is_some_and(|id| known.former.contains(&id));
+        is_former && count(&mut self.returns, &known.name) < RETURNS_MAX
+    }
+
+    fn settle(&mut self, name: &Topic) {
+        self.absences.remove(name);
+        self.returns.remove(name);
+    }
+}
+
+fn count(answers: &mut BTreeMap<Topic, u32>, name: &Topic) -> u32 {
+    let count = answers.entry(name.clone()).or_default();
+    *count += 1;
+    *count
+}
 
 /// How many answers in a row must miss a topic before it counts as deleted: brokers learn of topics one after
 /// another, and with quick retries three answers take less than a second.
@@ -38,7 +66,7 @@ const FORMER_MAX: usize = 4;
 pub(super) fn answer(
     old: &Cluster,
     fetched: Fetched,
-    absences: &mut Absences,
+    doubts: &mut Doubts,
     asked: impl Fn(&Topic) -> bool,
     is_used: impl Fn(&Topic) -> bool,
 ) -> Cluster {
@@ -46,9 +74,7 @@ pub(super) fn answer(
     for known in old.topics().filter(|topic| is_used(&topic.name)) {
         if !asked(&known.name) {
             topics.insert(known.name.clone(), Arc::clone(known));
-        } else if !fetched.topics.contains_key(&known.name)
-            && is_doubtful(absences, &known.name, ABSENCES_MAX)
-        {
+        } else if !fetched.topics.contains_key(&known.name) && doubts.is_absence(&known.name) {
             let error = Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
             topics.insert(
                 known.name.clone(),
@@ -58,13 +84,15 @@ pub(super) fn answer(
     }
     for (name, new) in fetched.topics {
         let merged = match old.topic(name.as_str()) {
-            Some(known) if known.is_usable() => topic(known, new, absences),
+            Some(known) if known.is_usable() => topic(known, new, doubts),
+            Some(known) if doubts.is_return(known, &new) => TopicMetadata::clone(known),
             Some(known) => follow(known, new),
             None => new,
         };
         topics.insert(name, Arc::new(merged));
     }
-    absences.retain(|name, _| topics.contains_key(name));
+    doubts.absences.retain(|name, _| topics.contains_key(name));
+    doubts.returns.retain(|name, _| topics.contains_key(name));
     Cluster {
         cluster_id: fetched.cluster_id.or_else(|| old.cluster_id.clone()),
         controller: fetched.controller,
@@ -102,13 +130,6 @@ pub(super) fn hint(old: &Cluster, hint: &LeaderHint) -> Option<Cluster> {
     Some(next)
 }
 
-/// Counts one more answer without `name`; says whether it may still be an error, as it is less than `max` in a row.
-fn is_doubtful(absences: &mut Absences, name: &Topic, max: u32) -> bool {
-    let count = absences.entry(name.clone()).or_default();
-    *count += 1;
-    *count < max
-}
-
 /// `new` in the place of `known`, whose id may be another.
 fn follow(known: &TopicMetadata, mut new: TopicMetadata) -> TopicMetadata {
     new.former = known.id.into_iter().chain(known.former.iter().copied()).collect();
@@ -117,10 +138,10 @@ fn follow(known: &TopicMetadata, mut new: TopicMetadata) -> TopicMetadata {
     new
 }
 
-fn topic(known: &TopicMetadata, new: TopicMetadata, absences: &mut Absences) -> TopicMetadata {
+fn topic(known: &TopicMetadata, new: TopicMetadata, doubts: &mut Doubts) -> TopicMetadata {
     match new.error {
         Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION | ErrorCode::UNKNOWN_TOPIC_ID) => {
-            if is_doubtful(absences, &known.name, ABSENCES_MAX) {
+            if doubts.is_absence(&known.name) {
                 TopicMetadata { error: new.error, ..known.clone() }
             } else {
                 follow(known, new)
@@ -131,19 +152,18 @@ fn topic(known: &TopicMetadata, new: TopicMetadata, absences: &mut Absences) -> 
         _ => {
             // Another id: deleted and created again, so old epochs and indexes mean nothing.
             if known.id.is_some() && new.id.is_some() && known.id != new.id {
-                let is_former = new.id.is_some_and(|id| known.former.contains(&id));
-                if is_former && is_doubtful(absences, &known.name, RETURNS_MAX) {
+                if doubts.is_return(known, &new) {
                     return known.clone();
                 }
-                absences.remove(&known.name);
+                doubts.settle(&known.name);
                 return follow(known, new);
             }
             let shrank = new.partitions.len() < known.partitions.len();
             // Partitions are never taken away from a topic; only without ids may it be another topic.
-            let keeps =
-                shrank && (new.id.is_some() || is_doubtful(absences, &known.name, ABSENCES_MAX));
+            let keeps = shrank && (new.id.is_some() || doubts.is_absence(&known.name));
+            doubts.returns.remove(&known.name);
             if !shrank {
-                absences.remove(&known.name);
+                doubts.settle(&known.name);
             }
             let mut partitions: Vec<_> = new
                 .partitions

@@ -10,7 +10,7 @@ use milena_wire::Response;
 
 use super::hint::LeaderHint;
 use super::interest::{Interest, InterestId, Interests};
-use super::merge::{self, Absences, Fetched};
+use super::merge::{self, Doubts, Fetched};
 use super::message;
 use super::settings::Settings;
 use super::snapshot::{Cluster, TopicMetadata};
@@ -43,7 +43,7 @@ pub struct Metadata {
     ids: RequestIds,
     cluster: Arc<Cluster>,
     interests: Interests,
-    absences: Absences,
+    doubts: Doubts,
     in_flight: Option<(RequestId, Scope)>,
     /// Something known is wrong: ask for everything in use.
     is_stale: bool,
@@ -95,7 +95,7 @@ impl Metadata {
             rng,
             ids: RequestIds::default(),
             cluster: Arc::default(),
-            absences: Absences::new(),
+            doubts: Doubts::default(),
             in_flight: None,
             is_stale: true,
             wanted: BTreeSet::new(),
@@ -286,7 +286,7 @@ impl Metadata {
         let mut next = merge::answer(
             &self.cluster,
             fetched,
-            &mut self.absences,
+            &mut self.doubts,
             |topic| scope.covers(topic),
             |topic| interests.is_used(topic),
         );

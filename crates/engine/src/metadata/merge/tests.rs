@@ -25,39 +25,63 @@ fn an_older_epoch_of_a_topic_created_anew_counts() {
 /// A broker that is behind tells of the topic that was there before, in turn with those that know.
 #[test]
 fn a_former_id_does_not_come_back_by_a_broker_that_is_behind() {
-    let mut absences = Absences::new();
+    let mut doubts = Doubts::default();
     let answer = |id| fetched([topic(Some(id), &[(Some(1), Some(5))])]);
     let id = |cluster: &Cluster| cluster.topic("orders").and_then(|topic| topic.id);
     let mut known = cluster(Some(ID), &[(Some(1), Some(5))]);
-    known = merge(&known, answer(OTHER_ID), &mut absences);
+    known = merge(&known, answer(OTHER_ID), &mut doubts);
     for _ in 0..RETURNS_MAX {
-        known = merge(&known, answer(ID), &mut absences);
+        known = merge(&known, answer(ID), &mut doubts);
         assert_eq!(id(&known), Some(OTHER_ID));
-        known = merge(&known, answer(OTHER_ID), &mut absences);
+        known = merge(&known, answer(OTHER_ID), &mut doubts);
     }
-    assert!(absences.is_empty());
+    assert!(doubts.absences.is_empty() && doubts.returns.is_empty());
     // None knows the other: it was misread.
     for _ in 1..RETURNS_MAX {
-        known = merge(&known, answer(ID), &mut absences);
+        known = merge(&known, answer(ID), &mut doubts);
         assert_eq!(id(&known), Some(OTHER_ID));
     }
-    known = merge(&known, answer(ID), &mut absences);
+    known = merge(&known, answer(ID), &mut doubts);
     assert_eq!(id(&known), Some(ID));
+}
+
+/// A broker that catches up: first it tells the old topic, then none, then the new one.
+#[test]
+fn a_former_id_is_no_absence() {
+    let mut doubts = Doubts::default();
+    let mut known = cluster(Some(ID), &[(Some(1), Some(5))]);
+    for id in [OTHER_ID, ID, ID] {
+        known = merge(&known, fetched([topic(Some(id), &[(Some(1), Some(5))])]), &mut doubts);
+    }
+    for _ in 1..ABSENCES_MAX {
+        known = merge(&known, fetched([]), &mut doubts);
+        assert_eq!(leaders(&known), [(Some(1), Some(5))]);
+    }
 }
 
 #[test]
 fn a_former_id_is_remembered_while_there_is_no_topic() {
-    let mut absences = Absences::new();
+    let mut doubts = Doubts::default();
     let answer = |id| fetched([topic(Some(id), &[(Some(1), Some(5))])]);
     let mut known = cluster(Some(ID), &[(Some(1), Some(5))]);
-    for _ in 0..ABSENCES_MAX {
+    let missing = || {
         let error = Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
-        let missing = TopicMetadata { error, ..TopicMetadata::new("orders", None, vec![]) };
-        known = merge(&known, fetched([missing]), &mut absences);
+        fetched([TopicMetadata { error, ..TopicMetadata::new("orders", None, vec![]) }])
+    };
+    for _ in 0..ABSENCES_MAX {
+        known = merge(&known, missing(), &mut doubts);
     }
-    for id in [OTHER_ID, ID] {
-        known = merge(&known, answer(id), &mut absences);
-        assert_eq!(known.topic("orders").and_then(|topic| topic.id), Some(OTHER_ID));
+    // Another one came and went.
+    known = merge(&known, answer(OTHER_ID), &mut doubts);
+    for _ in 0..ABSENCES_MAX {
+        known = merge(&known, missing(), &mut doubts);
+    }
+    known = merge(&known, answer(ID), &mut doubts);
+    assert_ne!(known.topic("orders").and_then(|topic| topic.id), Some(ID));
+    let third = Uuid::from_bytes([3; 16]);
+    for id in [third, ID] {
+        known = merge(&known, answer(id), &mut doubts);
+        assert_eq!(known.topic("orders").and_then(|topic| topic.id), Some(third));
     }
 }
 
@@ -89,11 +113,11 @@ fn a_topic_is_forgotten_only_after_several_absences_in_a_row() {
         fetched([TopicMetadata { error, ..TopicMetadata::new("orders", None, vec![]) }])
     };
     for says_so in [true, false] {
-        let mut absences = Absences::new();
+        let mut doubts = Doubts::default();
         let mut cluster = cluster(Some(ID), &[(Some(1), Some(5))]);
         for absence in 1..=ABSENCES_MAX {
             let answer = if says_so { unknown() } else { fetched([]) };
-            cluster = merge(&cluster, answer, &mut absences);
+            cluster = merge(&cluster, answer, &mut doubts);
             let is_known = cluster.topic("orders").is_some_and(|topic| topic.is_usable());
             assert_eq!(is_known, absence < ABSENCES_MAX, "absence {absence}");
             assert_eq!(cluster.topic("orders").is_some(), is_known || says_so);
@@ -104,14 +128,14 @@ fn a_topic_is_forgotten_only_after_several_absences_in_a_row() {
 
 #[test]
 fn a_topic_that_comes_back_starts_the_count_again() {
-    let mut absences = Absences::new();
+    let mut doubts = Doubts::default();
     let mut known = cluster(Some(ID), &[(Some(1), Some(5))]);
     for _ in 0..10 {
-        known = merge(&known, fetched([]), &mut absences);
+        known = merge(&known, fetched([]), &mut doubts);
         assert_eq!(leaders(&known), [(Some(1), Some(5))]);
-        known = merge(&known, fetched([topic(Some(ID), &[(Some(1), Some(5))])]), &mut absences);
+        known = merge(&known, fetched([topic(Some(ID), &[(Some(1), Some(5))])]), &mut doubts);
     }
-    assert!(absences.is_empty());
+    assert!(doubts.absences.is_empty() && doubts.returns.is_empty());
 }
 
 #[test]
@@ -129,7 +153,7 @@ fn an_error_of_the_whole_topic_leaves_its_partitions_and_is_kept() {
     let known = cluster(Some(ID), &[(Some(1), Some(5))]);
     let error = Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
     let refused = TopicMetadata { error, ..TopicMetadata::new("orders", None, vec![]) };
-    let next = merge(&known, fetched([refused]), &mut Absences::new());
+    let next = merge(&known, fetched([refused]), &mut Doubts::default());
     assert_eq!(leaders(&next), [(Some(1), Some(5))]);
     assert_eq!(next.topic("orders").and_then(|topic| topic.error), error);
 }
@@ -137,9 +161,9 @@ fn an_error_of_the_whole_topic_leaves_its_partitions_and_is_kept() {
 #[test]
 fn topics_that_were_not_asked_for_stay_and_unused_ones_go() {
     let known = cluster(Some(ID), &[(Some(1), Some(5))]);
-    let kept = answer(&known, fetched([]), &mut Absences::new(), |_| false, |_| true);
+    let kept = answer(&known, fetched([]), &mut Doubts::default(), |_| false, |_| true);
     assert!(kept.topic("orders").is_some());
-    let gone = answer(&known, fetched([]), &mut Absences::new(), |_| false, |_| false);
+    let gone = answer(&known, fetched([]), &mut Doubts::default(), |_| false, |_| false);
     assert!(gone.topic("orders").is_none());
     assert_eq!(gone.version(), known.version() + 1);
 }
@@ -194,12 +218,12 @@ fn fetched(topics: impl IntoIterator<Item = TopicMetadata>) -> Fetched {
     }
 }
 
-fn merge(known: &Cluster, fetched: Fetched, absences: &mut Absences) -> Cluster {
-    answer(known, fetched, absences, |_| true, |_| true)
+fn merge(known: &Cluster, fetched: Fetched, doubts: &mut Doubts) -> Cluster {
+    answer(known, fetched, doubts, |_| true, |_| true)
 }
 
 fn refresh(known: &Cluster, id: Option<Uuid>, leaders: &[Leader]) -> Cluster {
-    merge(known, fetched([topic(id, leaders)]), &mut Absences::new())
+    merge(known, fetched([topic(id, leaders)]), &mut Doubts::default())
 }
 
 fn leaders(cluster: &Cluster) -> Vec<Leader> {
