@@ -250,6 +250,8 @@ impl World {
         self.strike_what_is_due();
         if self.cluster.poll_timeout().is_some_and(|at| at <= now) {
             self.cluster.handle_timeout(now);
+            // It takes what waited behind a request that was held up.
+            self.note_commits();
             self.note_shares();
         }
         if self.scenario.copies().is_some() {
