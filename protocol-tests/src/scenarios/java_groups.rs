@@ -27,9 +27,7 @@ pub(super) async fn our_members_are_described_by_java(on: Arc<Target>) -> Result
         until("the partitions are shared", || is_shared(&members, shares)).await?;
         described(&on, &group, shares).await?;
     }
-    let args = ["--describe", "--group", &group, "--state"];
-    let told = on.tool("kafka-consumer-groups", &args, "").await?;
-    assert!(told.contains("uniform") && told.contains("Stable"), "{told}");
+    stable(&on, &group).await?;
     let told = on.tool("kafka-groups", &["--list"], "").await?;
     let row = told.lines().find(|line| line.starts_with(&group)).unwrap_or_default();
     let words: Vec<_> = row.split_whitespace().skip(1).collect();
@@ -124,6 +122,23 @@ pub(super) async fn a_classic_member_of_java_is_taken_over(on: Arc<Target>) -> R
 /// Waits until Kafka's own program shows a group's members with so many partitions each.
 pub(super) async fn described(on: &Target, group: &str, sizes: &[usize]) -> Result {
     described_as(on, group, &format!("{sizes:?}"), |shares| shares == sizes).await
+}
+
+/// A member that gets nothing is there before the others have heard of the new epoch.
+async fn stable(on: &Target, group: &str) -> Result {
+    let deadline = Instant::now() + Duration::from_secs(90);
+    loop {
+        let args = ["--describe", "--group", group, "--state"];
+        let told = on.tool("kafka-consumer-groups", &args, "").await?;
+        assert!(told.contains("uniform"), "{told}");
+        if told.contains("Stable") {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(format!("not stable in time: {told}").into());
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
 }
 
 async fn described_as(
