@@ -41,7 +41,7 @@ impl BufferPool {
         buffer
     }
 
-    /// A buffer with what it held before, for who writes over that: to clear it once more costs a tenth of decompression.
+    /// A buffer with what it held before, for who writes over that: to clear it once more was 6 % of reading lz4.
     pub(crate) fn take_used(&self) -> Buffer {
         let used = self.stock.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         Buffer { bytes: used.unwrap_or_default(), pool: Some(self.clone()), frozen: 0 }
@@ -180,6 +180,14 @@ mod tests {
         drop(slice);
         assert_eq!(pool.free(), 1);
         assert!(pool.take(10).is_empty());
+    }
+
+    #[test]
+    fn a_used_buffer_comes_as_it_was_given_back() {
+        let pool = BufferPool::new(4, 1024);
+        pool.take(100).extend_from_slice(b"before");
+        assert_eq!(**pool.take_used(), *b"before");
+        assert!(pool.take(0).is_empty());
     }
 
     #[test]

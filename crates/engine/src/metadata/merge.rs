@@ -161,8 +161,9 @@ fn topic(known: &TopicMetadata, new: TopicMetadata, doubts: &mut Doubts) -> Topi
             let shrank = new.partitions.len() < known.partitions.len();
             // Partitions are never taken away from a topic; only without ids may it be another topic.
             let keeps = shrank && (new.id.is_some() || doubts.is_absence(&known.name));
-            doubts.returns.remove(&known.name);
-            if !shrank {
+            if shrank {
+                doubts.returns.remove(&known.name);
+            } else {
                 doubts.settle(&known.name);
             }
             let mut partitions: Vec<_> = new

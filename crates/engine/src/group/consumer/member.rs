@@ -1,5 +1,6 @@
 //! A member of a group of the consumer protocol, from subscribing to leaving.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -419,10 +420,10 @@ impl Member {
     }
 
     /// What the coordinator is to leave to this member: what the consumer is taking counts before the user knows of it.
-    fn held(&self) -> Assignment {
-        let mut held = self.current.clone().unwrap_or_default();
+    fn held(&self) -> Cow<'_, Assignment> {
+        let mut held = self.current.as_ref().map_or_else(Cow::default, Cow::Borrowed);
         if let Some(Step::Taking(new)) = &self.step {
-            held.extend(new);
+            held.to_mut().extend(new);
         }
         held
     }
