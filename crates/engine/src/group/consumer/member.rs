@@ -371,7 +371,7 @@ impl Member {
         }
         let Some(wanted) = &self.wanted else { return };
         let id = around.ids.deal();
-        let owned = self.held();
+        let owned = Self::held(self.current.as_ref(), self.step.as_ref());
         let outbound =
             self.requests.heartbeat(now, id, coordinator, &self.identity, wanted, &owned);
         self.actions.push_back(Action::Send(outbound));
@@ -420,9 +420,9 @@ impl Member {
     }
 
     /// What the coordinator is to leave to this member: what the consumer is taking counts before the user knows of it.
-    fn held(&self) -> Cow<'_, Assignment> {
-        let mut held = self.current.as_ref().map_or_else(Cow::default, Cow::Borrowed);
-        if let Some(Step::Taking(new)) = &self.step {
+    fn held<'a>(current: Option<&'a Assignment>, step: Option<&Step>) -> Cow<'a, Assignment> {
+        let mut held = current.map_or_else(Cow::default, Cow::Borrowed);
+        if let Some(Step::Taking(new)) = step {
             held.to_mut().extend(new);
         }
         held
