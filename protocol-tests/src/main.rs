@@ -13,6 +13,7 @@
 
 mod compare;
 mod copier;
+mod hoarder;
 mod kafka;
 mod ledger;
 mod link;
@@ -94,6 +95,9 @@ enum What {
     /// Copies a topic until it is killed or done; a part of the scenarios about guarantees.
     #[command(hide = true)]
     Copy(copier::Plan),
+    /// Produces when it has no descriptors left; a part of the scenarios about connections.
+    #[command(hide = true)]
+    Hoard(hoarder::Plan),
     /// Prints what a cluster answers to the requests of `compare`.
     Transcript {
         /// The cluster.
@@ -115,6 +119,7 @@ async fn main() -> ExitCode {
         What::Transcript { of } => return transcript(&of).await,
         What::Write(plan) => return end_of("writer", writer::write(&plan).await),
         What::Copy(plan) => return end_of("copier", copier::copy(&plan).await),
+        What::Hoard(plan) => return end_of("hoarder", hoarder::hoard(&plan).await),
     };
     println!("{} passed, {} failed", tally.passed, tally.failed);
     if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

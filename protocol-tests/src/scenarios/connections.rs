@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use milena::{ErrorKind, Kafka, Record};
+use tokio::process::Command;
 use tokio::time::Instant;
 
 use crate::Result;
+use crate::kafka::told;
 use crate::target::Target;
 use crate::user::{connect, create, read};
 
@@ -37,6 +39,29 @@ pub(super) async fn where_nobody_listens_is_said_in_time(_on: Arc<Target>) -> Re
     let is_apt = matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Connection);
     assert!(is_apt, "{error:?}");
     assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+    Ok(())
+}
+
+/// Descriptors that the program may have: more than its runtime needs, and few enough to be held.
+const DESCRIPTORS: u32 = 64;
+
+pub(super) async fn a_program_without_descriptors_says_so_and_goes_on_once_it_has_some(
+    on: Arc<Target>,
+) -> Result {
+    let kafka = connect(&on).await?;
+    let topic = on.unique("no-descriptors");
+    create(&kafka, &on, &topic, 1).await?;
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("ulimit -n {DESCRIPTORS} && exec \"$0\" \"$@\"")]);
+    command.arg(std::env::current_exe()?).args(["hoard", "--topic", &topic]);
+    command.args(["--bootstrap-servers", on.bootstrap_servers()]);
+    let said = told(command, "").await?.expect_success();
+    let (refused, offset) = said.split_once('\n').ok_or("the program said less than two lines")?;
+    assert!(refused.contains("open files"), "{refused}");
+    assert_eq!(offset.trim(), "0");
+    let consumer = kafka.consumer_without_group().assign([(topic.as_str(), 0)]).build().await?;
+    let ends = consumer.handle().end_offsets([(topic.as_str(), 0)]).await?;
+    assert_eq!(ends.into_values().collect::<Vec<_>>(), [1], "what was refused is not there");
     Ok(())
 }
 

@@ -78,6 +78,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!(clients::many_records_keep_their_order_in_each_partition),
     scenario!(connections::a_dead_bootstrap_address_is_passed_over),
     scenario!(connections::where_nobody_listens_is_said_in_time),
+    scenario!(connections::a_program_without_descriptors_says_so_and_goes_on_once_it_has_some,
+        fits: guarantees::has_children),
     scenario!(connections::a_close_ends_in_time_and_leaves_nothing_open),
     scenario!(connections::a_producer_outlives_its_only_broker, alone: true,
         fits: |on| on.choice().brokers == 1, limit: connections::LIMIT),
