@@ -21,12 +21,12 @@ use milena_wire::{ByteString, Response};
 
 use super::find_coordinator::MALFORMED;
 use super::{Call, Outcome, Versions};
-use crate::acl::{AclOperation, Resource};
+use crate::acl::AclOperation;
 use crate::broker_config::{BrokerDefinition, fallback};
 use crate::group::Assignor;
 use crate::rights::refused;
 use crate::share::{ShareConfig, ShareDefinition};
-use crate::state::{Refused, State};
+use crate::state::{Alteration, BROKER, CLIENT_METRICS, GROUP, Refused, State, TOPIC};
 use crate::telemetry::{Subscription, SubscriptionDefinition};
 use crate::topic::{ConfigKind, Definition, is_legal_topic_name, why_illegal};
 
@@ -46,12 +46,6 @@ const CLIENT_METRICS_CONFIG: i8 = 7;
 const DYNAMIC_GROUP_CONFIG: i8 = 8;
 /// By default.
 pub(super) const DEFAULT_CONFIG: i8 = 5;
-
-/// The kinds of resources.
-pub(super) const TOPIC: i8 = 2;
-pub(super) const BROKER: i8 = 4;
-pub(super) const CLIENT_METRICS: i8 = 16;
-pub(super) const GROUP: i8 = 32;
 
 pub(super) fn handle(
     state: &mut State,
@@ -109,7 +103,7 @@ fn describe(
         // Kafka's own tools send an empty list where they mean all.
         Some(keys) => keys.is_empty() || keys.contains(&entry.name),
     };
-    let about = configured(resource.resource_type, &resource.resource_name);
+    let about = Alteration::about(resource.resource_type, &resource.resource_name);
     call.check(state, AclOperation::DescribeConfigs, about).map_err(refused)?;
     let entries = match resource.resource_type {
         TOPIC => topic_entries(state, call, &resource.resource_name)?,
@@ -119,15 +113,6 @@ fn describe(
         _ => return Err(Refused::new(ErrorCode::INVALID_REQUEST, MALFORMED)),
     };
     Ok(entries.into_iter().filter(is_asked).collect())
-}
-
-/// Whose rights count for these settings.
-pub(super) fn configured(kind: i8, name: &str) -> Resource<'_> {
-    match kind {
-        TOPIC => Resource::Topic(name),
-        GROUP => Resource::Group(name),
-        _ => Resource::Cluster,
-    }
 }
 
 fn topic_entries(state: &State, call: &Call<'_>, name: &str) -> Result<Vec<Entry>, Refused> {

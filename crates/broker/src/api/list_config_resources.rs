@@ -11,9 +11,8 @@ use milena_wire::messages::list_config_resources_response::{
     ConfigResource, ListConfigResourcesResponse,
 };
 
-use super::describe_configs::{BROKER, CLIENT_METRICS, GROUP, TOPIC};
 use super::{Call, Outcome, Versions};
-use crate::state::State;
+use crate::state::{BROKER, CLIENT_METRICS, GROUP, State, TOPIC};
 
 pub(super) const VERSIONS: Versions = Versions::new(0, 1);
 

@@ -1,6 +1,7 @@
 //! Everything the APIs work on: nodes, topics, groups, transactions, and who waits for what.
 
 mod acls;
+mod alteration;
 mod cleaning;
 mod configs;
 mod expiry;
@@ -24,6 +25,7 @@ use milena_types::{ApiKey, NodeId, Timestamp, Topic, Uuid};
 use milena_wire::Response;
 
 pub(crate) use acls::{ACLS_MAX, check_name};
+pub(crate) use alteration::{Alteration, BROKER, CLIENT_METRICS, Change, GROUP, TOPIC};
 pub(crate) use features::Features;
 pub(crate) use groups::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, is_internal, java_hash};
 pub(crate) use nodes::Nodes;
