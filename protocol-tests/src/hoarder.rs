@@ -2,6 +2,7 @@
 //!
 //! It says on its standard output why it could not produce before, and then the offset of its record.
 
+use std::error::Error;
 use std::fs::File;
 use std::time::Duration;
 
@@ -39,8 +40,9 @@ pub(crate) async fn hoard(plan: &Plan) -> Result {
     };
     let (stored, refused) = tokio::join!(waiting, refused);
     let refused = refused.err().ok_or("a record was carried without a descriptor")?;
-    println!("{refused}");
-    println!("{}", stored?.offset.ok_or("no offset")?);
+    let cause = refused.source().map(ToString::to_string).unwrap_or_default();
+    println!("{refused}: {cause}");
+    println!("{}", stored?.offset().ok_or("no offset")?);
     patient.close(Duration::from_secs(30)).await?;
     Ok(())
 }
