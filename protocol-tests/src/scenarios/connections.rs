@@ -19,9 +19,20 @@ pub(super) const LIMIT: Duration = Duration::from_secs(300);
 const DEAD: &str = "127.0.0.1:1";
 
 pub(super) async fn a_dead_bootstrap_address_is_passed_over(on: Arc<Target>) -> Result {
-    let kafka = milena::connect(&format!("{DEAD},{}", on.bootstrap_servers())).await?;
-    let topic = on.unique("dead-bootstrap");
-    create(&kafka, &on, &topic, 1).await?;
+    produce_past(&on, DEAD).await
+}
+
+/// Java's refuses to start where no name resolves (KIP-909); of several the others are enough for it, too.
+pub(super) async fn a_bootstrap_name_without_an_address_is_passed_over(on: Arc<Target>) -> Result {
+    // A label of more than 63 bytes, which no server has to be asked for.
+    produce_past(&on, &format!("{:x<64}.invalid:9092", "")).await
+}
+
+/// Produces by what stands behind `address`.
+async fn produce_past(on: &Target, address: &str) -> Result {
+    let kafka = milena::connect(&format!("{address},{}", on.bootstrap_servers())).await?;
+    let topic = on.unique("past-bootstrap");
+    create(&kafka, on, &topic, 1).await?;
     let producer = kafka.producer().build().await?;
     producer.send(Record::to(topic.as_str()).value("there")).await?;
     producer.close(Duration::from_secs(30)).await?;

@@ -77,6 +77,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!(clients::acks_0_1_and_all_store_each_record_once),
     scenario!(clients::many_records_keep_their_order_in_each_partition),
     scenario!(connections::a_dead_bootstrap_address_is_passed_over),
+    scenario!(connections::a_bootstrap_name_without_an_address_is_passed_over),
     scenario!(connections::where_nobody_listens_is_said_in_time),
     scenario!(connections::a_program_without_descriptors_says_so_and_goes_on_once_it_has_some,
         fits: guarantees::has_children),
