@@ -36,7 +36,7 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::scenarios::{REFUSALS, SCENARIOS, SOAK};
+use crate::scenarios::{ANSWERS, REFUSALS, SCENARIOS, SOAK};
 use crate::suite::{Scenario, Tally};
 use crate::target::{Choice, Target};
 
@@ -111,7 +111,11 @@ async fn main() -> ExitCode {
     log();
     let tally = match Cli::parse().what {
         What::Suite { on, only, soak, list, repeat } => {
-            let all = if soak { SOAK.to_vec() } else { [&[SCENARIOS], REFUSALS].concat().concat() };
+            let all = if soak {
+                SOAK.to_vec()
+            } else {
+                [&[SCENARIOS], REFUSALS, ANSWERS].concat().concat()
+            };
             suite(&on, &only, list, &all.repeat(repeat)).await
         }
         What::Storm { on, plan } => return end_of("storm", storm(&on, plan).await),

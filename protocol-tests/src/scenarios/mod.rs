@@ -1,6 +1,7 @@
 //! The claims, one module a subject.
 
 mod admin_tools;
+mod answers;
 mod brokers;
 mod chain;
 mod classic_groups;
@@ -30,6 +31,7 @@ mod retention;
 mod rights;
 mod share;
 mod share_java;
+mod stage;
 mod storm;
 mod subscriptions;
 mod tools;
@@ -38,6 +40,7 @@ mod transactions_refused;
 mod two_phase;
 mod unregistered;
 
+pub(crate) use answers::ANSWERS;
 pub(crate) use consumer_groups::hasten;
 pub(crate) use refusals::REFUSALS;
 
@@ -59,7 +62,7 @@ macro_rules! scenario {
     };
 }
 
-/// All of them but the [`REFUSALS`]. A name is `subject::claim`.
+/// All of them but the [`REFUSALS`] and the [`ANSWERS`]. A name is `subject::claim`.
 pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!(records::what_is_produced_is_fetched_byte_for_byte),
     scenario!(records::acks_0_has_no_answer),

@@ -16,8 +16,8 @@ use milena_wire::messages::{
 };
 
 use super::refusals;
-use super::stage::{Member, Stage};
 use crate::raw::message;
+use crate::scenarios::stage::{Member, Stage};
 use crate::target::Version;
 
 const JOIN: i16 = 3;

@@ -11,10 +11,10 @@ use milena_wire::messages::{
 };
 
 use super::refusals;
-use super::stage::Stage;
 use crate::raw::message;
 use crate::scenarios::consumer_groups::is_spoken;
 use crate::scenarios::share;
+use crate::scenarios::stage::Stage;
 
 const BEAT: i16 = 0;
 const COMMIT: i16 = 9;

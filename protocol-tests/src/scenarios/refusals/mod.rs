@@ -9,30 +9,15 @@ mod groups;
 mod members;
 mod records;
 mod replaced;
-mod stage;
 mod topics;
 mod transactions;
-
-use stage::Stage;
 
 use crate::suite::Scenario;
 
 /// A table of refusals: `name: |stage| request and code`, for clusters that `fits` names.
 macro_rules! refusals {
-    ($subject:literal, $fits:expr; $($name:ident: |$stage:ident| $body:block)*) => {
-        pub(in $crate::scenarios::refusals) const ALL: &[$crate::suite::Scenario] = &[$({
-            async fn $name(on: std::sync::Arc<$crate::target::Target>) -> $crate::Result {
-                let $stage = &mut $crate::scenarios::refusals::Stage::new(on, concat!($subject, "-", stringify!($name)));
-                $body
-            }
-            $crate::suite::Scenario {
-                name: concat!("refusals::", $subject, "::", stringify!($name)),
-                fits: $fits,
-                alone: false,
-                limit: $crate::suite::LIMIT,
-                run: |on| Box::pin($name(on)),
-            }
-        }),*];
+    ($($table:tt)*) => {
+        $crate::scenarios::stage::staged! { "refusals", $($table)* }
     };
 }
 

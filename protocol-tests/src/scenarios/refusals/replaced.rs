@@ -7,9 +7,9 @@ use milena_wire::messages::{AlterConfigsRequest, DescribeConfigsRequest};
 use milena_wire::{ByteString, Response};
 
 use super::refusals;
-use super::stage::Stage;
 use crate::Result;
 use crate::raw::{Connection, message};
+use crate::scenarios::stage::Stage;
 use crate::target::Version;
 
 const ALTER: i16 = 1;

@@ -12,8 +12,8 @@ use milena_wire::messages::{
 };
 
 use super::refusals;
-use super::stage::{Producer, Stage};
 use crate::raw::message;
+use crate::scenarios::stage::{Producer, Stage};
 use crate::target::Version;
 
 const INIT: i16 = 1;

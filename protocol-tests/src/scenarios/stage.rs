@@ -1,4 +1,4 @@
-//! Where a refusal is asked for: a topic, a group and a transactional id of its own, made when they are needed.
+//! Where a request is made: a topic, a group and a transactional id of its own, made when they are needed.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,7 +18,42 @@ use crate::Result;
 use crate::compare::fields;
 use crate::raw::{Connection, coordinator, message};
 use crate::scenarios::records::await_leader;
-use crate::target::Target;
+use crate::target::{Target, Version};
+
+/// A table of scenarios: `name: |stage| what is claimed`, under a family and a subject, for clusters that `fits` names.
+macro_rules! staged {
+    ($family:literal, $subject:literal, $fits:expr; $($name:ident: |$stage:ident| $body:block)*) => {
+        pub(in $crate::scenarios) const ALL: &[$crate::suite::Scenario] = &[$({
+            async fn $name(on: std::sync::Arc<$crate::target::Target>) -> $crate::Result {
+                let $stage = &mut $crate::scenarios::stage::Stage::new(on, concat!($subject, "-", stringify!($name)));
+                $body
+            }
+            $crate::suite::Scenario {
+                name: concat!($family, "::", $subject, "::", stringify!($name)),
+                fits: $fits,
+                alone: false,
+                limit: $crate::suite::LIMIT,
+                run: |on| Box::pin($name(on)),
+            }
+        }),*];
+    };
+}
+
+pub(super) use staged;
+
+/// What is in an answer of this API.
+macro_rules! answer {
+    ($api:ident of $told:expr) => {
+        match $told {
+            milena_wire::Response::$api(told) => told,
+            told => {
+                return Err(format!("another answer than {}'s: {told:?}", stringify!($api)).into())
+            }
+        }
+    };
+}
+
+pub(super) use answer;
 
 /// One scenario's own things.
 pub(super) struct Stage {
@@ -44,7 +79,7 @@ pub(super) struct Producer {
 
 /// Which broker is asked.
 #[derive(Clone, Copy, Debug)]
-enum Role {
+pub(super) enum Role {
     Any,
     Controller,
     Leader,
@@ -116,6 +151,15 @@ impl Stage {
 
     /// The same with settings.
     pub(super) async fn topic_with(&mut self, settings: &[(&str, &str)]) -> Result {
+        self.make_topic(1, settings).await
+    }
+
+    /// The same with more partitions.
+    pub(super) async fn topic_of(&mut self, partitions: i32) -> Result {
+        self.make_topic(partitions, &[]).await
+    }
+
+    async fn make_topic(&mut self, partitions: i32, settings: &[(&str, &str)]) -> Result {
         if std::mem::replace(&mut self.topic_is_made, true) {
             return Ok(());
         }
@@ -124,12 +168,12 @@ impl Stage {
         };
         let topic = message!(CreatableTopic {
             name: self.name.clone(),
-            num_partitions: 1,
+            num_partitions: partitions,
             replication_factor: 1,
             configs: settings.iter().map(config).collect(),
         });
         let make = message!(CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000 });
-        let told = self.ask(Role::Controller, 3, make, ErrorCode::NONE).await?;
+        let told = self.told(Role::Controller, 3, make).await?;
         // What took longer than its time, or was asked for twice, is seen below.
         let is_fine = |code: &ErrorCode| {
             matches!(*code, ErrorCode::TOPIC_ALREADY_EXISTS | ErrorCode::REQUEST_TIMED_OUT)
@@ -144,20 +188,24 @@ impl Stage {
 
     /// Makes one member of the group, in version 3: of those that learn their id with their generation.
     pub(super) async fn member(&self) -> Result<Member> {
-        let join = self.joining("");
-        let told = self.ask(Role::Coordinator, 3, join, ErrorCode::NONE).await?;
-        let Response::JoinGroup(told) = told else {
-            return Err("another answer than JoinGroup's".into());
+        self.member_with(&["range"]).await
+    }
+
+    /// The same with these strategies.
+    pub(super) async fn member_with(&self, strategies: &[&str]) -> Result<Member> {
+        let mut join = self.joining("");
+        let metadata = join.protocols[0].metadata.clone();
+        let strategy = |name: &&str| {
+            message!(JoinGroupRequestProtocol { name: (*name).into(), metadata: metadata.clone() })
         };
+        join.protocols = strategies.iter().map(strategy).collect();
+        let told = answer!(JoinGroup of self.told(Role::Coordinator, 3, join).await?);
         assert_eq!(told.error_code, ErrorCode::NONE, "{told:?}");
         let member = Member { id: told.member_id, generation: told.generation_id };
         let assignment = message!(SyncGroupRequestAssignment { member_id: member.id.clone() });
         let mut sync = self.syncing(&member);
         sync.assignments = vec![assignment];
-        let told = self.ask(Role::Coordinator, 2, sync, ErrorCode::NONE).await?;
-        let Response::SyncGroup(told) = told else {
-            return Err("another answer than SyncGroup's".into());
-        };
+        let told = answer!(SyncGroup of self.told(Role::Coordinator, 2, sync).await?);
         assert_eq!(told.error_code, ErrorCode::NONE, "{told:?}");
         Ok(member)
     }
@@ -188,10 +236,7 @@ impl Stage {
     /// Has the coordinator deal an id.
     pub(super) async fn producer(&self) -> Result<Producer> {
         let init = self.initializing();
-        let told = self.ask(Role::Transactions, 1, init, ErrorCode::NONE).await?;
-        let Response::InitProducerId(told) = told else {
-            return Err("another answer than InitProducerId's".into());
-        };
+        let told = answer!(InitProducerId of self.told(Role::Transactions, 1, init).await?);
         assert_eq!(told.error_code, ErrorCode::NONE, "{told:?}");
         Ok(Producer { id: told.producer_id, epoch: told.producer_epoch })
     }
@@ -214,6 +259,26 @@ impl Stage {
         let expected = if code.is_error() { BTreeSet::from([code]) } else { BTreeSet::new() };
         assert_eq!(codes(&told), expected, "{told:?}");
         Ok(())
+    }
+
+    /// What is answered once that is more than "not yet".
+    pub(super) async fn told(
+        &self,
+        role: Role,
+        version: i16,
+        ask: impl Into<Request>,
+    ) -> Result<Response> {
+        self.ask(role, version, ask, ErrorCode::NONE).await
+    }
+
+    /// A connection of its own, for what has to wait.
+    pub(super) async fn connection(&self, role: Role) -> Result<Connection> {
+        Connection::open(&self.address(role).await?).await
+    }
+
+    /// Whether the cluster is of this release or a newer one.
+    pub(super) fn is_since(&self, major: u32, minor: u32) -> bool {
+        *self.on.version() >= Version::of(major, minor, 0)
     }
 
     /// Asks until what is answered is more than "not yet", unless that is the `code` that is wanted: each time whoever has
@@ -282,7 +347,7 @@ fn passes(code: ErrorCode) -> bool {
     )
 }
 
-const PAUSE: Duration = Duration::from_millis(20);
+pub(super) const PAUSE: Duration = Duration::from_millis(20);
 
 /// Less than a scenario has, so that it ends with what was answered last.
 const PATIENCE: Duration = Duration::from_secs(50);
