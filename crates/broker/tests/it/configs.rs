@@ -149,6 +149,12 @@ fn some(value: &str, source: i8) -> Option<(String, i8)> {
     Some((value.to_owned(), source))
 }
 
+/// Sets this alone for all brokers.
+pub(crate) fn set_for_all(world: &mut World, name: &str, value: &str) {
+    let told = replace(world, vec![resource(BROKER, "", &[(name, Some(value))])]);
+    assert_eq!(codes(&told), [ErrorCode::NONE]);
+}
+
 /// A broker's own settings count before those of all, and a topic's before both (KIP-226).
 #[test]
 fn a_broker_s_value_is_told_with_where_it_is_from() {

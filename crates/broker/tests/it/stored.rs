@@ -129,6 +129,37 @@ fn an_open_transaction_is_committed_after_the_restart() {
     }
 }
 
+/// While a journal is read, what it tells next has not happened yet: a broker's setting between the end of a transaction and its
+/// markers is no reason to write them, or they would lie before what was stored until then, and a second time where they are told.
+#[test]
+fn a_broker_s_setting_in_a_journal_writes_no_markers() {
+    for markers_are_written in [false, true] {
+        let mut world =
+            World::with(|settings| settings.transaction_marker_delay = Duration::from_millis(50));
+        let mut producer = Producer::begin(&mut world, V2);
+        producer.write(&mut world, "paid");
+        assert_eq!(producer.end(&mut world, true), ErrorCode::NONE);
+        crate::configs::set_for_all(&mut world, "log.retention.ms", "3600000");
+        let connection = world.connect_leader();
+        assert_eq!(ok(&world.produce(connection, &["later"], None)), 1);
+        if markers_are_written {
+            world.pass(Duration::from_millis(60));
+            assert_eq!(ok(&world.produce(connection, &["last"], None)), 3);
+        }
+        world.restart();
+        world.pass(Duration::from_millis(60));
+        let batches = world.cluster.batches(&tp());
+        let markers: Vec<_> =
+            batches.iter().filter(|one| one.is_control).map(|one| one.base_offset).collect();
+        assert_eq!(markers, [offset(2)], "written: {markers_are_written}");
+        let expected: &[&str] =
+            if markers_are_written { &["paid", "later", "last"] } else { &["paid", "later"] };
+        assert_eq!(world.values(), expected);
+        let partition = world.cluster.partition(&tp()).expect("there");
+        assert_eq!(partition.last_stable_offset, partition.high_watermark);
+    }
+}
+
 /// Its producer died with the process: what it wrote must not stay in the way of readers for ever.
 #[test]
 fn an_open_transaction_times_out_after_the_restart() {
