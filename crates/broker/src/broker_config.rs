@@ -1,19 +1,42 @@
-//! What brokers are told while they run (KIP-226): one of them, or all that were not told otherwise.
+//! What brokers are configured with: what they were started with, and what they are told while they run (KIP-226): one of them, or
+//! all that were not told otherwise.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use milena_types::NodeId;
 
 use crate::release::Release;
-use crate::topic::{ConfigKind, Definition, TopicDefaults};
+use crate::topic::{ConfigKind, Definition, LogDefaults, TopicDefaults, broker_synonyms};
 
 use self::ConfigKind::{Boolean, Double, Int, List, Long, String as Text};
 
-/// All of it, by node; that of all nodes under `None`.
+/// All of it, as far as it is told by name.
 #[derive(Debug, Default)]
 pub(crate) struct BrokerConfigs {
-    by_node: BTreeMap<Option<NodeId>, BTreeMap<String, String>>,
+    /// What all brokers were started with.
+    fixed: BTreeMap<String, String>,
+    /// What they were told since, by node; that of all nodes under `None`.
+    told: BTreeMap<Option<NodeId>, BTreeMap<String, String>>,
 }
+
+/// A value that stands for a setting of a broker.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct BrokerValue {
+    /// The setting, or one that counts in its place.
+    pub(crate) name: String,
+    pub(crate) value: String,
+    /// Where it is from, as DescribeConfigs numbers it.
+    pub(crate) source: i8,
+}
+
+/// Set for the broker while it runs.
+const DYNAMIC_BROKER_CONFIG: i8 = 2;
+/// Set for all brokers while they run.
+pub(crate) const DYNAMIC_DEFAULT_BROKER_CONFIG: i8 = 3;
+/// Set when the broker was started.
+pub(crate) const STATIC_BROKER_CONFIG: i8 = 4;
+/// By default.
+pub(crate) const DEFAULT_CONFIG: i8 = 5;
 
 /// One name that brokers may be told while they run.
 #[derive(Clone, Copy, Debug)]
@@ -23,49 +46,117 @@ pub(crate) struct BrokerDefinition {
 }
 
 impl BrokerConfigs {
-    /// What was set of a node, or of all.
-    pub(crate) fn of(&self, node: Option<NodeId>) -> impl Iterator<Item = (&str, &str)> {
-        let set = self.by_node.get(&node).into_iter().flatten();
-        set.map(|(name, value)| (name.as_str(), value.as_str()))
+    /// Of brokers that were started with this.
+    pub(crate) fn new(fixed: BTreeMap<String, String>) -> Self {
+        Self { fixed, told: BTreeMap::new() }
     }
 
-    /// What this name was set to of a node, or of all.
-    pub(crate) fn value(&self, node: Option<NodeId>, name: &str) -> Option<&str> {
-        self.by_node.get(&node)?.get(name).map(String::as_str)
+    /// What was set of a node, or of all.
+    pub(crate) fn of(&self, node: Option<NodeId>) -> impl Iterator<Item = (&str, &str)> {
+        let set = self.told.get(&node).into_iter().flatten();
+        set.map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// Sets all of a node, or of all.
     pub(crate) fn set(&mut self, node: Option<NodeId>, set: BTreeMap<String, String>) {
         match set.is_empty() {
-            true => drop(self.by_node.remove(&node)),
-            false => drop(self.by_node.insert(node, set)),
+            true => drop(self.told.remove(&node)),
+            false => drop(self.told.insert(node, set)),
         }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Option<NodeId>, &BTreeMap<String, String>)> {
-        self.by_node.iter().map(|(node, set)| (*node, set))
+        self.told.iter().map(|(node, set)| (*node, set))
     }
 
-    /// What topics get from it. A node's own counts where there is no other node: a topic's settings are the same on all.
-    pub(crate) fn topic_defaults(&self, only: Option<NodeId>, release: Release) -> TopicDefaults {
-        let own = only.into_iter().flat_map(|node| self.of(Some(node)));
-        let told = self.of(None).chain(own);
-        let default = |(name, value): (&str, &str)| {
-            Some((Definition::of_broker(name, release)?.name, value.to_owned()))
+    /// What brokers have a value for besides defaults: a node, or all.
+    pub(crate) fn names(&self, node: Option<NodeId>) -> BTreeSet<&str> {
+        let fixed = node.iter().flat_map(|_| self.fixed.keys().map(String::as_str));
+        let told = [node, None].into_iter().flat_map(|node| self.of(node).map(|(name, _)| name));
+        fixed.chain(told).collect()
+    }
+
+    /// All that stands for a setting of a node, the strongest first; nothing where only what counts in its place is set, as
+    /// Kafka has it (`ConfigHelper.configSynonyms`).
+    pub(crate) fn synonyms(&self, node: NodeId, name: &str, release: Release) -> Vec<BrokerValue> {
+        let layers = self.layers(node);
+        let set = layers.iter().flat_map(|(source, set)| {
+            broker_synonyms(name).filter_map(|name| Some((name, set.get(name)?.as_str(), *source)))
+        });
+        let default = |name| Some((name, default(name, release)?, DEFAULT_CONFIG));
+        let all = set.chain(broker_synonyms(name).filter_map(default));
+        let known = all.skip_while(|(one, ..)| *one != name);
+        known
+            .map(|(name, value, source)| BrokerValue {
+                name: name.to_owned(),
+                value: value.to_owned(),
+                source,
+            })
+            .collect()
+    }
+
+    /// What a setting of all nodes is set to while they run.
+    pub(crate) fn of_all(&self, name: &str) -> Option<BrokerValue> {
+        let value = self.told.get(&None)?.get(name)?;
+        let source = DYNAMIC_DEFAULT_BROKER_CONFIG;
+        Some(BrokerValue { name: name.to_owned(), value: value.clone(), source })
+    }
+
+    /// What topics get from all of this.
+    pub(crate) fn topic_defaults(&self, release: Release) -> TopicDefaults {
+        let nodes = self.told.keys().copied().flatten();
+        let of_topics = |node: &NodeId| {
+            self.of(Some(*node)).any(|(name, _)| Definition::of_broker(name, release).is_some())
         };
-        told.filter_map(default).collect()
+        let own =
+            nodes.filter(of_topics).map(|node| (node, self.log_defaults(Some(node), release)));
+        TopicDefaults { all: self.log_defaults(None, release), own: own.collect() }
+    }
+
+    /// What a topic that is made gets where it does not say otherwise, and where that is from: nodes are asked by the
+    /// controller, which takes any name that stands for it.
+    pub(crate) fn of_new_topic(
+        &self,
+        controller: NodeId,
+        definition: &Definition,
+    ) -> Option<(String, i8)> {
+        self.layers(controller).into_iter().find_map(|(source, set)| {
+            Some((definition.default_of(|name| set.get(name).map(String::as_str))?, source))
+        })
+    }
+
+    /// What topics have of a node; without one, of those that were told nothing of their own.
+    fn log_defaults(&self, node: Option<NodeId>, release: Release) -> LogDefaults {
+        let fixed = self.fixed.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let mut set: BTreeMap<&str, &str> = fixed.collect();
+        let own = node.into_iter().flat_map(|node| self.of(Some(node)));
+        for (name, value) in self.of(None).chain(own) {
+            // It counts before all that stands for the same, whatever the unit.
+            for synonym in broker_synonyms(name) {
+                set.remove(synonym);
+            }
+            set.insert(name, value);
+        }
+        let known = Definition::all(release);
+        let default = |one: &'static Definition| {
+            Some((one.name, one.default_of(|name| set.get(name).copied())?))
+        };
+        known.filter_map(default).collect()
+    }
+
+    /// What is set of a node, the strongest first.
+    fn layers(&self, node: NodeId) -> Vec<(i8, &BTreeMap<String, String>)> {
+        let own = self.told.get(&Some(node)).map(|set| (DYNAMIC_BROKER_CONFIG, set));
+        let all = self.told.get(&None).map(|set| (DYNAMIC_DEFAULT_BROKER_CONFIG, set));
+        own.into_iter().chain(all).chain([(STATIC_BROKER_CONFIG, &self.fixed)]).collect()
     }
 }
 
 impl BrokerDefinition {
-    /// Those of topics' defaults, with their names and what they are by default.
-    pub(crate) fn all(
-        release: Release,
-    ) -> impl Iterator<Item = (&'static str, Option<&'static str>)> {
-        Definition::all(release).filter_map(|topic| {
-            let name = topic.broker_name()?;
-            Some((name, fallback(name).is_none().then_some(topic.default)))
-        })
+    /// The names of topics' defaults that may be told.
+    pub(crate) fn names(release: Release) -> impl Iterator<Item = &'static str> {
+        let names = Definition::all(release).filter_map(Definition::broker_name);
+        names.filter(move |name| Definition::of_broker(name, release).is_some())
     }
 
     /// The definition of a name that brokers may be told while they run.
@@ -89,13 +180,48 @@ impl BrokerDefinition {
     }
 }
 
-/// What stands for a name of no default of its own: times in hours.
-pub(crate) fn fallback(name: &str) -> Option<(&'static str, &'static str)> {
+/// What a setting is where nobody says anything of it, as far as topics depend on it. Times have one of them in hours alone.
+fn default(name: &str, release: Release) -> Option<&'static str> {
     match name {
-        "log.retention.ms" => Some(("log.retention.hours", "168")),
-        "log.roll.ms" => Some(("log.roll.hours", "168")),
-        "log.roll.jitter.ms" => Some(("log.roll.jitter.hours", "0")),
-        _ => None,
+        "log.retention.hours" | "log.roll.hours" => Some("168"),
+        "log.roll.jitter.hours" => Some("0"),
+        "log.flush.scheduler.interval.ms" => Some("9223372036854775807"),
+        _ if broker_synonyms(name).nth(1).is_some() => None,
+        _ => {
+            let known = Definition::all(release).find(|one| one.broker_name() == Some(name));
+            known.map(|one| one.default)
+        }
+    }
+}
+
+/// Why brokers cannot be started with this, if it is about what topics have of them at all.
+pub(crate) fn check_static(
+    name: &str,
+    value: &str,
+    release: Release,
+) -> Option<Result<(), String>> {
+    if let Some(topic) = Definition::of_broker(name, release) {
+        return Some(topic.check_as(name, value));
+    }
+    let least: i64 = match name {
+        "log.retention.hours" | "log.retention.minutes" => i64::MIN,
+        "log.roll.hours" => 1,
+        "log.roll.jitter.hours" | "log.flush.scheduler.interval.ms" => 0,
+        _ => return None,
+    };
+    let kind = fixed_kind(name);
+    let too_little =
+        format!("Invalid value {value} for configuration {name}: Value must be at least {least}");
+    let is_enough = || value.trim().parse::<i64>().is_ok_and(|number| number >= least);
+    Some(kind.check(name, value).and_then(|()| if is_enough() { Ok(()) } else { Err(too_little) }))
+}
+
+/// Of what kind a setting is that brokers are started with alone; unknown where topics have nothing of it.
+pub(crate) fn fixed_kind(name: &str) -> ConfigKind {
+    match name {
+        "log.flush.scheduler.interval.ms" => Long,
+        _ if broker_synonyms(name).nth(1).is_some() => Int,
+        _ => ConfigKind::Unknown,
     }
 }
 

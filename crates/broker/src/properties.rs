@@ -5,8 +5,8 @@ use std::num::{NonZeroU8, NonZeroU16};
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::broker_config::check_static;
 use crate::settings::Settings;
-use crate::topic::Definition;
 
 /// A property that a cluster cannot be given, and why.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -18,8 +18,10 @@ impl Settings {
     /// Sets what a `server.properties` of Kafka calls so: what topics have where they do not say otherwise, as
     /// `log.retention.ms`, `log.retention.bytes` or `message.max.bytes`, and of the rest what a field here names.
     ///
-    /// What topics have is that of the release: [`as_version`](Self::as_version) comes before it. Topics that are in a data directory
-    /// already keep what they have.
+    /// What topics have then is no setting of their own: DescribeConfigs tells where it is from, what brokers are told while they run
+    /// counts before it, and after a restart with another value all topics have that. Of a time in several units
+    /// `log.retention.ms` counts before `log.retention.minutes`, and that before `log.retention.hours`. Names are those of the
+    /// release: [`as_version`](Self::as_version) comes before it.
     ///
     /// # Errors
     /// A name for which nothing stands here, or a value that is not of its kind.
@@ -30,14 +32,14 @@ impl Settings {
     /// let mut settings = Settings::default();
     /// settings.set("log.retention.hours", "1")?;
     /// settings.set("num.partitions", "6")?;
-    /// assert_eq!(settings.topic_defaults["retention.ms"], "3600000");
+    /// assert_eq!(settings.partitions_default, 6);
     /// assert!(settings.set("num.partitions", "many").is_err());
     /// # Ok::<(), milena_broker::InvalidProperty>(())
     /// ```
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), InvalidProperty> {
-        if let Some(topic) = Definition::of_broker(name, self.release()) {
-            topic.check_as(name, value).map_err(|why| InvalidProperty { why })?;
-            self.topic_defaults.insert(topic.name.to_owned(), value.trim().to_owned());
+        if let Some(checked) = check_static(name, value, self.release()) {
+            checked.map_err(|why| InvalidProperty { why })?;
+            self.broker_config.insert(name.to_owned(), value.trim().to_owned());
             return Ok(());
         }
         let ms = |unit: u64| -> Result<Duration, InvalidProperty> {
@@ -65,8 +67,6 @@ impl Settings {
             "group.min.session.timeout.ms" => self.session_timeout_min = ms(1)?,
             "log.cleaner.backoff.ms" => self.cleaner_backoff = ms(1)?,
             "log.retention.check.interval.ms" => self.retention_check_interval = ms(1)?,
-            "log.retention.hours" => self.retain(number::<i64>(name, value)?, 3_600_000),
-            "log.retention.minutes" => self.retain(number::<i64>(name, value)?, 60_000),
             "max.incremental.fetch.session.cache.slots" => {
                 self.fetch_sessions_max = number(name, value)?;
             }
@@ -88,12 +88,6 @@ impl Settings {
         }
         Ok(())
     }
-
-    /// Less than nothing is for ever, as in Kafka.
-    fn retain(&mut self, units: i64, unit_ms: i64) {
-        let retention_ms = if units < 0 { -1 } else { units.saturating_mul(unit_ms) };
-        self.topic_defaults.insert("retention.ms".to_owned(), retention_ms.to_string());
-    }
 }
 
 fn number<T: FromStr>(name: &str, value: &str) -> Result<T, InvalidProperty> {
@@ -112,19 +106,44 @@ impl std::error::Error for InvalidProperty {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker_config::BrokerConfigs;
+    use crate::topic::LogDefaults;
 
-    #[test]
-    fn hours_and_minutes_of_retention_come_to_milliseconds_and_less_than_none_is_for_ever() {
-        for (name, value, retention_ms) in [
-            ("log.retention.hours", "1", "3600000"),
-            ("log.retention.minutes", "5", "300000"),
-            ("log.retention.ms", " 7 ", "7"),
-            ("log.retention.hours", "-1", "-1"),
-        ] {
-            let mut settings = Settings::default();
+    fn defaults(set: &[(&str, &str)]) -> LogDefaults {
+        let mut settings = Settings::default();
+        for (name, value) in set {
             settings.set(name, value).expect(name);
-            assert_eq!(settings.topic_defaults["retention.ms"], retention_ms, "{name}");
         }
+        let release = settings.release();
+        BrokerConfigs::new(settings.broker_config).topic_defaults(release).all
+    }
+
+    /// Whatever comes first: `KafkaConfig.logRetentionTimeMillis`, `logRollTimeMillis` and their like.
+    #[test]
+    fn the_smaller_unit_counts_before_the_larger_and_less_than_none_is_for_ever() {
+        let (ms, minutes, hours) = (
+            ("log.retention.ms", " 7 "),
+            ("log.retention.minutes", "5"),
+            ("log.retention.hours", "1"),
+        );
+        for (set, retention_ms) in [
+            (&[hours][..], "3600000"),
+            (&[hours, minutes], "300000"),
+            (&[minutes, hours], "300000"),
+            (&[ms, minutes, hours], "7"),
+            (&[hours, minutes, ms], "7"),
+            (&[("log.retention.hours", "-1")], "-1"),
+            (&[("log.retention.hours", "-9"), ("log.roll.ms", "9")], "-1"),
+        ] {
+            assert_eq!(defaults(set)["retention.ms"], retention_ms, "{set:?}");
+        }
+        let rolled = defaults(&[("log.roll.ms", "9"), ("log.roll.hours", "2")]);
+        assert_eq!(rolled["segment.ms"], "9");
+        assert_eq!(defaults(&[("log.roll.hours", "2")])["segment.ms"], "7200000");
+        assert_eq!(defaults(&[("log.roll.jitter.hours", "1")])["segment.jitter.ms"], "3600000");
+        let flushed = [("log.flush.scheduler.interval.ms", "3"), ("log.flush.interval.ms", "4")];
+        assert_eq!(defaults(&flushed)["flush.ms"], "4");
+        assert_eq!(defaults(&flushed[..1])["flush.ms"], "3");
     }
 
     #[test]

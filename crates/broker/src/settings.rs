@@ -44,8 +44,9 @@ pub struct Settings {
     pub replication_factor_default: i16,
     /// `auto.create.topics.enable`. Default true.
     pub auto_create_topics: bool,
-    /// What topics are configured with where they do not say otherwise, by Kafka's names for topics.
-    pub topic_defaults: BTreeMap<String, String>,
+    /// What brokers are started with that topics have where they do not say otherwise, by the brokers' names, as
+    /// `log.retention.ms`. Set by [`Settings::set`].
+    pub(crate) broker_config: BTreeMap<String, String>,
     /// How long the controller takes a crashed or paused node for alive: `broker.session.timeout.ms`.
     ///
     /// Default 200 ms (Kafka: 9 s).
@@ -246,7 +247,7 @@ impl Default for Settings {
             partitions_default: 1,
             replication_factor_default: 1,
             auto_create_topics: true,
-            topic_defaults: BTreeMap::new(),
+            broker_config: BTreeMap::new(),
             failover: Duration::from_millis(200),
             initial_rebalance_delay: Duration::ZERO,
             session_timeout_min: Duration::from_secs(1),

@@ -261,6 +261,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!(judges::members_of_java_and_ours_share_one_group, alone: true, limit: judges::LIMIT),
     scenario!(brokers::a_limit_of_all_brokers_counts_for_topics_that_are_there, alone: true,
         fits: brokers::fits),
+    scenario!(brokers::a_limit_of_one_broker_counts_where_it_leads, alone: true,
+        fits: brokers::fits_several),
     scenario!(program::what_the_program_produces_java_reads, alone: true,
         fits: guarantees::has_children, limit: program::LIMIT),
     scenario!(program::what_java_produces_the_program_prints, alone: true,

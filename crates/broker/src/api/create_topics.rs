@@ -16,9 +16,10 @@ use milena_wire::messages::create_topics_response::{
 };
 use milena_wire::{ByteString, Response};
 
-use super::describe_configs::{DEFAULT_CONFIG, DYNAMIC_TOPIC_CONFIG};
+use super::describe_configs::DYNAMIC_TOPIC_CONFIG;
 use super::{Call, Outcome, Versions, milliseconds};
 use crate::acl::{AclOperation, Resource};
+use crate::broker_config::DEFAULT_CONFIG;
 use crate::quota::Mutations;
 use crate::state::{NewTopic, Refused, State};
 use crate::topic::TopicState;
@@ -50,7 +51,7 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &CreateTopicsR
             Ok(created) => {
                 let name = Resource::Topic(&topic.name);
                 match call.check(state, AclOperation::DescribeConfigs, name) {
-                    Ok(()) => answer(topic, &created),
+                    Ok(()) => answer(state, call, topic, &created),
                     Err(code) => CreatableTopicResult {
                         topic_id: created.id,
                         topic_config_error_code: code,
@@ -125,14 +126,24 @@ fn create(
 /// Since when clients know THROTTLING_QUOTA_EXCEEDED.
 const STRICT_SINCE: i16 = 6;
 
-fn answer(topic: &CreatableTopic, created: &TopicState) -> CreatableTopicResult {
+fn answer(
+    state: &State,
+    call: &Call<'_>,
+    topic: &CreatableTopic,
+    created: &TopicState,
+) -> CreatableTopicResult {
+    let controller = state.nodes.controller().unwrap_or(call.node);
     let configs = created.config.definitions().map(|definition| {
         let set = created.config.overrides().get(definition.name);
+        let own = set.map(|value| (value.clone(), DYNAMIC_TOPIC_CONFIG));
+        let of_broker = || state.broker_configs.of_new_topic(controller, definition);
+        let default = || (definition.default.to_owned(), DEFAULT_CONFIG);
+        let (value, config_source) = own.or_else(of_broker).unwrap_or_else(default);
         CreatableTopicConfigs {
             name: definition.name.into(),
-            value: Some(set.map_or(definition.default, String::as_str).into()),
+            value: Some(value.into()),
             read_only: false,
-            config_source: if set.is_some() { DYNAMIC_TOPIC_CONFIG } else { DEFAULT_CONFIG },
+            config_source,
             is_sensitive: false,
         }
     });

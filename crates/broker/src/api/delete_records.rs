@@ -50,7 +50,8 @@ fn delete(
 ) -> Result<Offset, ErrorCode> {
     call.check(state, AclOperation::Delete, Resource::Topic(topic))?;
     let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
-    let is_deleted = state.topics.get(topic).is_some_and(|topic| topic.config.is_deleted);
+    let is_deleted =
+        state.topics.get(topic).is_some_and(|topic| topic.config.on(Some(call.node)).is_deleted);
     let partition = state.partition_mut(topic, asked.partition_index).ok_or(unknown)?;
     partition.check_leader(call.node, None).map_err(|failed| failed.0)?;
     if !is_deleted {

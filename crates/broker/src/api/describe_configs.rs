@@ -7,8 +7,6 @@
 //! What a topic was set in another release and this one does not know is not told, as by 4.3 and 4.4 (3.9: without a value).
 //! Loggers are answered by INVALID_REQUEST. There is no documentation in the answer.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use milena_types::{ErrorCode, NodeId};
 use milena_wire::messages::describe_configs_request::{
     DescribeConfigsRequest, DescribeConfigsResource,
@@ -22,8 +20,9 @@ use milena_wire::{ByteString, Response};
 use super::find_coordinator::MALFORMED;
 use super::{Call, Outcome, Versions};
 use crate::acl::AclOperation;
-use crate::broker_config::{BrokerDefinition, fallback};
+use crate::broker_config::{BrokerDefinition, DEFAULT_CONFIG, STATIC_BROKER_CONFIG, fixed_kind};
 use crate::group::Assignor;
+use crate::release::Release;
 use crate::rights::refused;
 use crate::share::{ShareConfig, ShareDefinition};
 use crate::state::{Alteration, BROKER, CLIENT_METRICS, GROUP, Refused, State, TOPIC};
@@ -34,18 +33,10 @@ pub(super) const VERSIONS: Versions = Versions::new(1, 4);
 
 /// Where a value comes from: set for the topic.
 pub(super) const DYNAMIC_TOPIC_CONFIG: i8 = 1;
-/// Set for the broker while it runs.
-const DYNAMIC_BROKER_CONFIG: i8 = 2;
-/// Set for all brokers while they run.
-const DYNAMIC_DEFAULT_BROKER_CONFIG: i8 = 3;
-/// Set when the broker was started.
-const STATIC_BROKER_CONFIG: i8 = 4;
 /// Set for the subscription to clients' metrics.
 const CLIENT_METRICS_CONFIG: i8 = 7;
 /// Set for the group.
 const DYNAMIC_GROUP_CONFIG: i8 = 8;
-/// By default.
-pub(super) const DEFAULT_CONFIG: i8 = 5;
 
 pub(super) fn handle(
     state: &mut State,
@@ -121,25 +112,22 @@ fn topic_entries(state: &State, call: &Call<'_>, name: &str) -> Result<Vec<Entry
     }
     let unknown = || Refused::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "");
     let config = &state.topics.get(name).ok_or_else(unknown)?.config;
-    let entry = |definition: &Definition| {
+    let release = state.settings.release();
+    let defaults = state.topic_defaults();
+    let defaults = defaults.own.get(&call.node).unwrap_or(&defaults.all);
+    let entry = |definition: &'static Definition| {
         let set = config.overrides().get(definition.name);
         let own = set.map(|value| (definition.name.into(), value.clone(), DYNAMIC_TOPIC_CONFIG));
-        let told = definition.broker_name().map(|name| told(state, Some(call.node), name));
-        let mut synonyms: Vec<Synonym> =
-            own.into_iter().chain(told.into_iter().flatten()).collect();
-        let (value, source) = match synonyms.first() {
-            Some((_, value, source)) => (value.clone(), *source),
-            None => (definition.default.to_owned(), DEFAULT_CONFIG),
-        };
-        let default = |name: &'static str| -> Synonym {
-            (name.into(), definition.default.into(), DEFAULT_CONFIG)
-        };
-        synonyms.extend(definition.synonym.map(default));
+        let of_broker = definition.broker_name().into_iter();
+        let of_broker = of_broker.flat_map(|name| told(state, call.node, name, release));
+        let synonyms: Vec<Synonym> = own.into_iter().chain(of_broker).collect();
+        // A time that brokers have in hours has its effect, and is told as a default, as by Kafka.
+        let default = || defaults.get(definition.name).map_or(definition.default, String::as_str);
         Entry {
             name: definition.name.into(),
             kind: definition.kind,
-            value: Some(value),
-            source,
+            value: Some(set.cloned().unwrap_or_else(|| default().to_owned())),
+            source: synonyms.first().map_or(DEFAULT_CONFIG, |(_, _, source)| *source),
             read_only: false,
             synonyms,
         }
@@ -194,19 +182,10 @@ fn subscription_entries(state: &State, name: &str) -> Result<Vec<Entry>, Refused
     Ok(Subscription::DEFINITIONS.iter().map(entry).collect())
 }
 
-/// What a node and all nodes were told under this name, the stronger first, and what stands for it.
-fn told(state: &State, node: Option<NodeId>, name: &str) -> Vec<Synonym> {
-    let value = |node: Option<NodeId>, source: i8| {
-        let value = state.broker_configs.value(node, name)?;
-        Some((ByteString::from(name), value.to_owned(), source))
-    };
-    let own = node.and_then(|node| value(Some(node), DYNAMIC_BROKER_CONFIG));
-    let all = value(None, DYNAMIC_DEFAULT_BROKER_CONFIG);
-    let mut told: Vec<Synonym> = own.into_iter().chain(all).collect();
-    if let Some((name, value)) = fallback(name).filter(|_| !told.is_empty() && node.is_some()) {
-        told.push((name.into(), value.to_owned(), DEFAULT_CONFIG));
-    }
-    told
+/// What stands for a broker's setting of this name.
+fn told(state: &State, node: NodeId, name: &str, release: Release) -> Vec<Synonym> {
+    let values = state.broker_configs.synonyms(node, name, release).into_iter();
+    values.map(|one| (one.name.into(), one.value, one.source)).collect()
 }
 
 fn broker_entries(state: &State, call: &Call<'_>, name: &str) -> Result<Vec<Entry>, Refused> {
@@ -310,20 +289,24 @@ fn broker_entries(state: &State, call: &Call<'_>, name: &str) -> Result<Vec<Entr
 /// What may be set while brokers run: of a node, all that is set and the defaults of topics; of all nodes, what is set of them.
 fn dynamic_entries(state: &State, node: Option<NodeId>) -> Vec<Entry> {
     let release = state.settings.release();
-    let known = BrokerDefinition::all(release).filter(|_| node.is_some());
-    let defaults: BTreeMap<&str, Option<&str>> = known.collect();
-    let set = [node, None].into_iter().flat_map(|node| state.broker_configs.of(node));
-    let names: BTreeSet<&str> = defaults.keys().copied().chain(set.map(|(name, _)| name)).collect();
+    let configs = &state.broker_configs;
+    let mut names = configs.names(node);
+    for name in BrokerDefinition::names(release).filter(|_| node.is_some()) {
+        names.insert(name);
+    }
     let entry = |name: &str| {
         let definition = BrokerDefinition::of(name, release);
-        let mut synonyms = told(state, node, name);
-        if let Some(default) = defaults.get(name).copied().flatten() {
-            synonyms.push((name.into(), default.to_owned(), DEFAULT_CONFIG));
-        }
+        let synonyms: Vec<Synonym> = match node {
+            Some(node) => told(state, node, name, release),
+            None => {
+                let all = configs.of_all(name).into_iter();
+                all.map(|one| (one.name.into(), one.value, one.source)).collect()
+            }
+        };
         let first = synonyms.first();
         Entry {
             name: name.into(),
-            kind: definition.map_or(ConfigKind::Unknown, |known| known.kind),
+            kind: definition.map_or_else(|| fixed_kind(name), |known| known.kind),
             value: first.map(|(_, value, _)| value.clone()),
             source: first.map_or(DEFAULT_CONFIG, |(_, _, source)| *source),
             read_only: definition.is_none(),

@@ -3,8 +3,9 @@
 //! Sets, deletes, appends to or subtracts from single values of the configuration of a topic, a broker, a group or a
 //! subscription to clients' metrics (KIP-339, KIP-226, KIP-714).
 //!
-//! Notes: what a broker is told for all topics has its effect, on all nodes alike: what all nodes are told, and what the only
-//! one is. The rest is kept and does nothing. Of groups only `share.*` is known.
+//! Notes: what a broker is told that topics have by default has its effect on the logs that it leads, and what all are told on all.
+//! All replicas share one log, so that a follower's own retention deletes nothing. The rest is kept and does nothing. Of groups
+//! only `share.*` is known.
 
 use milena_types::ErrorCode;
 use milena_wire::Response;

@@ -232,7 +232,7 @@ impl Waiting {
         if partition.high_watermark() < self.end {
             return None;
         }
-        let is_safe = partition.isr().len() >= topic.config.min_insync_replicas;
+        let is_safe = partition.isr().len() >= topic.config.on(Some(node)).min_insync_replicas;
         Some(if is_safe { ErrorCode::NONE } else { ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND })
     }
 }
@@ -307,7 +307,7 @@ fn append(
     let reject = Refusal::from;
     let topic = state.topics.get(&tp.topic);
     let topic = topic.ok_or(reject(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION))?;
-    let (config, is_forbidden) = (topic.config.clone(), is_internal(&tp.topic));
+    let (config, is_forbidden) = (*topic.config.on(Some(call.node)), is_internal(&tp.topic));
     let partition = topic.partition(tp.partition);
     let partition = partition.ok_or(reject(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION))?;
     if is_forbidden {

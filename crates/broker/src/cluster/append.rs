@@ -80,9 +80,9 @@ impl Cluster {
         let bytes = encode(records, wall)
             .map_err(|error| refuse(ErrorCode::INVALID_RECORD, &error.to_string()))?;
         let topic = self.state.topics.get_mut(&partition.topic).ok_or_else(unknown)?;
-        let config = topic.config.clone();
+        let leader = topic.partition(partition.partition).and_then(|found| found.leader());
+        let config = *topic.config.on(leader);
         let found = topic.partition_mut(partition.partition).ok_or_else(unknown)?;
-        let leader = found.leader();
         let leader = leader.ok_or_else(|| refuse(ErrorCode::LEADER_NOT_AVAILABLE, ""))?;
         let rejected = |rejected: crate::storage::Rejected| refuse(rejected.code, rejected.why);
         let batch = Batch::read(&bytes).map_err(rejected)?;

@@ -35,7 +35,7 @@ impl State {
         for (name, topic) in &mut self.topics {
             for (index, partition) in (0..).zip(&mut topic.partitions) {
                 let start = partition.log().start();
-                partition.retain(&topic.config, wall);
+                partition.retain(topic.config.on(partition.leader()), wall);
                 has_records |= !is_empty(partition);
                 if partition.log().start() != start {
                     shortened.push(TopicPartition::new(name, index));
@@ -56,8 +56,9 @@ impl State {
         let mut entries = Vec::new();
         let mut has_more = false;
         for topic in self.topics.values_mut() {
-            let Some(config) = topic.config.compaction else { continue };
             for (index, partition) in (0..).zip(&mut topic.partitions) {
+                let config = topic.config.on(partition.leader());
+                let Some(config) = config.compaction else { continue };
                 let rewritten = partition.compact(&config, wall);
                 if !rewritten.is_empty() {
                     entries.push(Entry::Compacted((topic.id, index), rewritten));
@@ -88,7 +89,7 @@ impl State {
 
 /// Whether there is, or may come to be, something to be compacted.
 fn is_compacted(topic: &TopicState) -> bool {
-    topic.config.compaction.is_some() && !topic.partitions.iter().all(is_empty)
+    topic.config.is_compacted() && !topic.partitions.iter().all(is_empty)
 }
 
 fn is_empty(partition: &Partition) -> bool {

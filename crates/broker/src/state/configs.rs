@@ -79,9 +79,7 @@ impl State {
 
     /// What topics have where they do not say otherwise, since brokers were told so.
     pub(crate) fn topic_defaults(&self) -> TopicDefaults {
-        let mut nodes = self.nodes.iter().map(|node| node.id);
-        let only = nodes.next().filter(|_| nodes.next().is_none());
-        self.broker_configs.topic_defaults(only, self.settings.release())
+        self.broker_configs.topic_defaults(self.settings.release())
     }
 
     /// Sets all that a node is told while it runs, or all nodes are, or only sees whether it could be.

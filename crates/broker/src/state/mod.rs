@@ -73,7 +73,7 @@ pub(crate) struct State {
     pub(crate) share_partitions: SharePartitions,
     /// What is set for single groups, by their ids.
     pub(crate) group_configs: BTreeMap<String, BTreeMap<String, String>>,
-    /// What brokers were told while they run.
+    /// What brokers were started with and told while they run.
     pub(crate) broker_configs: BrokerConfigs,
     /// What clients are to tell of themselves.
     pub(crate) subscriptions: Subscriptions,
@@ -137,7 +137,7 @@ impl State {
             share_groups: BTreeMap::new(),
             share_partitions: SharePartitions::default(),
             group_configs: BTreeMap::new(),
-            broker_configs: BrokerConfigs::default(),
+            broker_configs: BrokerConfigs::new(settings.broker_config.clone()),
             subscriptions: Subscriptions::default(),
             acls: Acls::default(),
             quotas: Quotas::default(),

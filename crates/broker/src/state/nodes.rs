@@ -149,8 +149,9 @@ impl State {
     pub(crate) fn settle(&mut self, now: Instant) {
         let mut changed = Vec::new();
         let mut led_anew = Vec::new();
+        let controller = self.nodes.controller();
         for (name, topic) in &mut self.topics {
-            let may_elect_unclean = topic.config.unclean_leader_election;
+            let may_elect_unclean = topic.config.on(controller).unclean_leader_election;
             for (index, partition) in (0..).zip(&mut topic.partitions) {
                 let leader = partition.leader();
                 let before = (leader, partition.high_watermark());

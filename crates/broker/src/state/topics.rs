@@ -79,9 +79,8 @@ impl State {
             let message = format!("Topic '{name}' collides with existing topic: {other}");
             return Err(Refused::new(ErrorCode::INVALID_TOPIC_EXCEPTION, message));
         }
-        let mut config = self.settings.topic_defaults.clone();
-        config.extend(new.config.clone());
-        let config = TopicConfig::new(config, &self.topic_defaults(), self.settings.release())
+        let (config, defaults) = (new.config.clone(), self.topic_defaults());
+        let config = TopicConfig::new(config, &defaults, self.settings.release())
             .map_err(|message| Refused::new(ErrorCode::INVALID_CONFIG, message))?;
         let replicas = if new.assignments.is_empty() {
             let count = new.partitions.unwrap_or(self.settings.partitions_default);

@@ -141,7 +141,8 @@ impl State {
         let marker = Batch::marker(sent, is_commit, term.coordinator_epoch, wall)
             .map_err(|error| Refused::new(ErrorCode::UNKNOWN_SERVER_ERROR, error.to_string()))?;
         let topic = self.topics.get_mut(&tp.topic).ok_or_else(unknown)?;
-        let config = topic.config.clone();
+        let leader = topic.partition(tp.partition).and_then(Partition::leader);
+        let config = *topic.config.on(leader);
         let partition = topic.partition_mut(tp.partition).ok_or_else(unknown)?;
         let bytes = marker.bytes();
         let origin = Origin::Coordinator { is_commit, term };

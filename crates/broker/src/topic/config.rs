@@ -3,17 +3,26 @@
 use std::collections::BTreeMap;
 
 use milena_records::TimestampType;
+use milena_types::NodeId;
 
 use crate::release::Release;
 use crate::storage::CompactionConfig;
 
 use self::ConfigKind::{Boolean, Double, Int, List, Long, String as Text, Unknown};
 
-/// What the settings of one topic come to; the ones that this broker acts on are read out once.
+/// What is set of one topic, and what that and the nodes' own settings come to on each node.
 #[derive(Clone, Debug)]
 pub(crate) struct TopicConfig {
     release: Release,
     set: BTreeMap<String, String>,
+    log: LogConfig,
+    /// On the nodes that were told otherwise than the others.
+    own: BTreeMap<NodeId, LogConfig>,
+}
+
+/// What a node goes by with the logs of one topic: the settings that this broker acts on, read out once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogConfig {
     pub(crate) max_message_bytes: usize,
     pub(crate) min_insync_replicas: usize,
     pub(crate) retention_ms: Option<i64>,
@@ -28,8 +37,16 @@ pub(crate) struct TopicConfig {
     pub(crate) compaction: Option<CompactionConfig>,
 }
 
-/// What brokers were told while they run that topics have where they do not say otherwise, by the topics' names.
-pub(crate) type TopicDefaults = BTreeMap<&'static str, String>;
+/// What topics have of a node where they do not say otherwise, by the topics' names.
+pub(crate) type LogDefaults = BTreeMap<&'static str, String>;
+
+/// The same of all nodes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TopicDefaults {
+    pub(crate) all: LogDefaults,
+    /// Of the nodes that were told otherwise.
+    pub(crate) own: BTreeMap<NodeId, LogDefaults>,
+}
 
 /// How Kafka types a value (`ConfigDef.Type`), with the numbers of DescribeConfigs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -81,10 +98,41 @@ impl TopicConfig {
         defaults: &TopicDefaults,
         release: Release,
     ) -> Result<Self, String> {
-        let of = |name: &str| Definition::of(name, release);
         for (name, value) in &set {
-            of(name).map_or(Ok(()), |definition| definition.check(value))?;
+            Definition::of(name, release).map_or(Ok(()), |definition| definition.check(value))?;
         }
+        let log = LogConfig::new(&set, &defaults.all, release);
+        let own = defaults.own.iter();
+        let own = own.map(|(node, defaults)| (*node, LogConfig::new(&set, defaults, release)));
+        Ok(Self { release, log, own: own.collect(), set })
+    }
+
+    /// What a node goes by; where it is none, what most do.
+    pub(crate) fn on(&self, node: Option<NodeId>) -> &LogConfig {
+        node.and_then(|node| self.own.get(&node)).unwrap_or(&self.log)
+    }
+
+    /// Whether any node compacts the topic.
+    pub(crate) fn is_compacted(&self) -> bool {
+        self.own.values().chain([&self.log]).any(|log| log.compaction.is_some())
+    }
+
+    /// What is set for this topic, by name; some of it perhaps in a release that knew more.
+    pub(crate) fn overrides(&self) -> &BTreeMap<String, String> {
+        &self.set
+    }
+
+    /// What of that its release knows.
+    pub(crate) fn known(&self) -> BTreeMap<String, String> {
+        let set = self.set.iter().filter(|(name, _)| Definition::of(name, self.release).is_some());
+        set.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+}
+
+impl LogConfig {
+    /// Values were checked, those that were set and the defaults.
+    fn new(set: &BTreeMap<String, String>, defaults: &LogDefaults, release: Release) -> Self {
+        let of = |name: &str| Definition::of(name, release);
         let text = |name: &str| {
             let default = || of(name).map_or("", |definition| definition.default);
             set.get(name).or_else(|| defaults.get(name)).map_or_else(default, String::as_str)
@@ -104,8 +152,7 @@ impl TopicConfig {
         let both = known("message.timestamp.difference.max.ms");
         let time_bound = |name: &str| Some(known(name)).filter(|new| *new != i64::MAX);
         let bound = |name: &str| Some(number(name)).filter(|value| *value >= 0);
-        Ok(Self {
-            release,
+        Self {
             max_message_bytes: usize::try_from(number("max.message.bytes")).unwrap_or_default(),
             min_insync_replicas: usize::try_from(number("min.insync.replicas")).unwrap_or(1),
             retention_ms: bound("retention.ms"),
@@ -119,19 +166,7 @@ impl TopicConfig {
             unclean_leader_election: text("unclean.leader.election.enable") == "true",
             is_deleted: has_policy("delete"),
             compaction: has_policy("compact").then_some(compaction),
-            set,
-        })
-    }
-
-    /// What is set for this topic, by name; some of it perhaps in a release that knew more.
-    pub(crate) fn overrides(&self) -> &BTreeMap<String, String> {
-        &self.set
-    }
-
-    /// What of that its release knows.
-    pub(crate) fn known(&self) -> BTreeMap<String, String> {
-        let set = self.set.iter().filter(|(name, _)| Definition::of(name, self.release).is_some());
-        set.map(|(name, value)| (name.clone(), value.clone())).collect()
+        }
     }
 }
 
@@ -148,18 +183,26 @@ impl Definition {
 
     /// The one whose default brokers may be told by this name while they run.
     pub(crate) fn of_broker(name: &str, release: Release) -> Option<&'static Self> {
-        Self::all(release).find(|known| known.broker_name() == Some(name))
+        Self::all(release).find(|known| known.broker_name() == Some(name) && name != FORMAT)
     }
 
-    /// By what name brokers are told its default while they run.
+    /// By what name brokers are told its default; where there are several, that which counts before the others.
     pub(crate) fn broker_name(&self) -> Option<&'static str> {
-        match self.name {
-            "retention.ms" => Some("log.retention.ms"),
-            "segment.ms" => Some("log.roll.ms"),
-            "segment.jitter.ms" => Some("log.roll.jitter.ms"),
-            "message.format.version" => None,
-            _ => self.synonym,
-        }
+        self.units().map_or(self.synonym, |units| units.first().map(|(name, _)| *name))
+    }
+
+    /// What the default comes to, if brokers have `value` of these names.
+    pub(crate) fn default_of<'a>(&self, value: impl Fn(&str) -> Option<&'a str>) -> Option<String> {
+        let Some(units) = self.units() else { return value(self.synonym?).map(str::to_owned) };
+        let (text, unit_ms) =
+            units.iter().find_map(|(name, unit_ms)| Some((value(name)?, *unit_ms)))?;
+        let number = text.trim().parse::<i64>().unwrap_or_default().saturating_mul(unit_ms);
+        // Less than nothing is for ever.
+        Some(number.max(-1).to_string())
+    }
+
+    fn units(&self) -> Option<&'static [(&'static str, i64)]> {
+        UNITS.iter().find(|(name, _)| *name == self.name).map(|(_, units)| *units)
     }
 
     fn is_of(&self, release: Release) -> bool {
@@ -245,7 +288,7 @@ const DEFINITIONS: &[Definition] = &[
     definition("errors.deadletterqueue.group.enable", Boolean, "false", "").since(4, 4),
     definition("file.delete.delay.ms", Long, "60000", "log.segment.delete.delay.ms"),
     definition("flush.messages", Long, "9223372036854775807", "log.flush.interval.messages"),
-    definition("flush.ms", Long, "9223372036854775807", "log.flush.interval.ms"),
+    definition("flush.ms", Long, "9223372036854775807", ""),
     definition("follower.replication.throttled.replicas", List, "", ""),
     definition("index.interval.bytes", Int, "4096", "log.index.interval.bytes"),
     definition("leader.replication.throttled.replicas", List, "", ""),
@@ -290,6 +333,29 @@ const DEFINITIONS: &[Definition] = &[
 
 const FORMAT: &str = "log.message.format.version";
 
+/// Of what topics' defaults brokers may be told in several units: by which names, each counting before the next, and how many
+/// milliseconds a unit is.
+const UNITS: &[(&str, &[(&str, i64)])] = &[
+    ("flush.ms", &[("log.flush.interval.ms", 1), ("log.flush.scheduler.interval.ms", 1)]),
+    (
+        "retention.ms",
+        &[
+            ("log.retention.ms", 1),
+            ("log.retention.minutes", 60_000),
+            ("log.retention.hours", 3_600_000),
+        ],
+    ),
+    ("segment.jitter.ms", &[("log.roll.jitter.ms", 1), ("log.roll.jitter.hours", 3_600_000)]),
+    ("segment.ms", &[("log.roll.ms", 1), ("log.roll.hours", 3_600_000)]),
+];
+
+/// The names that stand for the same as this one of a broker, each counting before the next.
+pub(crate) fn broker_synonyms(name: &str) -> impl Iterator<Item = &str> {
+    let mut known = UNITS.iter().map(|(_, units)| *units);
+    let units = known.find(|units| units.iter().any(|(one, _)| *one == name)).unwrap_or_default();
+    units.iter().map(|(one, _)| *one).chain(units.is_empty().then_some(name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -297,7 +363,7 @@ mod tests {
     fn config(set: &[(&str, &str)]) -> Result<TopicConfig, String> {
         TopicConfig::new(
             set.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
-            &TopicDefaults::new(),
+            &TopicDefaults::default(),
             Release::NEWEST,
         )
     }
@@ -313,7 +379,7 @@ mod tests {
     #[test]
     fn a_release_knows_a_name_once() {
         for release in Release::all() {
-            let config = TopicConfig::new(BTreeMap::new(), &TopicDefaults::new(), release);
+            let config = TopicConfig::new(BTreeMap::new(), &TopicDefaults::default(), release);
             let config = config.expect("defaults");
             let names: Vec<_> = config.definitions().map(|known| known.name).collect();
             assert!(names.is_sorted_by(|a, b| a < b), "{release}: {names:?}");
@@ -331,11 +397,12 @@ mod tests {
                     (format!("message.timestamp.{name}.max.ms"), value.to_string())
                 })
                 .collect(),
-                &TopicDefaults::new(),
+                &TopicDefaults::default(),
                 release.parse().expect("a release"),
             )
             .expect("legal");
-            (config.timestamp_before_max_ms, config.timestamp_after_max_ms)
+            let log = config.on(None);
+            (log.timestamp_before_max_ms, log.timestamp_after_max_ms)
         };
         let old = ("difference", "10");
         assert_eq!(bounds("3.5", &[old]), (10, 10));
@@ -353,6 +420,7 @@ mod tests {
         assert!(config(&[("retention.ms", "soon")]).is_err());
         assert!(config(&[("min.insync.replicas", "0")]).is_err());
         let config = config(&[("retention.bytes", "5"), ("cleanup.policy", "compact,delete")]);
-        assert!(config.is_ok_and(|c| c.retention_bytes == Some(5) && c.is_deleted));
+        let log = config.map(|config| *config.on(None));
+        assert!(log.is_ok_and(|log| log.retention_bytes == Some(5) && log.is_deleted));
     }
 }

@@ -8,7 +8,9 @@ mod replication;
 mod saved;
 mod state;
 
-pub(crate) use config::{ConfigKind, Definition, TopicConfig, TopicDefaults};
+pub(crate) use config::{
+    ConfigKind, Definition, LogDefaults, TopicConfig, TopicDefaults, broker_synonyms,
+};
 pub(crate) use image::{ImageVersion, TopicImage};
 pub(crate) use name::{is_legal_topic_name, why_illegal};
 pub(crate) use partition::{Appended, Origin, Partition};

@@ -2,7 +2,7 @@
 
 use milena_types::{ErrorCode, LeaderEpoch, NodeId, Offset, Timestamp};
 
-use super::config::TopicConfig;
+use super::config::LogConfig;
 use super::replication::Replica;
 use super::saved::Saved;
 use milena_records::TimestampType;
@@ -76,7 +76,7 @@ impl Partition {
         &mut self,
         mut batch: Batch,
         origin: Origin,
-        config: &TopicConfig,
+        config: &LogConfig,
         now: Timestamp,
     ) -> Result<Appended, Rejected> {
         let reject = |code| Rejected::new(code, "");
@@ -171,7 +171,7 @@ impl Partition {
     }
 
     /// Deletes what retention no longer keeps.
-    pub(crate) fn retain(&mut self, config: &TopicConfig, now: Timestamp) {
+    pub(crate) fn retain(&mut self, config: &LogConfig, now: Timestamp) {
         if !config.is_deleted {
             return;
         }
@@ -241,12 +241,12 @@ impl Partition {
     }
 }
 
-fn append_time(config: &TopicConfig, time: Timestamp) -> Option<Timestamp> {
+fn append_time(config: &LogConfig, time: Timestamp) -> Option<Timestamp> {
     (config.timestamp_type == TimestampType::LogAppendTime).then_some(time)
 }
 
 /// What Kafka's `LogValidator` asks of a client's batch.
-fn check_sent(batch: &Batch, config: &TopicConfig, now: Timestamp) -> Result<(), Rejected> {
+fn check_sent(batch: &Batch, config: &LogConfig, now: Timestamp) -> Result<(), Rejected> {
     let invalid = |why| Err(Rejected::new(ErrorCode::INVALID_RECORD, why));
     if batch.bytes() > config.max_message_bytes {
         let why = "the record batch is larger than max.message.bytes";

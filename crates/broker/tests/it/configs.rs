@@ -221,3 +221,104 @@ fn what_a_broker_cannot_be_told_while_it_runs_is_refused() {
     assert_eq!(codes(&told), [ErrorCode::NONE]);
     assert_eq!(described(&mut world, 1, BROKER, "1", "my.plugin"), some("", 2), "perhaps a secret");
 }
+
+/// What stands for a value, the strongest first: name, value and source.
+fn synonyms(world: &mut World, kind: i8, name: &str, key: &str) -> Vec<(String, String, i8)> {
+    let connection = world.connect(node(1));
+    let resource = DescribeConfigsResource {
+        resource_type: kind,
+        resource_name: name.into(),
+        configuration_keys: Some(vec![key.into()]),
+    };
+    let request = DescribeConfigsRequest {
+        resources: vec![resource],
+        include_synonyms: true,
+        ..Default::default()
+    };
+    let Response::DescribeConfigs(told) = world.ask(connection, 4, request) else { panic!() };
+    let synonyms = told.results[0].configs.iter().flat_map(|config| &config.synonyms);
+    let text = |value: &Option<milena_wire::ByteString>| value.clone().unwrap_or_default();
+    synonyms.map(|one| (one.name.to_string(), text(&one.value).to_string(), one.source)).collect()
+}
+
+fn started_with(set: &[(&str, &str)]) -> World {
+    World::with(|settings| {
+        for (name, value) in set {
+            settings.set(name, value).expect(name);
+        }
+    })
+}
+
+/// As of a broker of Kafka with such a `server.properties`: nothing of it is the topic's own.
+#[test]
+fn what_brokers_were_started_with_is_theirs_and_not_the_topic_s() {
+    let mut world = started_with(&[("log.retention.bytes", "500")]);
+    let triple = |name: &str, value: &str, source| (name.to_owned(), value.to_owned(), source);
+    let fixed = triple("log.retention.bytes", "500", 4);
+    let default = triple("log.retention.bytes", "-1", 5);
+    let key = "retention.bytes";
+    assert_eq!(described(&mut world, 1, TOPIC, "t", key), some("500", 4));
+    assert_eq!(set(&mut world, TOPIC, "t"), []);
+    let told = synonyms(&mut world, TOPIC, "t", key);
+    assert_eq!(told, [fixed.clone(), default.clone()]);
+    assert_eq!(described(&mut world, 1, BROKER, "1", "log.retention.bytes"), some("500", 4));
+    assert_eq!(described(&mut world, 1, BROKER, "", "log.retention.bytes"), None);
+    // What is told while it runs counts before it, and the topic's own before that.
+    set_for_all(&mut world, "log.retention.bytes", "600");
+    assert_eq!(described(&mut world, 1, TOPIC, "t", key), some("600", 3));
+    replace(&mut world, vec![resource(TOPIC, "t", &[(key, Some("700"))])]);
+    let all = triple("log.retention.bytes", "600", 3);
+    let told = synonyms(&mut world, TOPIC, "t", key);
+    assert_eq!(told, [triple(key, "700", 1), all, fixed, default]);
+    replace(&mut world, vec![resource(TOPIC, "t", &[]), resource(BROKER, "", &[])]);
+    assert_eq!(described(&mut world, 1, TOPIC, "t", key), some("500", 4));
+    world.restart_with(|settings| settings.set("log.retention.bytes", "800").expect("known"));
+    assert_eq!(described(&mut world, 1, TOPIC, "t", key), some("800", 4));
+}
+
+/// Kafka looks for the name in milliseconds alone, and what stands behind it.
+#[test]
+fn a_time_in_hours_has_its_effect_and_is_told_as_a_default() {
+    let mut world = started_with(&[("log.retention.hours", "1")]);
+    assert_eq!(described(&mut world, 1, TOPIC, "t", "retention.ms"), some("3600000", 5));
+    assert_eq!(synonyms(&mut world, TOPIC, "t", "retention.ms"), []);
+    assert_eq!(described(&mut world, 1, BROKER, "1", "log.retention.hours"), some("1", 4));
+    assert_eq!(described(&mut world, 1, BROKER, "1", "log.retention.ms"), some("", 5));
+    set_for_all(&mut world, "log.retention.ms", "9");
+    assert_eq!(described(&mut world, 1, TOPIC, "t", "retention.ms"), some("9", 3));
+    let told = synonyms(&mut world, TOPIC, "t", "retention.ms");
+    let sources: Vec<_> =
+        told.iter().map(|(name, value, source)| (&**name, &**value, *source)).collect();
+    let hours = "log.retention.hours";
+    assert_eq!(sources, [("log.retention.ms", "9", 3), (hours, "1", 4), (hours, "168", 5)]);
+}
+
+/// Each node has logs of its own in Kafka, and goes by its own settings with those that it leads.
+#[test]
+fn what_one_of_several_nodes_is_told_counts_where_it_leads() {
+    let mut world = World::new();
+    let leader = world.leader();
+    let other = (1..=3).map(node).find(|node| *node != leader).expect("three nodes");
+    let limit = resource(BROKER, &leader.to_string(), &[("message.max.bytes", Some("200"))]);
+    let connection = world.connect(leader);
+    let request = AlterConfigsRequest { resources: vec![limit], ..Default::default() };
+    let Response::AlterConfigs(told) = world.ask(connection, 2, request) else { panic!() };
+    assert_eq!(codes(&told), [ErrorCode::NONE]);
+    world.restart();
+    let produced_code = |world: &mut World| {
+        let connection = world.connect_leader();
+        let batch = batch(&[&"x".repeat(300)], None);
+        produced(world.ask(connection, 9, produce(-1, batch))).error_code
+    };
+    let key = "max.message.bytes";
+    assert_eq!(described(&mut world, leader.get(), TOPIC, "t", key), some("200", 2));
+    assert_eq!(described(&mut world, other.get(), TOPIC, "t", key), some("1048588", 5));
+    assert_eq!(produced_code(&mut world), ErrorCode::MESSAGE_TOO_LARGE);
+    assert!(world.cluster.move_leader(world.now, &crate::world::tp(), other));
+    assert_eq!(produced_code(&mut world), ErrorCode::NONE);
+    // A topic that is made later knows it too; its own settings count before it.
+    assert!(world.cluster.move_leader(world.now, &crate::world::tp(), leader));
+    assert_eq!(produced_code(&mut world), ErrorCode::MESSAGE_TOO_LARGE);
+    replace(&mut world, vec![resource(TOPIC, "t", &[(key, Some("2000"))])]);
+    assert_eq!(produced_code(&mut world), ErrorCode::NONE);
+}

@@ -1,11 +1,14 @@
 //! What brokers are told while they run, and how it is described.
 
 use milena_types::ApiKey;
+use milena_wire::messages::create_topics_request::CreatableTopic;
 use milena_wire::messages::describe_configs_request::DescribeConfigsResource;
 use milena_wire::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
 };
-use milena_wire::messages::{DescribeConfigsRequest, IncrementalAlterConfigsRequest};
+use milena_wire::messages::{
+    CreateTopicsRequest, DescribeConfigsRequest, IncrementalAlterConfigsRequest,
+};
 
 use crate::Result;
 use crate::compare::recorder::Recorder;
@@ -26,6 +29,7 @@ pub(super) async fn run(on: &mut Recorder) -> Result {
         ("for all brokers", "", "log.retention.ms", SET, Some("7200000")),
         ("for one", "1", "log.retention.ms", SET, Some("3600000")),
         ("a limit for one", "1", "log.segment.bytes", SET, Some("107374182")),
+        ("a time with another behind it", "1", "log.flush.interval.ms", SET, Some("70000")),
         ("what nobody knows", "1", "no.such.setting", SET, Some("1")),
         ("what does nothing here", "", "max.connections", SET, Some("1000")),
         ("what is read at the start", "", "num.partitions", SET, Some("3")),
@@ -43,9 +47,11 @@ pub(super) async fn run(on: &mut Recorder) -> Result {
         on.ask(what, newest, altering(broker, name, operation, value)).await?;
     }
     describe(on, "what was set").await?;
+    make(on, "a topic that has of all").await?;
     for (what, broker, name) in [
         ("for one away", "1", "log.retention.ms"),
         ("a limit for one away", "1", "log.segment.bytes"),
+        ("a time with another behind it away", "1", "log.flush.interval.ms"),
         ("what nobody knows away", "1", "no.such.setting"),
     ] {
         on.ask(what, newest, altering(broker, name, DELETE, None)).await?;
@@ -55,6 +61,23 @@ pub(super) async fn run(on: &mut Recorder) -> Result {
         on.ask("for all away", newest, altering("", name, DELETE, None)).await?;
     }
     describe(on, "nothing").await
+}
+
+/// What it would be made with, and where that is from.
+async fn make(on: &mut Recorder, what: &str) -> Result {
+    let topic = message!(CreatableTopic {
+        name: "script-made-of-all".into(),
+        num_partitions: 1,
+        replication_factor: 1
+    });
+    let newest = on.newest(ApiKey::CREATE_TOPICS);
+    let ask = message!(CreateTopicsRequest {
+        topics: vec![topic],
+        timeout_ms: 10_000,
+        validate_only: true
+    });
+    on.ask(what, newest, ask).await?;
+    Ok(())
 }
 
 fn altering(
@@ -85,7 +108,9 @@ async fn describe(on: &mut Recorder, what: &str) -> Result {
     for (of, kind, name, keys) in [
         ("all brokers", 4, "", &["log.retention.ms", "max.connections"][..]),
         ("one", 4, "1", &["log.retention.ms", "log.segment.bytes", "no.such.setting"]),
+        ("times of one", 4, "1", &["log.flush.interval.ms", "log.roll.ms", "log.roll.jitter.ms"]),
         ("a topic", 2, TOPIC, &["cleanup.policy", "retention.ms", "segment.bytes"]),
+        ("times of a topic", 2, TOPIC, &["flush.ms", "segment.ms", "segment.jitter.ms"]),
     ] {
         for synonyms in [false, true] {
             let resource = message!(DescribeConfigsResource {
