@@ -197,6 +197,16 @@ impl Release {
         self < Self::of(2, 2)
     }
 
+    /// Whether a Fetch that knows no zstd gets nothing of a topic whose codec that is.
+    pub(crate) fn keeps_zstd_back(self) -> bool {
+        self < Self::of(4, 0)
+    }
+
+    /// Whether no more replicas must be in sync than a partition has (KAFKA-15583).
+    pub(crate) fn asks_for_no_more_than_all(self) -> bool {
+        self >= Self::of(3, 7)
+    }
+
     /// Whether a Fetch of what is unknown is answered an empty list of aborted transactions; before, none.
     pub(crate) fn lists_no_aborted(self) -> bool {
         self >= Self::of(3, 0)

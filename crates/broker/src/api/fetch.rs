@@ -113,9 +113,15 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &FetchRequest)
 /// The partition that is to be read, if it is there and the client may read it.
 fn judge(state: &State, call: &Call<'_>, interest: &Interest) -> Result<TopicPartition, ErrorCode> {
     let name = call.topic(state, AclOperation::Read, &interest.topic)?;
-    let found = state.partition(name.as_str(), interest.partition).is_some();
-    let partition = found.then(|| TopicPartition::new(name, interest.partition));
-    partition.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+    let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+    state.partition(name.as_str(), interest.partition).ok_or(unknown)?;
+    if call.version < ZSTD_SINCE && state.settings.release().keeps_zstd_back() {
+        let topic = state.topics.get(&name).ok_or(unknown)?;
+        if topic.config.overrides().get("compression.type").is_some_and(|codec| codec == "zstd") {
+            return Err(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE);
+        }
+    }
+    Ok(TopicPartition::new(name, interest.partition))
 }
 
 /// The whole answer is the error, as with sessions; older versions say it in each partition.

@@ -1,9 +1,11 @@
 //! ListOffsets (key 2), versions 1-11.
 //!
 //! The start (-2) or end (-1) of a partition, the first record at or after a time, the record with the largest time
-//! (-3, version 7). The end is the high watermark, or the last stable offset with read_committed.
+//! (-3, version 7). A partition that is asked for twice is refused. The end is the high watermark, or the last stable offset with read_committed.
 //!
 //! Notes: nothing is tiered, so -4 is as -2, and -5 and -6 find nothing.
+
+use std::collections::BTreeMap;
 
 use milena_records::Decompressor;
 use milena_types::{ErrorCode, LeaderEpoch, Offset, Timestamp};
@@ -24,8 +26,15 @@ pub(super) const VERSIONS: Versions = Versions::new(1, 11);
 pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &ListOffsetsRequest) -> Outcome {
     let is_read_committed = request.isolation_level == 1;
     let topics = request.topics.iter().map(|topic| {
+        let mut asked_for = BTreeMap::<i32, usize>::new();
+        for asked in &topic.partitions {
+            *asked_for.entry(asked.partition_index).or_default() += 1;
+        }
         let partitions = topic.partitions.iter().map(|asked| {
-            let found = find(state, call, &topic.name, asked, is_read_committed);
+            let found = match asked_for.get(&asked.partition_index) {
+                Some(2..) => Err(ErrorCode::INVALID_REQUEST),
+                _ => find(state, call, &topic.name, asked, is_read_committed),
+            };
             found.unwrap_or_else(|code| failure(asked, code))
         });
         ListOffsetsTopicResponse { name: topic.name.clone(), partitions: partitions.collect() }

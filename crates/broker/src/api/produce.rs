@@ -232,7 +232,8 @@ impl Waiting {
         if partition.high_watermark() < self.end {
             return None;
         }
-        let is_safe = partition.isr().len() >= topic.config.on(Some(node)).min_insync_replicas;
+        let wanted = topic.config.on(Some(node)).min_insync_replicas;
+        let is_safe = partition.isr().len() >= in_sync_min(state, partition, wanted);
         Some(if is_safe { ErrorCode::NONE } else { ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND })
     }
 }
@@ -314,7 +315,8 @@ fn append(
         return Err(reject(ErrorCode::INVALID_TOPIC_EXCEPTION));
     }
     partition.check_leader(call.node, None).map_err(|failed| reject(failed.0))?;
-    if request.acks == -1 && partition.isr().len() < config.min_insync_replicas {
+    let in_sync_min = in_sync_min(state, partition, config.min_insync_replicas);
+    if request.acks == -1 && partition.isr().len() < in_sync_min {
         return Err(reject(ErrorCode::NOT_ENOUGH_REPLICAS));
     }
     let records = data.records.as_ref().map(|records| records.head.clone()).unwrap_or_default();
@@ -417,6 +419,13 @@ pub(crate) fn accepted(
         is_transactional: batch.is_transactional(),
         is_control: batch.is_control(),
     }
+}
+
+/// How many replicas must be in sync for whoever waits for all of them.
+fn in_sync_min(state: &State, partition: &Partition, wanted: usize) -> usize {
+    let most = state.settings.release().asks_for_no_more_than_all();
+    let most = if most { partition.replicas().count() } else { usize::MAX };
+    wanted.min(most)
 }
 
 fn answer_of(index: i32, stored: &Result<Stored, Refusal>) -> PartitionProduceResponse {
