@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use milena_types::ErrorCode;
-use milena_wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use milena_wire::messages::create_topics_request::{
+    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
+};
 use milena_wire::messages::join_group_request::JoinGroupRequestProtocol;
 use milena_wire::messages::sync_group_request::SyncGroupRequestAssignment;
 use milena_wire::messages::{
@@ -154,7 +156,7 @@ impl Stage {
         self.make_topic(1, settings).await
     }
 
-    /// The same with more partitions.
+    /// The same with more partitions, all led by the first broker.
     pub(super) async fn topic_of(&mut self, partitions: i32) -> Result {
         self.make_topic(partitions, &[]).await
     }
@@ -166,10 +168,16 @@ impl Stage {
         let config = |(name, value): &(&str, &str)| {
             message!(CreatableTopicConfig { name: (*name).into(), value: Some((*value).into()) })
         };
+        // All where one of them is, to be asked for at once.
+        let one_of = |index| {
+            message!(CreatableReplicaAssignment { partition_index: index, broker_ids: vec![1] })
+        };
+        let together: Vec<_> = (0..partitions).map(one_of).collect();
         let topic = message!(CreatableTopic {
             name: self.name.clone(),
-            num_partitions: partitions,
-            replication_factor: 1,
+            num_partitions: if partitions > 1 { -1 } else { 1 },
+            replication_factor: if partitions > 1 { -1 } else { 1 },
+            assignments: if partitions > 1 { together } else { vec![] },
             configs: settings.iter().map(config).collect(),
         });
         let make = message!(CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000 });

@@ -12,11 +12,12 @@ use milena_wire::messages::{
     DeleteGroupsRequest, DescribeGroupsRequest, LeaveGroupRequest, ListGroupsRequest,
     OffsetCommitRequest, OffsetFetchRequest,
 };
+use tokio::time::sleep;
 
 use super::answers;
 use crate::Result;
 use crate::raw::message;
-use crate::scenarios::stage::{Member, Role, Stage, answer};
+use crate::scenarios::stage::{Member, PAUSE, Role, Stage, answer};
 
 const JOIN: i16 = 3;
 const SYNC: i16 = 2;
@@ -34,7 +35,7 @@ answers! { "groups", |_| true;
     }
     one_with_its_assignment_is_stable: |stage| {
         let member = stage.member().await?;
-        let told = described(stage).await?;
+        let told = await_state(stage, "Stable").await?;
         assert_eq!((&*told.group_state, &*told.protocol_type, &*told.protocol_data), ("Stable", "consumer", "range"));
         let ids: Vec<_> = told.members.iter().map(|member| &member.member_id).collect();
         assert_eq!(ids, [&member.id]);
@@ -43,21 +44,21 @@ answers! { "groups", |_| true;
     one_without_its_assignment_completes_its_rebalance: |stage| {
         let joined = stage.told(Role::Coordinator, JOIN, stage.joining("")).await?;
         let joined = answer!(JoinGroup of joined);
-        let told = described(stage).await?;
+        let told = await_state(stage, "CompletingRebalance").await?;
         assert_eq!((&*told.group_state, &*told.protocol_type), ("CompletingRebalance", "consumer"));
         assert_eq!(told.members[0].member_id, joined.member_id);
         Ok(())
     }
     one_that_was_left_is_empty_and_of_its_kind: |stage| {
         left(stage).await?;
-        let told = described(stage).await?;
+        let told = await_state(stage, "Empty").await?;
         assert_eq!((&*told.group_state, &*told.protocol_type, &*told.protocol_data), ("Empty", "consumer", ""));
         assert_eq!(told.members, []);
         Ok(())
     }
     members_are_told_with_their_client_and_address: |stage| {
         stage.member().await?;
-        let told = described(stage).await?;
+        let told = await_state(stage, "Stable").await?;
         let member = &told.members[0];
         assert_eq!((&*member.client_id, &*member.client_host), ("protocol-tests", "/127.0.0.1"));
         Ok(())
@@ -72,7 +73,7 @@ answers! { "groups", |_| true;
             member_id: member.id.clone(), assignment: assignment.clone(),
         })];
         stage.coordinator(SYNC, ask, E::NONE).await?;
-        let told = described(stage).await?;
+        let told = await_state(stage, "Stable").await?;
         let brought = &stage.joining("").protocols[0].metadata;
         assert_eq!((&told.members[0].member_metadata, &told.members[0].member_assignment), (brought, &assignment));
         Ok(())
@@ -100,34 +101,33 @@ answers! { "groups", |_| true;
     }
     one_of_consumers_is_listed_as_such: |stage| {
         stage.member().await?;
-        assert_eq!(listed(stage).await?.map(|group| group.protocol_type), Some("consumer".into()));
+        assert_eq!(&*await_listed(stage).await?.protocol_type, "consumer");
         Ok(())
     }
     one_of_workers_is_listed_and_described_as_such: |stage| {
         let mut ask = stage.joining("");
         ask.protocol_type = "connect".into();
         stage.coordinator(JOIN, ask, E::NONE).await?;
-        assert_eq!(listed(stage).await?.map(|group| group.protocol_type), Some("connect".into()));
-        assert_eq!(&*described(stage).await?.protocol_type, "connect");
+        assert_eq!(&*await_listed(stage).await?.protocol_type, "connect");
+        assert_eq!(&*await_state(stage, "CompletingRebalance").await?.protocol_type, "connect");
         Ok(())
     }
     one_of_commits_alone_is_listed_without_a_kind: |stage| {
         commit(stage, 3).await?;
-        assert_eq!(listed(stage).await?.map(|group| group.protocol_type), Some("".into()));
-        let told = described(stage).await?;
+        assert_eq!(&*await_listed(stage).await?.protocol_type, "");
+        let told = await_state(stage, "Empty").await?;
         assert_eq!((&*told.group_state, &*told.protocol_type), ("Empty", ""));
         Ok(())
     }
     one_that_was_left_is_still_listed: |stage| {
         left(stage).await?;
-        assert!(listed(stage).await?.is_some());
-        Ok(())
+        await_listed(stage).await.map(drop)
     }
     one_that_was_deleted_is_listed_no_more: |stage| {
         left(stage).await?;
         stage.coordinator(DELETE, delete(&[&stage.name]), E::NONE).await?;
+        await_state(stage, "Dead").await?;
         assert_eq!(listed(stage).await?, None);
-        assert_eq!(&*described(stage).await?.group_state, "Dead");
         Ok(())
     }
     one_that_was_deleted_has_no_offsets: |stage| {
@@ -141,7 +141,7 @@ answers! { "groups", |_| true;
     one_with_members_outlives_the_attempt_to_delete_it: |stage| {
         let member = stage.member().await?;
         stage.coordinator(DELETE, delete(&[&stage.name]), E::NON_EMPTY_GROUP).await?;
-        let told = described(stage).await?;
+        let told = await_state(stage, "Stable").await?;
         assert_eq!((&*told.group_state, &told.members[0].member_id), ("Stable", &member.id));
         Ok(())
     }
@@ -163,8 +163,28 @@ answers! { "groups", |_| true;
         let mut ask = stage.joining("");
         ask.protocol_type = "connect".into();
         stage.coordinator(JOIN, ask, E::NONE).await?;
-        assert_eq!(&*described(stage).await?.protocol_type, "connect");
+        assert_eq!(&*await_state(stage, "CompletingRebalance").await?.protocol_type, "connect");
         Ok(())
+    }
+}
+
+/// The group in this state. A newer coordinator of several tells what its replicas have.
+async fn await_state(stage: &Stage, state: &str) -> Result<DescribedGroup> {
+    loop {
+        let told = described(stage).await?;
+        if &*told.group_state == state {
+            return Ok(told);
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+async fn await_listed(stage: &Stage) -> Result<ListedGroup> {
+    loop {
+        match listed(stage).await? {
+            Some(group) => return Ok(group),
+            None => sleep(PAUSE).await,
+        }
     }
 }
 

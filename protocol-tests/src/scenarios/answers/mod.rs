@@ -3,9 +3,15 @@
 //!
 //! Requests are of versions that Kafka 2.1 speaks. Where releases answer differently, the scenario says since when.
 
+mod appends;
 mod commits;
+mod ends;
 mod groups;
+mod log;
+mod reads;
 mod rebalances;
+mod topics;
+mod transactions;
 
 use crate::suite::Scenario;
 
@@ -19,4 +25,13 @@ macro_rules! answers {
 use answers;
 
 /// All of them, one list a subject.
-pub(crate) const ANSWERS: &[&[Scenario]] = &[commits::ALL, groups::ALL, rebalances::ALL];
+pub(crate) const ANSWERS: &[&[Scenario]] = &[
+    appends::ALL,
+    reads::ALL,
+    ends::ALL,
+    commits::ALL,
+    groups::ALL,
+    rebalances::ALL,
+    transactions::ALL,
+    topics::ALL,
+];

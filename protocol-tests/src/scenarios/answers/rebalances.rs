@@ -133,7 +133,7 @@ answers! { "rebalances", |_| true;
     a_heartbeat_before_the_assignment_is_told_of_the_rebalance_by_old_brokers: |stage| {
         let first = stage.member().await?;
         let (leader, _) = pair(stage, &first).await?;
-        let code = if stage.is_since(2, 2) { E::NONE } else { E::REBALANCE_IN_PROGRESS };
+        let code = if stage.is_since(2, 6) { E::NONE } else { E::REBALANCE_IN_PROGRESS };
         assert_eq!(beat(stage, &member(&leader)).await?, code);
         Ok(())
     }
