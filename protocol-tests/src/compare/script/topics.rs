@@ -1,13 +1,13 @@
 //! CreateTopics, Metadata, DeleteTopics.
 
 use milena_types::{ApiKey, ErrorCode, Uuid};
+use milena_wire::Response;
 use milena_wire::messages::create_topics_request::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
 };
 use milena_wire::messages::delete_topics_request::DeleteTopicState;
 use milena_wire::messages::metadata_request::MetadataRequestTopic;
 use milena_wire::messages::{CreateTopicsRequest, DeleteTopicsRequest, MetadataRequest};
-use milena_wire::Response;
 
 use super::cluster::describe_configs;
 use crate::Result;
