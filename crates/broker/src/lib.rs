@@ -49,6 +49,7 @@ pub use connection::ConnectionId;
 pub use fault::{Condition, Fault, FaultId, FaultRule, on, on_any};
 pub use group::{
     Committed, ConsumerGroupSettings, ConsumerGroupState, GroupState, MigrationPolicy,
+    StreamsGroupSettings,
 };
 pub use journal::{
     AcceptedAcknowledgement, AcceptedBatch, AcceptedCommit, AcceptedTelemetry, EndedTransaction,

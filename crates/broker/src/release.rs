@@ -80,7 +80,9 @@ impl Release {
         let group = since(Self::of(4, 0)).map(|()| feature(GROUP_VERSION, [0, 1, 1]));
         let share = SHARE_LEVELS.iter().rfind(|(release, _)| *release <= self);
         let share = share.map(|(_, [max, level])| feature(SHARE_VERSION, [0, *max, *level]));
-        [metadata, transaction, group, share].into_iter().flatten()
+        let streams = STREAMS_LEVELS.iter().rfind(|(release, _)| *release <= self);
+        let streams = streams.map(|(_, [max, level])| feature(STREAMS_VERSION, [0, *max, *level]));
+        [metadata, transaction, group, share, streams].into_iter().flatten()
     }
 
     /// The level that a feature has in a cluster which is made anew; 0 for one that its brokers do not know.
@@ -280,6 +282,7 @@ pub(crate) const METADATA_VERSION: &str = "metadata.version";
 pub(crate) const TRANSACTION_VERSION: &str = "transaction.version";
 pub(crate) const GROUP_VERSION: &str = "group.version";
 pub(crate) const SHARE_VERSION: &str = "share.version";
+pub(crate) const STREAMS_VERSION: &str = "streams.version";
 
 /// The last minor release of each major one.
 const LAST_MINORS: &[(u8, u8)] = &[(2, 8), (3, 9), (4, 4)];
@@ -309,6 +312,9 @@ const METADATA_LEVEL_MIN: i16 = 7;
 /// The greatest level of `share.version` and that of a new cluster, since when.
 const SHARE_LEVELS: &[(Release, [i16; 2])] =
     &[(Release::of(4, 1), [1, 0]), (Release::of(4, 2), [1, 1]), (Release::of(4, 4), [2, 2])];
+
+/// The same of `streams.version`.
+const STREAMS_LEVELS: &[(Release, [i16; 2])] = &[(Release::of(4, 2), [1, 1])];
 
 #[cfg(test)]
 mod tests {

@@ -155,6 +155,8 @@ fn check(state: &State, call: &Call<'_>, request: &Request) -> Result<(), ErrorC
         Request::ShareGroupHeartbeat(r) => {
             group(Read, &r.group_id).and_then(|()| topics(r.subscribed_topic_names.as_ref()))
         }
+        Request::StreamsGroupHeartbeat(r) => group(Read, &r.group_id),
+        Request::StreamsGroupTopologyDescriptionUpdate(r) => group(Read, &r.group_id),
         Request::ShareFetch(r) => group(Read, r.group_id.as_deref().unwrap_or_default()),
         Request::ShareAcknowledge(r) => group(Read, r.group_id.as_deref().unwrap_or_default()),
         Request::AlterShareGroupOffsets(r) => group(Read, &r.group_id),

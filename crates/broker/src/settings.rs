@@ -6,9 +6,10 @@ use std::time::Duration;
 use milena_types::{NodeId, Timestamp};
 
 use crate::acl::AuthorizerSettings;
-use crate::group::ConsumerGroupSettings;
+use crate::group::{ConsumerGroupSettings, StreamsGroupSettings};
 use crate::release::{
-    Feature, GROUP_VERSION, METADATA_VERSION, Release, SHARE_VERSION, TRANSACTION_VERSION,
+    Feature, GROUP_VERSION, METADATA_VERSION, Release, SHARE_VERSION, STREAMS_VERSION,
+    TRANSACTION_VERSION,
 };
 use crate::share::ShareGroupSettings;
 use crate::transaction::TransactionVersion;
@@ -103,6 +104,11 @@ pub struct Settings {
     pub share_version: i16,
     /// How share groups behave: `group.share.*`.
     pub share_groups: ShareGroupSettings,
+    /// The finalized level of the feature `streams.version`: 1 lets groups use the protocol of Kafka Streams (KIP-1071), 0
+    /// does not. Default 1, as Kafka since 4.2.
+    pub streams_version: i16,
+    /// How groups of Kafka Streams behave: `group.streams.*`.
+    pub streams_groups: StreamsGroupSettings,
     /// `fetch.max.bytes` of the broker: the most that one Fetch returns. Default 55 MiB.
     pub fetch_bytes_max: usize,
     /// `max.incremental.fetch.session.cache.slots`, of each node. Default 1000.
@@ -167,7 +173,7 @@ impl Settings {
     /// Versions that went with Kafka 4.0 are not served, and are not listed below 4.0 either. But Produce 0 to 2 are, as
     /// real brokers list them: those before 4.0 serve them, while here they close the connection, as with 4.x.
     ///
-    /// Sets `transaction_version`, `group_version` and `share_version`: a level of one's own is set after it.
+    /// Sets `transaction_version`, `group_version`, `share_version` and `streams_version`: a level of one's own is set after it.
     #[must_use]
     pub fn as_version(mut self, release: Release) -> Self {
         self.release = release;
@@ -175,6 +181,7 @@ impl Settings {
         self.transaction_version = release.level(TRANSACTION_VERSION);
         self.group_version = release.level(GROUP_VERSION);
         self.share_version = release.level(SHARE_VERSION);
+        self.streams_version = release.level(STREAMS_VERSION);
         self
     }
 
@@ -189,6 +196,7 @@ impl Settings {
             TRANSACTION_VERSION => self.transaction_version,
             GROUP_VERSION => self.group_version,
             SHARE_VERSION => self.share_version,
+            STREAMS_VERSION => self.streams_version,
             _ => self.metadata_version,
         }
     }
@@ -199,6 +207,7 @@ impl Settings {
             TRANSACTION_VERSION => self.transaction_version = level,
             GROUP_VERSION => self.group_version = level,
             SHARE_VERSION => self.share_version = level,
+            STREAMS_VERSION => self.streams_version = level,
             METADATA_VERSION => self.metadata_version = level,
             _ => {}
         }
@@ -210,6 +219,7 @@ impl Settings {
             (TRANSACTION_VERSION, self.transaction_version),
             (GROUP_VERSION, self.group_version),
             (SHARE_VERSION, self.share_version),
+            (STREAMS_VERSION, self.streams_version),
         ];
         set.into_iter().try_for_each(|(name, level)| self.check_level(name, level))
     }
@@ -270,6 +280,8 @@ impl Default for Settings {
             connections_max: 10_000,
             share_version: 2,
             share_groups: ShareGroupSettings::default(),
+            streams_version: 1,
+            streams_groups: StreamsGroupSettings::default(),
             fetch_bytes_max: 55 << 20,
             fetch_sessions_max: 1000,
             retention_check_interval: Duration::from_secs(5 * 60),

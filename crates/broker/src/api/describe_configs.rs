@@ -21,10 +21,11 @@ use super::find_coordinator::MALFORMED;
 use super::{Call, Outcome, Versions};
 use crate::acl::AclOperation;
 use crate::broker_config::{BrokerDefinition, DEFAULT_CONFIG, STATIC_BROKER_CONFIG, fixed_kind};
-use crate::group::Assignor;
+use crate::group::streams::StreamsConfig;
+use crate::group::{Assignor, GroupDefinition};
 use crate::release::Release;
 use crate::rights::refused;
-use crate::share::{ShareConfig, ShareDefinition};
+use crate::share::ShareConfig;
 use crate::state::{Alteration, BROKER, CLIENT_METRICS, GROUP, Refused, State, TOPIC};
 use crate::telemetry::{Subscription, SubscriptionDefinition};
 use crate::topic::{ConfigKind, Definition, is_legal_topic_name, why_illegal};
@@ -141,13 +142,17 @@ fn group_entries(state: &State, name: &str) -> Result<Vec<Entry>, Refused> {
         return Err(Refused::new(ErrorCode::INVALID_REQUEST, why));
     }
     let set = state.group_configs.get(name);
-    let (config, default) =
-        (state.share_config(name), ShareConfig::new(&state.settings.share_groups, None));
-    let entry = |definition: &ShareDefinition| {
+    let settings = &state.settings;
+    let value_of = |set, name: &str| {
+        let streams = StreamsConfig::new(&settings.streams_groups, set).value(name);
+        streams.unwrap_or_else(|| ShareConfig::new(&settings.share_groups, set).value(name))
+    };
+    let entry = |definition: &GroupDefinition| {
         let is_set = set.is_some_and(|set| set.contains_key(definition.name));
-        let value = config.value(definition.name);
+        let value = value_of(set, definition.name);
         let own = is_set.then(|| (definition.name.into(), value.clone(), DYNAMIC_GROUP_CONFIG));
-        let default = (definition.synonym.into(), default.value(definition.name), DEFAULT_CONFIG);
+        let default = value_of(None, definition.name);
+        let default = (definition.synonym.into(), default, DEFAULT_CONFIG);
         Entry {
             name: definition.name.into(),
             kind: definition.kind,
@@ -157,7 +162,7 @@ fn group_entries(state: &State, name: &str) -> Result<Vec<Entry>, Refused> {
             synonyms: own.into_iter().chain([default]).collect(),
         }
     };
-    Ok(ShareConfig::DEFINITIONS.iter().map(entry).collect())
+    Ok(GroupDefinition::all().map(entry).collect())
 }
 
 /// One that does not exist has all by default.

@@ -61,6 +61,9 @@ mod share_acknowledge;
 pub(crate) mod share_fetch;
 mod share_group_describe;
 mod share_group_heartbeat;
+mod streams_group_describe;
+mod streams_group_heartbeat;
+mod streams_group_topology_description_update;
 pub(crate) mod sync_group;
 mod txn_offset_commit;
 mod unregister_broker;
@@ -239,6 +242,10 @@ apis! {
     DescribeShareGroupOffsets DESCRIBE_SHARE_GROUP_OFFSETS describe_share_group_offsets;
     AlterShareGroupOffsets ALTER_SHARE_GROUP_OFFSETS alter_share_group_offsets;
     DeleteShareGroupOffsets DELETE_SHARE_GROUP_OFFSETS delete_share_group_offsets;
+    StreamsGroupHeartbeat STREAMS_GROUP_HEARTBEAT streams_group_heartbeat;
+    StreamsGroupDescribe STREAMS_GROUP_DESCRIBE streams_group_describe;
+    StreamsGroupTopologyDescriptionUpdate STREAMS_GROUP_TOPOLOGY_DESCRIPTION_UPDATE
+        streams_group_topology_description_update;
     + WriteTxnMarkers WRITE_TXN_MARKERS write_txn_markers;
     DescribeQuorum DESCRIBE_QUORUM describe_quorum;
 }
@@ -361,6 +368,9 @@ pub(crate) fn groups(request: &Request) -> Vec<String> {
         Request::ConsumerGroupDescribe(r) => many(&r.group_ids),
         Request::ShareGroupHeartbeat(r) => one(&r.group_id),
         Request::ShareGroupDescribe(r) => many(&r.group_ids),
+        Request::StreamsGroupHeartbeat(r) => one(&r.group_id),
+        Request::StreamsGroupDescribe(r) => many(&r.group_ids),
+        Request::StreamsGroupTopologyDescriptionUpdate(r) => one(&r.group_id),
         Request::ShareFetch(r) => r.group_id.iter().map(ToString::to_string).collect(),
         Request::ShareAcknowledge(r) => r.group_id.iter().map(ToString::to_string).collect(),
         Request::DescribeShareGroupOffsets(r) => {

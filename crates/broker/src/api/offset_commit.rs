@@ -111,7 +111,7 @@ fn check_partitions(
         for asked in topic.partitions.iter().filter(|asked| !is_too_large(state, asked)) {
             let Ok(partition) = find(state, call, topic, asked.partition_index) else { continue };
             let id = state.topics.get(&partition.topic).map(|topic| topic.id).unwrap_or_default();
-            group.check_partition(may, id, partition.partition)?;
+            group.check_partition(may, id, &partition)?;
         }
     }
     Ok(())

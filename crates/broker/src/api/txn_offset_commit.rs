@@ -150,7 +150,7 @@ fn check(
         for asked in &topic.partitions {
             let Ok(partition) = find(state, call, topic, asked.partition_index) else { continue };
             let id = state.topics.get(&partition.topic).map(|topic| topic.id).unwrap_or_default();
-            group.check_partition(&may, id, partition.partition).map_err(stale)?;
+            group.check_partition(&may, id, &partition).map_err(stale)?;
         }
     }
     Ok(())

@@ -4,8 +4,8 @@
 //! that goes down needs to be asked for as a downgrade, which version 0 cannot: what it says of downgrades Kafka's controllers
 //! do not read.
 //!
-//! Notes: known are the features that change what is answered, as ApiVersions lists them; `kraft.version`,
-//! `eligible.leader.replicas.version` and `streams.version` are refused as features that the controller does not support.
+//! Notes: known are the features that change what is answered, as ApiVersions lists them; `kraft.version` and
+//! `eligible.leader.replicas.version` are refused as features that the controller does not support.
 //! `metadata.version` changes nothing but what is told of it, and goes down as far as Kafka 4.4's does, which is to say
 //! over no level that changed what controllers write. Of several features that are wrong the first by name is told (Kafka:
 //! any). Brokers with ZooKeeper say in other words what is wrong.

@@ -1,6 +1,6 @@
 //! What the coordinator keeps under a group's id, whichever protocol its members speak.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use milena_types::{ErrorCode, Generation, MemberEpoch, Timestamp, TopicPartition, Uuid};
@@ -12,7 +12,8 @@ use super::classic::{
 use super::consumer::{Beat, Committer, ConsumerGroup, Downgrade, Heartbeat, MayCommit, Step};
 use super::offsets::{Expiry, Offsets};
 use super::settings::ConsumerGroupSettings;
-use super::{CONSUMER, migration};
+use super::streams::{self, StreamsGroup, StreamsGroupSettings};
+use super::{CONSUMER, STREAMS, migration};
 use crate::acl::Sight;
 use crate::release::Release;
 use crate::state::Refused;
@@ -33,6 +34,7 @@ pub(crate) struct Group {
 pub(crate) enum Kind {
     Classic(ClassicGroup),
     Consumer(ConsumerGroup),
+    Streams(StreamsGroup),
 }
 
 /// What a group sees of the cluster around it.
@@ -44,6 +46,9 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) settings: &'a ConsumerGroupSettings,
     /// How many members a group of the classic protocol may have.
     pub(crate) classic_size_max: usize,
+    /// How groups of Kafka Streams behave, and what is set for this group.
+    pub(crate) streams: &'a StreamsGroupSettings,
+    pub(crate) group_config: Option<&'a BTreeMap<String, String>>,
 }
 
 impl Group {
@@ -61,7 +66,7 @@ impl Group {
     pub(crate) fn classic(&self) -> Option<&ClassicGroup> {
         match &self.kind {
             Kind::Classic(group) => Some(group),
-            Kind::Consumer(_) => None,
+            Kind::Consumer(_) | Kind::Streams(_) => None,
         }
     }
 
@@ -69,7 +74,23 @@ impl Group {
     pub(crate) fn consumer(&self) -> Option<&ConsumerGroup> {
         match &self.kind {
             Kind::Consumer(group) => Some(group),
-            Kind::Classic(_) => None,
+            Kind::Classic(_) | Kind::Streams(_) => None,
+        }
+    }
+
+    /// The group if it is of Kafka Streams.
+    pub(crate) fn streams(&self) -> Option<&StreamsGroup> {
+        match &self.kind {
+            Kind::Streams(group) => Some(group),
+            Kind::Classic(_) | Kind::Consumer(_) => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn streams_mut(&mut self) -> Option<&mut StreamsGroup> {
+        match &mut self.kind {
+            Kind::Streams(group) => Some(group),
+            Kind::Classic(_) | Kind::Consumer(_) => None,
         }
     }
 
@@ -78,6 +99,7 @@ impl Group {
         match &self.kind {
             Kind::Classic(group) => group.state().name(),
             Kind::Consumer(group) => group.state().name(),
+            Kind::Streams(group) => group.state_name(),
         }
     }
 
@@ -85,7 +107,8 @@ impl Group {
     pub(crate) const fn type_name(&self) -> &'static str {
         match &self.kind {
             Kind::Classic(_) => "classic",
-            Kind::Consumer(_) => "consumer",
+            Kind::Consumer(_) => CONSUMER,
+            Kind::Streams(_) => STREAMS,
         }
     }
 
@@ -94,6 +117,7 @@ impl Group {
         match &self.kind {
             Kind::Classic(group) => group.protocol_type().unwrap_or_default(),
             Kind::Consumer(_) => CONSUMER,
+            Kind::Streams(_) => STREAMS,
         }
     }
 
@@ -102,6 +126,7 @@ impl Group {
         match &self.kind {
             Kind::Classic(group) => group.state() == GroupState::Empty,
             Kind::Consumer(group) => group.members().len() == 0,
+            Kind::Streams(group) => group.members().len() == 0,
         }
     }
 
@@ -110,7 +135,7 @@ impl Group {
         let has_no_members = match &self.kind {
             Kind::Classic(group) => group.is_forgettable(),
             // An empty one stays until it is deleted, as in Kafka.
-            Kind::Consumer(_) => false,
+            Kind::Consumer(_) | Kind::Streams(_) => false,
         };
         has_no_members && self.offsets.is_empty()
     }
@@ -124,7 +149,7 @@ impl Group {
     ) -> Vec<TopicPartition> {
         let expiry = match &self.kind {
             Kind::Classic(group) => group.expiry(),
-            Kind::Consumer(_) => Expiry::SinceCommit,
+            Kind::Consumer(_) | Kind::Streams(_) => Expiry::SinceCommit,
         };
         let age_ms = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
         let oldest = match expiry {
@@ -160,6 +185,7 @@ impl Group {
         match &self.kind {
             Kind::Classic(group) => group.poll_timeout(),
             Kind::Consumer(group) => group.poll_timeout(),
+            Kind::Streams(group) => group.poll_timeout(),
         }
     }
 
@@ -172,6 +198,7 @@ impl Group {
                     self.fence(now, &[id], around);
                 }
             }
+            Kind::Streams(group) => group.handle_timeout(now),
         }
     }
 
@@ -182,17 +209,26 @@ impl Group {
             Kind::Consumer(group) => {
                 group.handle_coordinator_move(now, around.settings.session_timeout);
             }
+            Kind::Streams(group) => {
+                let config = streams::StreamsConfig::new(around.streams, around.group_config);
+                group.handle_coordinator_move(now, config.session_timeout);
+            }
         }
     }
 
     /// Takes a JoinGroup; the answer comes through [`Group::take_replies`].
     pub(crate) fn join(&mut self, now: Instant, request: JoinRequest, around: &Surroundings<'_>) {
-        if self.consumer().is_some() && self.is_empty() {
+        if self.classic().is_none() && self.is_empty() {
             self.kind = Kind::Classic(ClassicGroup::new(Release::NEWEST));
         }
         let group = match &mut self.kind {
             Kind::Classic(group) => return group.join(now, request),
             Kind::Consumer(group) => group,
+            Kind::Streams(_) => {
+                let answer = JoinAnswer::error(ErrorCode::INCONSISTENT_GROUP_PROTOCOL, "");
+                let answer = Answer::Join(answer);
+                return self.replies.push(Reply { ticket: request.ticket, answer });
+            }
         };
         let joined = group.join_classic(now, &request, around);
         let answer = match joined {
@@ -216,6 +252,10 @@ impl Group {
                 let answer = Answer::Sync(synced.unwrap_or_else(SyncAnswer::error));
                 self.replies.push(Reply { ticket: request.ticket, answer });
             }
+            Kind::Streams(_) => {
+                let answer = Answer::Sync(SyncAnswer::error(ErrorCode::UNKNOWN_MEMBER_ID));
+                self.replies.push(Reply { ticket: request.ticket, answer });
+            }
         }
     }
 
@@ -224,6 +264,7 @@ impl Group {
         match &mut self.kind {
             Kind::Classic(group) => group.heartbeat(now, identity),
             Kind::Consumer(group) => group.heartbeat_classic(now, identity),
+            Kind::Streams(_) => ErrorCode::UNKNOWN_MEMBER_ID,
         }
     }
 
@@ -239,6 +280,7 @@ impl Group {
                 return requests.iter().map(|request| group.leave(now, request)).collect();
             }
             Kind::Consumer(group) => group,
+            Kind::Streams(_) => return vec![ErrorCode::UNKNOWN_MEMBER_ID; requests.len()],
         };
         let found: Vec<_> = requests.iter().map(|one| group.leaving_classic(one)).collect();
         let ids: BTreeSet<_> = found.iter().filter_map(|found| found.clone().ok()).collect();
@@ -260,9 +302,8 @@ impl Group {
         let is_empty = self.is_empty();
         let classic = match &mut self.kind {
             Kind::Consumer(group) => return group.heartbeat(now, request, around),
-            Kind::Classic(_) if request.step != Step::Join => {
-                return Err(self.is_no_consumer_group());
-            }
+            Kind::Streams(_) => return Err(self.is_no(CONSUMER)),
+            Kind::Classic(_) if request.step != Step::Join => return Err(self.is_no(CONSUMER)),
             Kind::Classic(group) => group,
         };
         let mut group = match is_empty {
@@ -276,6 +317,29 @@ impl Group {
         Ok(beat)
     }
 
+    /// Takes a StreamsGroupHeartbeat. Where it is refused, nothing has changed.
+    pub(crate) fn streams_heartbeat(
+        &mut self,
+        now: Instant,
+        request: &streams::Heartbeat,
+        around: &Surroundings<'_>,
+    ) -> Result<streams::Beat, Refused> {
+        let is_empty = self.is_empty();
+        match &mut self.kind {
+            Kind::Streams(group) if matches!(request.step, Step::Leave | Step::LeaveForAWhile) => {
+                group.leave(request)
+            }
+            Kind::Streams(group) => group.heartbeat(now, request, false, around),
+            Kind::Classic(_) if request.step == Step::Join && is_empty => {
+                let mut group = StreamsGroup::new(&self.id);
+                let beat = group.heartbeat(now, request, true, around)?;
+                self.kind = Kind::Streams(group);
+                Ok(beat)
+            }
+            Kind::Classic(_) | Kind::Consumer(_) => Err(self.is_no(STREAMS)),
+        }
+    }
+
     /// Whether this identity may commit now; a sign of life of a classic member if so.
     pub(crate) fn check_commit(
         &mut self,
@@ -286,6 +350,9 @@ impl Group {
         match &mut self.kind {
             Kind::Classic(group) => group.check_commit(now, identity).map(|()| MayCommit::Any),
             Kind::Consumer(group) => {
+                group.check_commit(&Self::committer(identity, false, knows_epochs))
+            }
+            Kind::Streams(group) => {
                 group.check_commit(&Self::committer(identity, false, knows_epochs))
             }
         }
@@ -301,6 +368,7 @@ impl Group {
                 group.check_transactional_commit(identity).map(|()| MayCommit::Any)
             }
             Kind::Consumer(group) => group.check_commit(&Self::committer(identity, true, true)),
+            Kind::Streams(group) => group.check_commit(&Self::committer(identity, true, true)),
         }
     }
 
@@ -308,10 +376,16 @@ impl Group {
     pub(crate) fn check_partition(
         &self,
         may: &MayCommit,
-        topic: Uuid,
-        index: i32,
+        topic_id: Uuid,
+        partition: &TopicPartition,
     ) -> Result<(), ErrorCode> {
-        self.consumer().map_or(Ok(()), |group| group.check_partition(may, topic, index))
+        match &self.kind {
+            Kind::Classic(_) => Ok(()),
+            Kind::Consumer(group) => group.check_partition(may, topic_id, partition.partition),
+            Kind::Streams(group) => {
+                group.check_partition(may, partition.topic.as_str(), partition.partition)
+            }
+        }
     }
 
     /// Whether someone who says to be this member may ask for commits; classic groups do not look.
@@ -320,12 +394,16 @@ impl Group {
         member_id: Option<&str>,
         epoch: Option<MemberEpoch>,
     ) -> Result<(), ErrorCode> {
-        self.consumer().map_or(Ok(()), |group| group.check_fetch(member_id, epoch))
+        match &self.kind {
+            Kind::Classic(_) => Ok(()),
+            Kind::Consumer(group) => group.check_fetch(member_id, epoch),
+            Kind::Streams(group) => group.check_fetch(member_id, epoch),
+        }
     }
 
     /// Whether commits may be deleted at all: those of members that read no topics may not.
     pub(crate) fn check_delete_offsets(&self) -> Result<(), ErrorCode> {
-        let is_other = self.protocol_type() != CONSUMER;
+        let is_other = self.classic().is_some() && self.protocol_type() != CONSUMER;
         if !self.is_empty() && is_other { Err(ErrorCode::NON_EMPTY_GROUP) } else { Ok(()) }
     }
 
@@ -334,6 +412,7 @@ impl Group {
         match &self.kind {
             Kind::Classic(group) => group.is_subscribed(topic),
             Kind::Consumer(group) => group.is_subscribed(topic),
+            Kind::Streams(group) => group.is_subscribed(topic),
         }
     }
 
@@ -353,7 +432,7 @@ impl Group {
         request: &Heartbeat,
         around: &Surroundings<'_>,
     ) -> Result<Beat, Refused> {
-        let Kind::Consumer(group) = &mut self.kind else { return Err(self.is_no_consumer_group()) };
+        let Kind::Consumer(group) = &mut self.kind else { return Err(self.is_no(CONSUMER)) };
         let id = group.leaving(request)?;
         if request.instance_id.is_some() && request.step == Step::LeaveForAWhile {
             group.set_away(&id);
@@ -393,8 +472,8 @@ impl Group {
         true
     }
 
-    fn is_no_consumer_group(&self) -> Refused {
-        let message = format!("Group {} is not a consumer group.", self.id);
+    fn is_no(&self, kind: &str) -> Refused {
+        let message = format!("Group {} is not a {kind} group.", self.id);
         Refused::new(ErrorCode::GROUP_ID_NOT_FOUND, message)
     }
 }

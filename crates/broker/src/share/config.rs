@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::partition::Limits;
 use super::settings::ShareGroupSettings;
+use crate::group::GroupDefinition;
 use crate::topic::ConfigKind;
 
 /// The settings of one share group: what is set for it, else what the cluster gives all.
@@ -18,65 +19,9 @@ pub(crate) struct ShareConfig {
     pub(crate) begins_at_earliest: bool,
 }
 
-/// One name that a group's configuration may hold.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ShareDefinition {
-    pub(crate) name: &'static str,
-    pub(crate) kind: ConfigKind,
-    /// What gives the default: the broker's setting, or itself.
-    pub(crate) synonym: &'static str,
-    range: Option<Range>,
-}
-
-/// From where to where a number may go.
-#[derive(Clone, Copy, Debug)]
-struct Range {
-    /// No broker allows less.
-    least: i64,
-    /// What a broker allows that is not told otherwise.
-    min: i64,
-    max: i64,
-}
-
-impl ShareDefinition {
-    /// The definition of a name.
-    pub(crate) fn of(name: &str) -> Option<&'static Self> {
-        DEFINITIONS.iter().find(|definition| definition.name == name)
-    }
-
-    /// Why a value is not taken.
-    pub(crate) fn check(&self, value: &str) -> Result<(), String> {
-        let invalid = |why: &str| {
-            Err(format!("Invalid value {value} for configuration {}: {why}", self.name))
-        };
-        match (self.kind, self.range) {
-            (ConfigKind::Int, Some(Range { least, min, max })) => match value.parse::<i64>() {
-                Ok(number) if number < least => invalid(&format!("Value must be at least {least}")),
-                Ok(number) if !(min..=max).contains(&number) => {
-                    Err(format!("{} must be in the range {min} to {max} inclusive.", self.name))
-                }
-                Ok(_) => Ok(()),
-                Err(_) => invalid("Not a number of type INT"),
-            },
-            (ConfigKind::Boolean, _) if !matches!(value, "true" | "false") => {
-                invalid("Expected value to be either true or false")
-            }
-            _ if self.name == AUTO_OFFSET_RESET && !matches!(value, "earliest" | "latest") => {
-                invalid("the embedded broker knows earliest and latest")
-            }
-            _ if self.name == ISOLATION_LEVEL
-                && !matches!(value, "read_committed" | "read_uncommitted") =>
-            {
-                invalid("String must be one of: read_committed, read_uncommitted")
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
 impl ShareConfig {
     /// Every name, in the alphabet's order.
-    pub(crate) const DEFINITIONS: &[ShareDefinition] = DEFINITIONS;
+    pub(crate) const DEFINITIONS: &[GroupDefinition] = DEFINITIONS;
 
     /// What a group is configured with; values that are set were checked.
     pub(crate) fn new(
@@ -140,23 +85,34 @@ const fn int(
     synonym: &'static str,
     least: i64,
     (min, max): (i64, i64),
-) -> ShareDefinition {
-    let range = Some(Range { least, min, max });
-    ShareDefinition { name, kind: ConfigKind::Int, synonym, range }
+) -> GroupDefinition {
+    GroupDefinition::number(name, synonym, least, (Some(min), Some(max)))
 }
 
-const fn other(name: &'static str, kind: ConfigKind) -> ShareDefinition {
-    ShareDefinition { name, kind, synonym: name, range: None }
-}
-
-const DEFINITIONS: &[ShareDefinition] = &[
+const DEFINITIONS: &[GroupDefinition] = &[
     int(ASSIGNMENT_INTERVAL, "group.share.assignment.interval.ms", 0, (0, 15_000)),
-    other(AUTO_OFFSET_RESET, ConfigKind::String),
+    GroupDefinition::text(
+        AUTO_OFFSET_RESET,
+        AUTO_OFFSET_RESET,
+        &["earliest", "latest"],
+        "the embedded broker knows earliest and latest",
+    ),
     int(DELIVERY_COUNT_LIMIT, "group.share.delivery.count.limit", 2, (2, 10)),
     int(HEARTBEAT_INTERVAL, "group.share.heartbeat.interval.ms", 1, (5_000, 15_000)),
-    other(ISOLATION_LEVEL, ConfigKind::String),
+    GroupDefinition::text(
+        ISOLATION_LEVEL,
+        ISOLATION_LEVEL,
+        &["read_committed", "read_uncommitted"],
+        "String must be one of: read_committed, read_uncommitted",
+    ),
     int(RECORD_LOCKS_MAX, "group.share.partition.max.record.locks", 100, (100, 4_000)),
     int(RECORD_LOCK_DURATION, "group.share.record.lock.duration.ms", 1_000, (15_000, 60_000)),
-    other(RENEW_ENABLE, ConfigKind::Boolean),
+    GroupDefinition::text(
+        RENEW_ENABLE,
+        RENEW_ENABLE,
+        &["true", "false"],
+        "Expected value to be either true or false",
+    )
+    .of_kind(ConfigKind::Boolean),
     int(SESSION_TIMEOUT, "group.share.session.timeout.ms", 1, (45_000, 60_000)),
 ];

@@ -19,7 +19,7 @@ pub use acknowledge::Acknowledgement;
 pub(crate) use acknowledge::{AcknowledgeError, AcknowledgementBatch};
 pub(crate) use acquire::{Acquired, Demand, ReadBatches};
 pub(crate) use assignor::{ASSIGNOR, Assignment};
-pub(crate) use config::{ShareConfig, ShareDefinition};
+pub(crate) use config::ShareConfig;
 pub(crate) use group::{Beat, Beaten, SeenTopic, ShareGroup};
 pub(crate) use record::InFlight;
 pub use record::RecordState;

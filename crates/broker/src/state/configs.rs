@@ -7,7 +7,7 @@ use milena_types::{ErrorCode, NodeId, Topic};
 
 use super::{Refused, State};
 use crate::broker_config;
-use crate::share::ShareDefinition;
+use crate::group::GroupDefinition;
 use crate::store::Entry;
 use crate::topic::{Definition, TopicConfig, TopicDefaults, is_legal_topic_name, why_illegal};
 
@@ -144,7 +144,7 @@ impl State {
         let invalid = |message: String| Refused::new(ErrorCode::INVALID_CONFIG, message);
         for (name, value) in &set {
             let unknown = || invalid(format!("Unknown group config name: {name}"));
-            let definition = ShareDefinition::of(name).ok_or_else(unknown)?;
+            let definition = GroupDefinition::of(name).ok_or_else(unknown)?;
             definition.check(value).map_err(invalid)?;
         }
         if !validate_only {

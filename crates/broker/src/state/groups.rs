@@ -57,6 +57,11 @@ impl State {
         if leads { Ok(()) } else { Err(ErrorCode::NOT_COORDINATOR) }
     }
 
+    /// Whether the cluster has groups of Kafka Streams at all.
+    pub(crate) fn has_streams_groups(&self) -> bool {
+        self.settings.streams_version > 0
+    }
+
     /// Works on a group, then sends the answers that became due and sets its timer.
     pub(crate) fn with_group<T>(
         &mut self,
@@ -79,17 +84,20 @@ impl State {
             sight: judged.map(|(settings, asker)| Sight { acls: &self.acls, settings, asker }),
             settings: &self.settings.consumer_groups,
             classic_size_max: self.settings.group_size_max,
+            streams: &self.settings.streams_groups,
+            group_config: self.group_configs.get(id),
         };
         let group = self.groups.get_mut(id)?;
-        let was_consumer = group.consumer().is_some();
+        let kind = group.type_name();
+        let was_told = group.classic().is_none();
         let result = work(group, &around);
         let replies = group.take_replies();
-        let is_kind_changed = group.consumer().is_some() != was_consumer;
+        let is_kind_changed = group.type_name() != kind;
         let is_forgettable = group.is_forgettable();
         if is_forgettable {
             self.groups.remove(id);
         }
-        if is_kind_changed || (was_consumer && is_forgettable) {
+        if is_kind_changed || (was_told && is_forgettable) {
             self.touch_group(id);
         }
         for reply in replies {

@@ -8,6 +8,7 @@ use milena_types::NodeId;
 
 use super::State;
 use super::groups::OFFSETS_TOPIC;
+use crate::group::streams::StreamsGroup;
 use crate::group::{ConsumerGroup, Group, Kind};
 use crate::journal::Journal;
 use crate::state::Identity;
@@ -110,6 +111,11 @@ impl State {
                 } else {
                     group.kind = Group::new(&id, release).kind;
                 }
+            }
+            Entry::StreamsGroup(id, topology) => {
+                let group =
+                    self.groups.entry(id.clone()).or_insert_with(|| Group::new(&id, release));
+                group.kind = Kind::Streams(StreamsGroup::with_topology(&id, topology));
             }
             Entry::GroupGone(id) => {
                 self.groups.remove(&id);

@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use milena_types::{NodeId, Topic, TopicPartition};
 
 use super::State;
+use crate::group::streams::StreamsGroup;
 use crate::group::{Commit, Group};
 use crate::share::ShareKey;
 use crate::store::{Entry, Spelled};
@@ -144,9 +145,9 @@ impl State {
             spell(Entry::Transaction(id.clone(), stored))?;
         }
         // Members join again: a group of which there is no more to say is made again by its first.
-        let is_told = |group: &Group| group.consumer().is_some() || !group.offsets.is_empty();
+        let is_told = |group: &Group| group.classic().is_none() || !group.offsets.is_empty();
         for (id, group) in self.groups.iter().filter(|(_, group)| is_told(group)) {
-            spell(Entry::Group(id.clone(), group.consumer().is_some()))?;
+            spell(group_entry(id.clone(), group))?;
             for (partition, committed) in group.offsets.committed() {
                 let (partition, committed) = (partition.clone(), committed.clone());
                 let commit = Commit { partition, committed };
@@ -205,8 +206,8 @@ impl State {
             }
         }
         for id in std::mem::take(&mut store.groups) {
-            match groups.get(&id).map(|group| group.consumer().is_some()) {
-                Some(is_consumer) => Entry::Group(id, is_consumer).put(spelled),
+            match groups.get(&id) {
+                Some(group) => group_entry(id, group).put(spelled),
                 None => Entry::GroupGone(id).put(spelled),
             }
         }
@@ -221,6 +222,13 @@ impl State {
     fn start_entry(&self) -> Entry {
         let nodes: Vec<NodeId> = self.nodes.iter().map(|node| node.id).collect();
         Entry::Start { starts: self.store.starts, nodes }
+    }
+}
+
+fn group_entry(id: String, group: &Group) -> Entry {
+    match group.streams().and_then(StreamsGroup::topology) {
+        Some(topology) => Entry::StreamsGroup(id, topology.clone()),
+        None => Entry::Group(id, group.consumer().is_some()),
     }
 }
 

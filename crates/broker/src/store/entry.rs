@@ -9,6 +9,7 @@ use milena_types::{
 
 use super::codec::{Malformed, Source, Spelled, Text};
 use crate::acl::{Acl, AclOperation, AclPermission, AclResource, PatternType, ResourceType};
+use crate::group::streams::Topology;
 use crate::group::{Commit, Committed};
 use crate::quota::{QuotaEntity, QuotaValues};
 use crate::scram::{Credential, ScramMechanism};
@@ -53,6 +54,8 @@ pub(crate) enum Entry {
     TransactionGone(Text),
     /// A group is there, and whether it is of the consumer protocol.
     Group(Text, bool),
+    /// A group of Kafka Streams is there, with its topology.
+    StreamsGroup(Text, Topology),
     /// A group is deleted with its commits.
     GroupGone(Text),
     /// A group commits; in a transaction, by which producer and member.
@@ -183,6 +186,10 @@ impl Spelled for Entry {
                 (29_u8, *node).put(to);
                 set.put(to);
             }
+            Self::StreamsGroup(id, topology) => {
+                (30_u8, id.clone()).put(to);
+                topology.put(to);
+            }
         }
     }
 
@@ -230,6 +237,7 @@ impl Spelled for Entry {
             27 => Self::Features(Spelled::take(from)?, Spelled::take(from)?),
             28 => Self::Subscription(Spelled::take(from)?, Spelled::take(from)?),
             29 => Self::BrokerConfig(Spelled::take(from)?, Spelled::take(from)?),
+            30 => Self::StreamsGroup(Spelled::take(from)?, Spelled::take(from)?),
             _ => return Err(Malformed),
         })
     }

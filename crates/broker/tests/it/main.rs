@@ -26,6 +26,7 @@ mod scram;
 mod share;
 mod shells;
 mod stored;
+mod streams_groups;
 mod telemetry;
 mod tokens;
 mod topics;

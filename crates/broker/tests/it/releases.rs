@@ -104,6 +104,7 @@ fn features_have_the_levels_of_a_new_cluster_of_the_release() {
     assert_eq!(levels("4.0"), of_4_0.map(|(name, at)| level(name, at)));
     assert_eq!(levels("4.1").len(), 3, "share groups are a preview there");
     assert!(levels("4.2").contains(&level("share.version", 1)));
+    assert!(levels("4.2").contains(&level("streams.version", 1)));
     assert!(levels("4.4").contains(&level("share.version", 2)));
     assert_eq!(told(&mut playing("2.6"), 3).finalized_features_epoch, -1, "before KIP-584");
     assert_eq!(told(&mut playing("2.8"), 3).finalized_features_epoch, 0);

@@ -505,6 +505,17 @@ fn share_requests(topic_id: Uuid) -> Vec<Request> {
             ..Default::default()
         }
         .into(),
+        streams_joining().into(),
+        m::StreamsGroupDescribeRequest {
+            group_ids: vec!["k".into(), "g".into()],
+            ..Default::default()
+        }
+        .into(),
+        m::StreamsGroupTopologyDescriptionUpdateRequest {
+            group_id: "k".into(),
+            ..Default::default()
+        }
+        .into(),
         m::ShareGroupDescribeRequest {
             group_ids: vec!["s".into(), "g".into()],
             ..Default::default()
@@ -544,4 +555,23 @@ fn share_requests(topic_id: Uuid) -> Vec<Request> {
         }
         .into(),
     ]
+}
+
+fn streams_joining() -> m::StreamsGroupHeartbeatRequest {
+    let one = m::streams_group_heartbeat_request::Subtopology {
+        subtopology_id: "0".into(),
+        source_topics: vec!["t".into()],
+        ..Default::default()
+    };
+    m::StreamsGroupHeartbeatRequest {
+        group_id: "k".into(),
+        member_id: "member".into(),
+        rebalance_timeout_ms: 1000,
+        endpoint_information_epoch: -1,
+        topology: Some(m::streams_group_heartbeat_request::Topology {
+            epoch: 0,
+            subtopologies: vec![one],
+        }),
+        ..Default::default()
+    }
 }

@@ -27,6 +27,19 @@ pub(crate) struct Committer<'a> {
     pub(crate) knows_epochs: bool,
 }
 
+impl Committer<'_> {
+    /// What a member may commit that has come to this epoch; `None` where it says one that it never had.
+    pub(crate) fn at(&self, known: Option<MemberEpoch>) -> Option<MayCommit> {
+        match self.epoch {
+            epoch if epoch == known => Some(MayCommit::Any),
+            Some(epoch) if Some(epoch) < known => {
+                Some(MayCommit::HadAt { member_id: self.member_id.to_owned(), epoch })
+            }
+            _ => None,
+        }
+    }
+}
+
 impl ConsumerGroup {
     /// Whether it may. An outsider may while nobody is a member, and at any time within a transaction.
     pub(crate) fn check_commit(&self, committer: &Committer<'_>) -> Result<MayCommit, ErrorCode> {
@@ -39,14 +52,7 @@ impl ConsumerGroup {
         if !is_transactional && !member.is_classic() && !knows_epochs {
             return Err(ErrorCode::UNSUPPORTED_VERSION);
         }
-        if epoch == member.epoch {
-            return Ok(MayCommit::Any);
-        }
-        if epoch > member.epoch {
-            return Err(self.stale(member_id));
-        }
-        let epoch = epoch.ok_or_else(|| self.stale(member_id))?;
-        Ok(MayCommit::HadAt { member_id: member_id.to_owned(), epoch })
+        committer.at(member.epoch).ok_or_else(|| self.stale(member_id))
     }
 
     /// Whether a commit that may name some partitions may name this one.

@@ -248,6 +248,6 @@ impl ConsumerGroup {
 }
 
 /// The epoch after this one.
-pub(super) fn next(epoch: MemberEpoch) -> MemberEpoch {
+pub(crate) fn next(epoch: MemberEpoch) -> MemberEpoch {
     MemberEpoch::from_wire(epoch.get().wrapping_add(1)).unwrap_or(MemberEpoch::ZERO)
 }

@@ -46,7 +46,7 @@ pub(crate) struct Member {
 
 /// Where a member is between what it has and what it is to have.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum MemberState {
+pub(crate) enum MemberState {
     /// It has what it is to have at its epoch.
     Stable,
     /// It has partitions to give up first.

@@ -22,7 +22,10 @@ pub(super) fn at_epoch(partitions: &Partitions, epoch: MemberEpoch) -> Assigned 
 }
 
 /// Whether `owned` has nothing that is not in `assigned`.
-pub(super) fn is_within(owned: &Partitions, assigned: &Assigned) -> bool {
+pub(crate) fn is_within<K: Ord, E>(
+    owned: &BTreeMap<K, BTreeSet<i32>>,
+    assigned: &BTreeMap<K, BTreeMap<i32, E>>,
+) -> bool {
     owned.iter().all(|(topic, indexes)| {
         let known = assigned.get(topic);
         known.is_some_and(|known| indexes.iter().all(|index| known.contains_key(index)))
@@ -30,7 +33,10 @@ pub(super) fn is_within(owned: &Partitions, assigned: &Assigned) -> bool {
 }
 
 /// Whether `owned` has any of `assigned`.
-pub(super) fn has_any(owned: &Partitions, assigned: &Assigned) -> bool {
+pub(crate) fn has_any<K: Ord, E>(
+    owned: &BTreeMap<K, BTreeSet<i32>>,
+    assigned: &BTreeMap<K, BTreeMap<i32, E>>,
+) -> bool {
     owned.iter().any(|(topic, indexes)| {
         let known = assigned.get(topic);
         known.is_some_and(|known| indexes.iter().any(|index| known.contains_key(index)))
