@@ -249,37 +249,12 @@ const ALLOWED: &[Allowed] = &[
     },
     Allowed {
         request: "ApiVersions",
-        path: "StreamsGroupDescribe.*",
-        reason: "groups of Kafka Streams are not played",
-    },
-    Allowed {
-        request: "ApiVersions",
-        path: "StreamsGroupHeartbeat.*",
-        reason: "groups of Kafka Streams are not played",
-    },
-    Allowed {
-        request: "ApiVersions",
-        path: "StreamsGroupTopologyDescriptionUpdate.*",
-        reason: "groups of Kafka Streams are not played",
-    },
-    Allowed {
-        request: "ApiVersions",
         path: "UnregisterController.*",
         reason: "the embedded controller is none of several",
     },
     Allowed {
         request: "ApiVersions",
-        path: "supported_features[streams.version]*",
-        reason: "stands for what the embedded broker does not play",
-    },
-    Allowed {
-        request: "ApiVersions",
         path: "supported_features[eligible.leader.replicas.version]*",
-        reason: "stands for what the embedded broker does not play",
-    },
-    Allowed {
-        request: "ApiVersions",
-        path: "finalized_features[streams.version]*",
         reason: "stands for what the embedded broker does not play",
     },
     Allowed {

@@ -67,6 +67,17 @@ pub(super) fn in_order(mut response: Response) -> Response {
                 group.members.sort_by(|a, b| a.member_id.cmp(&b.member_id));
             }
         }
+        Response::StreamsGroupHeartbeat(told) => {
+            for told in told.partitions_by_user_endpoint.iter_mut().flatten() {
+                told.active_partitions.sort_by(|a, b| a.topic.cmp(&b.topic));
+                told.standby_partitions.sort_by(|a, b| a.topic.cmp(&b.topic));
+            }
+        }
+        Response::StreamsGroupDescribe(told) => {
+            for group in &mut told.groups {
+                group.members.sort_by(|a, b| a.member_id.cmp(&b.member_id));
+            }
+        }
         Response::ConsumerGroupDescribe(told) => {
             for group in &mut told.groups {
                 group.members.sort_by(|a, b| a.member_id.cmp(&b.member_id));

@@ -22,6 +22,7 @@ mod share;
 mod share_committed;
 mod share_groups;
 mod share_reader;
+mod streams_groups;
 mod telemetry;
 mod throttled;
 mod tokens;
@@ -48,6 +49,7 @@ pub(crate) async fn run(on: &mut Recorder) -> Result {
     transactional_offsets::run(on).await?;
     markers::run(on).await?;
     share_groups::run(on).await?;
+    streams_groups::run(on).await?;
     administration::run(on).await?;
     brokers::run(on).await?;
     placement::run(on).await?;
