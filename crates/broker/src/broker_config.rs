@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use milena_types::NodeId;
 
+use crate::broker_definition::{
+    BrokerDefinition, OF_LISTENERS_ALONE, default, is_read_at_the_start, synonyms,
+};
 use crate::release::Release;
-use crate::topic::{ConfigKind, Definition, LogDefaults, TopicDefaults, broker_synonyms};
-
-use self::ConfigKind::{Boolean, Double, Int, List, Long, String as Text};
+use crate::topic::{Definition, LogDefaults, TopicDefaults};
 
 /// All of it, as far as it is told by name.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct BrokerConfigs {
     /// What all brokers were started with.
     fixed: BTreeMap<String, String>,
@@ -37,13 +38,6 @@ pub(crate) const DYNAMIC_DEFAULT_BROKER_CONFIG: i8 = 3;
 pub(crate) const STATIC_BROKER_CONFIG: i8 = 4;
 /// By default.
 pub(crate) const DEFAULT_CONFIG: i8 = 5;
-
-/// One name that brokers may be told while they run.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct BrokerDefinition {
-    pub(crate) kind: ConfigKind,
-    topic: Option<&'static Definition>,
-}
 
 impl BrokerConfigs {
     /// Of brokers that were started with this.
@@ -81,10 +75,10 @@ impl BrokerConfigs {
     pub(crate) fn synonyms(&self, node: NodeId, name: &str, release: Release) -> Vec<BrokerValue> {
         let layers = self.layers(node);
         let set = layers.iter().flat_map(|(source, set)| {
-            broker_synonyms(name).filter_map(|name| Some((name, set.get(name)?.as_str(), *source)))
+            synonyms(name).filter_map(|name| Some((name, set.get(name)?.as_str(), *source)))
         });
         let default = |name| Some((name, default(name, release)?, DEFAULT_CONFIG));
-        let all = set.chain(broker_synonyms(name).filter_map(default));
+        let all = set.chain(synonyms(name).filter_map(default));
         let known = all.skip_while(|(one, ..)| *one != name);
         known
             .map(|(name, value, source)| BrokerValue {
@@ -132,7 +126,7 @@ impl BrokerConfigs {
         let own = node.into_iter().flat_map(|node| self.of(Some(node)));
         for (name, value) in self.of(None).chain(own) {
             // It counts before all that stands for the same, whatever the unit.
-            for synonym in broker_synonyms(name) {
+            for synonym in synonyms(name) {
                 set.remove(synonym);
             }
             set.insert(name, value);
@@ -152,186 +146,147 @@ impl BrokerConfigs {
     }
 }
 
-impl BrokerDefinition {
-    /// The names of topics' defaults that may be told.
-    pub(crate) fn names(release: Release) -> impl Iterator<Item = &'static str> {
-        let names = Definition::all(release).filter_map(Definition::broker_name);
-        names.filter(move |name| Definition::of_broker(name, release).is_some())
-    }
-
-    /// The definition of a name that brokers may be told while they run.
-    pub(crate) fn of(name: &str, release: Release) -> Option<Self> {
-        let topic = Definition::of_broker(name, release);
-        let of_topics = topic.map(|topic| Self { kind: topic.kind, topic: Some(topic) });
-        let other = OTHERS.iter().find(|(other, _)| *other == name);
-        of_topics.or_else(|| other.map(|(_, kind)| Self { kind: *kind, topic: None }))
-    }
-
-    /// What it is where nobody was told otherwise.
-    pub(crate) fn default(&self) -> &'static str {
-        self.topic.map_or("", |topic| topic.default)
-    }
-
-    fn check(&self, name: &str, value: &str) -> Result<(), String> {
-        match self.topic {
-            Some(topic) => topic.check_as(name, value),
-            None => self.kind.check(name, value),
-        }
-    }
-}
-
-/// What a setting is where nobody says anything of it, as far as topics depend on it. Times have one of them in hours alone.
-fn default(name: &str, release: Release) -> Option<&'static str> {
-    match name {
-        "log.retention.hours" | "log.roll.hours" => Some("168"),
-        "log.roll.jitter.hours" => Some("0"),
-        "log.flush.scheduler.interval.ms" => Some("9223372036854775807"),
-        _ if broker_synonyms(name).nth(1).is_some() => None,
-        _ => {
-            let known = Definition::all(release).find(|one| one.broker_name() == Some(name));
-            known.map(|one| one.default)
-        }
-    }
-}
-
-/// Why brokers cannot be started with this, if it is about what topics have of them at all.
-pub(crate) fn check_static(
-    name: &str,
-    value: &str,
+/// What is wrong with what a broker would have after it was told this: of one broker, or of all.
+pub(crate) fn check(
+    before: &BrokerConfigs,
+    node: Option<NodeId>,
+    set: &BTreeMap<String, String>,
+    asked: NodeId,
     release: Release,
-) -> Option<Result<(), String>> {
-    if let Some(topic) = Definition::of_broker(name, release) {
-        return Some(topic.check_as(name, value));
-    }
-    let least: i64 = match name {
-        "log.retention.hours" | "log.retention.minutes" => i64::MIN,
-        "log.roll.hours" => 1,
-        "log.roll.jitter.hours" | "log.flush.scheduler.interval.ms" => 0,
-        _ => return None,
-    };
-    let kind = fixed_kind(name);
-    let too_little =
-        format!("Invalid value {value} for configuration {name}: Value must be at least {least}");
-    let is_enough = || value.trim().parse::<i64>().is_ok_and(|number| number >= least);
-    Some(kind.check(name, value).and_then(|()| if is_enough() { Ok(()) } else { Err(too_little) }))
-}
-
-/// Of what kind a setting is that brokers are started with alone; unknown where topics have nothing of it.
-pub(crate) fn fixed_kind(name: &str) -> ConfigKind {
-    match name {
-        "log.flush.scheduler.interval.ms" => Long,
-        _ if broker_synonyms(name).nth(1).is_some() => Int,
-        _ => ConfigKind::Unknown,
-    }
-}
-
-/// Why not all of this may be set. A name that Kafka does not know is taken, as by Kafka: a plugin of its brokers might.
-pub(crate) fn check(set: &BTreeMap<String, String>, release: Release) -> Result<(), String> {
+) -> Result<(), String> {
     let definition = |name: &str| BrokerDefinition::of(name, release);
-    let is_fixed = |name: &&String| definition(name).is_none() && is_read_at_the_start(name);
-    let fixed: Vec<&str> = set.keys().filter(is_fixed).map(String::as_str).collect();
-    if !fixed.is_empty() {
-        let fixed = fixed.join(", ");
-        // As Scala's sets were printed, and Java's are.
-        let set = if release < Release::of(4, 0) {
-            format!("Set({fixed})")
-        } else {
-            format!("[{fixed}]")
-        };
-        return Err(format!("Cannot update these configs dynamically: {set}"));
+    let refuse = |why: &str, set_of: &str, is_wrong: &dyn Fn(&str) -> bool| {
+        let wrong = set.keys().map(String::as_str).filter(|name| is_wrong(name));
+        let wrong = wrong.collect::<Vec<_>>().join(", ");
+        match wrong.is_empty() {
+            true => Ok(()),
+            // As Scala's sets were printed, and Java's are.
+            false if release < Release::of(4, 0) => Err(format!("{why}: {set_of}({wrong})")),
+            false => Err(format!("{why}: [{wrong}]")),
+        }
+    };
+    refuse("Cannot update these configs dynamically", "Set", &|name| {
+        definition(name).is_none() && is_read_at_the_start(name, release)
+    })?;
+    let why = "These security configs can be dynamically updated only per-listener using the listener prefix";
+    refuse(why, "HashSet", &|name| OF_LISTENERS_ALONE.contains(&name))?;
+    for (name, value) in set {
+        // A name that Kafka does not know is taken, as by Kafka: a plugin of its brokers might.
+        definition(name).map_or(Ok(()), |definition| definition.check(name, value))?;
     }
-    let mut known = set.iter().filter_map(|(name, value)| Some((name, value, definition(name)?)));
-    known.try_for_each(|(name, value, definition)| definition.check(name, value))
+    if node.is_none() {
+        let why =
+            "Cannot update these configs at default cluster level, broker id must be specified";
+        refuse(why, "Set", &|name| definition(name).is_some_and(|known| known.is_own(name)))?;
+    }
+    let mut after = before.clone();
+    after.set(node, set.clone());
+    let number = |configs: &BrokerConfigs, name: &str| {
+        let first = configs.synonyms(asked, name, release).into_iter().next();
+        first.and_then(|one| one.value.trim().parse::<i64>().ok())
+    };
+    check_whole(|name| number(&after, name), release)?;
+    // No node here has folders of several.
+    let dirs = set.get("cordoned.log.dirs").map(String::as_str).unwrap_or_default();
+    let dirs: Vec<&str> = dirs.split(',').map(str::trim).filter(|dir| !dir.is_empty()).collect();
+    if !dirs.is_empty() && definition("cordoned.log.dirs").is_some() {
+        let missing = dirs.join(", ");
+        return Err(format!(
+            "requirement failed: All entries in cordoned.log.dirs must be present in log.dirs or log.dir. Missing entries : \
+             {missing}"
+        ));
+    }
+    let wrap = |why: String| {
+        format!(
+            "Invalid value org.apache.kafka.common.config.ConfigException: {why} for configuration Invalid dynamic \
+             configuration"
+        )
+    };
+    for name in THREADS.iter().filter(|name| definition(name).is_some()) {
+        let (Some(old), Some(new)) = (number(before, name), number(&after, name)) else { continue };
+        check_threads(name, old, new).map_err(wrap)?;
+    }
+    let logs = after.log_defaults(Some(asked), release);
+    let default = |name: &str| -> Option<i64> {
+        let known = Definition::of(name, release)?;
+        logs.get(name).map_or(known.default, String::as_str).trim().parse().ok()
+    };
+    for unit in ["ms", "bytes"] {
+        let (all, local) = (format!("retention.{unit}"), format!("local.retention.{unit}"));
+        if let (Some(all), Some(local)) = (default(&all), default(&local)) {
+            check_local(unit, all, local).map_err(wrap)?;
+        }
+    }
+    Ok(())
 }
 
-/// Whether brokers of Kafka know the name, and read it when they start alone.
-fn is_read_at_the_start(name: &str) -> bool {
-    FIXED.contains(&name) || FIXED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+/// What Kafka asks of a broker's settings as a whole (`KafkaConfig.validateValues`).
+fn check_whole(number: impl Fn(&str) -> Option<i64>, release: Release) -> Result<(), String> {
+    let require = |is_met: bool, what: &str| match is_met {
+        true => Ok(()),
+        false => Err(format!("requirement failed: {what}")),
+    };
+    let at_least = |name: &str, least: i64| number(name).is_none_or(|number| number >= least);
+    require(at_least("log.roll.ms", 1), "log.roll.ms must be greater than or equal to 1")?;
+    let what = "log.roll.jitter.ms must be equal or greater than 0";
+    require(at_least("log.roll.jitter.ms", 0), what)?;
+    let what = "log.retention.ms must be unlimited (-1) or, greater than or equal to 1";
+    require(number("log.retention.ms") != Some(0), what)?;
+    let threads = number("log.cleaner.threads").unwrap_or(1).max(1);
+    let each = number("log.cleaner.dedupe.buffer.size").map(|bytes| bytes / threads);
+    let what = "log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.";
+    // Of before 3.0 it is not known.
+    require(release < Release::of(3, 0) || each.is_none_or(|bytes| bytes > 1 << 20), what)
 }
 
-/// Those that are no defaults of topics (`DynamicBrokerConfig.AllDynamicConfigs`), but for listeners and what is about TLS. Here they
-/// are kept and do nothing.
-const OTHERS: &[(&str, ConfigKind)] = &[
-    ("background.threads", Int),
-    ("follower.replication.throttled.rate", Long),
-    ("leader.replication.throttled.rate", Long),
-    ("log.cleaner.backoff.ms", Long),
-    ("log.cleaner.dedupe.buffer.size", Long),
-    ("log.cleaner.io.buffer.load.factor", Double),
-    ("log.cleaner.io.buffer.size", Int),
-    ("log.cleaner.io.max.bytes.per.second", Double),
-    ("log.cleaner.threads", Int),
-    ("max.connection.creation.rate", Int),
-    ("max.connections", Int),
-    ("max.connections.per.ip", Int),
-    ("max.connections.per.ip.overrides", Text),
-    ("metric.reporters", List),
-    ("num.io.threads", Int),
-    ("num.network.threads", Int),
-    ("num.recovery.threads.per.data.dir", Int),
-    ("num.replica.fetchers", Int),
-    ("producer.id.expiration.ms", Int),
-    ("replica.alter.log.dirs.io.max.bytes.per.second", Long),
-    ("transaction.partition.verification.enable", Boolean),
-];
+/// Threads come and go by half at once.
+fn check_threads(name: &str, old: i64, new: i64) -> Result<(), String> {
+    let is_cleaner = name == "log.cleaner.threads";
+    let failed =
+        format!("Dynamic thread count update validation failed for {name}={new}, value should");
+    match new {
+        _ if new == old => Ok(()),
+        ..=0 if is_cleaner => Err("Log cleaner threads should be at least 1".to_owned()),
+        ..=0 => Err(format!("{failed} be at least 1")),
+        _ if new < old / 2 && is_cleaner => Err(format!(
+            "Log cleaner threads cannot be reduced to less than half the current value {old}"
+        )),
+        _ if new < old / 2 => Err(format!("{failed} be at least half the current value {old}")),
+        _ if new > old * 2 && is_cleaner => Err(format!(
+            "Log cleaner threads cannot be increased to more than double the current value {old}"
+        )),
+        _ if new > old * 2 => {
+            Err(format!("{failed} not be greater than double the current value {old}"))
+        }
+        _ => Ok(()),
+    }
+}
 
-/// What begins so is read when a broker starts, unless it is above or a default of topics.
-const FIXED_PREFIXES: &[&str] = &[
-    "alter.",
-    "broker.",
-    "controller.",
-    "delegation.token.",
-    "group.",
-    "log.",
-    "metadata.",
-    "offsets.",
-    "quota.",
-    "replica.",
-    "remote.log.",
-    "sasl.",
-    "socket.",
-    "transaction.",
-    "transactional.",
-    "zookeeper.",
-];
+/// What is kept locally is part of what is kept.
+fn check_local(unit: &str, all: i64, local: i64) -> Result<(), String> {
+    if all < 0 || local == -2 {
+        return Ok(());
+    }
+    let why = match local {
+        -1 => format!("Value must not be -1 as log.retention.{unit} value is set as {all}."),
+        _ if local > all => {
+            format!("Value must not be more than log.retention.{unit} property value: {all}")
+        }
+        _ => return Ok(()),
+    };
+    Err(format!("Invalid value {local} for configuration log.local.retention.{unit}: {why}"))
+}
 
-/// The others of which somebody may want to change one.
-const FIXED: &[&str] = &[
-    "advertised.listeners",
-    "auto.create.topics.enable",
-    "auto.leader.rebalance.enable",
-    "authorizer.class.name",
-    "connections.max.idle.ms",
-    "connections.max.reauth.ms",
-    "create.topic.policy.class.name",
-    "default.replication.factor",
-    "delete.topic.enable",
-    "early.start.listeners",
-    "fetch.max.bytes",
-    "fetch.purgatory.purge.interval.requests",
-    "initial.broker.registration.timeout.ms",
-    "inter.broker.listener.name",
-    "inter.broker.protocol.version",
-    "kafka.metrics.reporters",
-    "leader.imbalance.check.interval.seconds",
-    "leader.imbalance.per.broker.percentage",
-    "max.incremental.fetch.session.cache.slots",
-    "max.request.partition.size.limit",
-    "metrics.num.samples",
-    "metrics.recording.level",
-    "metrics.sample.window.ms",
-    "node.id",
-    "num.partitions",
-    "num.replica.alter.log.dirs.threads",
-    "offset.metadata.max.bytes",
-    "process.roles",
-    "producer.purgatory.purge.interval.requests",
-    "queued.max.request.bytes",
-    "queued.max.requests",
-    "reserved.broker.max.id",
-    "request.timeout.ms",
-    "security.inter.broker.protocol",
-    "telemetry.max.bytes",
-    "unstable.api.versions.enable",
-    "unstable.feature.versions.enable",
+/// The numbers of threads.
+const THREADS: &[&str] = &[
+    "background.threads",
+    "log.cleaner.threads",
+    "num.io.threads",
+    "num.network.threads",
+    "num.recovery.threads.per.data.dir",
+    "num.replica.fetchers",
+    "remote.log.manager.copier.thread.pool.size",
+    "remote.log.manager.expiration.thread.pool.size",
+    "remote.log.manager.follower.thread.pool.size",
+    "remote.log.reader.threads",
 ];

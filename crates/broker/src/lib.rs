@@ -8,6 +8,7 @@
 mod acl;
 mod api;
 mod broker_config;
+mod broker_definition;
 mod clock;
 mod cluster;
 mod connection;

@@ -5,7 +5,7 @@ use std::num::{NonZeroU8, NonZeroU16};
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::broker_config::check_static;
+use crate::broker_definition::check_static;
 use crate::settings::Settings;
 
 /// A property that a cluster cannot be given, and why.

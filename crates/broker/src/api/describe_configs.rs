@@ -7,6 +7,8 @@
 //! What a topic was set in another release and this one does not know is not told, as by 4.3 and 4.4 (3.9: without a value).
 //! Loggers are answered by INVALID_REQUEST. There is no documentation in the answer.
 
+use std::collections::BTreeMap;
+
 use milena_types::{ErrorCode, NodeId};
 use milena_wire::messages::describe_configs_request::{
     DescribeConfigsRequest, DescribeConfigsResource,
@@ -20,7 +22,8 @@ use milena_wire::{ByteString, Response};
 use super::find_coordinator::MALFORMED;
 use super::{Call, Outcome, Versions};
 use crate::acl::AclOperation;
-use crate::broker_config::{BrokerDefinition, DEFAULT_CONFIG, STATIC_BROKER_CONFIG, fixed_kind};
+use crate::broker_config::{DEFAULT_CONFIG, STATIC_BROKER_CONFIG};
+use crate::broker_definition::{BrokerDefinition, base, fixed_kind};
 use crate::group::streams::StreamsConfig;
 use crate::group::{Assignor, GroupDefinition};
 use crate::release::Release;
@@ -283,12 +286,16 @@ fn broker_entries(state: &State, call: &Call<'_>, name: &str) -> Result<Vec<Entr
         synonyms: vec![(name.into(), value.clone(), STATIC_BROKER_CONFIG)],
         value: Some(value),
         source: STATIC_BROKER_CONFIG,
-        read_only: true,
+        read_only: BrokerDefinition::of(name, settings.release()).is_none(),
     };
+    // What was told since counts before what is read from the settings, and that before a default.
+    let dynamic = dynamic_entries(state, Some(node.id)).into_iter();
+    let (defaults, told): (Vec<Entry>, Vec<Entry>) =
+        dynamic.partition(|entry| entry.source == DEFAULT_CONFIG);
     let fixed = values.into_iter().chain(selector).map(entry);
-    let mut entries: Vec<Entry> = fixed.chain(dynamic_entries(state, Some(node.id))).collect();
-    entries.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(entries)
+    let all = defaults.into_iter().chain(fixed).chain(told);
+    let all: BTreeMap<ByteString, Entry> = all.map(|entry| (entry.name.clone(), entry)).collect();
+    Ok(all.into_values().collect())
 }
 
 /// What may be set while brokers run: of a node, all that is set and the defaults of topics; of all nodes, what is set of them.
@@ -314,7 +321,7 @@ fn dynamic_entries(state: &State, node: Option<NodeId>) -> Vec<Entry> {
             kind: definition.map_or_else(|| fixed_kind(name), |known| known.kind),
             value: first.map(|(_, value, _)| value.clone()),
             source: first.map_or(DEFAULT_CONFIG, |(_, _, source)| *source),
-            read_only: definition.is_none(),
+            read_only: definition.is_none() || base(name).is_some(),
             synonyms,
         }
     };
@@ -334,9 +341,8 @@ fn answer(
         Err(Refused { code, message }) => (code, message, Vec::new()),
     };
     // What nobody knows might be a secret.
-    let told = |kind: ConfigKind, value: String| {
-        Some(value.into()).filter(|_| kind != ConfigKind::Unknown)
-    };
+    let is_secret = |kind| matches!(kind, ConfigKind::Unknown | ConfigKind::Password);
+    let told = |kind: ConfigKind, value: String| Some(value.into()).filter(|_| !is_secret(kind));
     let synonym = |kind: ConfigKind, (name, value, source): Synonym| DescribeConfigsSynonym {
         name,
         value: told(kind, value),
@@ -349,7 +355,7 @@ fn answer(
             value: value.and_then(|value| told(kind, value)),
             read_only,
             config_source: source,
-            is_sensitive: kind == ConfigKind::Unknown,
+            is_sensitive: is_secret(kind),
             synonyms: synonyms.map(|one| synonym(kind, one)).collect(),
             config_type: kind as i8,
             documentation: None,

@@ -8,7 +8,7 @@ use milena_wire::ByteString;
 use super::{Refused, State};
 use crate::acl::{AclOperation, Resource};
 use crate::api::Call;
-use crate::broker_config::BrokerDefinition;
+use crate::broker_definition::BrokerDefinition;
 use crate::rights::refused;
 use crate::telemetry::Subscription;
 use crate::topic::{ConfigKind, Definition};
@@ -182,7 +182,7 @@ impl State {
                     (known.kind == ConfigKind::List).then(|| known.default())
                 };
                 let set = altered.apply(|| told.map(pair).collect(), listed)?;
-                self.set_broker_config(call.now, node, set, validate_only)
+                self.set_broker_config(call.now, call.node, node, set, validate_only)
             }
             _ => {
                 let topic = Topic::from(name);

@@ -82,10 +82,11 @@ impl State {
         self.broker_configs.topic_defaults(self.settings.release())
     }
 
-    /// Sets all that a node is told while it runs, or all nodes are, or only sees whether it could be.
+    /// Sets all that a node is told while it runs, or all nodes are, or only sees whether it could be: with the node that is asked.
     pub(crate) fn set_broker_config(
         &mut self,
         now: Instant,
+        asked: NodeId,
         node: Option<NodeId>,
         set: BTreeMap<String, String>,
         validate_only: bool,
@@ -93,7 +94,8 @@ impl State {
         if set.len() > BROKER_CONFIGS_MAX {
             return Err(Refused::without_reason(ErrorCode::POLICY_VIOLATION));
         }
-        broker_config::check(&set, self.settings.release())
+        let release = self.settings.release();
+        broker_config::check(&self.broker_configs, node, &set, asked, release)
             .map_err(|why| Refused::new(ErrorCode::INVALID_REQUEST, why))?;
         if !validate_only {
             self.note(Entry::BrokerConfig(node, set.clone()));

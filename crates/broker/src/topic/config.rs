@@ -8,7 +8,9 @@ use milena_types::NodeId;
 use crate::release::Release;
 use crate::storage::CompactionConfig;
 
-use self::ConfigKind::{Boolean, Double, Int, List, Long, String as Text, Unknown};
+use self::ConfigKind::{
+    Boolean, Class, Double, Int, List, Long, Password, Short, String as Text, Unknown,
+};
 
 /// What is set of one topic, and what that and the nodes' own settings come to on each node.
 #[derive(Clone, Debug)]
@@ -55,9 +57,12 @@ pub(crate) enum ConfigKind {
     Boolean = 1,
     String = 2,
     Int = 3,
+    Short = 4,
     Long = 5,
     Double = 6,
     List = 7,
+    Class = 8,
+    Password = 9,
 }
 
 /// One name that a topic's configuration may hold, with what it defaults to in some releases.
@@ -254,9 +259,10 @@ impl ConfigKind {
                 (matches!(trimmed, "true" | "false"), "Expected value to be either true or false")
             }
             Int => (trimmed.parse::<i32>().is_ok(), "Not a number of type INT"),
+            Short => (trimmed.parse::<i16>().is_ok(), "Not a number of type SHORT"),
             Long => (trimmed.parse::<i64>().is_ok(), "Not a number of type LONG"),
             Double => (trimmed.parse::<f64>().is_ok(), "Not a number of type DOUBLE"),
-            Text | List | Unknown => (true, ""),
+            Text | List | Class | Password | Unknown => (true, ""),
         };
         match is_well_typed {
             true => Ok(()),
@@ -295,7 +301,7 @@ const DEFINITIONS: &[Definition] = &[
     definition("local.retention.bytes", Long, "-2", "log.local.retention.bytes").since(3, 6),
     definition("local.retention.ms", Long, "-2", "log.local.retention.ms").since(3, 6),
     definition("max.compaction.lag.ms", Long, "9223372036854775807", "log.cleaner.max.compaction.lag.ms").since(2, 3),
-    definition("max.decompressed.message.bytes", Int, "2147483639", "").since(4, 4),
+    definition("max.decompressed.message.bytes", Int, "2147483639", "max.decompressed.message.bytes").since(4, 4),
     definition("max.message.bytes", Int, "1000012", "message.max.bytes").until(2, 5),
     definition("max.message.bytes", Int, "1048588", "message.max.bytes").since(2, 5),
     definition("message.downconversion.enable", Boolean, "true", "log.message.downconversion.enable").until(4, 0),
@@ -317,8 +323,8 @@ const DEFINITIONS: &[Definition] = &[
     definition("min.compaction.lag.ms", Long, "0", "log.cleaner.min.compaction.lag.ms"),
     definition("min.insync.replicas", Int, "1", "min.insync.replicas"),
     definition("preallocate", Boolean, "false", "log.preallocate"),
-    definition("remote.copy.lag.bytes", Long, "-1", "").since(4, 4),
-    definition("remote.copy.lag.ms", Long, "0", "").since(4, 4),
+    definition("remote.copy.lag.bytes", Long, "-1", "log.remote.copy.lag.bytes").since(4, 4),
+    definition("remote.copy.lag.ms", Long, "0", "log.remote.copy.lag.ms").since(4, 4),
     definition("remote.log.copy.disable", Boolean, "false", "").since(3, 9),
     definition("remote.log.delete.on.disable", Boolean, "false", "").since(3, 9),
     definition("remote.storage.enable", Boolean, "false", "").since(3, 6),

@@ -322,3 +322,98 @@ fn what_one_of_several_nodes_is_told_counts_where_it_leads() {
     replace(&mut world, vec![resource(TOPIC, "t", &[(key, Some("2000"))])]);
     assert_eq!(produced_code(&mut world), ErrorCode::NONE);
 }
+
+/// The words are those of 4.4.0; what of several settings is whose is `DynamicBrokerConfig`'s.
+#[test]
+fn what_brokers_are_told_is_refused_as_kafka_words_it() {
+    let mut world = World::new();
+    for (of, key, value, why) in [
+        (
+            "1",
+            "log.retention.hours",
+            "9",
+            "Cannot update these configs dynamically: [log.retention.hours]",
+        ),
+        (
+            "",
+            "ssl.client.auth",
+            "none",
+            "Cannot update these configs at default cluster level, broker id must be specified: [ssl.client.auth]",
+        ),
+        (
+            "1",
+            "ssl.keystore.location",
+            "/k",
+            "These security configs can be dynamically updated only per-listener using the listener prefix: \
+             [ssl.keystore.location]",
+        ),
+        (
+            "",
+            "listener.name.other.ssl.keystore.location",
+            "/k",
+            "Cannot update these configs at default cluster level, broker id must be specified: \
+             [listener.name.other.ssl.keystore.location]",
+        ),
+        (
+            "",
+            "listener.name.other.max.connections",
+            "many",
+            "Invalid value many for configuration max.connections: Not a number of type INT",
+        ),
+        (
+            "",
+            "remote.log.manager.copy.max.bytes.per.second",
+            "0",
+            "Invalid value 0 for configuration remote.log.manager.copy.max.bytes.per.second: Value must be at least 1",
+        ),
+        (
+            "",
+            "num.io.threads",
+            "17",
+            "Invalid value org.apache.kafka.common.config.ConfigException: Dynamic thread count update validation failed for \
+             num.io.threads=17, value should not be greater than double the current value 8 for configuration Invalid \
+             dynamic configuration",
+        ),
+        (
+            "",
+            "log.local.retention.ms",
+            "604800001",
+            "Invalid value org.apache.kafka.common.config.ConfigException: Invalid value 604800001 for configuration \
+             log.local.retention.ms: Value must not be more than log.retention.ms property value: 604800000 for \
+             configuration Invalid dynamic configuration",
+        ),
+        (
+            "",
+            "log.retention.ms",
+            "0",
+            "requirement failed: log.retention.ms must be unlimited (-1) or, greater than or equal to 1",
+        ),
+    ] {
+        let told = replace(&mut world, vec![resource(BROKER, of, &[(key, Some(value))])]);
+        assert_eq!(codes(&told), [ErrorCode::INVALID_REQUEST], "{key}");
+        let message = told.responses[0].error_message.clone().unwrap_or_default();
+        assert_eq!(&*message, why);
+    }
+    for (of, key, value) in [
+        ("1", "ssl.client.auth", "none"),
+        ("1", "listener.name.other.ssl.keystore.location", "/k"),
+        ("", "listener.name.other.max.connections", "9"),
+        ("", "num.io.threads", "16"),
+        ("", "log.retention.ms", "-5"),
+        ("", "remote.log.reader.threads", "20"),
+    ] {
+        let told = replace(&mut world, vec![resource(BROKER, of, &[(key, Some(value))])]);
+        assert_eq!(codes(&told), [ErrorCode::NONE], "{key}");
+    }
+}
+
+/// A password of a listener is told to nobody, as what nobody knows.
+#[test]
+fn a_password_is_kept_and_not_told() {
+    let mut world = World::new();
+    let key = "listener.name.tls.ssl.keystore.password";
+    replace(&mut world, vec![resource(BROKER, "1", &[(key, Some("secret"))])]);
+    world.restart();
+    assert_eq!(described(&mut world, 1, BROKER, "1", key), some("", 2));
+    assert_eq!(synonyms(&mut world, BROKER, "1", key), [(key.to_owned(), String::new(), 2)]);
+}
