@@ -237,8 +237,8 @@ fn member(
     for _ in 0..turns {
         at += if is_storm { ms(rng.u64(50..500)) } else { ms(rng.u64(1..during_ms)) };
         let act = match rng.u32(0..8) {
-            0..=1 => Act::Close,
-            2 => Act::Abandon,
+            0 => Act::Close,
+            1..=2 => Act::Abandon,
             3 => Act::Unsubscribe,
             4 | 5 => Act::Pause(ms(rng.u64(1..5_000))),
             // Around the limit: some come back just in time.
