@@ -4,11 +4,11 @@
 mod campaign;
 mod watchdog;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use milena_fuzz::{Target, check};
+use milena_fuzz::{Target, check, corpus};
 
 #[derive(Parser)]
 #[command(name = "milena-fuzz", about = "Fuzz targets on stable Rust", version)]
@@ -31,6 +31,12 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Write what a target begins with into a folder, a file an input, for a fuzzer that keeps its inputs so.
+    Seeds {
+        #[arg(value_parser = target)]
+        target: Target,
+        folder: PathBuf,
+    },
     /// Run one input.
     Replay {
         #[arg(value_parser = target)]
@@ -42,6 +48,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run { seconds, target, seed } => campaign::run(target, seconds, seed),
+        Command::Seeds { target, folder } => write_seeds(target, &folder),
         Command::Replay { target, file } => replay(target, file),
     };
     match done {
@@ -52,6 +59,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn write_seeds(target: Target, folder: &Path) -> std::io::Result<bool> {
+    std::fs::create_dir_all(folder)?;
+    let seeds = corpus::seeds(target)?;
+    for (number, seed) in seeds.iter().enumerate() {
+        std::fs::write(folder.join(format!("seed-{number}")), &seed.data)?;
+    }
+    println!("{target}: {} inputs in {}", seeds.len(), folder.display());
+    Ok(true)
 }
 
 fn replay(target: Target, file: PathBuf) -> std::io::Result<bool> {
