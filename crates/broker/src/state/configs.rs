@@ -139,8 +139,8 @@ impl State {
             let why = "Default group resources are not allowed.";
             return Err(Refused::new(ErrorCode::INVALID_REQUEST, why));
         }
-        let is_known = self.group_configs.contains_key(group);
-        if !is_known && self.group_configs.len() >= self.settings.groups_max {
+        let adds = !set.is_empty() && !self.group_configs.contains_key(group);
+        if adds && self.group_configs.len() >= self.settings.groups_max {
             return Err(Refused::without_reason(ErrorCode::POLICY_VIOLATION));
         }
         let invalid = |message: String| Refused::new(ErrorCode::INVALID_CONFIG, message);
@@ -150,10 +150,20 @@ impl State {
             definition.check(value).map_err(invalid)?;
         }
         if !validate_only {
-            self.group_configs.insert(group.to_owned(), set.clone());
-            self.note(Entry::GroupConfig(group.to_owned(), set));
+            self.note(Entry::GroupConfig(group.to_owned(), set.clone()));
+            self.apply_group_config(group.to_owned(), set);
         }
         Ok(())
+    }
+}
+
+impl State {
+    /// A group of which nothing is set any more is none of which something was.
+    pub(super) fn apply_group_config(&mut self, group: String, set: BTreeMap<String, String>) {
+        match set.is_empty() {
+            true => drop(self.group_configs.remove(&group)),
+            false => drop(self.group_configs.insert(group, set)),
+        }
     }
 }
 

@@ -136,9 +136,7 @@ impl State {
                     group.offsets.forget_commits(|partition| gone.contains(partition));
                 }
             }
-            Entry::GroupConfig(id, config) => {
-                self.group_configs.insert(id, config);
-            }
+            Entry::GroupConfig(id, config) => self.apply_group_config(id, config),
             Entry::BrokerConfig(node, set) => self.apply_broker_config(now, node, set),
             Entry::Subscription(name, set) => {
                 let refused = self.set_subscription(&name, set, false).err();

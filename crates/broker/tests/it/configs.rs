@@ -85,6 +85,27 @@ fn a_group_s_settings_are_replaced_too() {
     assert_eq!(set(&mut world, GROUP, "s"), [pair("share.isolation.level", "read_committed")]);
 }
 
+/// Whoever asks for a setting and takes it back, again and again for other groups, would use the limit up.
+#[test]
+fn a_group_without_a_setting_does_not_count_towards_the_limit() {
+    let mut world = World::with(|settings| settings.groups_max = 1);
+    let one = [("share.isolation.level", Some("read_committed"))];
+    for name in ["a", "b"] {
+        assert_eq!(
+            codes(&replace(&mut world, vec![resource(GROUP, name, &one)])),
+            [ErrorCode::NONE]
+        );
+        let other = replace(&mut world, vec![resource(GROUP, "c", &one)]);
+        assert_eq!(codes(&other), [ErrorCode::POLICY_VIOLATION]);
+        // Nothing set of another is nothing more.
+        for name in ["c", name] {
+            let none = replace(&mut world, vec![resource(GROUP, name, &[])]);
+            assert_eq!(codes(&none), [ErrorCode::NONE]);
+        }
+        world.restart();
+    }
+}
+
 /// Each stands for itself: one that is refused keeps what it had, and the next is changed.
 #[test]
 fn what_is_refused_changes_nothing_and_the_rest_is_done() {
