@@ -90,14 +90,20 @@ impl State {
         let group = self.groups.get_mut(id)?;
         let kind = group.type_name();
         let was_told = group.classic().is_none();
+        let standing = |group: &Group| {
+            let (protocol_type, empty_since) = group.classic()?.standing()?;
+            Some((protocol_type.to_owned(), empty_since))
+        };
+        let stood = standing(group);
         let result = work(group, &around);
         let replies = group.take_replies();
         let is_kind_changed = group.type_name() != kind;
+        let has_moved = standing(group) != stood;
         let is_forgettable = group.is_forgettable();
         if is_forgettable {
             self.groups.remove(id);
         }
-        if is_kind_changed || (was_told && is_forgettable) {
+        if is_kind_changed || has_moved || ((was_told || stood.is_some()) && is_forgettable) {
             self.touch_group(id);
         }
         for reply in replies {

@@ -35,6 +35,11 @@ impl State {
         for topic in self.topics.values_mut() {
             topic.partitions.iter_mut().for_each(Partition::restored);
         }
+        for group in self.groups.values_mut() {
+            if let Kind::Classic(group) = &mut group.kind {
+                group.restored(now);
+            }
+        }
         // Their commits went, and they themselves without a word.
         self.groups.retain(|_, group| !group.is_forgettable());
         self.store.starts = self.store.starts.saturating_add(1);
@@ -110,6 +115,14 @@ impl State {
                     group.kind = Kind::Consumer(ConsumerGroup::new(&id));
                 } else {
                     group.kind = Group::new(&id, release).kind;
+                }
+            }
+            Entry::ClassicGroup(id, protocol_type, empty_since) => {
+                let empty_since = empty_since.map(|wall| self.clock.instant(wall));
+                if let Some(Kind::Classic(group)) =
+                    self.groups.get_mut(&id).map(|one| &mut one.kind)
+                {
+                    group.restore_standing(protocol_type, empty_since);
                 }
             }
             Entry::StreamsGroup(id, topology) => {

@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use milena_types::{NodeId, Topic, TopicPartition};
 
 use super::State;
+use crate::clock::Clock;
 use crate::group::streams::StreamsGroup;
 use crate::group::{Commit, Group};
 use crate::share::ShareKey;
@@ -148,6 +149,7 @@ impl State {
         let is_told = |group: &Group| group.classic().is_none() || !group.offsets.is_empty();
         for (id, group) in self.groups.iter().filter(|(_, group)| is_told(group)) {
             spell(group_entry(id.clone(), group))?;
+            standing_entry(id.clone(), group, self.clock).map_or(Ok(()), &mut spell)?;
             for (partition, committed) in group.offsets.committed() {
                 let (partition, committed) = (partition.clone(), committed.clone());
                 let commit = Commit { partition, committed };
@@ -207,7 +209,10 @@ impl State {
         }
         for id in std::mem::take(&mut store.groups) {
             match groups.get(&id) {
-                Some(group) => group_entry(id, group).put(spelled),
+                Some(group) => {
+                    group_entry(id.clone(), group).put(spelled);
+                    standing_entry(id, group, *clock).into_iter().for_each(|one| one.put(spelled));
+                }
                 None => Entry::GroupGone(id).put(spelled),
             }
         }
@@ -230,6 +235,13 @@ fn group_entry(id: String, group: &Group) -> Entry {
         Some(topology) => Entry::StreamsGroup(id, topology.clone()),
         None => Entry::Group(id, group.consumer().is_some()),
     }
+}
+
+/// What is told of a classic group besides, once it has had members.
+fn standing_entry(id: String, group: &Group, clock: Clock) -> Option<Entry> {
+    let (protocol_type, empty_since) = group.classic()?.standing()?;
+    let empty_since = empty_since.map(|at| clock.wall(at));
+    Some(Entry::ClassicGroup(id, protocol_type.to_owned(), empty_since))
 }
 
 fn topic_entry(name: &Topic, topic: &TopicState) -> Entry {

@@ -54,6 +54,8 @@ pub(crate) enum Entry {
     TransactionGone(Text),
     /// A group is there, and whether it is of the consumer protocol.
     Group(Text, bool),
+    /// What members of a classic group are, and since when there are none.
+    ClassicGroup(Text, Text, Option<Timestamp>),
     /// A group of Kafka Streams is there, with its topology.
     StreamsGroup(Text, Topology),
     /// A group is deleted with its commits.
@@ -186,6 +188,10 @@ impl Spelled for Entry {
                 (29_u8, *node).put(to);
                 set.put(to);
             }
+            Self::ClassicGroup(id, protocol_type, empty_since) => {
+                (31_u8, (id.clone(), protocol_type.clone())).put(to);
+                empty_since.put(to);
+            }
             Self::StreamsGroup(id, topology) => {
                 (30_u8, id.clone()).put(to);
                 topology.put(to);
@@ -238,6 +244,10 @@ impl Spelled for Entry {
             28 => Self::Subscription(Spelled::take(from)?, Spelled::take(from)?),
             29 => Self::BrokerConfig(Spelled::take(from)?, Spelled::take(from)?),
             30 => Self::StreamsGroup(Spelled::take(from)?, Spelled::take(from)?),
+            31 => {
+                let (id, protocol_type) = Spelled::take(from)?;
+                Self::ClassicGroup(id, protocol_type, Spelled::take(from)?)
+            }
             _ => return Err(Malformed),
         })
     }

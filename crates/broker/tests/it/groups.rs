@@ -462,6 +462,46 @@ fn commits_of_a_group_expire_after_its_last_member_left() {
     assert!(!has_commits(&world));
 }
 
+/// As Kafka's record of a group tells. By the commits' own age, all would be gone at the first look after the restart.
+#[test]
+fn a_group_s_last_member_left_when_it_did_though_the_broker_is_started_anew() {
+    let restarts: [fn(&mut World); 2] = [World::restart, World::restart_compacted];
+    for restart in restarts {
+        let mut world = expiring();
+        let members = stable(&mut world, 1);
+        assert_eq!(members[0].commit(&mut world, 7), ErrorCode::NONE);
+        for _ in 0..20 {
+            world.pass(Duration::from_secs(5));
+            assert_eq!(members[0].heartbeat(&mut world), ErrorCode::NONE);
+        }
+        assert_eq!(members[0].leave(&mut world), ErrorCode::NONE);
+        world.pass(Duration::from_secs(30));
+        restart(&mut world);
+        world.pass(Duration::from_secs(29));
+        assert!(has_commits(&world));
+        restart(&mut world);
+        world.pass(Duration::from_secs(3));
+        assert!(!has_commits(&world));
+    }
+}
+
+/// They join again in a moment; until then nobody has given the group up.
+#[test]
+fn a_group_that_had_members_is_empty_from_the_restart_on() {
+    let mut world = expiring();
+    let members = stable(&mut world, 1);
+    assert_eq!(members[0].commit(&mut world, 7), ErrorCode::NONE);
+    for _ in 0..20 {
+        world.pass(Duration::from_secs(5));
+        assert_eq!(members[0].heartbeat(&mut world), ErrorCode::NONE);
+    }
+    world.restart();
+    world.pass(Duration::from_secs(59));
+    assert!(has_commits(&world));
+    world.pass(Duration::from_secs(3));
+    assert!(!has_commits(&world));
+}
+
 /// Else a broker that runs for long would list every group that there ever was.
 #[test]
 fn a_group_without_members_and_commits_is_forgotten_when_commits_are_looked_through() {

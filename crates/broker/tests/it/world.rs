@@ -29,6 +29,8 @@ pub(crate) struct World {
     closed: Vec<ConnectionId>,
     sent: i32,
     settings: Settings,
+    /// When the wall clock showed what the settings say.
+    began: Instant,
     /// What the cluster wrote down.
     pieces: Vec<Bytes>,
 }
@@ -57,6 +59,7 @@ impl World {
             closed: Vec::new(),
             sent: 0,
             settings,
+            began: now,
             pieces: Vec::new(),
         };
         world.drain();
@@ -93,8 +96,12 @@ impl World {
         self.restart();
     }
 
+    /// The wall clock has gone on meanwhile.
     fn restored(&self, pieces: &[Bytes]) -> Cluster {
-        let restored = Cluster::restore(self.settings.clone(), self.now, pieces.iter().cloned());
+        let mut settings = self.settings.clone();
+        let passed = i64::try_from((self.now - self.began).as_millis()).expect("a short test");
+        settings.wall_clock = Timestamp::from_millis(settings.wall_clock.millis() + passed);
+        let restored = Cluster::restore(settings, self.now, pieces.iter().cloned());
         restored.expect("it was written by the same program")
     }
 

@@ -145,12 +145,32 @@ impl ClassicGroup {
         match self.state {
             _ if self.protocol_type.is_none() => Expiry::SinceCommit,
             GroupState::Empty => self.empty_since.map_or(Expiry::SinceCommit, Expiry::Since),
+            // Before 2.4 nobody looked at what members read, and all was kept while there were some.
+            GroupState::Stable if self.release < Release::of(2, 4) => Expiry::Never,
             GroupState::Stable if self.protocol_type.as_deref() == Some(CONSUMER) => {
                 Expiry::SinceCommit
             }
             GroupState::Stable
             | GroupState::PreparingRebalance
             | GroupState::CompletingRebalance => Expiry::Never,
+        }
+    }
+
+    /// What its members are or were, and since when there are none; nothing where nobody ever joined. It outlives the process.
+    pub(crate) fn standing(&self) -> Option<(&str, Option<Instant>)> {
+        let empty_since = self.empty_since.filter(|_| self.state == GroupState::Empty);
+        Some((self.protocol_type.as_deref()?, empty_since))
+    }
+
+    /// Puts that back.
+    pub(crate) fn restore_standing(&mut self, protocol_type: String, empty_since: Option<Instant>) {
+        (self.protocol_type, self.empty_since) = (Some(protocol_type), empty_since);
+    }
+
+    /// All is told: members that there were have gone with the process.
+    pub(crate) fn restored(&mut self, now: Instant) {
+        if self.protocol_type.is_some() {
+            self.empty_since.get_or_insert(now);
         }
     }
 
@@ -314,7 +334,7 @@ const SCALA_SLOTS: u32 = 1 << SCALA_BITS;
 
 #[cfg(test)]
 mod tests {
-    use super::{GroupState as S, in_javas_order, in_scalas_order};
+    use super::{GroupState as S, *};
 
     /// The order in which a Java program lists the keys of a hash map with these four.
     #[test]
@@ -346,5 +366,16 @@ mod tests {
             assert_eq!(states.map(|to| from.may_become(to)), allowed, "{from:?}");
         }
         assert_eq!(table.map(|(from, _)| from), states);
+    }
+
+    /// As 2.1.1 has it (`GroupMetadata.removeExpiredOffsets`); since 2.4 what members read is looked at.
+    #[test]
+    fn before_2_4_no_commit_expires_while_there_are_members() {
+        for (release, expiry) in [("2.3", Expiry::Never), ("2.4", Expiry::SinceCommit)] {
+            let mut group = ClassicGroup::new(release.parse().expect("a release"));
+            group.protocol_type = Some(CONSUMER.to_owned());
+            group.state = GroupState::Stable;
+            assert_eq!(group.expiry(), expiry, "{release}");
+        }
     }
 }
