@@ -204,6 +204,21 @@ impl Release {
         self < Self::of(4, 0)
     }
 
+    /// Whether DescribeLogDirs names each topic of a directory, with no partitions where none was asked for.
+    pub(crate) fn names_every_log(self) -> bool {
+        self >= Self::of(2, 6) && self < Self::of(3, 8)
+    }
+
+    /// Whether CreateTopics and DeleteTopics answer a topic as often as it was asked for.
+    pub(crate) fn answers_doubles(self) -> bool {
+        self >= Self::of(2, 4) && self.has_zookeeper()
+    }
+
+    /// Whether of who commits in a transaction each thing is looked at that he says, and nothing that he does not.
+    pub(crate) fn judges_committers_in_part(self) -> bool {
+        self < Self::of(3, 0)
+    }
+
     /// Whether no more replicas must be in sync than a partition has (KAFKA-15583).
     pub(crate) fn asks_for_no_more_than_all(self) -> bool {
         self >= Self::of(3, 7)

@@ -22,6 +22,9 @@ use crate::state::State;
 pub(super) const VERSIONS: Versions = Versions::new(1, 6);
 
 pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &DeleteTopicsRequest) -> Outcome {
+    if state.settings.release().answers_doubles() {
+        return with_zookeeper(state, call, request);
+    }
     let mut mutations = Mutations::new(call.now, call.client_id, call.version >= STRICT_SINCE);
     let mut responses = Vec::new();
     let mut times = BTreeMap::<_, usize>::new();
@@ -99,6 +102,52 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &DeleteTopicsR
                 ..answer(name.or(seen.map(|topic| topic.as_str().into())), topic_id, code)
             },
         });
+    }
+    let throttle_time_ms = milliseconds(mutations.silence());
+    Outcome::Answer(DeleteTopicsResponse { throttle_time_ms, responses }.into())
+}
+
+/// Controllers with ZooKeeper judge all before they delete, answer each as often as it was asked for, and say no more than codes.
+fn with_zookeeper(state: &mut State, call: &Call<'_>, request: &DeleteTopicsRequest) -> Outcome {
+    if named(request).any(|(name, id)| name.is_some() && !id.is_zero()) {
+        return Outcome::Answer(error(request, ErrorCode::INVALID_REQUEST));
+    }
+    let judged = named(request).map(|(name, id)| {
+        let key = key(name.as_ref(), id).ok();
+        let found = key.as_ref().and_then(|key| state.resolve(key).ok());
+        let told = found.as_ref().map(|topic| topic.as_str().into()).or(name);
+        let may = |operation| {
+            let topic =
+                told.as_ref().is_some_and(|name| call.may(state, operation, Resource::Topic(name)));
+            topic || told.is_some() && call.may(state, operation, Resource::Cluster)
+        };
+        match found {
+            None if !id.is_zero() => (answer(None, id, ErrorCode::UNKNOWN_TOPIC_ID), None),
+            Some(_) if !id.is_zero() && !may(AclOperation::Describe) => {
+                (answer(None, id, ErrorCode::TOPIC_AUTHORIZATION_FAILED), None)
+            }
+            _ if !may(AclOperation::Delete) => {
+                (answer(told, id, ErrorCode::TOPIC_AUTHORIZATION_FAILED), None)
+            }
+            None => (answer(told, id, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION), None),
+            Some(topic) => (answer(told, id, ErrorCode::NONE), Some(topic)),
+        }
+    });
+    let judged: Vec<_> = judged.collect();
+    let mut mutations = Mutations::new(call.now, call.client_id, call.version >= STRICT_SINCE);
+    let mut responses = Vec::with_capacity(judged.len());
+    for (mut told, topic) in judged {
+        // Gone already, if it was asked for before.
+        if let Some(found) = topic.as_ref().and_then(|topic| state.topics.get(topic)) {
+            let partitions = found.partitions.len();
+            match mutations.charge(&mut state.quotas, partitions) {
+                Err(refused) => told.error_code = refused.code,
+                Ok(()) => {
+                    topic.map(|topic| state.delete_topic(call.now, &topic));
+                }
+            }
+        }
+        responses.push(told);
     }
     let throttle_time_ms = milliseconds(mutations.silence());
     Outcome::Answer(DeleteTopicsResponse { throttle_time_ms, responses }.into())

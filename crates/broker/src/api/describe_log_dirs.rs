@@ -37,6 +37,7 @@ pub(super) fn handle(
     let is_asked = |name: &Topic, index: i32| {
         asked.as_ref().is_none_or(|asked| asked.contains(&(name.as_str(), index)))
     };
+    let names_all = state.settings.release().names_every_log();
     let describe = |(name, topic): (&Topic, &TopicState)| {
         let partitions = topic.indexed().filter(|(index, _)| is_asked(name, *index));
         let copies = partitions.filter_map(|(partition_index, partition)| {
@@ -51,7 +52,9 @@ pub(super) fn handle(
         });
         let partitions: Vec<_> = copies.collect();
         let name = name.as_str().into();
-        (!partitions.is_empty()).then_some(DescribeLogDirsTopic { name, partitions })
+        let is_told = !partitions.is_empty()
+            || names_all && topic.indexed().any(|(_, one)| one.end_at(call.node).is_some());
+        is_told.then_some(DescribeLogDirsTopic { name, partitions })
     };
     let result = DescribeLogDirsResult {
         log_dir: LOG_DIR.into(),

@@ -51,7 +51,7 @@ pub(super) fn handle(
         state.set_features(levels);
     }
     let response = match is_each_apart {
-        true => told_apart(judged),
+        true => told_apart(judged, release.has_zookeeper()),
         false => UpdateFeaturesResponse {
             error_message: None,
             // Version 2 tells of all of them at once.
@@ -74,15 +74,22 @@ fn granted(update: &FeatureUpdateKey) -> UpdatableFeatureResult {
     }
 }
 
-fn told_apart(judged: Vec<(&str, Result<(), String>)>) -> UpdateFeaturesResponse {
+fn told_apart(
+    judged: Vec<(&str, Result<(), String>)>,
+    has_zookeeper: bool,
+) -> UpdateFeaturesResponse {
+    let code = match has_zookeeper {
+        true => ErrorCode::INVALID_REQUEST,
+        false => ErrorCode::INVALID_UPDATE_VERSION,
+    };
     let result = |(name, judged): (&str, Result<(), String>)| {
-        let refused = judged.err().map(|why| Refused::new(ErrorCode::INVALID_UPDATE_VERSION, why));
+        let refused = judged.err().map(|why| Refused::new(code, why));
         let (error_code, error_message) =
             refused.map_or((ErrorCode::NONE, None), Refused::into_told);
         UpdatableFeatureResult { feature: name.into(), error_code, error_message }
     };
     UpdateFeaturesResponse {
-        error_message: Some(ByteString::new()),
+        error_message: (!has_zookeeper).then(ByteString::new),
         results: judged.into_iter().map(result).collect(),
         ..Default::default()
     }
@@ -118,7 +125,7 @@ fn check(state: &State, name: &str, update: &FeatureUpdateKey) -> Result<(), Str
     let Some(known) = known else {
         // Level 0 is that of what is not there.
         return match level {
-            0 if is_each_apart => Ok(()),
+            0 if is_each_apart && !state.settings.release().has_zookeeper() => Ok(()),
             0 => refuse(&format!("Feature {name} not found.")),
             _ => refuse(&format!("Local controller {controller} does not support this feature.")),
         };
