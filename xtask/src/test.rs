@@ -170,8 +170,8 @@ fn generated_code(required: bool) -> Step {
 const REAL_CLUSTERS: [&str; 5] = ["4.4.0", "4.4.0-x3", "3.9.2", "2.8.2", "2.1.1"];
 
 /// Releases that the embedded broker plays, and who shows how.
-const OLDER_RELEASES: [(&str, &str); 2] =
-    [("embedded-as3.9", "3.9.2"), ("embedded-as2.1", "2.1.1")];
+const OLDER_RELEASES: [(&str, &str); 3] =
+    [("embedded-as3.9", "3.9.2"), ("embedded-as2.8", "2.8.2"), ("embedded-as2.1", "2.1.1")];
 
 /// The suite of `protocol-tests`, one step a cluster, and the comparison of answers.
 fn suites(required: bool) -> Vec<Step> {

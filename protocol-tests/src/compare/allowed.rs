@@ -1,5 +1,6 @@
 //! Differences that are meant.
 
+use super::allowed_of_2_8::ALLOWED_OF_2_8;
 use super::differences::Allowed;
 use crate::target::{NEWEST, Version};
 
@@ -10,6 +11,7 @@ pub(super) fn allowed(of: &Version, judges: bool) -> Vec<&'static Allowed> {
         _ if judges => return ALLOWED_OF_RIGHTS.iter().collect(),
         of if *of == NEWEST => Some(ALLOWED),
         _ if is_from(3, 9) && !is_from(4, 0) => Some(ALLOWED_OF_3_9),
+        _ if is_from(2, 8) && !is_from(3, 0) => Some(ALLOWED_OF_2_8),
         _ if !is_from(2, 2) => Some(ALLOWED_OF_2_1),
         // Nobody has looked at the others yet.
         _ => None,
@@ -218,7 +220,7 @@ const ZOOKEEPER: &[Allowed] = &[
     Allowed { request: "DeleteAcls", path: "filter_results[*].error_message", reason: OTHER_WORDS },
 ];
 
-const OTHER_WORDS: &str = "what is wrong is told in other words";
+pub(super) const OTHER_WORDS: &str = "what is wrong is told in other words";
 
 /// In 4.4.
 const ALLOWED: &[Allowed] = &[

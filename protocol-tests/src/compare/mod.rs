@@ -1,6 +1,7 @@
 //! The same requests on two clusters, and their answers compared field by field.
 
 mod allowed;
+mod allowed_of_2_8;
 mod differences;
 pub(crate) mod fields;
 mod identity;

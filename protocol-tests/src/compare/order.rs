@@ -20,6 +20,14 @@ pub(super) fn in_order_of_older(response: Response, place: impl Fn(&str) -> usiz
             topic.partitions.sort_by_key(|partition| partition.partition_index);
         }
     }
+    if let Response::DescribeLogDirs(told) = &mut response {
+        for directory in &mut told.results {
+            directory.topics.sort_by(|a, b| a.name.cmp(&b.name));
+        }
+    }
+    if let Response::OffsetDelete(told) = &mut response {
+        told.topics.sort_by(|a, b| a.name.cmp(&b.name));
+    }
     if let Response::OffsetCommit(told) = &mut response {
         for topic in &mut told.topics {
             topic.partitions.sort_by_key(|partition| partition.partition_index);

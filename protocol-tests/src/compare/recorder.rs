@@ -203,8 +203,6 @@ impl Recorder {
     /// Waits until the broker has learned all that the controller has decided so far, which answers before that: a
     /// setting of this topic, changed last, shows it.
     pub(crate) async fn await_metadata(&mut self, topic: &str) -> Result {
-        const TOPIC: i8 = 2;
-        const NAME: &str = "file.delete.delay.ms";
         self.decided += 1;
         if !self.has(ApiKey::INCREMENTAL_ALTER_CONFIGS) {
             // A topic that was made last.
@@ -218,12 +216,22 @@ impl Recorder {
             self.quietly(3, ask).await?;
             return self.await_topic(&name).await.map(drop);
         }
+        self.await_setting(2, topic, "file.delete.delay.ms").await
+    }
+
+    /// Waits until the broker goes by what it was told: with ZooKeeper that is later than a topic's settings are described so.
+    pub(crate) async fn await_broker_settings(&mut self) -> Result {
+        self.decided += 1;
+        self.await_setting(4, "1", "log.cleaner.backoff.ms").await
+    }
+
+    async fn await_setting(&mut self, kind: i8, of: &str, name: &str) -> Result {
         let value = (60_000 + self.decided).to_string();
         let config =
-            message!(AlterableConfig { name: NAME.into(), value: Some(value.as_str().into()) });
+            message!(AlterableConfig { name: name.into(), value: Some(value.as_str().into()) });
         let resource = message!(AlterConfigsResource {
-            resource_type: TOPIC,
-            resource_name: topic.into(),
+            resource_type: kind,
+            resource_name: of.into(),
             configs: vec![config],
         });
         let ask = message!(IncrementalAlterConfigsRequest { resources: vec![resource] });
@@ -231,9 +239,9 @@ impl Recorder {
         self.quietly(version, ask).await?;
         loop {
             let resource = message!(DescribeConfigsResource {
-                resource_type: TOPIC,
-                resource_name: topic.into(),
-                configuration_keys: Some(vec![NAME.into()]),
+                resource_type: kind,
+                resource_name: of.into(),
+                configuration_keys: Some(vec![name.into()]),
             });
             let ask = message!(DescribeConfigsRequest { resources: vec![resource] });
             let version = self.newest(ApiKey::DESCRIBE_CONFIGS);

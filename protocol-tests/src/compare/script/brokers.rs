@@ -206,6 +206,9 @@ async fn describe(on: &mut Recorder, what: &str) -> Result {
     // The first tells that the broker has learned of it, the second that it is done with what it learned.
     on.await_metadata(TOPIC).await?;
     on.await_metadata(TOPIC).await?;
+    if !on.has(ApiKey::DESCRIBE_QUORUM) {
+        on.await_broker_settings().await?;
+    }
     let newest = on.newest(ApiKey::DESCRIBE_CONFIGS);
     for (of, kind, name, keys) in [
         ("all brokers", 4, "", &["log.retention.ms", "max.connections"][..]),
