@@ -9,7 +9,7 @@ use crate::broker_definition::{
     BrokerDefinition, OF_LISTENERS_ALONE, default, is_read_at_the_start, synonyms,
 };
 use crate::release::Release;
-use crate::topic::{Definition, LogDefaults, TopicDefaults};
+use crate::topic::{Definition, LogDefaults, TopicDefaults, broker_synonyms};
 
 /// All of it, as far as it is told by name.
 #[derive(Clone, Debug, Default)]
@@ -126,7 +126,7 @@ impl BrokerConfigs {
         let own = node.into_iter().flat_map(|node| self.of(Some(node)));
         for (name, value) in self.of(None).chain(own) {
             // It counts before all that stands for the same, whatever the unit.
-            for synonym in synonyms(name) {
+            for synonym in broker_synonyms(name) {
                 set.remove(synonym);
             }
             set.insert(name, value);
@@ -252,10 +252,10 @@ fn check_threads(name: &str, old: i64, new: i64) -> Result<(), String> {
             "Log cleaner threads cannot be reduced to less than half the current value {old}"
         )),
         _ if new < old / 2 => Err(format!("{failed} be at least half the current value {old}")),
-        _ if new > old * 2 && is_cleaner => Err(format!(
+        _ if new > old.saturating_mul(2) && is_cleaner => Err(format!(
             "Log cleaner threads cannot be increased to more than double the current value {old}"
         )),
-        _ if new > old * 2 => {
+        _ if new > old.saturating_mul(2) => {
             Err(format!("{failed} not be greater than double the current value {old}"))
         }
         _ => Ok(()),

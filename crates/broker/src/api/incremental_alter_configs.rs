@@ -5,7 +5,7 @@
 //!
 //! Notes: what a broker is told that topics have by default has its effect on the logs that it leads, and what all are told on all.
 //! All replicas share one log, so that a follower's own retention deletes nothing. The rest is kept and does nothing. Of groups
-//! only `share.*` is known.
+//! only `share.*` and `streams.*` are known.
 
 use milena_types::ErrorCode;
 use milena_wire::Response;

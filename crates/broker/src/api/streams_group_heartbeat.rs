@@ -340,8 +340,8 @@ fn make_topics(state: &mut State, call: &Call<'_>, group: &str, beat: &mut Beat)
     };
     let mut to_make = Vec::new();
     if may_not.is_empty() {
-        let failed = |name: &str| errors.iter().any(|(failed, _)| *failed == name);
-        to_make.extend(missing.iter().filter(|topic| !failed(&topic.name)));
+        let failed: BTreeSet<_> = errors.iter().map(|(name, _)| *name).collect();
+        to_make.extend(missing.iter().filter(|topic| !failed.contains(topic.name.as_str())));
     }
     let until = call.now + 2 * config.heartbeat_interval;
     let refused: BTreeMap<_, _> = to_make
@@ -375,7 +375,9 @@ fn new_topic(topic: &ConfiguredTopic) -> NewTopic {
     NewTopic {
         name: topic.name.clone(),
         partitions: Some(topic.partitions),
-        replication_factor: Some(topic.replication_factor).filter(|factor| *factor != 0),
+        // Applications leave it to the brokers by either.
+        replication_factor: Some(topic.replication_factor)
+            .filter(|factor| !matches!(factor, 0 | -1)),
         config: topic.config.clone(),
         ..NewTopic::default()
     }

@@ -69,8 +69,12 @@ impl GroupDefinition {
             Rule::Words(_, otherwise) => return invalid(otherwise),
             Rule::Number { least, min, max } => (least, min, max),
         };
-        let kind = if self.kind == ConfigKind::Long { "LONG" } else { "INT" };
-        let Ok(number) = value.parse::<i64>() else {
+        let (kind, number) = if self.kind == ConfigKind::Long {
+            ("LONG", value.parse::<i64>().ok())
+        } else {
+            ("INT", value.parse::<i32>().ok().map(i64::from))
+        };
+        let Some(number) = number else {
             return invalid(&format!("Not a number of type {kind}"));
         };
         let (is_small, is_large) =

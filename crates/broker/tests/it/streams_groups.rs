@@ -18,6 +18,9 @@ use crate::world::World;
 /// More than `group.streams.assignment.interval.ms`, less than any session.
 const A_WHILE: Duration = Duration::from_secs(2);
 
+/// The epoch by which a static member says that it comes back.
+const AWAY: i32 = -2;
+
 /// As `StreamsGroupHeartbeatResponse.Status` counts them.
 const MISSING_SOURCES: i8 = 1;
 const MISSING_INTERNALS: i8 = 3;
@@ -27,6 +30,7 @@ const DELAYED: i8 = 5;
 struct Thread {
     connection: ConnectionId,
     id: &'static str,
+    instance: Option<&'static str>,
     epoch: i32,
     /// What it works on, by subtopology.
     tasks: Vec<(String, Vec<i32>)>,
@@ -35,7 +39,12 @@ struct Thread {
 impl Thread {
     fn new(world: &mut World, id: &'static str) -> Self {
         let coordinator = coordinator(world);
-        Self { connection: world.connect(coordinator), id, epoch: 0, tasks: Vec::new() }
+        let connection = world.connect(coordinator);
+        Self { connection, id, instance: None, epoch: 0, tasks: Vec::new() }
+    }
+
+    fn of_instance(self, instance: &'static str) -> Self {
+        Self { instance: Some(instance), ..self }
     }
 
     fn asking(&self, epoch: i32) -> StreamsGroupHeartbeatRequest {
@@ -43,6 +52,7 @@ impl Thread {
             group_id: GROUP.into(),
             member_id: self.id.into(),
             member_epoch: epoch,
+            instance_id: self.instance.map(Into::into),
             ..Default::default()
         }
     }
@@ -130,7 +140,9 @@ fn reading(source: &str) -> Topology {
 
 /// Reads `t`, writes it anew by another key, and counts that.
 fn counting() -> Topology {
-    let info = |name: &str| TopicInfo { name: name.into(), ..Default::default() };
+    // Kafka Streams leaves the replicas to the brokers unless it is told how many.
+    let info =
+        |name: &str| TopicInfo { name: name.into(), replication_factor: -1, ..Default::default() };
     let splitting = Subtopology {
         subtopology_id: "0".into(),
         source_topics: vec!["t".into()],
@@ -225,6 +237,44 @@ fn what_a_member_leaves_goes_to_those_that_stay() {
     assert_eq!(second.tasks, [("0".to_owned(), vec![0, 1])]);
     assert_eq!(second.leave(&mut world), ErrorCode::NONE);
     assert_eq!(second.describe(&mut world).group_state, "Empty");
+}
+
+#[test]
+fn a_static_member_finds_its_tasks_as_it_left_them() {
+    let mut world = world(2);
+    let mut first = Thread::new(&mut world, "a").of_instance("i");
+    first.join(&mut world, reading("t"));
+    let mut other = Thread::new(&mut world, "b");
+    other.join(&mut world, reading("t"));
+    world.pass(A_WHILE);
+    for _ in 0..2 {
+        first.beat(&mut world);
+        other.beat(&mut world);
+    }
+    let had = first.tasks.clone();
+    assert_eq!((had.len(), other.tasks.len()), (1, 1), "each has one of the two");
+    let mut next = Thread::new(&mut world, "c").of_instance("i");
+    let refused = next.join(&mut world, reading("t")).error_code;
+    assert_eq!(refused, ErrorCode::UNRELEASED_INSTANCE_ID);
+    let away = first.asking(AWAY);
+    assert_eq!(first.tell(&mut world, away).error_code, ErrorCode::NONE);
+    let has = other.tasks.clone();
+    other.beat(&mut world);
+    assert_eq!(other.tasks, has, "what it left is kept for it");
+    next.join(&mut world, reading("t"));
+    assert_eq!(next.tasks, had);
+    assert_eq!(first.beat(&mut world).error_code, ErrorCode::FENCED_INSTANCE_ID);
+}
+
+#[test]
+fn a_member_under_another_name_lets_go_of_its_former_one() {
+    let mut world = world(2);
+    let mut first = Thread::new(&mut world, "a").of_instance("i");
+    first.join(&mut world, reading("t"));
+    first.instance = Some("j");
+    assert_eq!(first.join(&mut world, reading("t")).error_code, ErrorCode::NONE);
+    let mut second = Thread::new(&mut world, "b").of_instance("i");
+    assert_eq!(second.join(&mut world, reading("t")).error_code, ErrorCode::NONE);
 }
 
 #[test]

@@ -192,19 +192,19 @@ impl Counts<'_> {
         loop {
             let (mut is_open, mut has_progress) = (false, false);
             for one in topology.subtopologies.values() {
+                let inner = one.repartition_sources.iter();
+                let inner = inner.filter_map(|topic| decided.get(&topic.name).copied());
+                let outer = one.source_topics.iter().filter_map(|name| self.of(name));
+                // One of its own sinks that is decided here has just this many.
+                let count = inner.chain(outer).max();
                 for sink in &one.repartition_sinks {
-                    if decided.contains_key(sink) {
-                        continue;
-                    }
-                    let inner = one.repartition_sources.iter();
-                    let inner = inner.filter_map(|topic| decided.get(&topic.name).copied());
-                    let outer = one.source_topics.iter().filter_map(|name| self.of(name));
-                    match inner.chain(outer).max() {
-                        Some(count) => {
+                    match (decided.contains_key(sink), count) {
+                        (true, _) => {}
+                        (false, Some(count)) => {
                             decided.insert(sink.clone(), count);
                             has_progress = true;
                         }
-                        None => is_open = true,
+                        (false, None) => is_open = true,
                     }
                 }
             }
@@ -363,7 +363,7 @@ fn broken() -> Obstacle {
     Obstacle::Refused(Refused::without_reason(ErrorCode::UNKNOWN_SERVER_ERROR))
 }
 
-/// To say how many partitions repartition topics get takes the square of it at worst (Kafka: no limit).
+/// To say how many partitions repartition topics get, all topics are looked at as often at worst (Kafka: no limit).
 const SUBTOPOLOGIES_MAX: usize = 1000;
 
 /// Kafka writes a member's tasks into one record, which takes about as many (`message.max.bytes`).

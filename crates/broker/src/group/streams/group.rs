@@ -161,10 +161,15 @@ impl StreamsGroup {
 
     /// Sets a member, new or as it has become.
     pub(super) fn put(&mut self, member: Member) {
-        if let Some(instance_id) = &member.about.instance_id {
-            self.statics.insert(instance_id.clone(), member.id.clone());
+        let (id, instance_id) = (member.id.clone(), member.about.instance_id.clone());
+        let before = self.members.insert(id.clone(), member);
+        let former = before.and_then(|before| before.about.instance_id);
+        if let Some(former) = former.filter(|former| instance_id.as_ref() != Some(former)) {
+            self.statics.remove(&former);
         }
-        self.members.insert(member.id.clone(), member);
+        if let Some(instance_id) = instance_id {
+            self.statics.insert(instance_id, id);
+        }
     }
 
     /// Takes a member out, with what it was to have.

@@ -1,4 +1,5 @@
-//! A priority queue that ties as Java's does, so that equal loads are filled in the order in which Kafka fills them.
+//! A priority queue that ties as Java's does. Kafka puts its processes in by the hash of their ids, this broker by the ids
+//! themselves: equal loads are filled in the same order where those agree.
 
 /// A binary heap of indexes, the least first by whatever order its caller has.
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@ pub(super) type Task = (usize, i32);
 /// The members of one process, and what they were given.
 #[derive(Debug, Default)]
 pub(super) struct Process {
-    /// Members, with how many tasks each has.
+    /// Members in rising order, with how many tasks each has.
     members: Vec<(usize, usize)>,
     tasks: BTreeSet<Task>,
     /// Tasks of all members; one that is active and a copy counts twice.
@@ -20,6 +20,7 @@ pub(super) struct Process {
 }
 
 impl Process {
+    /// Adds a member, which comes behind all that are there.
     pub(super) fn add_member(&mut self, member: usize) {
         self.members.push((member, 0));
     }
@@ -36,15 +37,18 @@ impl Process {
 
     /// How many tasks a member has.
     pub(super) fn count_of(&self, member: usize) -> usize {
-        let found = self.members.iter().find(|(one, _)| *one == member);
+        let found = self.place_of(member).and_then(|place| self.members.get(place));
         found.map_or(0, |(_, count)| *count)
     }
 
     /// Gives a member a task; how many it has then.
     pub(super) fn give(&mut self, member: usize, task: Task) -> usize {
         self.by_load = None;
-        let place = self.members.iter().position(|(one, _)| *one == member);
-        place.map_or(0, |place| self.give_at(place, task))
+        self.place_of(member).map_or(0, |place| self.give_at(place, task))
+    }
+
+    fn place_of(&self, member: usize) -> Option<usize> {
+        self.members.binary_search_by_key(&member, |(one, _)| *one).ok()
     }
 
     /// Gives the member with the least a task; which, and how many it has then.

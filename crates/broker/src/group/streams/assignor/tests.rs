@@ -116,15 +116,15 @@ fn who_reached_furthest_keeps_the_copy() {
     group.assign(&[("1", 1, true)], 0);
     let owner = group.members.iter().position(|(_, held)| !held.active.is_empty());
     let work = [Work { subtopology: "1", tasks: 1, is_stateful: true }];
-    let none = BTreeMap::new();
     for furthest in (0..3).filter(|at| Some(*at) != owner) {
-        let reached = BTreeMap::from([(("1".to_owned(), 0), 7)]);
+        let reached = |offset| BTreeMap::from([(("1".to_owned(), 0), offset)]);
+        let (furthest_of_all, less_far) = (reached(7), reached(3));
         let workers: Vec<_> = (0..)
             .zip(&group.members)
             .map(|(at, (process, held))| Worker {
                 process,
                 held,
-                reached: if at == furthest { &reached } else { &none },
+                reached: if at == furthest { &furthest_of_all } else { &less_far },
             })
             .collect();
         let targets = assign(&work, &workers, 1);
