@@ -234,7 +234,18 @@ fn judges(required: bool) -> Vec<Step> {
     franz_go.env("GOPROXY", "off");
     let mut librdkafka = Command::new("python3");
     librdkafka.args(["-c", "import confluent_kafka"]);
+    let mut streams = Command::new("mvn");
+    streams.args(["-o", "-q", "dependency:copy-dependencies"]);
+    let jars = root().join("target/debug/judge-streams");
+    streams.arg(format!("-DoutputDirectory={}", jars.display()));
+    streams.current_dir(root().join("protocol-tests/judges/streams"));
     let judges = [
+        (
+            "Kafka Streams",
+            "kafka_streams",
+            streams,
+            "in protocol-tests/judges/streams: mvn dependency:copy-dependencies (JDK 17 or later)",
+        ),
         (
             "franz-go",
             "franz_go",

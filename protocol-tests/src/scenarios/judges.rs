@@ -27,9 +27,10 @@ enum Judge {
     FranzGo,
     Java,
     Librdkafka,
+    Streams,
 }
 
-use Judge::{FranzGo, Java, Librdkafka};
+use Judge::{FranzGo, Java, Librdkafka, Streams};
 
 /// What stands for the consumer protocol where a strategy is asked for: the coordinator has it.
 const CONSUMER_PROTOCOL: &str = "consumer";
@@ -44,6 +45,13 @@ impl Judge {
                 let mut python = Command::new("python3");
                 python.arg(folder("librdkafka").join("judge.py"));
                 python
+            }
+            Streams => {
+                let mut java = Command::new("java");
+                java.arg("-cp")
+                    .arg(jars()?.join("*"))
+                    .arg(folder("streams").join("WordCount.java"));
+                java
             }
         };
         command.stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
@@ -66,6 +74,16 @@ impl Judge {
                 let mut import = Command::new("python3");
                 import.args(["-c", "import confluent_kafka"]);
                 (import, "python3 with confluent-kafka")
+            }
+            Streams if std::fs::read_dir(jars()?).is_ok_and(|mut jars| jars.next().is_some()) => {
+                return Ok(true);
+            }
+            Streams => {
+                let mut copy = Command::new("mvn");
+                copy.args(["-q", "dependency:copy-dependencies"]);
+                copy.arg(format!("-DoutputDirectory={}", jars()?.display()));
+                copy.current_dir(folder("streams"));
+                (copy, "a JDK, Maven and the jars of Kafka Streams")
             }
         };
         let probed = probe.stdin(Stdio::null()).kill_on_drop(true).output().await;
@@ -117,6 +135,35 @@ pub(super) async fn members_of_librdkafka_and_ours_share_one_group(on: Arc<Targe
 pub(super) async fn members_of_java_and_ours_share_one_group(on: Arc<Target>) -> Result {
     let strategies = ["range", "roundrobin", "sticky", "cooperative-sticky"];
     mixed(&on, Java, &with_consumer_protocol(&on, &strategies)).await
+}
+
+pub(super) async fn kafka_streams_is_at_home(on: Arc<Target>) -> Result {
+    count_words(&on, &[]).await
+}
+
+pub(super) async fn kafka_streams_is_at_home_with_transactions_and_copies(
+    on: Arc<Target>,
+) -> Result {
+    count_words(&on, &["-guarantee", "exactly_once_v2", "-standbys", "1"]).await
+}
+
+/// Two instances share the tasks of one application, one leaves, and no word is lost or counted twice.
+async fn count_words(on: &Target, more: &[&str]) -> Result {
+    if !Streams.is_there().await? {
+        return Ok(());
+    }
+    let application = on.unique("words");
+    let replicas = on.choice().brokers.min(3).to_string();
+    let args = ["-application", &application, "-replicas", &replicas];
+    let told = Streams.run(on, "count", &[&args[..], more].concat()).await?;
+    let expected = ["black 3", "blue 6", "fish 24", "new 3", "old 3", "one 3", "red 3", "two 3"];
+    assert_eq!(told.lines().collect::<Vec<_>>(), expected);
+    Ok(())
+}
+
+/// Groups of Kafka Streams are there (KIP-1071).
+pub(super) fn fits_streams(on: &Target) -> bool {
+    *on.version() >= Version::of(4, 2, 0)
 }
 
 fn with_consumer_protocol<'a>(on: &Target, strategies: &[&'a str]) -> Vec<&'a str> {
@@ -208,4 +255,9 @@ fn folder(name: &str) -> PathBuf {
 /// What franz-go's judge is built to: beside this program, in the target folder.
 fn program() -> Result<PathBuf> {
     Ok(std::env::current_exe()?.with_file_name("judge-franz-go"))
+}
+
+/// Where the jars of Kafka Streams are copied to.
+fn jars() -> Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name("judge-streams"))
 }
