@@ -168,6 +168,9 @@ fn check(state: &State, call: &Call<'_>, request: &Request) -> Result<(), ErrorC
         | Request::AlterReplicaLogDirs(_)
         | Request::AlterUserScramCredentials(_)
         | Request::UnregisterBroker(_)
+        | Request::UnregisterController(_)
+        | Request::AddRaftVoter(_)
+        | Request::RemoveRaftVoter(_)
         | Request::UpdateFeatures(_) => cluster(Alter),
         Request::ListPartitionReassignments(_)
         | Request::DescribeLogDirs(_)

@@ -65,16 +65,6 @@ const KRAFT: &[Allowed] = &[
     },
     Allowed {
         request: "ApiVersions",
-        path: "AddRaftVoter.*",
-        reason: "the embedded controller is none of several",
-    },
-    Allowed {
-        request: "ApiVersions",
-        path: "RemoveRaftVoter.*",
-        reason: "the embedded controller is none of several",
-    },
-    Allowed {
-        request: "ApiVersions",
         path: "finalized_features_epoch",
         reason: "an offset of the metadata log, which differs from one start to the next",
     },
@@ -248,11 +238,6 @@ const ALLOWED: &[Allowed] = &[
         request: "ApiVersions",
         path: "WriteShareGroupState.*",
         reason: "asked by brokers alone",
-    },
-    Allowed {
-        request: "ApiVersions",
-        path: "UnregisterController.*",
-        reason: "the embedded controller is none of several",
     },
     Allowed {
         request: "ApiVersions",

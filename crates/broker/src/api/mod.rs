@@ -2,6 +2,7 @@
 
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
+mod add_raft_voter;
 mod alter_client_quotas;
 mod alter_configs;
 mod alter_partition_reassignments;
@@ -56,6 +57,7 @@ mod offset_fetch;
 mod offset_for_leader_epoch;
 pub(crate) mod produce;
 mod push_telemetry;
+mod remove_raft_voter;
 mod renew_delegation_token;
 mod share_acknowledge;
 pub(crate) mod share_fetch;
@@ -67,6 +69,7 @@ mod streams_group_topology_description_update;
 pub(crate) mod sync_group;
 mod txn_offset_commit;
 mod unregister_broker;
+mod unregister_controller;
 mod update_features;
 mod write_txn_markers;
 
@@ -229,6 +232,9 @@ apis! {
     ListTransactions LIST_TRANSACTIONS list_transactions;
     UpdateFeatures UPDATE_FEATURES update_features;
     UnregisterBroker UNREGISTER_BROKER unregister_broker;
+    UnregisterController UNREGISTER_CONTROLLER unregister_controller;
+    AddRaftVoter ADD_RAFT_VOTER add_raft_voter;
+    RemoveRaftVoter REMOVE_RAFT_VOTER remove_raft_voter;
     GetTelemetrySubscriptions GET_TELEMETRY_SUBSCRIPTIONS get_telemetry_subscriptions;
     PushTelemetry PUSH_TELEMETRY push_telemetry;
     ListConfigResources LIST_CONFIG_RESOURCES list_config_resources;

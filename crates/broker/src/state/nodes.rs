@@ -29,6 +29,7 @@ impl Nodes {
                 status: NodeStatus::Running,
                 is_registered: true,
                 is_forgotten: false,
+                is_forgotten_as_controller: false,
                 sessions: Sessions::new(settings.fetch_sessions_max),
                 share_sessions: ShareSessions::new(settings.share_groups.sessions_max),
                 telemetry: Instances::default(),
@@ -62,6 +63,12 @@ impl Nodes {
     /// Whether the controller knows the node, be it fenced or not.
     pub(crate) fn is_known(&self, id: NodeId) -> bool {
         self.get(id).is_some_and(|node| !node.is_forgotten)
+    }
+
+    /// Has the active controller forget another; false if it knows none by this id.
+    pub(crate) fn forget_controller(&mut self, id: NodeId) -> bool {
+        let node = self.get_mut(id).filter(|node| !node.is_forgotten_as_controller);
+        node.map(|node| node.is_forgotten_as_controller = true).is_some()
     }
 
     /// Whom metadata names as the controller: the first node that is counted in.
@@ -113,6 +120,7 @@ impl State {
     pub(crate) fn start_node(&mut self, now: Instant, id: NodeId) {
         if let Some(node) = self.nodes.get_mut(id) {
             node.is_forgotten = false;
+            node.is_forgotten_as_controller = false;
         }
         self.resume_node(now, id);
     }

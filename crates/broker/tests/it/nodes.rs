@@ -213,3 +213,23 @@ fn a_node_that_is_unregistered_gets_no_replica() {
     let Response::CreateTopics(told) = world.ask(connection, 7, request) else { panic!() };
     assert_eq!(told.topics[0].error_code, ErrorCode::INVALID_REPLICA_ASSIGNMENT);
 }
+
+/// Once a process starts anew, its controller is known again.
+#[test]
+fn a_controller_is_forgotten_until_its_process_starts_anew() {
+    let mut world = World::new();
+    let connection = world.connect(node(1));
+    let unregister = |world: &mut World, controller_id| {
+        let request = m::UnregisterControllerRequest { controller_id };
+        let Response::UnregisterController(told) = world.ask(connection, 0, request) else {
+            panic!()
+        };
+        told.error_code
+    };
+    assert_eq!(unregister(&mut world, 1), ErrorCode::INVALID_REQUEST, "it is the active one");
+    assert_eq!(unregister(&mut world, 3), ErrorCode::NONE);
+    assert_eq!(unregister(&mut world, 3), ErrorCode::CONTROLLER_ID_NOT_REGISTERED);
+    world.cluster.crash_node(world.now, node(3));
+    world.cluster.restart_node(world.now, node(3));
+    assert_eq!(unregister(&mut world, 3), ErrorCode::NONE);
+}

@@ -14,6 +14,7 @@ mod migration;
 mod offsets;
 mod placement;
 mod produce;
+mod quorum;
 mod quotas;
 mod rebalances;
 mod rights;
@@ -53,6 +54,7 @@ pub(crate) async fn run(on: &mut Recorder) -> Result {
     administration::run(on).await?;
     brokers::run(on).await?;
     placement::run(on).await?;
+    quorum::run(on).await?;
     quotas::run(on).await?;
     scram::run(on).await?;
     tokens::run(on).await?;
