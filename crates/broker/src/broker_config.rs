@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use milena_types::NodeId;
 
 use crate::broker_definition::{
-    BrokerDefinition, OF_LISTENERS_ALONE, default, is_read_at_the_start, synonyms,
+    BrokerDefinition, OF_LISTENERS_ALONE, RETENTION, default, is_read_at_the_start, synonyms,
 };
 use crate::release::Release;
 use crate::topic::{Definition, LogDefaults, TopicDefaults, broker_synonyms};
@@ -230,8 +230,7 @@ fn check_whole(number: impl Fn(&str) -> Option<i64>, release: Release) -> Result
     require(at_least("log.roll.ms", 1), "log.roll.ms must be greater than or equal to 1")?;
     let what = "log.roll.jitter.ms must be equal or greater than 0";
     require(at_least("log.roll.jitter.ms", 0), what)?;
-    let what = "log.retention.ms must be unlimited (-1) or, greater than or equal to 1";
-    require(number("log.retention.ms") != Some(0), what)?;
+    require(number("log.retention.ms") != Some(0), RETENTION)?;
     let threads = number("log.cleaner.threads").unwrap_or(1).max(1);
     let each = number("log.cleaner.dedupe.buffer.size").map(|bytes| bytes / threads);
     let what = "log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.";

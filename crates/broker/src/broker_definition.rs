@@ -157,12 +157,22 @@ pub(crate) fn default(name: &str, release: Release) -> Option<&'static str> {
     topic.map(|one| one.default).or_else(|| other()?.definition.default)
 }
 
+/// What Kafka asks of the time for which brokers keep logs.
+pub(crate) const RETENTION: &str =
+    "log.retention.ms must be unlimited (-1) or, greater than or equal to 1";
+
 /// Why brokers cannot be started with this, if it is about what topics have of them at all.
 pub(crate) fn check_static(
     name: &str,
     value: &str,
     release: Release,
 ) -> Option<Result<(), String>> {
+    // As a topic's own it would be taken.
+    if matches!(name, "log.retention.ms" | "log.retention.minutes" | "log.retention.hours")
+        && value.trim().parse() == Ok(0)
+    {
+        return Some(Err(format!("{RETENTION}: {name} is 0")));
+    }
     if Definition::of_broker(name, release).is_some() {
         return Some(BrokerDefinition::of(name, release)?.check(name, value));
     }

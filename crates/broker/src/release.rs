@@ -204,6 +204,11 @@ impl Release {
         self < Self::of(4, 0)
     }
 
+    /// Whether ListOffsets says of a partition that is asked for twice as often that this is not done.
+    pub(crate) fn tells_each_double(self) -> bool {
+        self >= Self::of(2, 8) && self < Self::of(4, 0)
+    }
+
     /// Whether DescribeLogDirs names each topic of a directory, with no partitions where none was asked for.
     pub(crate) fn names_every_log(self) -> bool {
         self >= Self::of(2, 6) && self < Self::of(3, 8)

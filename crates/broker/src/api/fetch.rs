@@ -117,7 +117,7 @@ fn judge(state: &State, call: &Call<'_>, interest: &Interest) -> Result<TopicPar
     state.partition(name.as_str(), interest.partition).ok_or(unknown)?;
     if call.version < ZSTD_SINCE && state.settings.release().keeps_zstd_back() {
         let topic = state.topics.get(&name).ok_or(unknown)?;
-        if topic.config.overrides().get("compression.type").is_some_and(|codec| codec == "zstd") {
+        if topic.config.on(Some(call.node)).is_zstd {
             return Err(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE);
         }
     }

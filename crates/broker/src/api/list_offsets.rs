@@ -5,7 +5,7 @@
 //!
 //! Notes: nothing is tiered, so -4 is as -2, and -5 and -6 find nothing.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use milena_records::Decompressor;
 use milena_types::{ErrorCode, LeaderEpoch, Offset, Timestamp};
@@ -25,15 +25,27 @@ pub(super) const VERSIONS: Versions = Versions::new(1, 11);
 
 pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &ListOffsetsRequest) -> Outcome {
     let is_read_committed = request.isolation_level == 1;
-    let topics = request.topics.iter().map(|topic| {
-        let mut asked_for = BTreeMap::<i32, usize>::new();
+    let (mut seen, mut twice) = (BTreeSet::new(), BTreeSet::new());
+    for topic in &request.topics {
         for asked in &topic.partitions {
-            *asked_for.entry(asked.partition_index).or_default() += 1;
+            let asked = (&*topic.name, asked.partition_index);
+            if !seen.insert(asked) {
+                twice.insert(asked);
+            }
         }
-        let partitions = topic.partitions.iter().map(|asked| {
-            let found = match asked_for.get(&asked.partition_index) {
-                Some(2..) => Err(ErrorCode::INVALID_REQUEST),
-                _ => find(state, call, &topic.name, asked, is_read_committed),
+    }
+    let tells_each = state.settings.release().tells_each_double();
+    let mut told = BTreeSet::new();
+    let topics = request.topics.iter().map(|topic| {
+        let place = |asked: &ListOffsetsPartition| (&*topic.name, asked.partition_index);
+        let is_told = |asked: &&ListOffsetsPartition| {
+            tells_each || !twice.contains(&place(asked)) || told.insert(place(asked))
+        };
+        let partitions = topic.partitions.iter().filter(is_told).map(|asked| {
+            let found = if twice.contains(&place(asked)) {
+                Err(ErrorCode::INVALID_REQUEST)
+            } else {
+                find(state, call, &topic.name, asked, is_read_committed)
             };
             found.unwrap_or_else(|code| failure(asked, code))
         });

@@ -35,6 +35,8 @@ pub(crate) struct LogConfig {
     pub(crate) unclean_leader_election: bool,
     /// Whether retention deletes what is old or too much; what is only compacted stays.
     pub(crate) is_deleted: bool,
+    /// Whether whatever is produced is kept as zstd.
+    pub(crate) is_zstd: bool,
     /// How the topic is compacted, if it is.
     pub(crate) compaction: Option<CompactionConfig>,
 }
@@ -170,6 +172,7 @@ impl LogConfig {
             timestamp_after_max_ms: time_bound("message.timestamp.after.max.ms").unwrap_or(both),
             unclean_leader_election: text("unclean.leader.election.enable") == "true",
             is_deleted: has_policy("delete"),
+            is_zstd: text("compression.type") == "zstd",
             compaction: has_policy("compact").then_some(compaction),
         }
     }
