@@ -2,7 +2,7 @@
 //!
 //! The configuration of topics, groups, brokers and subscriptions to clients' metrics, with where each value comes from.
 //!
-//! Notes: a broker's list is short: what this cluster has a counterpart for, topics' defaults, and what was set while it runs; a
+//! Notes: a broker's list is short: what this cluster has a counterpart for, what may be set while it runs, and what was; a
 //! group's holds `share.*`.
 //! What a topic was set in another release and this one does not know is not told, as by 4.3 and 4.4 (3.9: without a value).
 //! Loggers are answered by INVALID_REQUEST. There is no documentation in the answer.
@@ -197,18 +197,19 @@ fn told(state: &State, node: NodeId, name: &str, release: Release) -> Vec<Synony
 }
 
 fn broker_entries(state: &State, call: &Call<'_>, name: &str) -> Result<Vec<Entry>, Refused> {
-    let node = state.nodes.iter().find(|node| node.id.to_string() == name);
-    let Some(node) = node else {
-        // The empty name is the default of all brokers.
-        if name.is_empty() {
-            return Ok(dynamic_entries(state, None));
-        }
-        let message = format!(
-            "Unexpected broker id, expected {} or empty string, but received {name}",
-            call.node
-        );
-        return Err(Refused::new(ErrorCode::INVALID_REQUEST, message));
+    // The empty name is the default of all brokers.
+    if name.is_empty() {
+        return Ok(dynamic_entries(state, None));
+    }
+    let invalid = |why: String| Refused::new(ErrorCode::INVALID_REQUEST, why);
+    let id = name.parse::<i32>();
+    let id = id.map_err(|_| invalid(format!("Broker id must be an integer, but it is: {name}")))?;
+    // A broker tells of itself alone.
+    let node = state.nodes.get(call.node).filter(|node| node.id.get() == id);
+    let unexpected = || {
+        format!("Unexpected broker id, expected {} or empty string, but received {name}", call.node)
     };
+    let node = node.ok_or_else(|| invalid(unexpected()))?;
     let settings = &state.settings;
     let listener = format!("PLAINTEXT://{}:{}", node.host, node.port);
     let consumer = &settings.consumer_groups;

@@ -199,6 +199,27 @@ fn a_broker_s_value_is_told_with_where_it_is_from() {
     assert_eq!(described(&mut world, 1, BROKER, "1", key), some("-1", 5));
 }
 
+/// Whoever asks another is told by Kafka whom it has asked.
+#[test]
+fn a_broker_describes_itself_alone() {
+    let mut world = World::new();
+    let connection = world.connect(node(1));
+    for (name, why) in [
+        ("2", "Unexpected broker id, expected 1 or empty string, but received 2"),
+        ("one", "Broker id must be an integer, but it is: one"),
+    ] {
+        let resource = DescribeConfigsResource {
+            resource_type: BROKER,
+            resource_name: name.into(),
+            configuration_keys: None,
+        };
+        let request = DescribeConfigsRequest { resources: vec![resource], ..Default::default() };
+        let Response::DescribeConfigs(told) = world.ask(connection, 4, request) else { panic!() };
+        assert_eq!(told.results[0].error_code, ErrorCode::INVALID_REQUEST);
+        assert_eq!(told.results[0].error_message.as_deref(), Some(why));
+    }
+}
+
 #[test]
 fn what_all_brokers_are_told_counts_for_topics_that_are_there_and_that_come() {
     let mut world = World::new();

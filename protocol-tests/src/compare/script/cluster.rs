@@ -129,6 +129,7 @@ pub(super) async fn describe_configs(on: &mut Recorder, topic: &str) -> Result {
         ("of an unknown topic", 2, "not-there"),
         ("of an impossible topic", 2, "not a topic!"),
         ("of an unknown broker", 4, "77"),
+        ("of a broker that is no number", 4, "one"),
         ("of nothing known", 99, "x"),
     ] {
         on.ask_each(what, ApiKey::DESCRIBE_CONFIGS, 0..=99, |_| {
