@@ -18,7 +18,7 @@ pub(crate) struct Node {
     pub(crate) is_registered: bool,
     /// Whether an administrator had the controller forget it; it is told of again once its process starts anew.
     pub(crate) is_forgotten: bool,
-    /// Whether it was unregistered as a controller, and its process has not started anew since.
+    /// Whether it was unregistered as a controller, and has not run since.
     pub(crate) is_forgotten_as_controller: bool,
     pub(crate) sessions: Sessions,
     pub(crate) share_sessions: ShareSessions,

@@ -111,6 +111,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         fits: quotas::fits_one, limit: quotas::LIMIT),
     scenario!(unregistered::a_broker_that_is_unregistered_is_gone_until_it_starts_anew, alone: true,
         fits: unregistered::fits, limit: unregistered::LIMIT),
+    scenario!(unregistered::a_controller_that_is_down_is_forgotten_until_it_starts, alone: true,
+        fits: unregistered::fits_controllers, limit: unregistered::LIMIT),
     scenario!(rights::a_topic_that_may_not_be_written_fails_at_once_and_others_do_not,
         fits: rights::fits, limit: rights::LIMIT),
     scenario!(rights::who_may_not_read_a_topic_is_told, fits: rights::fits, limit: rights::LIMIT),

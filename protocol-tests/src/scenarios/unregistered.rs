@@ -5,7 +5,11 @@ use std::time::Duration;
 
 use milena_types::{ApiKey, ErrorCode};
 use milena_wire::Response;
-use milena_wire::messages::{DescribeClusterRequest, MetadataRequest, UnregisterBrokerRequest};
+use milena_wire::messages::describe_quorum_request::TopicData;
+use milena_wire::messages::{
+    DescribeClusterRequest, DescribeQuorumRequest, MetadataRequest, UnregisterBrokerRequest,
+    UnregisterControllerRequest,
+};
 use tokio::time::sleep;
 
 use crate::Result;
@@ -49,6 +53,70 @@ pub(super) async fn a_broker_that_is_unregistered_is_gone_until_it_starts_anew(
         }
     }
     Ok(())
+}
+
+/// Who has the others' votes has to stay.
+pub(super) fn fits_controllers(on: &Target) -> bool {
+    on.choice().brokers >= 3 && on.speaks(ApiKey::UNREGISTER_CONTROLLER)
+}
+
+/// One that runs registers anew at once.
+pub(super) async fn a_controller_that_is_down_is_forgotten_until_it_starts(
+    on: Arc<Target>,
+) -> Result {
+    let active = active_controller(&on).await?;
+    let why = "Controller cannot unregister itself while it is active.";
+    let refused = (ErrorCode::INVALID_REQUEST, Some(why.to_owned()));
+    assert_eq!(unregister_controller(&on, active).await?, refused);
+    let other = (1..).find(|id| *id != active).ok_or("no other")?;
+    let gone = (ErrorCode::NONE, Some(String::new()));
+    assert_eq!(unregister_controller(&on, other).await?, gone);
+    let why = "Controller ID 99 is not currently registered.";
+    let unknown = (ErrorCode::CONTROLLER_ID_NOT_REGISTERED, Some(why.to_owned()));
+    assert_eq!(unregister_controller(&on, 99).await?, unknown);
+    until_gone_again(&on, other).await?;
+    on.kill_broker(other).await?;
+    // The first may come before it has registered once more.
+    unregister_controller(&on, other).await?;
+    let why = format!("Controller ID {other} is not currently registered.");
+    let unknown = (ErrorCode::CONTROLLER_ID_NOT_REGISTERED, Some(why));
+    assert_eq!(unregister_controller(&on, other).await?, unknown);
+    on.start_broker(other).await?;
+    until_gone_again(&on, other).await
+}
+
+/// Waits until the controller is registered, and has it forgotten.
+async fn until_gone_again(on: &Target, controller: i32) -> Result {
+    while unregister_controller(on, controller).await?.0 != ErrorCode::NONE {
+        sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+async fn active_controller(on: &Target) -> Result<i32> {
+    let topic = message!(TopicData {
+        topic_name: "__cluster_metadata".into(),
+        partitions: vec![Default::default()]
+    });
+    let ask = message!(DescribeQuorumRequest { topics: vec![topic] });
+    let mut any = Connection::open(on.address()).await?;
+    let Response::DescribeQuorum(told) = any.call(ask, 0).await? else {
+        return Err("another answer than DescribeQuorum's".into());
+    };
+    let partition = told.topics.first().and_then(|topic| topic.partitions.first());
+    Ok(partition.ok_or("no partition")?.leader_id)
+}
+
+async fn unregister_controller(
+    on: &Target,
+    controller_id: i32,
+) -> Result<(ErrorCode, Option<String>)> {
+    let ask = message!(UnregisterControllerRequest { controller_id: controller_id });
+    let mut any = Connection::open(on.address()).await?;
+    let Response::UnregisterController(told) = any.call(ask, 0).await? else {
+        return Err("another answer than UnregisterController's".into());
+    };
+    Ok((told.error_code, told.error_message.map(|why| why.to_string())))
 }
 
 async fn unregister(on: &Target, broker: i32) -> Result<(ErrorCode, Option<String>)> {

@@ -1,6 +1,6 @@
 //! UnregisterController (key 94), version 0.
 //!
-//! Has the active controller forget another one, whether it runs or not, until its process starts anew.
+//! Has the active controller forget another one that is down, until it runs again: one that runs registers anew at once.
 //!
 //! Notes: every node is a controller. One that is forgotten votes still, as in Kafka; nothing else is told of registrations.
 

@@ -65,10 +65,13 @@ impl Nodes {
         self.get(id).is_some_and(|node| !node.is_forgotten)
     }
 
-    /// Has the active controller forget another; false if it knows none by this id.
+    /// Has the active controller forget another; false if it knows none by this id. One that runs registers anew at once.
     pub(crate) fn forget_controller(&mut self, id: NodeId) -> bool {
         let node = self.get_mut(id).filter(|node| !node.is_forgotten_as_controller);
-        node.map(|node| node.is_forgotten_as_controller = true).is_some()
+        let forget = |node: &mut Node| {
+            node.is_forgotten_as_controller = node.status != NodeStatus::Running;
+        };
+        node.map(forget).is_some()
     }
 
     /// Whom metadata names as the controller: the first node that is counted in.
@@ -120,7 +123,6 @@ impl State {
     pub(crate) fn start_node(&mut self, now: Instant, id: NodeId) {
         if let Some(node) = self.nodes.get_mut(id) {
             node.is_forgotten = false;
-            node.is_forgotten_as_controller = false;
         }
         self.resume_node(now, id);
     }
@@ -135,6 +137,7 @@ impl State {
         self.timers.set(Timer::Fence(id), None);
         if let Some(node) = self.nodes.get_mut(id) {
             node.status = NodeStatus::Running;
+            node.is_forgotten_as_controller = false;
             node.is_registered = !node.is_forgotten;
         }
         self.settle(now);
