@@ -48,6 +48,9 @@ struct Member<'a> {
 }
 
 pub(super) async fn run(on: &mut Recorder) -> Result {
+    if !on.has(ApiKey::STREAMS_GROUP_HEARTBEAT) {
+        return Ok(());
+    }
     for (name, num_partitions) in [(READ, 2), (OTHER, 3)] {
         let topic = message!(CreatableTopic {
             name: name.into(),
