@@ -63,6 +63,7 @@ pub(super) async fn run(on: &mut Recorder) -> Result {
     }
     refused(on).await?;
     topologies(on).await?;
+    static_members(on).await?;
     life(on).await
 }
 
@@ -312,6 +313,28 @@ async fn topologies(on: &mut Recorder) -> Result {
     hasten(on, group).await?;
     beat(on, "a changelog of another size", of(group).joining(topology(vec![kept]))).await?;
     Ok(())
+}
+
+/// Static members keep what they have while they are away.
+async fn static_members(on: &mut Recorder) -> Result {
+    let group = "script-1071-static";
+    let of = |id, instance_id| Member { group, id, process: "p", instance_id: Some(instance_id) };
+    let (first, again) = (of("a", "i"), of("b", "i"));
+    hasten(on, group).await?;
+    let epoch = beat(on, "a static member joins", first.joining(plain())).await?;
+    beat(on, "another of its name", again.joining(plain())).await?;
+    beat(on, "another of its name goes on", again.beating(epoch)).await?;
+    beat(on, "a name that nobody has", of("a", "j").beating(epoch)).await?;
+    beat(on, "another of its name leaves", again.beating(-1)).await?;
+    beat(on, "it goes for a while", first.beating(-2)).await?;
+    describe(on, "away", group).await?;
+    beat(on, "it goes on though it is away", first.beating(epoch)).await?;
+    let_assign().await;
+    let epoch = beat(on, "another takes its place", again.joining(plain())).await?;
+    describe(on, "in its place", group).await?;
+    beat(on, "the first is gone", first.beating(epoch)).await?;
+    beat(on, "for good", again.beating(-1)).await?;
+    describe(on, "nobody", group).await
 }
 
 /// Lets the first assignment of a group not wait for more members.
