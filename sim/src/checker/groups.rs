@@ -66,7 +66,10 @@ pub(super) fn commits_do_not_step_back(history: &History, promises: &Promises) -
 }
 
 /// Whoever is given a partition begins no sooner than where the group was: what lies before was done with.
-pub(super) fn a_stay_begins_where_the_last_ended(history: &History, _: &Promises) -> Verdict {
+pub(super) fn a_stay_begins_where_the_last_ended(
+    history: &History,
+    promises: &Promises,
+) -> Verdict {
     let stays: BTreeMap<(usize, u64, &TopicPartition), &Stay> = history
         .stays
         .iter()
@@ -79,10 +82,11 @@ pub(super) fn a_stay_begins_where_the_last_ended(history: &History, _: &Promises
         let stored = || history.stored.iter().filter(|stored| stored.of == stay.of);
         let before = stored().rfind(|stored| stored.at < stay.from);
         let before = before.filter(|stored| !history.is_forgotten(stored.at, start.known));
-        // A commit that was held up may be stored behind a later one, just before this member asks.
-        let was_set_back = stored().any(|stored| {
-            (stay.from..=start.known).contains(&stored.at) && stored.offset == start.at
-        });
+        // A commit that was held up may be stored behind a later one, just before this member asks. And a member whose user
+        // is away may have asked long before he hears of it, and another of its name have committed since.
+        let since = if promises.fenced_members { Duration::ZERO } else { stay.from };
+        let was_set_back = stored()
+            .any(|stored| (since..=start.known).contains(&stored.at) && stored.offset == start.at);
         if let Some(stored) = before.filter(|stored| start.at < stored.offset && !was_set_back) {
             return broken(
                 Property::P14,

@@ -74,6 +74,20 @@ fn p14_a_stay_begins_where_the_group_was_set_back_to() {
     assert_ne!(check(&back(ms(81)), &promises), []);
 }
 
+/// Who was fenced by another of his name, and has not heard of it, begins where the group was when he asked.
+#[test]
+fn p14_a_fenced_stay_begins_where_the_group_was_once() {
+    let fenced = Promises { fenced_members: true, ..promises() };
+    let begun = |at| {
+        let mut history = group();
+        history.starts[1].at = offset(at);
+        history
+    };
+    assert_eq!(check(&begun(1), &fenced), []);
+    assert_ne!(check(&begun(1), &promises()), []);
+    assert_ne!(check(&begun(0), &fenced), []);
+}
+
 /// R21, R22: a member that was given nothing, or no longer has it, hands out nothing.
 #[test]
 fn p12_a_record_of_a_partition_that_was_revoked() {
