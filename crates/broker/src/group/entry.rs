@@ -317,7 +317,8 @@ impl Group {
         Ok(beat)
     }
 
-    /// Takes a StreamsGroupHeartbeat. Where it is refused, nothing has changed.
+    /// Takes a StreamsGroupHeartbeat. Where it is refused, nothing has changed, but that a leave may have shut the application
+    /// down for all, whoever sent it, as in Kafka.
     pub(crate) fn streams_heartbeat(
         &mut self,
         now: Instant,

@@ -358,7 +358,7 @@ fn what_one_of_several_nodes_is_told_counts_where_it_leads() {
     assert_eq!(produced_code(&mut world), ErrorCode::MESSAGE_TOO_LARGE);
     assert!(world.cluster.move_leader(world.now, &crate::world::tp(), other));
     assert_eq!(produced_code(&mut world), ErrorCode::NONE);
-    // A topic that is made later knows it too; its own settings count before it.
+    // What the topic was told itself counts before it.
     assert!(world.cluster.move_leader(world.now, &crate::world::tp(), leader));
     assert_eq!(produced_code(&mut world), ErrorCode::MESSAGE_TOO_LARGE);
     replace(&mut world, vec![resource(TOPIC, "t", &[(key, Some("2000"))])]);

@@ -15,7 +15,7 @@ use crate::world::{World, batch, fetch, node, produce};
 fn an_answer_and_an_error_can_be_written_in_every_version() {
     let mut left: BTreeSet<_> = listed().into_iter().collect();
     let asker = Asker::new(&mut one_node());
-    let others = share_requests(asker.topic_id).into_iter().chain(administration());
+    let others = newer_group_requests(asker.topic_id).into_iter().chain(administration());
     for request in requests(&asker).into_iter().chain(others) {
         for (key, version) in listed().into_iter().filter(|(key, _)| *key == request.api_key()) {
             if !encodes(&request, version) {
@@ -484,8 +484,8 @@ fn requests(asker: &Asker) -> Vec<Request> {
     requests
 }
 
-/// A share group's, and what it is refused for wants.
-fn share_requests(topic_id: Uuid) -> Vec<Request> {
+/// A share group's, and what it is refused for wants; a streams group's.
+fn newer_group_requests(topic_id: Uuid) -> Vec<Request> {
     let group = || Some(ByteString::from_static("s"));
     let member = || Some(ByteString::from_static("member"));
     let offsets =
