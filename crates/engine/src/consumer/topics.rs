@@ -7,7 +7,8 @@ use milena_types::{ApiKey, ErrorCode, Offset, Topic};
 use super::machine::Consumer;
 use crate::disposition::{self, Reaction};
 use crate::error::{Error, Operation};
-use crate::subscription::{Event, OffsetReset, Stage};
+use crate::metadata::TopicMetadata;
+use crate::subscription::{Assigned, Event, OffsetReset, Stage};
 
 impl Consumer {
     /// Tells of topics that the metadata refuses, once for each topic and code; as Java does, it only warns of one that
@@ -40,11 +41,15 @@ impl Consumer {
     pub(super) fn watch_topic_ids(&mut self) {
         let mut remade = Vec::new();
         for (tp, assigned) in self.subscription.iter_mut() {
-            let topic = self.cluster.topic(tp.topic.as_str());
-            if let Some(id) = topic.and_then(|topic| topic.id)
-                && assigned.handle_topic_id(id)
-                && assigned.stage().position().is_some()
-            {
+            let Some(topic) = self.cluster.topic(tp.topic.as_str()) else { continue };
+            let is_another = match topic.id {
+                Some(id) => assigned.handle_topic_id(id),
+                None => is_nameless_successor(topic, tp.partition, assigned),
+            };
+            if topic.id.is_none() && is_another {
+                assigned.forget_topic_id();
+            }
+            if is_another && assigned.stage().position().is_some() {
                 remade.push(tp.clone());
             }
         }
@@ -69,6 +74,14 @@ impl Consumer {
     pub(super) fn trouble_of(&self, topics: &BTreeSet<Topic>) -> Option<Error> {
         topics.iter().find_map(|topic| Some(refused(trouble(self, topic)?, topic)))
     }
+}
+
+/// Whether a topic whose id is not told has taken the place of the one that is read: that was gone, and epochs begin anew.
+/// If its id were waited for, what is read until then would be read twice.
+fn is_nameless_successor(topic: &TopicMetadata, index: i32, assigned: &Assigned) -> bool {
+    let is_former = assigned.topic_id.is_some_and(|id| topic.former.contains(&id));
+    let epoch = topic.partition(index).and_then(|partition| partition.leader_epoch);
+    is_former && epoch.is_some() && epoch < assigned.confirmed
 }
 
 fn trouble(consumer: &Consumer, topic: &Topic) -> Option<ErrorCode> {

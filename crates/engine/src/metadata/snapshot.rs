@@ -157,7 +157,7 @@ pub struct TopicMetadata {
     /// In order of index.
     pub partitions: Vec<PartitionMetadata>,
     /// The ids of topics that had this name before, the last one first.
-    pub(super) former: Vec<Uuid>,
+    pub(crate) former: Vec<Uuid>,
 }
 
 impl TopicMetadata {

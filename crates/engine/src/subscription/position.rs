@@ -181,8 +181,14 @@ impl Assigned {
         if self.topic_id == Some(id) || self.former_topic_id == Some(id) {
             return false;
         }
-        self.former_topic_id = self.topic_id.replace(id);
-        self.former_topic_id.is_some()
+        let known = self.topic_id.replace(id);
+        self.former_topic_id = known.or(self.former_topic_id);
+        known.is_some()
+    }
+
+    /// Takes note that the topic was made anew, and that whoever tells so knows no ids.
+    pub(crate) fn forget_topic_id(&mut self) {
+        self.former_topic_id = self.topic_id.take().or(self.former_topic_id);
     }
 
     /// Whether an error still holds the partition back at `now`.

@@ -1,13 +1,15 @@
 //! What stands between a consumer and its records: followers, topics made anew, brokers that refuse or are silent.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use milena_types::{ApiKey, ErrorCode};
+use milena_types::{ApiKey, ErrorCode, NodeId};
 use milena_wire::Request;
 
 use crate::consumer::tests::world::{Fault, SECOND, World, log_of, offset, tp};
 use crate::consumer::{Ends, Event, IsolationLevel, OffsetReset, Settings};
+use crate::metadata::{Broker, Cluster, TopicMetadata};
 
 fn alone() -> Settings {
     let mut settings = World::settings();
@@ -104,6 +106,37 @@ fn a_topic_made_anew_is_read_from_its_start_and_told() {
         assert_eq!(recreated(&world, client).len(), 1);
         assert_eq!(world.clients[client].offsets(0), expected, "{reset:?}: nothing twice");
     }
+}
+
+/// Brokers that know no ids tell of the new topic first.
+#[test]
+fn a_topic_made_anew_is_read_once_though_its_id_comes_late() {
+    let mut world = World::new(1, 1);
+    world.stub.logs.get_mut(&tp(0)).unwrap().epoch = 5;
+    world.produce(0, 10);
+    let client = world.assigned(alone(), &[0]);
+    world.run_for(SECOND);
+    let former = world.stub.topic_id(&tp(0).topic);
+    world.stub.incarnation += 1;
+    world.stub.logs.insert(tp(0), log_of(1));
+    world.stub.evict_sessions();
+    world.produce(0, 30);
+    world.clients[client].got.clear();
+    let cluster = world.stub.cluster();
+    let nameless = cluster.topics().map(|topic| TopicMetadata {
+        id: None,
+        former: vec![former],
+        ..TopicMetadata::clone(topic)
+    });
+    let nameless = Cluster::new([Broker::new(NodeId::new(1), "stub", 9092)], nameless);
+    let now = world.now;
+    world.clients[client].consumer.handle_cluster(now, Arc::new(nameless));
+    world.run_for(SECOND);
+    assert_eq!(world.clients[client].offsets(0), (0..30).collect::<Vec<_>>());
+    learn_cluster(&mut world, client);
+    world.run_for(SECOND);
+    assert_eq!(world.clients[client].got.len(), 30, "nothing twice");
+    assert_eq!(recreated(&world, client), [(0, 10)]);
 }
 
 fn learn_cluster(world: &mut World, client: usize) {

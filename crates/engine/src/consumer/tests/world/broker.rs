@@ -365,6 +365,7 @@ impl Stub {
             match responses.last_mut() {
                 Some(topic) if topic.topic_id == topic_id => topic.partitions.push(data),
                 _ => responses.push(FetchableTopicResponse {
+                    topic: tp.topic.as_str().into(),
                     topic_id,
                     partitions: vec![data],
                     ..Default::default()
@@ -374,7 +375,7 @@ impl Stub {
         responses
     }
 
-    fn topic_id(&self, topic: &Topic) -> Uuid {
+    pub(crate) fn topic_id(&self, topic: &Topic) -> Uuid {
         let mut bytes = [7 + self.incarnation; 16];
         for (place, byte) in topic.as_str().bytes().take(15).enumerate() {
             bytes[place] = byte;
