@@ -28,10 +28,12 @@ const BLOCK: &str = "2000";
 /// Produces one record that nothing can carry at first.
 pub(crate) async fn hoard(plan: &Plan) -> Result {
     let kafka = milena::connect(plan.bootstrap_servers.as_str()).await?;
-    let hasty = kafka.producer().set("max.block.ms", BLOCK)?.build().await?;
+    let hoard = every_descriptor();
+    // A connection for metadata may have been there before, so that what waits is the record.
+    let hasty = kafka.producer().set("max.block.ms", BLOCK)?.set("delivery.timeout.ms", BLOCK)?;
+    let hasty = hasty.set("request.timeout.ms", "1000")?.build().await?;
     let patient = kafka.producer().build().await?;
     let record = || Record::to(plan.topic.as_str()).value("carried");
-    let hoard = every_descriptor();
     let waiting = patient.send(record());
     let refused = async {
         let refused = hasty.send(record()).await;

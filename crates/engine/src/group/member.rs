@@ -92,7 +92,8 @@ struct Leading {
 struct Syncing {
     /// The leader's assignment. Said twice it has to be the same: the first one may have been stored.
     shares: BTreeMap<String, MemberAssignment>,
-    /// A leader that is to make none would have something itself.
+    /// A leader is to make none, where there is something to share out. If it has nothing of that itself, it cannot see whether
+    /// the others do: the assignment may be from before there was the topic.
     is_due: bool,
     /// How often no answer came.
     lost: u32,

@@ -49,14 +49,14 @@ impl Member {
                 let count = around.cluster.partition_count(topic.as_str());
                 (topic.clone(), count.unwrap_or(0))
             });
-            self.shared_out = Some(counts.collect());
-            let layout = Layout::of(&leading.members, around.cluster);
-            for (member, partitions) in self.strategy.assign(&leading.members, &layout) {
-                if !leading.is_skipped {
-                    shares.insert(member, MemberAssignment { partitions });
-                } else if *member == *self.identity.member_id {
-                    is_due = !partitions.is_empty();
-                }
+            let counts: BTreeMap<_, _> = counts.collect();
+            is_due = leading.is_skipped && counts.values().any(|count| *count > 0);
+            self.shared_out = Some(counts);
+            if !leading.is_skipped {
+                let layout = Layout::of(&leading.members, around.cluster);
+                let assigned = self.strategy.assign(&leading.members, &layout).into_iter();
+                let share = |(member, partitions)| (member, MemberAssignment { partitions });
+                shares.extend(assigned.map(share));
             }
         }
         self.leading = None;

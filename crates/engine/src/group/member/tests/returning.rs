@@ -32,8 +32,25 @@ fn a_static_leader_that_comes_back_to_nothing_has_the_group_share_out_again() {
     assert_eq!(&*join.member_id, "me");
 }
 
+/// As above, where another member would get what there is: the leader does not see that nobody has it.
+#[test]
+fn a_static_leader_without_a_share_of_its_own_does_not_trust_nothing_either() {
+    let mut fixture = with(|group| group.instance_id = Some("one".into()));
+    let one = [PartitionMetadata::new(0, None, None)];
+    fixture.cluster = Cluster::new([], [TopicMetadata::new("t", None, one.into())]);
+    let sync = come_back_with(&mut fixture, &["a", "me"]);
+    let assignment = MemberAssignment::default().encode();
+    fixture.answer(&sync, SyncGroupResponse { assignment, ..Default::default() });
+    let Request::JoinGroup(join) = fixture.sent().body else { panic!("it does not join") };
+    assert_eq!(&*join.member_id, "me");
+}
+
 /// Joins as the leader of a group whose assignment the coordinator keeps.
 fn come_back(fixture: &mut Fixture) -> Outbound {
+    come_back_with(fixture, &["me"])
+}
+
+fn come_back_with(fixture: &mut Fixture, members: &[&'static str]) -> Outbound {
     let join = fixture.sent();
     let response = JoinGroupResponse {
         generation_id: 4,
@@ -41,7 +58,7 @@ fn come_back(fixture: &mut Fixture) -> Outbound {
         leader: "me".into(),
         member_id: "me".into(),
         skip_assignment: true,
-        members: vec![described("me", subscription().encode())],
+        members: members.iter().map(|id| described(id, subscription().encode())).collect(),
         ..Default::default()
     };
     fixture.answer(&join, response);
