@@ -48,6 +48,13 @@ pub enum Strategy {
     Consumer,
 }
 
+impl Strategy {
+    /// Whether members give everything up before each rebalance.
+    pub fn gives_all_up(self) -> bool {
+        matches!(self, Self::Range | Self::RoundRobin | Self::Sticky)
+    }
+}
+
 /// How members commit.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Commits {

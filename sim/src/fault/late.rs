@@ -28,8 +28,17 @@ pub fn draw_late(rng: &mut Rng, strategy: Strategy, during: Duration) -> Vec<Tim
             strike(rng, Fault::ForgetOffsets);
         }
     }
+    if strategy.gives_all_up() && rng.u32(0..3) == 0 {
+        // A member whose session ends unheard, while the others go on; only of such groups does each know when to stop.
+        for _ in 0..UNHEARD {
+            let count = rng.u32(1..=2);
+            strike(rng, Fault::Hang { api: Api::Heartbeat, count });
+        }
+    }
     faults
 }
+
+const UNHEARD: usize = 3;
 
 const FORGETS: usize = 12;
 
@@ -71,6 +80,8 @@ mod tests {
             let is_drawn =
                 |of: &dyn Fn(&Fault) -> bool| faults.iter().any(|timed| of(&timed.fault));
             assert!(is_drawn(&|fault| *fault == Fault::ForgetOffsets));
+            let is_unheard = |fault: &Fault| matches!(fault, Fault::Hang { .. });
+            assert_eq!(is_drawn(&is_unheard), strategy.gives_all_up());
             for error in errors {
                 let is_it = |fault: &Fault| matches!(fault, Fault::Error { api, code, .. } if (*api, *code) == error);
                 assert!(is_drawn(&is_it), "{error:?}");
