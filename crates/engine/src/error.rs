@@ -311,6 +311,21 @@ impl Error {
         self.edit(|content| content.detail = Some(detail.into()))
     }
 
+    pub(crate) fn detail(&self) -> Option<&str> {
+        self.0.detail.as_deref()
+    }
+
+    /// Says it in the broker's words, if there are any: up to 512 characters of them.
+    #[must_use]
+    pub fn with_broker_message(self, message: Option<&str>) -> Self {
+        match message {
+            None | Some("") => self,
+            Some(message) => {
+                self.with_detail(message.chars().take(BROKER_MESSAGE_CHARS_MAX).collect::<String>())
+            }
+        }
+    }
+
     /// Says what became of the record; the default is the kind's or the code's.
     #[must_use]
     pub fn with_fate(self, fate: Fate) -> Self {
@@ -416,6 +431,9 @@ impl StdError for Error {
         self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
     }
 }
+
+/// Brokers' messages are a line or two; a longer one is not for a log.
+const BROKER_MESSAGE_CHARS_MAX: usize = 512;
 
 #[cfg(test)]
 mod tests;

@@ -331,11 +331,7 @@ fn item(api: ApiKey, code: ErrorCode, message: Option<&str>) -> Result<(), Error
     if !code.is_error() {
         return Ok(());
     }
-    let error = Error::from_code(api, code);
-    Err(match message {
-        Some(message) => error.with_detail(message),
-        None => error,
-    })
+    Err(Error::from_code(api, code).with_broker_message(message))
 }
 
 /// One result for each name, in the order asked.

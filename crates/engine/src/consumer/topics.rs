@@ -7,8 +7,7 @@ use milena_types::{ApiKey, ErrorCode, Offset, Topic};
 use super::machine::Consumer;
 use crate::disposition::{self, Reaction};
 use crate::error::{Error, Operation};
-use crate::metadata::TopicMetadata;
-use crate::subscription::{Assigned, Event, OffsetReset, Stage};
+use crate::subscription::{Event, OffsetReset, Stage};
 
 impl Consumer {
     /// Tells of topics that the metadata refuses, once for each topic and code; as Java does, it only warns of one that
@@ -39,16 +38,14 @@ impl Consumer {
     /// Starts over in topics that were deleted and made anew: their positions are of another log, and taken for
     /// positions in this one they would skip its first records.
     pub(super) fn watch_topic_ids(&mut self) {
+        let successors = self.nameless_successors();
         let mut remade = Vec::new();
         for (tp, assigned) in self.subscription.iter_mut() {
             let Some(topic) = self.cluster.topic(tp.topic.as_str()) else { continue };
             let is_another = match topic.id {
                 Some(id) => assigned.handle_topic_id(id),
-                None => is_nameless_successor(topic, tp.partition, assigned),
+                None => successors.contains(&tp.topic) && assigned.forget_topic_id(),
             };
-            if topic.id.is_none() && is_another {
-                assigned.forget_topic_id();
-            }
             if is_another && assigned.stage().position().is_some() {
                 remade.push(tp.clone());
             }
@@ -70,18 +67,23 @@ impl Consumer {
         }
     }
 
+    /// Topics whose id is not told and that took the place of those that are read: these were gone, and in some partition
+    /// epochs begin anew. If their ids were waited for, what is read until then would be read twice.
+    fn nameless_successors(&self) -> BTreeSet<Topic> {
+        let partitions = self.subscription.iter();
+        let anew = partitions.filter(|(tp, assigned)| {
+            let Some(topic) = self.cluster.topic(tp.topic.as_str()) else { return false };
+            let is_former = assigned.topic_id.is_some_and(|id| topic.former.contains(&id));
+            let epoch = topic.partition(tp.partition).and_then(|partition| partition.leader_epoch);
+            topic.id.is_none() && is_former && epoch.is_some() && epoch < assigned.confirmed
+        });
+        anew.map(|(tp, _)| tp.topic.clone()).collect()
+    }
+
     /// What keeps one of `topics` from being read.
     pub(super) fn trouble_of(&self, topics: &BTreeSet<Topic>) -> Option<Error> {
         topics.iter().find_map(|topic| Some(refused(trouble(self, topic)?, topic)))
     }
-}
-
-/// Whether a topic whose id is not told has taken the place of the one that is read: that was gone, and epochs begin anew.
-/// If its id were waited for, what is read until then would be read twice.
-fn is_nameless_successor(topic: &TopicMetadata, index: i32, assigned: &Assigned) -> bool {
-    let is_former = assigned.topic_id.is_some_and(|id| topic.former.contains(&id));
-    let epoch = topic.partition(index).and_then(|partition| partition.leader_epoch);
-    is_former && epoch.is_some() && epoch < assigned.confirmed
 }
 
 fn trouble(consumer: &Consumer, topic: &Topic) -> Option<ErrorCode> {

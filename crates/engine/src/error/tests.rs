@@ -31,6 +31,16 @@ fn the_message_names_operation_partition_broker_attempt_and_code() {
     assert_eq!(error.fate(), Fate::NotStored);
 }
 
+#[test]
+fn a_broker_s_words_are_cut_to_what_can_be_logged() {
+    let error = Error::from_code(ApiKey::PRODUCE, ErrorCode::INVALID_RECORD);
+    let cut = error.clone().with_broker_message(Some(&"ä".repeat(100_000)));
+    assert_eq!(cut.detail(), Some(&*"ä".repeat(512)));
+    for none in [None, Some("")] {
+        assert_eq!(error.clone().with_broker_message(none).detail(), None);
+    }
+}
+
 /// The producer goes on after the batch that got it: a caller who stops at fatal errors would stop for nothing.
 #[test]
 fn a_code_that_nobody_knows_is_neither_retriable_nor_the_end_of_the_client() {

@@ -335,9 +335,9 @@ impl Fetcher {
         let bytes = partitions.filter_map(|data| Some(data.records.as_ref()?.len())).sum();
         let lease = buffer.held(node).lease(bytes);
         for topic in response.responses {
-            let name = match flight.topics.get(&topic.topic_id) {
-                Some(name) => name.clone(),
-                None if !topic.topic.is_empty() => Topic::from(&*topic.topic),
+            let (name, id) = match flight.topics.get(&topic.topic_id) {
+                Some(name) => (name.clone(), Some(topic.topic_id)),
+                None if !topic.topic.is_empty() => (Topic::from(&*topic.topic), None),
                 None => continue,
             };
             for data in topic.partitions {
@@ -356,6 +356,7 @@ impl Fetcher {
                     continue;
                 }
                 if data.error_code == ErrorCode::NONE {
+                    assigned.prove_topic_id(id);
                     let fetch =
                         self.take_in(now, node, &lease, &tp, assigned, position, data, buffer, rng);
                     fetches.extend(fetch);

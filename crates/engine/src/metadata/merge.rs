@@ -150,11 +150,14 @@ fn topic(known: &TopicMetadata, new: TopicMetadata, doubts: &mut Doubts) -> Topi
         // What else is wrong with a topic says nothing about where its partitions are.
         Some(_) if new.partitions.is_empty() => TopicMetadata { error: new.error, ..known.clone() },
         _ => {
-            // Another id: deleted and created again, so old epochs and indexes mean nothing.
-            if known.id.is_some() && new.id.is_some() && known.id != new.id {
-                if doubts.is_return(known, &new) {
-                    return known.clone();
-                }
+            let is_other = new.id.is_some() && known.id != new.id;
+            if is_other && doubts.is_return(known, &new) {
+                return known.clone();
+            }
+            // Another id: deleted and created again, so old epochs and indexes mean nothing. So too if it had none, and now
+            // has a former one after all.
+            let has_former = new.id.is_some_and(|id| known.former.contains(&id));
+            if is_other && (known.id.is_some() || has_former) {
                 doubts.settle(&known.name);
                 return follow(known, new);
             }

@@ -207,10 +207,8 @@ impl Producer {
     ) {
         let Some((slot, index)) = self.find(sent) else { return };
         let code = answer.error_code;
-        let mut error = Error::from_code(ApiKey::PRODUCE, code);
-        if let Some(message) = &answer.error_message {
-            error = error.with_detail(bounded(message));
-        }
+        let error = Error::from_code(ApiKey::PRODUCE, code)
+            .with_broker_message(answer.error_message.as_deref());
         let Some(batch) = self.partitions.get_mut(slot).and_then(|p| p.sent.get_mut(index)) else {
             return;
         };
@@ -392,8 +390,7 @@ impl Producer {
                 .because(error.clone())
                 .with_fate(error.fate());
             batch.fail_each(|record| match culprits.get(&record) {
-                Some(Some(message)) => error.clone().with_detail(bounded(message)),
-                Some(None) => error.clone(),
+                Some(message) => error.clone().with_broker_message(message.map(|text| &**text)),
                 None => innocent.clone(),
             });
         });
@@ -454,14 +451,6 @@ fn is_refusal(response: &ProduceResponse) -> bool {
     let mut partitions = response.responses.iter().flat_map(|topic| &topic.partition_responses);
     partitions.any(|partition| partition.error_code.is_error())
 }
-
-/// A broker's words, cut to a length that can be logged.
-fn bounded(message: &str) -> String {
-    message.chars().take(MESSAGE_CHARS_MAX).collect()
-}
-
-/// Brokers' messages are a line or two.
-const MESSAGE_CHARS_MAX: usize = 512;
 
 /// How often the leader must say that a batch is out of order which may be stored, before it is believed.
 const OUT_OF_ORDER_PROOFS: u32 = 2;

@@ -289,12 +289,8 @@ impl Member {
         // Whether the coordinator took in the topics is not known.
         self.told = None;
         self.next_at = Some(now + self.backoff.next_wait(rng));
-        let error = Error::from_code(ApiKey::SHARE_GROUP_HEARTBEAT, code);
-        let detail = response.error_message.filter(|text| !text.is_empty());
-        let error = match detail {
-            Some(detail) => error.with_detail(&*detail),
-            None => error,
-        };
+        let error = Error::from_code(ApiKey::SHARE_GROUP_HEARTBEAT, code)
+            .with_broker_message(response.error_message.as_deref());
         let error = self.context(error, broker);
         tracing::debug!(group = &*self.group_id, %code, "heartbeat refused");
         #[expect(clippy::wildcard_enum_match_arm, reason = "what joining again does not heal")]

@@ -178,7 +178,8 @@ impl Assigned {
 
     /// Takes note of the topic's id; true if it is another topic than before.
     pub(crate) fn handle_topic_id(&mut self, id: Uuid) -> bool {
-        if self.topic_id == Some(id) || self.former_topic_id == Some(id) {
+        if self.topic_id == Some(id) || self.topic_id.is_some() && self.former_topic_id == Some(id)
+        {
             return false;
         }
         let known = self.topic_id.replace(id);
@@ -186,9 +187,17 @@ impl Assigned {
         known.is_some()
     }
 
-    /// Takes note that the topic was made anew, and that whoever tells so knows no ids.
-    pub(crate) fn forget_topic_id(&mut self) {
-        self.former_topic_id = self.topic_id.take().or(self.former_topic_id);
+    /// The topic was read by this id, before any metadata came that tells it: a position that is taken over begins in
+    /// whatever topic there is.
+    pub(crate) fn prove_topic_id(&mut self, id: Option<Uuid>) {
+        self.topic_id = self.topic_id.or(id);
+    }
+
+    /// Takes note that the topic was made anew, and that whoever tells so knows no ids; true where one was known.
+    pub(crate) fn forget_topic_id(&mut self) -> bool {
+        let known = self.topic_id.take();
+        self.former_topic_id = known.or(self.former_topic_id);
+        known.is_some()
     }
 
     /// Whether an error still holds the partition back at `now`.
@@ -313,6 +322,9 @@ mod tests {
         ] {
             assert_eq!(assigned.handle_topic_id(id), is_another, "{id:?}");
         }
+        // Nobody knew its id for a while; what is told then is what is read.
+        assigned.forget_topic_id();
+        assert!(!assigned.handle_topic_id(third) && assigned.handle_topic_id(first));
     }
 
     #[test]

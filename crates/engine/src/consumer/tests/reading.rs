@@ -108,19 +108,47 @@ fn a_topic_made_anew_is_read_from_its_start_and_told() {
     }
 }
 
-/// Brokers that know no ids tell of the new topic first.
+/// Its id was told before there was an assignment, and never since.
 #[test]
-fn a_topic_made_anew_is_read_once_though_its_id_comes_late() {
+fn a_topic_made_anew_is_noticed_by_what_was_read_of_it() {
     let mut world = World::new(1, 1);
-    world.stub.logs.get_mut(&tp(0)).unwrap().epoch = 5;
     world.produce(0, 10);
-    let client = world.assigned(alone(), &[0]);
+    let client = world.client(alone());
+    learn_cluster(&mut world, client);
+    world.stub.no_metadata = true;
+    world.clients[client].owned.insert(tp(0));
+    let now = world.now;
+    world.clients[client].consumer.assign(now, BTreeSet::from([tp(0)])).unwrap();
     world.run_for(SECOND);
-    let former = world.stub.topic_id(&tp(0).topic);
+    assert_eq!(world.clients[client].got.len(), 10);
     world.stub.incarnation += 1;
     world.stub.logs.insert(tp(0), log_of(1));
     world.stub.evict_sessions();
     world.produce(0, 30);
+    world.clients[client].got.clear();
+    learn_cluster(&mut world, client);
+    world.run_for(SECOND);
+    assert_eq!(recreated(&world, client), [(0, 10)]);
+    assert_eq!(world.clients[client].offsets(0), (0..30).collect::<Vec<_>>());
+}
+
+/// Brokers that know no ids tell of the new topic first; that it is another shows in one partition.
+#[test]
+fn a_topic_made_anew_is_read_once_though_its_id_comes_late() {
+    let mut world = World::new(1, 2);
+    world.stub.logs.get_mut(&tp(0)).unwrap().epoch = 5;
+    for partition in [0, 1] {
+        world.produce(partition, 10);
+    }
+    let client = world.assigned(alone(), &[0, 1]);
+    world.run_for(SECOND);
+    let former = world.stub.topic_id(&tp(0).topic);
+    world.stub.incarnation += 1;
+    for partition in [0, 1] {
+        world.stub.logs.insert(tp(partition), log_of(1));
+        world.produce(partition, 30);
+    }
+    world.stub.evict_sessions();
     world.clients[client].got.clear();
     let cluster = world.stub.cluster();
     let nameless = cluster.topics().map(|topic| TopicMetadata {
@@ -132,11 +160,14 @@ fn a_topic_made_anew_is_read_once_though_its_id_comes_late() {
     let now = world.now;
     world.clients[client].consumer.handle_cluster(now, Arc::new(nameless));
     world.run_for(SECOND);
-    assert_eq!(world.clients[client].offsets(0), (0..30).collect::<Vec<_>>());
+    for partition in [0, 1] {
+        let read = world.clients[client].offsets(partition);
+        assert_eq!(read, (0..30).collect::<Vec<_>>(), "{partition}");
+    }
     learn_cluster(&mut world, client);
     world.run_for(SECOND);
-    assert_eq!(world.clients[client].got.len(), 30, "nothing twice");
-    assert_eq!(recreated(&world, client), [(0, 10)]);
+    assert_eq!(world.clients[client].got.len(), 60, "nothing twice");
+    assert_eq!(recreated(&world, client), [(0, 10), (1, 10)]);
 }
 
 fn learn_cluster(world: &mut World, client: usize) {

@@ -160,8 +160,9 @@ impl Member {
         }
         let is_due = self.syncing.as_ref().is_some_and(|syncing| syncing.is_due);
         if is_due && assignment.partitions.is_empty() {
-            // Made before there was a topic, by a leader who went before he heard of it: nobody else watches that.
-            self.rejoin = Some("partitions of subscribed topics have no owner".into());
+            // It may be from before there was the topic, if the leader went before it heard of that: nobody else watches.
+            self.rejoin =
+                Some("the leader came back to no partitions, and the assignment may be old".into());
             self.enter(MemberState::Joining);
             return;
         }

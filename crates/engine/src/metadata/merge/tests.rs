@@ -85,6 +85,31 @@ fn a_former_id_is_remembered_while_there_is_no_topic() {
     }
 }
 
+/// Who tells of the one that took its place may know no ids.
+#[test]
+fn a_former_id_does_not_come_back_to_a_topic_without_one() {
+    let mut doubts = Doubts::default();
+    let answer = |id, epoch| fetched([topic(id, &[(Some(1), Some(epoch))])]);
+    let mut known = cluster(Some(ID), &[(Some(1), Some(5))]);
+    for _ in 0..ABSENCES_MAX {
+        let error = Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        let gone = TopicMetadata { error, ..TopicMetadata::new("orders", None, vec![]) };
+        known = merge(&known, fetched([gone]), &mut doubts);
+    }
+    known = merge(&known, answer(None, 0), &mut doubts);
+    known = merge(&known, answer(Some(ID), 5), &mut doubts);
+    assert_eq!(leaders(&known), [(Some(1), Some(0))], "of a broker that is behind");
+    known = merge(&known, answer(Some(OTHER_ID), 0), &mut doubts);
+    assert_eq!(known.topic("orders").and_then(|topic| topic.id), Some(OTHER_ID));
+    // It was never gone.
+    known = merge(&known, answer(None, 0), &mut doubts);
+    for _ in 0..RETURNS_MAX {
+        known = merge(&known, answer(Some(ID), 5), &mut doubts);
+    }
+    assert_eq!(known.topic("orders").and_then(|topic| topic.id), Some(ID));
+    assert_eq!(leaders(&known), [(Some(1), Some(5))]);
+}
+
 /// Trap 42.
 #[test]
 fn another_leader_with_the_same_or_no_epoch_moves_the_partition() {

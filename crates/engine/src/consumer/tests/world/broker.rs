@@ -62,6 +62,8 @@ pub(crate) struct Stub {
     pub(crate) follower_reads: RefCell<u32>,
     /// A node that reads requests and answers none.
     pub(crate) silent: Option<i32>,
+    /// Who names topics hears nothing new of them: they were known.
+    pub(crate) no_metadata: bool,
     /// How often all topics were deleted and made anew.
     pub(crate) incarnation: u8,
 }
@@ -69,6 +71,8 @@ pub(crate) struct Stub {
 #[derive(Debug, Default)]
 struct Session {
     epoch: i32,
+    /// Topics are named by id, as from version 13 on.
+    by_id: bool,
     asks: BTreeMap<TopicPartition, i64>,
 }
 
@@ -279,7 +283,9 @@ impl Stub {
             self.full_fetches += 1;
             self.sessions.remove(&request.session_id);
             self.last_session += 1;
-            self.sessions.insert(self.last_session, Session { epoch: 1, ..Default::default() });
+            let by_id = request.topics.iter().all(|topic| topic.topic_id != Uuid::ZERO);
+            let session = Session { epoch: 1, by_id, ..Default::default() };
+            self.sessions.insert(self.last_session, session);
             self.last_session
         } else {
             match self.sessions.get_mut(&request.session_id) {
@@ -303,8 +309,15 @@ impl Stub {
                 session.asks.insert(tp, asked.fetch_offset);
             }
         }
-        let asks = session.asks.clone();
-        let responses = self.read(node, &asks, request, !full);
+        let (asks, by_id) = (session.asks.clone(), session.by_id);
+        let mut responses = self.read(node, &asks, request, !full);
+        for topic in &mut responses {
+            if by_id {
+                topic.topic = Default::default();
+            } else {
+                topic.topic_id = Uuid::ZERO;
+            }
+        }
         FetchResponse { session_id, responses, ..Default::default() }
     }
 

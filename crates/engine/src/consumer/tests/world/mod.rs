@@ -263,6 +263,7 @@ impl World {
                 }
                 match output {
                     Output::Request(outbound) => self.send(index, outbound),
+                    Output::Topics { .. } if self.stub.no_metadata => {}
                     Output::Topics { .. } | Output::AllTopics | Output::RefreshMetadata => {
                         let is_refresh = matches!(output, Output::RefreshMetadata);
                         self.clients[index].refreshes += u32::from(is_refresh);

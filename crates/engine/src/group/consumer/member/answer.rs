@@ -40,7 +40,7 @@ impl Member {
             }
             Ok(_) => self.fail(self.error(ErrorKind::Protocol)),
             Err(Failure::UnsupportedVersion) => {
-                self.decline(now, Error::from_failure(&Failure::UnsupportedVersion), "");
+                self.decline(now, Error::from_failure(&Failure::UnsupportedVersion));
             }
             Err(failure) => {
                 tracing::debug!(group = %self.settings.group_id, ?failure, "no answer");
@@ -89,13 +89,10 @@ impl Member {
         response: &ConsumerGroupHeartbeatResponse,
     ) {
         let code = response.error_code;
-        let detail = response.error_message.as_deref().unwrap_or_default();
-        tracing::info!(group = %self.settings.group_id, %code, detail, "heartbeat refused");
+        let error = Error::from_code(ApiKey::CONSUMER_GROUP_HEARTBEAT, code)
+            .with_broker_message(response.error_message.as_deref());
+        tracing::info!(group = %self.settings.group_id, %code, %error, "heartbeat refused");
         self.requests.forget();
-        let mut error = Error::from_code(ApiKey::CONSUMER_GROUP_HEARTBEAT, code);
-        if !detail.is_empty() {
-            error = error.with_detail(detail);
-        }
         let joining = self.state == State::Joining;
         if joining && code == ErrorCode::UNRELEASED_INSTANCE_ID {
             // Whose it is the answer to the farewell tells; the first time it is asked at once.
@@ -108,7 +105,7 @@ impl Member {
         match disposition::reaction(ApiKey::CONSUMER_GROUP_HEARTBEAT, code) {
             // The group is of another protocol, and stays so.
             Reaction::ResetMember if joining && code == ErrorCode::GROUP_ID_NOT_FOUND => {
-                self.decline(now, error, detail);
+                self.decline(now, error);
             }
             Reaction::ResetMember if joining => self.pause(now),
             Reaction::ResetMember => self.fence(),
@@ -125,7 +122,7 @@ impl Member {
                     self.actions.push_back(Action::Tell(Event::Error(error)));
                 }
             }
-            _ if code == ErrorCode::UNSUPPORTED_VERSION => self.decline(now, error, detail),
+            _ if code == ErrorCode::UNSUPPORTED_VERSION => self.decline(now, error),
             _ => self.fail(self.placed(error)),
         }
     }
@@ -153,10 +150,10 @@ impl Member {
     }
 
     /// The coordinator has no use for this protocol.
-    fn decline(&mut self, now: Instant, error: Error, detail: &str) {
+    fn decline(&mut self, now: Instant, error: Error) {
         let by_topics = matches!(self.wanted, Some(Wanted::Topics(_)));
         if self.settings.protocol != GroupProtocol::Auto || !by_topics {
-            let detail = if detail.is_empty() { String::new() } else { format!("{detail}; ") };
+            let detail = error.detail().map(|detail| format!("{detail}; ")).unwrap_or_default();
             let advice = if by_topics {
                 "the group cannot be joined by the consumer protocol: use group.protocol=classic"
             } else {
