@@ -30,7 +30,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Chore {
-    /// Run every check there is, and end with a table of them.
+    /// Run every check that does not take hours, as CI does, and end with a table of them.
     Test(test::Args),
     /// Hold the sources and the dependency graph against the project's own rules.
     Tidy,

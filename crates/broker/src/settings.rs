@@ -167,7 +167,7 @@ impl Settings {
     /// Plays a release of Kafka: its APIs and their versions, and its features at the levels of a cluster that is made anew.
     ///
     /// Default 4.4. Topics have the settings of the release, before 4.0 groups are coordinated as they were then, and where requests
-    /// were answered otherwise they are: held to real brokers of 2.1, 3.9 and 4.4, by the sources for those between. Up to 3.2
+    /// were answered otherwise they are: held to real brokers of 2.1, 2.8, 3.9 and 4.4, by the sources for those between. Up to 3.2
     /// the cluster lists what brokers with ZooKeeper do.
     ///
     /// Versions that went with Kafka 4.0 are not served, and are not listed below 4.0 either. But Produce 0 to 2 are, as
