@@ -117,7 +117,9 @@ pub struct Start {
     pub of: TopicPartition,
     /// The first offset that it must hand out.
     pub at: Offset,
-    /// When that was known.
+    /// When its group was first asked for its offset, if it was.
+    pub asked: Option<Duration>,
+    /// When the place was known.
     pub known: Duration,
 }
 

@@ -66,10 +66,7 @@ pub(super) fn commits_do_not_step_back(history: &History, promises: &Promises) -
 }
 
 /// Whoever is given a partition begins no sooner than where the group was: what lies before was done with.
-pub(super) fn a_stay_begins_where_the_last_ended(
-    history: &History,
-    promises: &Promises,
-) -> Verdict {
+pub(super) fn a_stay_begins_where_the_last_ended(history: &History, _: &Promises) -> Verdict {
     let stays: BTreeMap<(usize, u64, &TopicPartition), &Stay> = history
         .stays
         .iter()
@@ -80,11 +77,12 @@ pub(super) fn a_stay_begins_where_the_last_ended(
             continue;
         };
         let stored = || history.stored.iter().filter(|stored| stored.of == stay.of);
-        let before = stored().rfind(|stored| stored.at < stay.from);
+        // A member whose user is away has asked before he hears of it. By then it may be out of its group, and another have
+        // committed since.
+        let since = start.asked.map_or(stay.from, |asked| asked.min(stay.from));
+        let before = stored().rfind(|stored| stored.at < since);
         let before = before.filter(|stored| !history.is_forgotten(stored.at, start.known));
-        // A commit that was held up may be stored behind a later one, just before this member asks. And a member whose user
-        // is away may have asked long before he hears of it, and another of its name have committed since.
-        let since = if promises.fenced_members { Duration::ZERO } else { stay.from };
+        // A commit that was held up may be stored behind a later one, just before this member asks.
         let was_set_back = stored()
             .any(|stored| (since..=start.known).contains(&stored.at) && stored.offset == start.at);
         if let Some(stored) = before.filter(|stored| start.at < stored.offset && !was_set_back) {

@@ -471,6 +471,7 @@ pub(super) fn clean() -> History {
             life: 0,
             of: tp(),
             at: offset(0),
+            asked: None,
             known: ms(0),
         }],
         stays: Vec::new(),

@@ -74,18 +74,19 @@ fn p14_a_stay_begins_where_the_group_was_set_back_to() {
     assert_ne!(check(&back(ms(81)), &promises), []);
 }
 
-/// Who was fenced by another of his name, and has not heard of it, begins where the group was when he asked.
+/// Who is out of the group, and has not heard of it while his user was away, begins where it was when he asked.
 #[test]
-fn p14_a_fenced_stay_begins_where_the_group_was_once() {
-    let fenced = Promises { fenced_members: true, ..promises() };
-    let begun = |at| {
+fn p14_a_stay_begins_where_the_group_was_when_it_was_asked() {
+    let begun = |at, asked| {
         let mut history = group();
-        history.starts[1].at = offset(at);
-        history
+        history.starts[1] =
+            Start { at: offset(at), asked: Some(ms(asked)), ..history.starts[1].clone() };
+        check(&history, &promises())
     };
-    assert_eq!(check(&begun(1), &fenced), []);
-    assert_ne!(check(&begun(1), &promises()), []);
-    assert_ne!(check(&begun(0), &fenced), []);
+    assert_eq!((begun(0, 59), begun(1, 65)), (vec![], vec![]));
+    for (at, asked) in [(0, 65), (1, 72), (1, 90)] {
+        assert_ne!(begun(at, asked), [], "{at} though asked at {asked}");
+    }
 }
 
 /// R21, R22: a member that was given nothing, or no longer has it, hands out nothing.

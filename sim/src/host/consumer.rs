@@ -175,6 +175,7 @@ impl ConsumerHost {
             life,
             of: tp.clone(),
             at: Offset::ZERO,
+            asked: None,
             known: clock.elapsed(),
         }));
     }

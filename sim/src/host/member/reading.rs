@@ -17,6 +17,7 @@ use milena_engine::consumer::{
 use milena_engine::metadata::Interest;
 use milena_records::Limits;
 use milena_types::{ErrorCode, Offset, Topic, TopicPartition};
+use milena_wire::Request;
 
 use crate::clock::Clock;
 use crate::group::Commits;
@@ -39,6 +40,8 @@ pub(super) struct Reading {
     rng: Rng,
     phase: Phase,
     held: BTreeMap<TopicPartition, Held>,
+    /// When the group's offset was first asked for, of stays that have not begun yet.
+    asked: BTreeMap<TopicPartition, Duration>,
     /// What the last poll handed out, by its place in the history.
     in_hand: Vec<usize>,
     /// Commits under way, and the calls that wait for them.
@@ -124,6 +127,7 @@ impl Reading {
             rng,
             phase: Phase::Away,
             held: BTreeMap::new(),
+            asked: BTreeMap::new(),
             in_hand: Vec::new(),
             commits: BTreeMap::new(),
             is_dirty: false,
@@ -251,6 +255,7 @@ impl Reading {
         while let Some(output) = self.machine.poll_output() {
             match output {
                 Output::Request(request) => {
+                    self.note_asked(clock, &request.body);
                     wishes.push(Wish::Send(Owner::Consumer(self.life), request));
                 }
                 Output::Topics { topics, may_create } => {
@@ -510,6 +515,17 @@ impl Reading {
         self.phase = Phase::Thinking(Duration::MAX);
     }
 
+    fn note_asked(&mut self, clock: &Clock, request: &Request) {
+        let Request::OffsetFetch(request) = request else { return };
+        let topics = request.groups.iter().flat_map(|group| group.topics.iter().flatten());
+        for topic in topics {
+            for index in &topic.partition_indexes {
+                let tp = TopicPartition::new(&*topic.name, *index);
+                self.asked.entry(tp).or_insert(clock.elapsed());
+            }
+        }
+    }
+
     /// Notes where stays begin, as soon as that is known.
     fn note_starts(&mut self, clock: &Clock, history: &mut History) {
         let life = history.life();
@@ -522,6 +538,7 @@ impl Reading {
                 life,
                 of: tp.clone(),
                 at: position.offset,
+                asked: self.asked.remove(tp),
                 known: clock.elapsed(),
             });
         }

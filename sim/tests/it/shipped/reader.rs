@@ -113,7 +113,15 @@ impl Reader {
                 if assignment > 0 && !has_begun {
                     held.insert(of.clone(), (assignment, true));
                     let (of, at, known) = (of.clone(), offset, at);
-                    history.starts.push(Start { consumer, assignment, life: 0, of, at, known });
+                    history.starts.push(Start {
+                        consumer,
+                        assignment,
+                        life: 0,
+                        of,
+                        at,
+                        asked: None,
+                        known,
+                    });
                 }
                 let value = value(message.value().unwrap());
                 let (life, from, done) = (0, of, None);
