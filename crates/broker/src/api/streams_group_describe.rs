@@ -19,7 +19,7 @@ use super::{AUTHORIZED_GROUP, Call, Outcome, UNASKED, Versions};
 use crate::acl::{AclOperation, Resource};
 use crate::group::Group;
 use crate::group::consumer::AWAY;
-use crate::group::streams::{ASSIGNOR, Member, StreamsGroup, Tasks, undated};
+use crate::group::streams::{ASSIGNOR, InternalTopic, Member, StreamsGroup, Tasks, undated};
 use crate::state::{Refused, State};
 
 pub(super) const VERSIONS: Versions = Versions::new(0, 1);
@@ -104,48 +104,23 @@ fn topology(group: &StreamsGroup) -> Option<Topology> {
     let subtopologies = match ready {
         Some(ready) => ready
             .iter()
-            .map(|(id, one)| {
-                let made = |topics: &BTreeMap<_, crate::group::streams::ConfiguredTopic>| {
-                    let of = |topic: &crate::group::streams::ConfiguredTopic| {
-                        let config = topic.config.iter();
-                        let config = config.map(|(key, value)| pair(key, value)).collect();
-                        info(&topic.name, topic.partitions, topic.replication_factor, config)
-                    };
-                    topics.values().map(of).collect()
-                };
-                Subtopology {
-                    subtopology_id: id.as_str().into(),
-                    source_topics: names(&one.source_topics),
-                    repartition_sink_topics: names(&one.repartition_sinks),
-                    state_changelog_topics: made(&one.changelogs),
-                    repartition_source_topics: made(&one.repartition_sources),
-                }
+            .map(|(id, one)| Subtopology {
+                subtopology_id: id.as_str().into(),
+                source_topics: names(&one.source_topics),
+                repartition_sink_topics: names(&one.repartition_sinks),
+                state_changelog_topics: made(one.changelogs.values()),
+                repartition_source_topics: made(one.repartition_sources.values()),
             })
             .collect(),
         None => topology
             .subtopologies
             .iter()
-            .map(|(id, one)| {
-                let told = |topics: &[crate::group::streams::InternalTopic]| {
-                    let of = |topic: &crate::group::streams::InternalTopic| {
-                        let config = topic.config.iter();
-                        let config = config.map(|(key, value)| pair(key, value)).collect();
-                        info(&topic.name, topic.partitions, topic.replication_factor, config)
-                    };
-                    let mut topics: Vec<_> = topics.iter().map(of).collect();
-                    topics.sort_by(|one, other| one.name.cmp(&other.name));
-                    topics
-                };
-                let mut subtopology = Subtopology {
-                    subtopology_id: id.as_str().into(),
-                    source_topics: names(&one.source_topics),
-                    repartition_sink_topics: names(&one.repartition_sinks),
-                    state_changelog_topics: told(&one.changelogs),
-                    repartition_source_topics: told(&one.repartition_sources),
-                };
-                subtopology.source_topics.sort();
-                subtopology.repartition_sink_topics.sort();
-                subtopology
+            .map(|(id, one)| Subtopology {
+                subtopology_id: id.as_str().into(),
+                source_topics: names(&one.source_topics),
+                repartition_sink_topics: names(&one.repartition_sinks),
+                state_changelog_topics: made(&one.changelogs),
+                repartition_source_topics: made(&one.repartition_sources),
             })
             .collect(),
     };
@@ -153,11 +128,21 @@ fn topology(group: &StreamsGroup) -> Option<Topology> {
 }
 
 fn names<'a>(names: impl IntoIterator<Item = &'a String>) -> Vec<ByteString> {
-    names.into_iter().map(|name| name.as_str().into()).collect()
+    let mut names: Vec<ByteString> = names.into_iter().map(|name| name.as_str().into()).collect();
+    names.sort();
+    names
 }
 
-fn info(name: &str, partitions: i32, factor: i16, topic_configs: Vec<KeyValue>) -> TopicInfo {
-    TopicInfo { name: name.into(), partitions, replication_factor: factor, topic_configs }
+fn made<'a>(topics: impl IntoIterator<Item = &'a InternalTopic>) -> Vec<TopicInfo> {
+    let one = |topic: &InternalTopic| TopicInfo {
+        name: topic.name.as_str().into(),
+        partitions: topic.partitions,
+        replication_factor: topic.replication_factor,
+        topic_configs: topic.config.iter().map(|(key, value)| pair(key, value)).collect(),
+    };
+    let mut topics: Vec<_> = topics.into_iter().map(one).collect();
+    topics.sort_by(|one, other| one.name.cmp(&other.name));
+    topics
 }
 
 fn pair(key: &str, value: &str) -> KeyValue {

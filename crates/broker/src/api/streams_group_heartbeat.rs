@@ -25,8 +25,8 @@ use super::{Call, GROUP_METADATA_BYTES_MAX, Outcome, Versions, milliseconds};
 use crate::acl::{AclOperation, Resource};
 use crate::group::consumer::AWAY;
 use crate::group::streams::{
-    Beat, ConfiguredTopic, Copartition, Endpoint, Heartbeat, InternalTopic, Owned, Status,
-    StatusCode, Step, StreamsConfig, Subtopology, TaskOffsets, Tasks, Topology, undated,
+    Beat, Copartition, Endpoint, Heartbeat, InternalTopic, Owned, Status, StatusCode, Step,
+    StreamsConfig, Subtopology, TaskOffsets, Tasks, Topology, undated,
 };
 use crate::state::{NewTopic, Refused, State, is_internal};
 use crate::topic::is_legal_topic_name;
@@ -371,14 +371,14 @@ fn failures(errors: &[(&str, &str)]) -> String {
     }
 }
 
-fn new_topic(topic: &ConfiguredTopic) -> NewTopic {
+fn new_topic(topic: &InternalTopic) -> NewTopic {
     NewTopic {
         name: topic.name.clone(),
         partitions: Some(topic.partitions),
         // Applications leave it to the brokers by either.
         replication_factor: Some(topic.replication_factor)
             .filter(|factor| !matches!(factor, 0 | -1)),
-        config: topic.config.clone(),
+        config: topic.config.iter().cloned().collect(),
         ..NewTopic::default()
     }
 }

@@ -15,7 +15,7 @@ pub(crate) struct Configured {
     /// `None` where it cannot be said how many tasks there are.
     pub(crate) subtopologies: Option<BTreeMap<String, ConfiguredSubtopology>>,
     /// Internal topics to be made.
-    pub(crate) missing: Vec<ConfiguredTopic>,
+    pub(crate) missing: Vec<InternalTopic>,
     /// Why nobody can work yet.
     pub(crate) problem: Option<Status>,
 }
@@ -26,17 +26,8 @@ pub(crate) struct ConfiguredSubtopology {
     pub(crate) tasks: i32,
     pub(crate) source_topics: BTreeSet<String>,
     pub(crate) repartition_sinks: BTreeSet<String>,
-    pub(crate) repartition_sources: BTreeMap<String, ConfiguredTopic>,
-    pub(crate) changelogs: BTreeMap<String, ConfiguredTopic>,
-}
-
-/// An internal topic with its number of partitions.
-#[derive(Clone, Debug)]
-pub(crate) struct ConfiguredTopic {
-    pub(crate) name: String,
-    pub(crate) partitions: i32,
-    pub(crate) replication_factor: i16,
-    pub(crate) config: BTreeMap<String, String>,
+    pub(crate) repartition_sources: BTreeMap<String, InternalTopic>,
+    pub(crate) changelogs: BTreeMap<String, InternalTopic>,
 }
 
 /// What a group says about itself besides its assignments.
@@ -291,17 +282,14 @@ impl Counts<'_> {
         })
     }
 
-    fn topic(&self, topic: &InternalTopic) -> Result<ConfiguredTopic, Obstacle> {
+    /// The same with its number of partitions.
+    fn topic(&self, topic: &InternalTopic) -> Result<InternalTopic, Obstacle> {
         let partitions = match topic.partitions {
             0 => self.decided.get(&topic.name).copied(),
             fixed => Some(fixed),
         };
-        Ok(ConfiguredTopic {
-            name: topic.name.clone(),
-            partitions: partitions.filter(|count| *count > 0).ok_or_else(broken)?,
-            replication_factor: topic.replication_factor,
-            config: topic.config.iter().cloned().collect(),
-        })
+        let partitions = partitions.filter(|count| *count > 0).ok_or_else(broken)?;
+        Ok(InternalTopic { partitions, ..topic.clone() })
     }
 }
 
@@ -309,7 +297,7 @@ impl Counts<'_> {
 fn missing_topics(
     subtopologies: &BTreeMap<String, ConfiguredSubtopology>,
     image: &TopicImage<'_>,
-) -> Result<Vec<ConfiguredTopic>, Obstacle> {
+) -> Result<Vec<InternalTopic>, Obstacle> {
     let all = subtopologies.values();
     let all = all.flat_map(|one| one.repartition_sources.values().chain(one.changelogs.values()));
     let wanted: BTreeMap<_, _> = all.map(|topic| (&topic.name, topic)).collect();

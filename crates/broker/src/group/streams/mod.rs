@@ -20,7 +20,7 @@ mod topology;
 
 pub(crate) use assignor::ASSIGNOR;
 pub(crate) use config::StreamsConfig;
-pub(crate) use configured::{ConfiguredTopic, Status, StatusCode};
+pub(crate) use configured::{Status, StatusCode};
 pub(crate) use endpoints::EndpointPartitions;
 pub(crate) use group::StreamsGroup;
 pub(crate) use heartbeat::{Beat, Heartbeat, Step};
