@@ -381,7 +381,10 @@ impl Consumer {
             };
             // Read again from behind what was handed out: damage on the way heals, damage in the log comes up again.
             let wait = assigned.backoff.next_wait(&mut self.rng);
-            assigned.seek(Stage::Fetching(position), next);
+            // What a new leader is being asked it is asked of the earlier position, too.
+            let is_validating = matches!(assigned.stage(), Stage::Validating(_));
+            let stage = if is_validating { Stage::Validating } else { Stage::Fetching };
+            assigned.seek(stage(position), next);
             assigned.retry_at = Some(now + wait);
             self.buffer.restart(&tp, next);
         }

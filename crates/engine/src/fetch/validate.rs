@@ -49,8 +49,14 @@ impl Validator {
             let Some(partition) = cluster.partition(tp.topic.as_str(), tp.partition) else {
                 continue;
             };
-            let Stage::Fetching(position) = *assigned.stage() else { continue };
             let Some(epoch) = partition.leader_epoch else { continue };
+            if let Stage::Validating(position) = *assigned.stage()
+                && assigned.confirmed < Some(epoch)
+            {
+                // What the leader before it says, if ever, says nothing of this one's log.
+                assigned.keep(Stage::Validating(position));
+            }
+            let Stage::Fetching(position) = *assigned.stage() else { continue };
             // Without the epoch of the last record there is nothing to compare; a leader of an older epoch is news
             // of yesterday.
             let is_newer = assigned.confirmed.is_some_and(|confirmed| confirmed < epoch);
@@ -90,8 +96,8 @@ impl Validator {
                 *refresh = true;
                 continue;
             };
+            assigned.confirmed = leader_epoch;
             if position.leader_epoch.is_none() {
-                assigned.confirmed = leader_epoch;
                 assigned.keep(Stage::Fetching(position));
                 continue;
             }
@@ -153,13 +159,14 @@ impl Validator {
             let tp = &check.partition;
             // A seek or another leader since then asks anew.
             let Some(assigned) = subscription.current(tp, check.revision) else { continue };
-            if *assigned.stage() != Stage::Validating(check.position) {
+            if *assigned.stage() != Stage::Validating(check.position)
+                || assigned.confirmed != check.leader_epoch
+            {
                 continue;
             }
             assigned.asked = false;
             if unsupported {
                 // A broker that cannot tell did not tell Java either.
-                assigned.confirmed = check.leader_epoch;
                 assigned.keep(Stage::Fetching(check.position));
                 continue;
             }
@@ -205,7 +212,6 @@ impl Validator {
         let next = subscription.revise();
         let Some(assigned) = subscription.get_mut(tp) else { return };
         if holds {
-            assigned.confirmed = check.leader_epoch;
             assigned.keep(Stage::Fetching(position));
             return;
         }
@@ -225,7 +231,6 @@ impl Validator {
         };
         tracing::warn!(partition = %tp, offset = %taken.offset, diverged_at = ?end, "the log was truncated");
         assigned.go(stage, next);
-        assigned.confirmed = check.leader_epoch;
         buffer.place(tp, next, stage.position());
         // An epoch that the broker knows nothing of is no data loss, as long as a policy says where to go on.
         let silent = unread_only || (end.is_none() && stage != Stage::Halted);

@@ -115,7 +115,7 @@ pub(crate) struct Assigned {
     pub(crate) paused: bool,
     /// False until the user's rebalance callback has returned: it may seek, and nothing may be fetched before.
     pub(crate) settled: bool,
-    /// The leader's epoch under which the position was last confirmed or first used.
+    /// The leader's epoch under which the position was first used or last held against the log.
     pub(crate) confirmed: Option<LeaderEpoch>,
     /// A lookup of the present stage is under way.
     pub(crate) asked: bool,

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use milena_records::Limits;
 use milena_types::{ApiKey, ErrorCode, NodeId};
 use milena_wire::Request;
 
 use crate::consumer::tests::world::{Fault, SECOND, World, log_of, offset, tp};
-use crate::consumer::{Ends, Event, IsolationLevel, OffsetReset, Settings};
+use crate::consumer::{
+    Claimed, Ends, Event, IsolationLevel, OffsetReset, Polled, Reader, Settings,
+};
 use crate::metadata::{Broker, Cluster, TopicMetadata};
 
 fn alone() -> Settings {
@@ -71,6 +75,44 @@ fn a_follower_that_refuses_costs_neither_the_position_nor_a_storm() {
         assert_eq!(world.clients[client].offsets(0), (0..20).collect::<Vec<_>>(), "{code}");
         assert!(world.clients[client].errors.is_empty(), "{code}");
     }
+}
+
+/// Where a partition's own reader goes in the middle of a validation, its position goes back; unless that is validated in its
+/// turn, the end of a log that was cut is only out of range.
+#[test]
+fn what_is_given_back_during_a_validation_is_validated_still() {
+    let mut world = World::new(1, 1);
+    world.produce(0, 3);
+    world.produce(0, 7);
+    let client = world.assigned(alone(), &[0]);
+    world.clients[client].asleep = true;
+    let buffer = Arc::clone(world.clients[client].consumer.buffer());
+    let claim = buffer.claim(|_| true).unwrap();
+    world.run_for(SECOND);
+    let mut reader =
+        Reader::of_claimed(Arc::clone(&buffer), claim.clone(), 7, true, Limits::default());
+    let mut polled = Polled::new();
+    reader.poll(&mut polled).unwrap();
+    assert_eq!(polled.len(), 7);
+    buffer.return_claimed(&claim.0, claim.1);
+    reader.poll(&mut polled).unwrap();
+    assert_eq!(buffer.position(&tp(0)).unwrap().offset, offset(10));
+
+    world.stub.logs.get_mut(&tp(0)).unwrap().elect(2, 3);
+    let (now, cluster) = (world.now, world.stub.cluster());
+    world.clients[client].consumer.handle_cluster(now, cluster);
+    drop(reader);
+    buffer.unclaim(&claim.0, claim.1);
+    world.clients[client].consumer.handle_buffer(now);
+    world.run_for(5 * SECOND);
+    let claim = buffer.claim(|_| true).unwrap();
+    let event = buffer.poll_claimed(&mut Context::from_waker(Waker::noop()), &claim.0, claim.1);
+    let Poll::Ready(Claimed::Event(Event::Truncated { position, diverged_at, .. })) = event else {
+        panic!("{event:?}")
+    };
+    let diverged_at = diverged_at.unwrap();
+    assert_eq!((position.offset, diverged_at.offset), (offset(7), offset(3)));
+    assert_eq!(buffer.position(&tp(0)), Some(diverged_at), "it is not started anew");
 }
 
 /// F26: positions in the old log would skip the first records of the new one.

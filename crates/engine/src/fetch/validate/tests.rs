@@ -56,9 +56,13 @@ impl Fixture {
     }
 
     fn poll(&mut self) -> Vec<Outbound> {
+        self.poll_in(4)
+    }
+
+    fn poll_in(&mut self, epoch: i32) -> Vec<Outbound> {
         let Self { validator, subscription, ids, now, .. } = self;
         let mut refresh = false;
-        let sent = validator.poll(*now, subscription, &led_in(4), ids, &mut refresh);
+        let sent = validator.poll(*now, subscription, &led_in(epoch), ids, &mut refresh);
         assert!(!refresh, "the leader is known");
         sent
     }
@@ -196,6 +200,24 @@ fn an_answer_to_a_position_of_yesterday_changes_nothing() {
     fixture.ends(&asked, ErrorCode::NONE, 0, 0);
     assert_eq!(*fixture.stage(), Stage::Fetching(at(3, 3)));
     assert_eq!(fixture.told(), (0, 0));
+}
+
+/// The first one may never answer, or from a log that the second one does not have.
+#[test]
+fn a_second_leader_starts_a_validation_over() {
+    let mut fixture = Fixture::new(OffsetReset::Latest);
+    let first = fixture.asked();
+    Validator::handle_cluster(&mut fixture.subscription, &led_in(5));
+    let mut sent = fixture.poll_in(5);
+    assert_eq!(sent.len(), 1, "at once");
+    let second = sent.remove(0);
+    fixture.ends(&first, ErrorCode::NONE, 20, 3);
+    assert_eq!(*fixture.stage(), Stage::Validating(at(20, 3)), "another leads by now");
+    assert!(fixture.poll_in(5).is_empty(), "it is asked already");
+    fixture.ends(&second, ErrorCode::NONE, 9, 3);
+    assert_eq!(fixture.told(), (1, 0));
+    let assigned = fixture.subscription.get(&tp()).unwrap();
+    assert_eq!(assigned.confirmed, LeaderEpoch::from_wire(5));
 }
 
 /// A snapshot may be older than what is known already.
