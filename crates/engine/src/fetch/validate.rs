@@ -219,24 +219,30 @@ impl Validator {
         let unread_only = end.is_some_and(|end| {
             taken.offset <= end.offset && taken.leader_epoch <= end.leader_epoch
         });
-        let stage = if unread_only {
+        // An earlier epoch may reach further than the user has come: what is behind him there he was never given.
+        let diverged_at =
+            end.map(|end| Position::new(end.offset.min(taken.offset), end.leader_epoch));
+        let stage = if unread_only && end.is_some_and(|end| end.leader_epoch > taken.leader_epoch) {
+            // An earlier epoch may have been cut, too: nothing was asked about that one yet.
+            Stage::Validating(taken)
+        } else if unread_only {
             // What was handed out is in the log still; what was fetched behind it is not and goes unseen.
             Stage::Fetching(taken)
         } else {
-            match (end, self.reset) {
-                (Some(end), reset) if reset != OffsetReset::None => Stage::Fetching(end),
+            match (diverged_at, self.reset) {
+                (Some(at), reset) if reset != OffsetReset::None => Stage::Fetching(at),
                 (None, reset) if reset != OffsetReset::None => Stage::Reset(reset),
                 _ => Stage::Halted,
             }
         };
-        tracing::warn!(partition = %tp, offset = %taken.offset, diverged_at = ?end, "the log was truncated");
+        tracing::warn!(partition = %tp, offset = %taken.offset, ?diverged_at, "the log was truncated");
         assigned.go(stage, next);
         buffer.place(tp, next, stage.position());
         // An epoch that the broker knows nothing of is no data loss, as long as a policy says where to go on.
         let silent = unread_only || (end.is_none() && stage != Stage::Halted);
         if !silent {
             let partition = tp.clone();
-            buffer.tell(Event::Truncated { partition, position: taken, diverged_at: end });
+            buffer.tell(Event::Truncated { partition, position: taken, diverged_at });
         }
         if stage == Stage::Halted {
             let error = Error::new(ErrorKind::LogTruncated)

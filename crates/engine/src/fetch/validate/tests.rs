@@ -93,7 +93,11 @@ impl Fixture {
     /// How often a truncation is told, and how often an error.
     fn told(&self) -> (usize, usize) {
         let events: Vec<_> = std::iter::from_fn(|| self.buffer.take_event()).collect();
-        let truncated = events.iter().filter(|event| matches!(event, Event::Truncated { .. }));
+        let truncated = events.iter().filter(|event| {
+            let Event::Truncated { position, diverged_at, .. } = event else { return false };
+            assert!(diverged_at.is_none_or(|at| at.offset <= position.offset), "{event:?}");
+            true
+        });
         let errors = events.iter().filter(|event| matches!(event, Event::Error(_)));
         let counts = (truncated.count(), errors.count());
         assert_eq!(counts.0 + counts.1, events.len(), "{events:?}");
@@ -117,8 +121,10 @@ fn each_end_of_an_epoch_decides_where_reading_goes_on() {
         // Something was handed out that is no more.
         (Latest, (9, 3), Stage::Fetching(at(9, 3)), (1, 0)),
         (NoPolicy, (9, 3), Stage::Halted, (1, 1)),
-        // The epoch itself is not in the log.
-        (Latest, (25, 2), Stage::Fetching(at(25, 2)), (1, 0)),
+        // The epoch itself is not in the log; what an earlier one has instead was not handed out.
+        (Latest, (25, 2), Stage::Fetching(at(10, 2)), (1, 0)),
+        (Latest, (15, 2), Stage::Fetching(at(10, 2)), (1, 0)),
+        (Latest, (9, 2), Stage::Fetching(at(9, 2)), (1, 0)),
         (NoPolicy, (25, 2), Stage::Halted, (1, 1)),
         // Nothing is known of it: a policy says where to go on.
         (Latest, (-1, -1), Stage::Reset(Latest), (0, 0)),
@@ -138,6 +144,22 @@ fn each_end_of_an_epoch_decides_where_reading_goes_on() {
         let position = if is_whole { Some(at(10, 3)) } else { stage.position() };
         assert_eq!(fixture.buffer.position(&tp()), position, "{reset:?} {end} {epoch}");
     }
+}
+
+/// The end of a later epoch says nothing of the earlier one in which the user's last record was.
+#[test]
+fn what_was_handed_out_in_an_earlier_epoch_is_validated_by_that_one() {
+    let mut fixture = Fixture::new(OffsetReset::Latest);
+    let revision = fixture.subscription.get(&tp()).unwrap().revision();
+    fixture.buffer.place(&tp(), revision, Some(at(10, 2)));
+    let asked = fixture.asked();
+    fixture.ends(&asked, ErrorCode::NONE, 19, 3);
+    assert_eq!((fixture.stage(), fixture.told()), (&Stage::Validating(at(10, 2)), (0, 0)));
+    let asked = fixture.poll().remove(0);
+    let Request::OffsetForLeaderEpoch(request) = &asked.body else { panic!("{:?}", asked.body) };
+    assert_eq!(request.topics[0].partitions[0].leader_epoch, 2);
+    fixture.ends(&asked, ErrorCode::NONE, 8, 2);
+    assert_eq!((fixture.stage(), fixture.told()), (&Stage::Fetching(at(8, 2)), (1, 0)));
 }
 
 /// The leader is asked under the epoch that it has, about that of the last record.
