@@ -237,7 +237,10 @@ impl Validator {
         };
         tracing::warn!(partition = %tp, offset = %taken.offset, ?diverged_at, "the log was truncated");
         assigned.go(stage, next);
-        buffer.place(tp, next, stage.position());
+        match stage.position() {
+            Some(position) => buffer.go_back(tp, next, position),
+            None => buffer.place(tp, next, None),
+        }
         // An epoch that the broker knows nothing of is no data loss, as long as a policy says where to go on.
         let silent = unread_only || (end.is_none() && stage != Stage::Halted);
         if !silent {

@@ -65,6 +65,21 @@ impl FetchBuffer {
         state.sweep();
     }
 
+    /// As [`place`](Self::place), to a position that is not behind what was handed out: of what lies before it the user is done
+    /// with no more than he was.
+    pub(crate) fn go_back(&self, tp: &TopicPartition, revision: Revision, position: Position) {
+        let mut state = self.lock();
+        let state = &mut *state;
+        if let Some(lane) = state.lanes.get_mut(tp) {
+            lane.revision = revision;
+            lane.position = Some(position);
+            lane.returned = lane.returned.filter(|old| old.offset < position.offset);
+            lane.returned = lane.returned.or(Some(position));
+            lane.broken = false;
+        }
+        state.sweep();
+    }
+
     /// Takes note that the user is done with what lies before `offsets`: he commits them. Whatever is in his hand behind them
     /// is not, and what they lie behind already stays so.
     pub(crate) fn return_to(&self, offsets: &BTreeMap<TopicPartition, CommittedOffset>) {

@@ -1,9 +1,12 @@
+use bytes::Bytes;
 use milena_wire::Request;
 use milena_wire::messages::OffsetForLeaderEpochResponse;
 use milena_wire::messages::offset_for_leader_epoch_response::OffsetForLeaderTopicResult;
 
 use super::*;
 use crate::backoff::Backoff;
+use crate::fetch::Which;
+use crate::fetch::buffer::CompletedFetch;
 use crate::metadata::{PartitionMetadata, TopicMetadata};
 
 const MS: Duration = Duration::from_millis(1);
@@ -44,6 +47,13 @@ impl Fixture {
         let (ids, rng) = (RequestIds::default(), Rng::with_seed(1));
         let validator = Validator::new(reset, 30_000 * MS);
         Self { validator, subscription, buffer, ids, rng, now: Instant::now() }
+    }
+
+    fn hand_out(&self, revision: Revision, position: Position) {
+        let (partition, broker, records) = (tp(), NodeId::new(1), Bytes::new());
+        let (aborted, progress) = (None, None);
+        let fetch = CompletedFetch { partition, revision, broker, records, aborted, progress };
+        self.buffer.hand_out(&fetch, position).unwrap();
     }
 
     /// A new leader is there, and asked.
@@ -160,6 +170,24 @@ fn what_was_handed_out_in_an_earlier_epoch_is_validated_by_that_one() {
     assert_eq!(request.topics[0].partitions[0].leader_epoch, 2);
     fixture.ends(&asked, ErrorCode::NONE, 8, 2);
     assert_eq!((fixture.stage(), fixture.told()), (&Stage::Fetching(at(8, 2)), (1, 0)));
+}
+
+/// Committed unasked, it would be lost with a user who goes down before he is done with it.
+#[test]
+fn what_is_in_hand_stays_so_after_a_truncation() {
+    for (end, returned) in [(19, 5), (9, 5), (5, 5), (4, 4)] {
+        let mut fixture = Fixture::new(OffsetReset::Latest);
+        let revision = fixture.subscription.get(&tp()).unwrap().revision();
+        fixture.buffer.place(&tp(), revision, Some(at(5, 3)));
+        fixture.hand_out(revision, at(10, 3));
+        let asked = fixture.asked();
+        fixture.ends(&asked, ErrorCode::NONE, end, 3);
+        let position = at(end.min(10), 3);
+        assert_eq!(fixture.buffer.position(&tp()), Some(position), "{end}");
+        assert_eq!(fixture.buffer.offsets(Which::Returned)[&tp()], at(returned, 3), "{end}");
+        fixture.buffer.enter_poll(fixture.now);
+        assert_eq!(fixture.buffer.offsets(Which::Returned)[&tp()], position, "{end}: he is done");
+    }
 }
 
 /// The leader is asked under the epoch that it has, about that of the last record.
