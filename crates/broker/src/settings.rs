@@ -113,8 +113,8 @@ pub struct Settings {
     pub fetch_bytes_max: usize,
     /// `max.incremental.fetch.session.cache.slots`, of each node. Default 1000.
     pub fetch_sessions_max: usize,
-    /// `log.retention.check.interval.ms`: how often logs are looked through for what is too old or too much, besides at each
-    /// append. Default 5 min, at least 1 ms.
+    /// `log.retention.check.interval.ms`: how often logs are looked through for what is too old; what is too much goes at each
+    /// append, too. Default 5 min, at least 1 ms.
     pub retention_check_interval: Duration,
     /// `log.cleaner.backoff.ms`: how often compacted topics are looked through for what may be compacted. Default 15 s, at least
     /// 1 ms.

@@ -349,7 +349,7 @@ fn append(
     let appended = partition
         .append(batch, Origin::Client { late }, &config, wall)
         .map_err(|rejected| Refusal::by_log(as_known(rejected), log_start, tp))?;
-    partition.retain(&config, wall);
+    partition.shrink(&config);
     let (written_in, log_start) = (epoch_before(partition, appended.end), partition.log().start());
     if !appended.is_duplicate {
         accepted.base_offset = appended.base_offset;

@@ -89,7 +89,7 @@ impl Cluster {
         let mut noted = accepted(&batch, wall, leader, partition, found);
         let origin = Origin::Client { late: None };
         let appended = found.append(batch, origin, &config, wall).map_err(rejected)?;
-        found.retain(&config, wall);
+        found.shrink(&config);
         noted.base_offset = appended.base_offset;
         self.state.journal.note_batch(noted);
         self.state.replicate(now, partition);

@@ -58,8 +58,7 @@ impl State {
         for topic in self.topics.values_mut() {
             for (index, partition) in (0..).zip(&mut topic.partitions) {
                 let config = topic.config.on(partition.leader());
-                let Some(config) = config.compaction else { continue };
-                let rewritten = partition.compact(&config, wall);
+                let rewritten = partition.compact(config, wall);
                 if !rewritten.is_empty() {
                     entries.push(Entry::Compacted((topic.id, index), rewritten));
                 }

@@ -1,7 +1,6 @@
 //! Compaction: of each key only the newest record stays, at its offset.
 //!
-//! A log has no files here, so that its active segment is reckoned: where Kafka would have begun the last one. As there, the
-//! active segment is not compacted, and what is compacted away leaves a gap.
+//! As in Kafka, the active segment is not compacted, and what is compacted away leaves a gap.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,15 +10,12 @@ use milena_types::{Offset, ProducerId, Timestamp};
 
 use super::batch::Batch;
 use super::log::Log;
+use super::segments::SegmentConfig;
 use super::transactions::Transactions;
 
 /// What a topic's configuration says of compaction.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct CompactionConfig {
-    /// `segment.bytes`.
-    pub(crate) segment_bytes: u64,
-    /// `segment.ms`.
-    pub(crate) segment_ms: i64,
     /// `min.compaction.lag.ms`: younger records stay.
     pub(crate) min_lag_ms: i64,
     /// `delete.retention.ms`: how long a tombstone stays once it was compacted.
@@ -45,11 +41,12 @@ impl Log {
     pub(crate) fn compact(
         &mut self,
         config: &CompactionConfig,
+        segments: SegmentConfig,
         until: Offset,
         now: Timestamp,
         transactions: &Transactions,
     ) -> Rewritten {
-        let until = self.compactable_until(config, until, now);
+        let until = self.compactable_until(config, segments, until, now);
         if !self.is_worth_it(config, until, now) {
             return Rewritten::new();
         }
@@ -111,37 +108,22 @@ impl Log {
         self.bytes = self.batches.iter().map(|batch| batch.bytes() as u64).sum();
     }
 
-    /// Where the active segment begins, or records that are too young, whichever is first; the newest batch always stays.
+    /// Where the active segment begins, or the first with a record that is too young.
     fn compactable_until(
         &self,
         config: &CompactionConfig,
+        segments: SegmentConfig,
         until: Offset,
         now: Timestamp,
     ) -> Offset {
-        let mut segment = 0;
-        let mut segment_since = None;
-        let mut until = self.batches.back().map_or(until, |last| last.base_offset().min(until));
-        let mut active = Offset::ZERO;
-        for batch in &self.batches {
-            let at = batch.max_timestamp();
-            let age = |since: Option<Timestamp>| {
-                at.zip(since).map_or(0, |(at, since)| at.millis().saturating_sub(since.millis()))
-            };
-            let bytes = batch.bytes() as u64;
-            if segment + bytes > config.segment_bytes || age(segment_since) > config.segment_ms {
-                active = batch.base_offset();
-                (segment, segment_since) = (0, None);
-            }
-            segment += bytes;
-            segment_since = segment_since.or(at);
-            let is_young =
-                at.is_some_and(|at| now.millis().saturating_sub(at.millis()) < config.min_lag_ms);
-            if is_young {
-                until = until.min(batch.base_offset());
-                break;
+        let is_young = |at: Timestamp| now.millis().saturating_sub(at.millis()) < config.min_lag_ms;
+        let mut segments = self.segments(segments).peekable();
+        while let Some(segment) = segments.next() {
+            if segments.peek().is_none() || segment.max_timestamp.is_some_and(is_young) {
+                return segment.base_offset.min(until);
             }
         }
-        until.min(active)
+        until
     }
 
     /// Whether there is enough that was not looked at, or a tombstone that may go.

@@ -7,6 +7,7 @@ use milena_types::{LeaderEpoch, Offset, Timestamp};
 use super::batch::Batch;
 use super::compact::Compacted;
 use super::epochs::{EpochEnd, Epochs};
+use super::segments::SegmentConfig;
 
 /// A partition's log. Batches hold slices of the frames they came in.
 #[derive(Clone, Debug, Default)]
@@ -164,28 +165,36 @@ impl Log {
         self.epochs.trim(self.start);
     }
 
-    /// Where the log would start if it kept at most `bytes_max` and nothing older than `oldest`.
+    /// Where the log would start if it kept at most `bytes_max`, never past `until`.
     ///
-    /// Deletes from the front only, never past `until`, and keeps the newest batch unless it is too old. A batch without
-    /// times has the age of its file in Kafka; here it has none, and only its size deletes it.
-    pub(crate) fn retained_from(
-        &self,
-        bytes_max: Option<u64>,
-        oldest: Option<Timestamp>,
-        until: Offset,
-    ) -> Offset {
-        let mut surplus = self.bytes.saturating_sub(bytes_max.unwrap_or(u64::MAX));
+    /// Kafka deletes whole segments; here it is batches, as what is kept is kept in memory.
+    pub(crate) fn starts_within(&self, bytes_max: u64, until: Offset) -> Offset {
+        let mut surplus = self.bytes.saturating_sub(bytes_max);
         let mut start = self.start;
         for batch in &self.batches {
-            let is_old = oldest.zip(batch.max_timestamp()).is_some_and(|(oldest, at)| at < oldest);
-            let is_surplus = surplus >= batch.bytes() as u64;
-            if batch.last_offset() >= until || !(is_old || is_surplus) {
+            if batch.last_offset() >= until || surplus < batch.bytes() as u64 {
                 break;
             }
-            surplus = surplus.saturating_sub(batch.bytes() as u64);
+            surplus -= batch.bytes() as u64;
             start = batch.last_offset().next();
         }
         start
+    }
+
+    /// Where the log would start without its first segments of which no record is newer than `oldest`, never past `until`.
+    ///
+    /// A segment without times has the age of its file in Kafka; here it has none, and only its size deletes it.
+    pub(crate) fn starts_after(
+        &self,
+        oldest: Timestamp,
+        segments: SegmentConfig,
+        until: Offset,
+    ) -> Offset {
+        let is_old = |at: Timestamp| at < oldest;
+        let old = self.segments(segments).take_while(|segment| {
+            segment.last_offset < until && segment.max_timestamp.is_some_and(is_old)
+        });
+        old.last().map_or(self.start, |segment| segment.last_offset.next())
     }
 
     fn index_of(&self, offset: Offset) -> usize {

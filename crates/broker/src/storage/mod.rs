@@ -6,6 +6,7 @@ mod epochs;
 mod image;
 mod log;
 mod producers;
+mod segments;
 mod transactions;
 
 pub(crate) use batch::{Batch, Rejected, Sent, begins_with_batch};
@@ -14,4 +15,5 @@ pub(crate) use epochs::EpochEnd;
 pub(crate) use image::LogImage;
 pub(crate) use log::Log;
 pub(crate) use producers::{MarkerTerm, OUT_OF_ORDER, Producers, Stored, Verdict};
+pub(crate) use segments::SegmentConfig;
 pub(crate) use transactions::{Aborted, Transactions};

@@ -6,7 +6,7 @@ use milena_records::TimestampType;
 use milena_types::NodeId;
 
 use crate::release::Release;
-use crate::storage::CompactionConfig;
+use crate::storage::{CompactionConfig, SegmentConfig};
 
 use self::ConfigKind::{
     Boolean, Class, Double, Int, List, Long, Password, Short, String as Text, Unknown,
@@ -37,6 +37,7 @@ pub(crate) struct LogConfig {
     pub(crate) is_deleted: bool,
     /// Whether whatever is produced is kept as zstd.
     pub(crate) is_zstd: bool,
+    pub(crate) segments: SegmentConfig,
     /// How the topic is compacted, if it is.
     pub(crate) compaction: Option<CompactionConfig>,
 }
@@ -148,8 +149,6 @@ impl LogConfig {
         let number = |name: &str| text(name).trim().parse::<i64>().unwrap_or_default();
         let has_policy = |wanted| text("cleanup.policy").split(',').any(|one| one.trim() == wanted);
         let compaction = CompactionConfig {
-            segment_bytes: number("segment.bytes").unsigned_abs(),
-            segment_ms: number("segment.ms"),
             min_lag_ms: number("min.compaction.lag.ms"),
             delete_retention_ms: number("delete.retention.ms"),
             min_dirty_ratio: text("min.cleanable.dirty.ratio").trim().parse().unwrap_or_default(),
@@ -173,6 +172,10 @@ impl LogConfig {
             unclean_leader_election: text("unclean.leader.election.enable") == "true",
             is_deleted: has_policy("delete"),
             is_zstd: text("compression.type") == "zstd",
+            segments: SegmentConfig {
+                bytes: number("segment.bytes").unsigned_abs(),
+                ms: number("segment.ms"),
+            },
             compaction: has_policy("compact").then_some(compaction),
         }
     }

@@ -8,8 +8,8 @@ use super::saved::Saved;
 use milena_records::TimestampType;
 
 use crate::storage::{
-    Batch, CompactionConfig, EpochEnd, Log, MarkerTerm, Producers, Rejected, Rewritten, Sent,
-    Stored, Transactions, Verdict,
+    Batch, EpochEnd, Log, MarkerTerm, Producers, Rejected, Rewritten, Sent, Stored, Transactions,
+    Verdict,
 };
 
 /// A replicated partition. How leaders come and go is in the module `replication`.
@@ -170,21 +170,30 @@ impl Partition {
         Some(replica.end)
     }
 
-    /// Deletes what retention no longer keeps.
-    pub(crate) fn retain(&mut self, config: &LogConfig, now: Timestamp) {
-        if !config.is_deleted {
-            return;
+    /// Deletes what is more than retention keeps.
+    pub(crate) fn shrink(&mut self, config: &LogConfig) {
+        if let Some(bytes_max) = config.retention_bytes.filter(|_| config.is_deleted) {
+            let start = self.log.starts_within(bytes_max, self.high_watermark);
+            self.delete_before(start);
         }
-        let oldest =
-            config.retention_ms.map(|ms| Timestamp::from_millis(now.millis().saturating_sub(ms)));
-        let start = self.log.retained_from(config.retention_bytes, oldest, self.high_watermark);
-        self.delete_before(start);
     }
 
-    /// Compacts what is decided, and says what became of it.
-    pub(crate) fn compact(&mut self, config: &CompactionConfig, now: Timestamp) -> Rewritten {
+    /// Deletes what is more, or older, than retention keeps.
+    pub(crate) fn retain(&mut self, config: &LogConfig, now: Timestamp) {
+        self.shrink(config);
+        if let Some(ms) = config.retention_ms.filter(|_| config.is_deleted) {
+            let oldest = Timestamp::from_millis(now.millis().saturating_sub(ms));
+            let start = self.log.starts_after(oldest, config.segments, self.high_watermark);
+            self.delete_before(start);
+        }
+    }
+
+    /// Compacts what is decided, if the topic is compacted, and says what became of it.
+    pub(crate) fn compact(&mut self, config: &LogConfig, now: Timestamp) -> Rewritten {
+        let Some(compaction) = &config.compaction else { return Rewritten::new() };
         let until = self.last_stable_offset();
-        let rewritten = self.log.compact(config, until, now, &self.transactions);
+        let rewritten =
+            self.log.compact(compaction, config.segments, until, now, &self.transactions);
         self.transactions.forget_compacted(&rewritten);
         rewritten
     }

@@ -199,14 +199,11 @@ fn topics_keep_their_ids_and_settings_and_deleted_ones_stay_deleted() {
         world.cluster.create_topic(world.now, &gone).expect("legal");
         let other = world.cluster.topic_id("gone").expect("there");
         assert!(other != id && world.cluster.topic_id("t") != Some(other));
-        // One batch a second older than retention allows, and one to come after it.
+        // Older than it may be by the time that logs are looked through.
         let kept = milena_types::TopicPartition::new("kept", 1);
-        for value in ["old", "new"] {
-            world.cluster.append(world.now, &kept, [NewRecord::new(value)]).expect("taken");
-            world.pass(Duration::from_secs(2));
-        }
-        world.cluster.append(world.now, &kept, [NewRecord::new("newest")]).expect("taken");
-        assert_eq!(world.cluster.records(&kept).len(), 1);
+        world.cluster.append(world.now, &kept, [NewRecord::new("old")]).expect("taken");
+        world.pass(Duration::from_secs(301));
+        assert_eq!(world.cluster.records(&kept).len(), 0);
     }
 }
 

@@ -1,6 +1,7 @@
 //! ListOffsets, OffsetCommit and OffsetFetch of a group without members.
 
 use milena_types::{ApiKey, Uuid};
+use milena_wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use milena_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use milena_wire::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
@@ -8,31 +9,64 @@ use milena_wire::messages::offset_commit_request::{
 use milena_wire::messages::offset_fetch_request::{
     OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
 };
-use milena_wire::messages::{ListOffsetsRequest, OffsetCommitRequest, OffsetFetchRequest};
+use milena_wire::messages::{
+    CreateTopicsRequest, ListOffsetsRequest, OffsetCommitRequest, OffsetFetchRequest,
+};
 
-use super::produce::TOPIC;
+use super::produce::{TOPIC, to};
 use crate::Result;
 use crate::compare::recorder::Recorder;
-use crate::raw::{message, timestamp};
+use crate::raw::{Batch, message, timestamp};
 
 pub(super) async fn run(on: &mut Recorder) -> Result {
     list(on).await?;
     let id = on.await_topic(TOPIC).await?;
     commit(on, id).await?;
-    fetch(on, id).await
+    fetch(on, id).await?;
+    of_old_records(on).await
+}
+
+fn asking(topic: &str, partition: i32, timestamp: i64, epoch: i32) -> ListOffsetsRequest {
+    let partition = message!(ListOffsetsPartition {
+        partition_index: partition,
+        timestamp: timestamp,
+        current_leader_epoch: epoch,
+    });
+    let topic = message!(ListOffsetsTopic { name: topic.into(), partitions: vec![partition] });
+    message!(ListOffsetsRequest { replica_id: -1, topics: vec![topic] })
+}
+
+/// Records of 1970 are older than retention allows, which looks only now and then. The last one keeps its segment, however
+/// much later it is.
+async fn of_old_records(on: &mut Recorder) -> Result {
+    let (topic, far) = ("script-old-records", i64::MAX.to_string());
+    let settings = [("segment.ms", far.as_str())].map(|(name, value)| {
+        message!(CreatableTopicConfig { name: name.into(), value: Some(value.into()) })
+    });
+    let made = message!(CreatableTopic {
+        name: topic.into(),
+        num_partitions: 1,
+        replication_factor: 1,
+        configs: settings.to_vec(),
+    });
+    on.quietly(5, message!(CreateTopicsRequest { topics: vec![made], timeout_ms: 10_000 })).await?;
+    let id = on.await_topic(topic).await?;
+    let newest = on.newest(ApiKey::PRODUCE);
+    for time in [1000, 2000, 3000, timestamp()] {
+        let batch = Batch { timestamp: time, ..Batch::of(&["x"]) };
+        let ask = to(topic, id, 0, Some(batch.bytes()));
+        on.ask("records of 1970 and one of today", newest, ask).await?;
+    }
+    let newest = on.newest(ApiKey::LIST_OFFSETS);
+    for time in [-2, 0, 1500, 3000, 3001] {
+        let what = format!("time {time} among records of 1970 and one of today");
+        on.ask(&what, newest, asking(topic, 0, time, -1)).await?;
+    }
+    Ok(())
 }
 
 async fn list(on: &mut Recorder) -> Result {
     let key = ApiKey::LIST_OFFSETS;
-    let asking = |topic: &str, partition: i32, timestamp: i64, epoch: i32| {
-        let partition = message!(ListOffsetsPartition {
-            partition_index: partition,
-            timestamp: timestamp,
-            current_leader_epoch: epoch,
-        });
-        let topic = message!(ListOffsetsTopic { name: topic.into(), partitions: vec![partition] });
-        message!(ListOffsetsRequest { replica_id: -1, topics: vec![topic] })
-    };
     for (what, timestamp, since) in [
         ("latest", -1, 1),
         ("earliest", -2, 1),
