@@ -1,7 +1,7 @@
 //! ListOffsets (key 2), versions 1-11.
 //!
 //! The start (-2) or end (-1) of a partition, the first record at or after a time, the record with the largest time
-//! (-3, version 7). A partition that is asked for twice is refused. The end is the high watermark, or the last stable offset with read_committed.
+//! (-3, version 7); the marker of a transaction is a record here. A partition that is asked for twice is refused. The end is the high watermark, or the last stable offset with read_committed.
 //!
 //! Notes: nothing is tiered, so -4 is as -2, and -5 and -6 find nothing.
 

@@ -117,7 +117,7 @@ impl Log {
         self.epochs.end_of(asked, current, self.end)
     }
 
-    /// The batches below `until` with a record at or after `timestamp`, be that record deleted.
+    /// The batches below `until` with a record at or after `timestamp`, be that record deleted. A marker counts as a record.
     pub(crate) fn batches_at_time(
         &self,
         timestamp: Timestamp,
@@ -126,7 +126,7 @@ impl Log {
         self.batches
             .iter()
             .take_while(move |batch| batch.base_offset() < until)
-            .filter(move |batch| !batch.is_control() && batch.max_timestamp() >= Some(timestamp))
+            .filter(move |batch| batch.max_timestamp() >= Some(timestamp))
     }
 
     /// The first batch that holds the largest timestamp of all below `until`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use milena_broker::{NewRecord, TopicSettings};
 use milena_records::{BatchBuilder, Buffer, Compression, Compressor};
-use milena_types::Timestamp;
+use milena_types::{ErrorCode, Timestamp};
 use milena_wire::Response;
 use milena_wire::messages::list_offsets_request::{
     ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
@@ -125,9 +125,29 @@ fn a_time_is_looked_up_among_the_records_that_are_left() {
         ok(&produced(world.ask(connection, 9, produce(-1, timed(&times)))));
     }
     world.cluster.delete_records(world.now, &tp(), offset(1));
-    let asked = ListOffsetsPartition { timestamp: after_noon(3).millis(), ..Default::default() };
+    assert_eq!(found_at(&mut world, after_noon(3)), (3, after_noon(3).millis()));
+}
+
+/// Kafka looks at batches, of whatever kind.
+#[test]
+fn a_time_is_looked_up_among_markers_too() {
+    let mut world = World::new();
+    let mut producer = Producer::begin(&mut world, V2);
+    producer.write(&mut world, "a");
+    world.pass(Duration::from_secs(2));
+    assert_eq!(producer.end(&mut world, true), ErrorCode::NONE);
+    assert_eq!(found_at(&mut world, after_noon(0)), (0, after_noon(0).millis()));
+    assert_eq!(found_at(&mut world, after_noon(1)), (1, after_noon(2).millis()));
+    assert_eq!(found_at(&mut world, after_noon(3)), (-1, -1));
+}
+
+/// Offset and time of the first record at or after `time`.
+fn found_at(world: &mut World, time: Timestamp) -> (i64, i64) {
+    let asked = ListOffsetsPartition { timestamp: time.millis(), ..Default::default() };
     let topic = ListOffsetsTopic { name: "t".into(), partitions: vec![asked] };
     let request = ListOffsetsRequest { replica_id: -1, topics: vec![topic], ..Default::default() };
+    let connection = world.connect_leader();
     let Response::ListOffsets(response) = world.ask(connection, 7, request) else { panic!() };
-    assert_eq!(response.topics[0].partitions[0].offset, 3);
+    let found = &response.topics[0].partitions[0];
+    (found.offset, found.timestamp)
 }

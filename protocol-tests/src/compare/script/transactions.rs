@@ -7,15 +7,18 @@ use milena_wire::Response;
 use milena_wire::messages::create_topics_request::CreatableTopic;
 use milena_wire::messages::describe_producers_request::TopicRequest;
 use milena_wire::messages::fetch_request::{FetchPartition, FetchTopic};
+use milena_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use milena_wire::messages::{
     AddOffsetsToTxnRequest, CreateTopicsRequest, DescribeProducersRequest,
-    DescribeTransactionsRequest, FetchRequest, FindCoordinatorRequest, ListTransactionsRequest,
+    DescribeTransactionsRequest, FetchRequest, FindCoordinatorRequest, ListOffsetsRequest,
+    ListTransactionsRequest,
 };
 
 use super::transactional_producer::{Producer, TOPIC, TRANSACTIONAL, produce, settled};
 use crate::Result;
+use crate::compare::fields::fields;
 use crate::compare::recorder::Recorder;
-use crate::raw::message;
+use crate::raw::{message, timestamp};
 
 /// The versions that producers of the two protocols speak: Produce and EndTxn.
 const V1: (i16, i16) = (11, 4);
@@ -38,7 +41,8 @@ pub(super) async fn run(on: &mut Recorder) -> Result {
     repeated_ends(on, id).await?;
     verification(on, id).await?;
     described(on, id).await?;
-    visible(on, id).await
+    visible(on, id).await?;
+    times(on).await
 }
 
 /// Those of the two that the release has.
@@ -399,6 +403,37 @@ async fn visible(on: &mut Recorder, id: Uuid) -> Result {
                 format!("partition {partition} from {from}, isolation level {isolation_level}");
             on.ask(&what, newest, ask).await?;
         }
+    }
+    Ok(())
+}
+
+/// Where each partition has the first record or marker of later times: all records are of the same second.
+async fn times(on: &mut Recorder) -> Result {
+    for (isolation_level, time) in [(0, 0), (0, 1), (1, 1), (0, i64::from(i32::MAX))] {
+        let partition = |index| {
+            let time = timestamp() + time;
+            message!(ListOffsetsPartition { partition_index: index, timestamp: time })
+        };
+        let topic = message!(ListOffsetsTopic {
+            name: TOPIC.into(),
+            partitions: (0..4).map(partition).collect()
+        });
+        let mut ask = message!(ListOffsetsRequest { replica_id: -1, topics: vec![topic] });
+        ask.isolation_level = isolation_level;
+        let version = on.newest(ApiKey::LIST_OFFSETS);
+        let Response::ListOffsets(mut told) = on.quietly(version, ask).await? else {
+            return Err("another answer than ListOffsets'".into());
+        };
+        for topic in &mut told.topics {
+            topic.partitions.sort_by_key(|partition| partition.partition_index);
+        }
+        for found in told.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+            // A marker's time is the cluster's own.
+            found.timestamp = found.timestamp.clamp(-1, timestamp() + 1);
+        }
+        let what =
+            format!("ListOffsets v{version}: {time} ms later, isolation level {isolation_level}");
+        on.note(&what, fields(&told));
     }
     Ok(())
 }
