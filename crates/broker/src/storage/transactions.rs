@@ -73,14 +73,23 @@ impl Transactions {
         aborted.any(|one| one.producer_id == sent.producer_id && one.first <= at && at < one.marker)
     }
 
-    /// Forgets what a truncated log no longer holds.
-    pub(crate) fn truncate(&mut self, end: Offset) {
+    /// Forgets what a truncated log no longer holds. Of a transaction whose marker was cut off and whose beginning was not
+    /// nobody knows any more that it has ended, nor how: it is open again.
+    pub(crate) fn truncate<'a>(&mut self, end: Offset, left: impl Iterator<Item = &'a Batch>) {
         self.open.retain(|_, first| *first < end);
         let (kept, undone) = self.aborted.iter().partition::<Vec<_>, _>(|one| one.marker < end);
         self.aborted = kept;
-        // The marker is cut off but the transaction's beginning is not: it is open again.
         for one in undone.into_iter().filter(|one| one.first < end) {
             self.open.entry(one.producer_id).or_insert(one.first);
+        }
+        // Which transactions were committed is told by the log alone. What it no longer tells, as the start is deleted, is
+        // remembered of the others.
+        let mut told = Self::default();
+        for batch in left {
+            told.note(batch, batch.base_offset(), true);
+        }
+        for (producer_id, first) in told.open {
+            self.open.entry(producer_id).or_insert(first);
         }
     }
 

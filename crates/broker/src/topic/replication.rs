@@ -125,7 +125,7 @@ impl Partition {
         }
         self.high_watermark = self.high_watermark.min(end);
         self.producers = Producers::rebuild(self.log.batches(), NO_TIME);
-        self.transactions.truncate(end);
+        self.transactions.truncate(end, self.log.batches());
     }
 
     fn elect(&mut self, nodes: &impl Liveness, may_elect_unclean: bool) {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use milena_broker::{StoredBatch, TransactionState, on};
 use milena_types::{ApiKey, ErrorCode, ProducerEpoch, ProducerId};
 use milena_wire::Response;
-use milena_wire::messages::ListTransactionsRequest;
+use milena_wire::messages::describe_producers_request::TopicRequest;
+use milena_wire::messages::{DescribeProducersRequest, ListTransactionsRequest};
 
 use crate::producer::{ID, Producer, V1, V2, coordinator};
 use crate::world::{World, fetch, fetched, node, offset, offsets, tp};
@@ -387,4 +388,40 @@ fn transactions_are_listed_by_a_pattern_of_the_whole_id() {
     assert_eq!(listed(Some("")), (ErrorCode::NONE, 1));
     assert_eq!(listed(None), (ErrorCode::NONE, 1));
     assert_eq!(listed(Some("(")), (ErrorCode::INVALID_REGULAR_EXPRESSION, 0));
+}
+
+/// Nothing that is left says whether it was committed: a reader that is handed its records might read what was aborted.
+#[test]
+fn a_transaction_whose_marker_was_cut_off_is_open_again() {
+    let stay: fn(&mut World) = |_| ();
+    for restart in [stay, World::restart, World::restart_compacted] {
+        for (versions, is_commit) in [(V1, true), (V1, false), (V2, true), (V2, false)] {
+            let mut world = World::new();
+            let mut producer = Producer::begin(&mut world, versions);
+            producer.write(&mut world, "first");
+            assert_eq!(producer.end(&mut world, true), ErrorCode::NONE);
+            producer.write(&mut world, "second");
+            assert_eq!(producer.send(&mut world, "third"), ErrorCode::NONE);
+            assert_eq!(producer.end(&mut world, is_commit), ErrorCode::NONE);
+            assert_eq!(committed(&mut world), if is_commit { vec![0, 2, 3] } else { vec![0] });
+            let end = world.cluster.truncate_log(world.now, &tp(), offset(4));
+            assert_eq!(end, Some(offset(4)));
+            world.drain();
+            restart(&mut world);
+            assert_eq!(open_since(&mut world), [2], "is_commit={is_commit}");
+            assert_eq!(committed(&mut world), [0], "is_commit={is_commit}");
+            world.cluster.truncate_log(world.now, &tp(), offset(2));
+            assert_eq!((open_since(&mut world), committed(&mut world)), (vec![-1], vec![0]));
+        }
+    }
+}
+
+/// Where the open transactions begin of those producers that the leader knows.
+fn open_since(world: &mut World) -> Vec<i64> {
+    let topic = TopicRequest { name: "t".into(), partition_indexes: vec![0] };
+    let request = DescribeProducersRequest { topics: vec![topic] };
+    let connection = world.connect_leader();
+    let Response::DescribeProducers(told) = world.ask(connection, 0, request) else { panic!() };
+    let producers = &told.topics[0].partitions[0].active_producers;
+    producers.iter().map(|producer| producer.current_txn_start_offset).collect()
 }
