@@ -299,7 +299,10 @@ impl Fetcher {
         source.retry_at = None;
         let fetches =
             self.read(now, node, flight, response, subscription, cluster, buffer, rng, &mut notes);
-        if !fetches.is_empty() {
+        if let Some(last) = fetches.last() {
+            if let Some(source) = self.sources.get_mut(&node) {
+                source.session.handle_bytes(&last.partition);
+            }
             buffer.push(fetches);
         }
         Some(notes)

@@ -37,6 +37,8 @@ pub(crate) struct Session {
     epoch: i32,
     /// What the broker knows, or will know by the request under way.
     known: BTreeMap<TopicPartition, Ask>,
+    /// The partition whose bytes came last in the last answer with any.
+    last_read: Option<TopicPartition>,
 }
 
 /// Why a response does not fit the session.
@@ -50,7 +52,8 @@ pub(crate) enum Mismatch {
 
 impl Session {
     pub(crate) fn new(broker: NodeId) -> Self {
-        Self { broker, id: NO_SESSION, epoch: OPEN, known: BTreeMap::new() }
+        let (known, last_read) = (BTreeMap::new(), None);
+        Self { broker, id: NO_SESSION, epoch: OPEN, known, last_read }
     }
 
     /// The partitions that the broker reports on.
@@ -69,6 +72,11 @@ impl Session {
         let (mut ask, mut forget) = (Vec::new(), Vec::new());
         if self.epoch == OPEN {
             ask.extend(wanted.iter().map(|(tp, ask)| (tp.clone(), *ask)));
+            // Brokers fill an answer in the order of the request; where they keep no session that is always ours, and whoever
+            // comes first would come first for ever.
+            let last = self.last_read.as_ref();
+            let first = ask.partition_point(|(tp, _)| last.is_some_and(|last| tp <= last));
+            ask.rotate_left(first);
         } else {
             for (tp, new) in &wanted {
                 match self.known.get(tp) {
@@ -130,6 +138,11 @@ impl Session {
         }
         self.epoch = if self.epoch == i32::MAX { FIRST } else { self.epoch + 1 };
         Ok(())
+    }
+
+    /// Takes note that `tp` is the last one of which the answer had bytes.
+    pub(crate) fn handle_bytes(&mut self, tp: &TopicPartition) {
+        self.last_read = Some(tp.clone());
     }
 
     /// The request is lost: whether the broker counted it is unknown, so the session starts over.

@@ -190,6 +190,27 @@ fn a_partition_whose_records_wait_stays_in_its_session() {
     assert_eq!(said(&request), (3, vec![], 0));
 }
 
+/// Brokers fill an answer in the order of the request: whoever has a backlog and is named first would leave nothing to the rest.
+#[test]
+fn a_broker_that_keeps_no_session_is_asked_for_another_partition_first() {
+    let mut fixture = Fixture::new(OffsetReset::Latest);
+    let (mut fetch, request) = fixture.sent();
+    assert_eq!(said(&request), (0, vec![(0, 5), (1, 5)], 0));
+    for (index, offset, next) in
+        [(0, 5, [(1, 5), (0, 6)]), (1, 5, [(0, 6), (1, 6)]), (0, 6, [(1, 6), (0, 7)])]
+    {
+        let mut response = record(offset, 10);
+        response.session_id = 0;
+        response.responses[0].partitions[0].partition_index = index;
+        fixture.respond(&fetch, response);
+        let (again, request) = fixture.sent();
+        assert_eq!(said(&request), (0, next.into(), 0));
+        fetch = again;
+    }
+    fixture.respond(&fetch, FetchResponse::default());
+    assert_eq!(said(&fixture.sent().1).1, [(1, 6), (0, 7)], "nothing came of either");
+}
+
 /// A broker that is down, or gone mad, is not asked in a circle; and as nobody knows whether it counted the request, all is
 /// named again.
 #[test]
