@@ -55,7 +55,8 @@ impl Consumer {
         let commit = auto.then(|| {
             let id = self.next_commit();
             let offsets = self.positions(Which::Returned);
-            let waiter = Waiter { id, deadline, is_own: true };
+            // Without any time it is sent still, before LeaveGroup; the deadline of closing ends the wait for it.
+            let waiter = Waiter { id, deadline: deadline.max(now + COMMIT_MIN), is_own: true };
             self.push_commit(waiter, offsets, CommitMode::Retry);
             id
         });
@@ -131,6 +132,9 @@ impl Consumer {
         }
     }
 }
+
+/// The last commit may be on its way for this long, at least.
+const COMMIT_MIN: Duration = Duration::from_millis(100);
 
 /// As good as never; what is longer may not fit into an `Instant`.
 const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);

@@ -113,6 +113,23 @@ fn closing_commits_what_is_done_with_and_leaves_in_a_moment() {
     assert!(world.stub.group.members.is_empty());
 }
 
+/// A listener that took all the time of `close` would cost what the user is done with.
+#[test]
+fn a_close_without_time_sends_its_commit_still() {
+    let (mut world, client) = joined(at_the_end(), &[10]);
+    let now = world.now;
+    world.clients[client].consumer.buffer().enter_poll(now);
+    close_within(&mut world, client, Duration::ZERO, Duration::ZERO);
+    world.run_for(SECOND);
+    assert_eq!(world.stub.committed.get(&tp(0)).map(|at| at.0), Some(10));
+    let mut goodbye = world.stub.requests.iter().rev().filter(|api| **api != ApiKey::FETCH);
+    assert_eq!(goodbye.next(), Some(&ApiKey::LEAVE_GROUP));
+    assert_eq!(goodbye.next(), Some(&ApiKey::OFFSET_COMMIT));
+    // Nobody waited for what became of it.
+    let error = world.clients[client].committed.values().next().unwrap().as_ref().unwrap_err();
+    assert_eq!((error.kind(), error.fate()), (ErrorKind::Closed, Fate::Unknown));
+}
+
 /// Row 36, the tutorial's 2, 5, 2: the first commit fails and must not come back after the second.
 #[test]
 fn an_older_commit_never_overwrites_a_newer_one() {
