@@ -256,6 +256,7 @@ struct Driver {
 
 impl Driver {
     async fn run(mut self) {
+        let hung_up = self.pool.hung_up();
         loop {
             self.drain();
             let deadline = self.machine.poll_timeout().map(Instant::from_std);
@@ -269,6 +270,7 @@ impl Driver {
                 biased;
                 Some(answer) = self.answered.recv() => self.machine.handle_answer(now(), answer),
                 () = self.view.bell.notified() => self.empty_inbox(),
+                () = hung_up.notified() => self.machine.refresh(),
                 () = sleep => self.machine.handle_timeout(now()),
             }
         }

@@ -146,6 +146,9 @@ impl Pump {
                     let reason = self.serve(opened).await;
                     debug!(broker = self.broker.map(NodeId::get), address = %self.address, ?reason, "closed");
                     self.set_health(Health::Closed);
+                    if reason == CloseReason::Lost && self.lane == Lane::Produce {
+                        self.settings.hung_up.notify_one();
+                    }
                     match reason {
                         CloseReason::Drained => return,
                         CloseReason::Idle => {}

@@ -8,6 +8,7 @@ use fastrand::Rng;
 use milena_engine::metadata::{Address, Cluster};
 use milena_engine::request::{Failure, Lane, Outbound, Target};
 use milena_types::NodeId;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::debug;
@@ -136,6 +137,11 @@ impl Pool {
     /// What the cluster has agreed on, as the connections hear it.
     pub(crate) fn features(&self) -> Arc<Features> {
         Arc::clone(&self.state().settings.features)
+    }
+
+    /// Rung where a broker hangs up on a producer, of this pool or another with the same settings.
+    pub(crate) fn hung_up(&self) -> Arc<Notify> {
+        Arc::clone(&self.state().settings.hung_up)
     }
 
     /// Sends what any broker can answer to the bootstrap list, until [`update`](Self::update) brings brokers.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use super::features::Features;
 
 /// How connections are made and kept. The defaults are Java's.
@@ -28,6 +30,9 @@ pub(crate) struct Settings {
     pub(crate) rebootstrap: bool,
     /// Where connections put down what brokers say of the cluster; clones share it.
     pub(crate) features: Arc<Features>,
+    /// Rung where a broker hangs up on a producer: with `acks=0` it has no other way to say that it does not lead a
+    /// partition. Clones share it.
+    pub(crate) hung_up: Arc<Notify>,
 }
 
 impl Default for Settings {
@@ -44,6 +49,7 @@ impl Default for Settings {
             frame_bytes_max: 100 * 1024 * 1024,
             rebootstrap: true,
             features: Arc::default(),
+            hung_up: Arc::default(),
         }
     }
 }

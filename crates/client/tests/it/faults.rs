@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use milena::config::Acks;
 use milena::{ErrorKind, NodeId, Record};
 use milena_broker::{FaultRule, on};
 use milena_types::{ApiKey, ErrorCode};
@@ -153,4 +154,23 @@ async fn a_retried_batch_counts_its_records_once() {
     assert_eq!((metrics.records_sent, metrics.record_errors), (1, 0));
     assert_eq!(metrics.batches_sent, 2);
     assert_eq!(world.values(0), ["v"]);
+}
+
+/// F23: the only answer to what is sent without acknowledgement is that the broker hangs up.
+#[tokio::test(start_paused = true)]
+async fn without_acknowledgements_a_moved_leader_is_found() {
+    let world = World::of_three(1).await;
+    let producer = world.kafka.producer().acks(Acks::None).build().await.unwrap();
+    producer.send(Record::to("t").value("before")).await.unwrap();
+    // No metadata is on its way any more that could bring the move.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let old = world.broker.partition("t", 0).unwrap().leader.unwrap();
+    assert!(world.broker.move_leader("t", 0, NodeId::new(old.get() % 3 + 1)));
+    // When the broker hangs up, all is written, and nothing is waited for.
+    world.broker.add_fault(on(ApiKey::PRODUCE).delay_request(Duration::from_millis(10)));
+    for number in 0..10 {
+        producer.send(Record::to("t").value(number.to_string())).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert!(world.values(0).ends_with(&numbers(5..10)), "{:?}", world.values(0));
 }
