@@ -258,7 +258,8 @@ macro_rules! keys {
                 #[doc = concat!("Java name `", $name, "`; default ", keys!(@default $default), $("; range `", stringify!($range), "`",)? ".")]
                 pub fn $field(mut self, $field: keys!(@arg $ty $(, $into)?)) -> Self {
                     let config: &mut $config = self.config_mut();
-                    config.$field = keys!(@convert $field $(, $into)?);
+                    let value: $ty = keys!(@convert $field $(, $into)?);
+                    config.$field = $crate::config::value::Value::within_bounds(value);
                     config.explicit.insert($name);
                     self
                 }

@@ -228,7 +228,7 @@ impl ProducerConfig {
     }
 
     fn settle_delivery_timeout(&mut self, common: &CommonConfig) -> Result<(), ConfigError> {
-        let least = self.linger.saturating_add(common.request_timeout());
+        let least = self.linger.saturating_add(common.request_timeout()).min(DELIVERY_TIMEOUT_MAX);
         if self.delivery_timeout < least {
             if self.is_explicit("delivery.timeout.ms") {
                 return Err(ConfigError::conflict(
@@ -246,6 +246,9 @@ impl ProducerConfig {
         Ok(())
     }
 }
+
+/// As far as Java's `int` counts milliseconds.
+const DELIVERY_TIMEOUT_MAX: Duration = Duration::from_millis(2_147_483_647);
 
 /// The user's own has no text that could be read back; what is written is for people.
 impl Value for Partitioning {

@@ -21,6 +21,11 @@ pub(super) trait Value: Sized {
     /// The numbers that Java's type has: a typed setter may be given more.
     const RANGE: RangeInclusive<i64> = i64::MIN..=i64::MAX;
 
+    /// The value that a typed setter takes over: no time may be longer than text can say, or no clock could reckon with it.
+    fn within_bounds(self) -> Self {
+        self
+    }
+
     /// Reads the value; `None` where the text is not one.
     fn parse(text: &str) -> Option<Self>;
 
@@ -134,6 +139,10 @@ impl Value for Duration {
         self.as_millis().to_string()
     }
 
+    fn within_bounds(self) -> Self {
+        self.min(Self::from_millis(i64::MAX.unsigned_abs()))
+    }
+
     fn number(&self) -> Option<i64> {
         Some(i64::try_from(self.as_millis()).unwrap_or(i64::MAX))
     }
@@ -151,6 +160,10 @@ impl Value for Option<Duration> {
 
     fn show(&self) -> String {
         self.map_or_else(|| "-1".to_owned(), |limit| limit.show())
+    }
+
+    fn within_bounds(self) -> Self {
+        self.map(Value::within_bounds)
     }
 
     fn number(&self) -> Option<i64> {

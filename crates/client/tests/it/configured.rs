@@ -1,6 +1,7 @@
 //! Settings that decide where records go, and settings that cannot be.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use milena::{
     ErrorKind, NodeId, PartitionContext, Partitioner, Partitioning, ProducerBuilder, Record,
@@ -89,4 +90,16 @@ async fn a_number_beyond_javas_types_fails_in_build() {
     let error = world.kafka.producer().batch_size(u32::MAX).build().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     assert!(error.to_string().contains("batch.size"), "{error}");
+}
+
+/// Who flushes by hand may say so with the longest time there is.
+#[tokio::test(start_paused = true)]
+async fn no_time_is_too_long_for_a_clock() {
+    let world = World::with_partitions(1).await;
+    let producer = world.kafka.producer().linger(Duration::MAX);
+    let producer = producer.partitioner_availability_timeout(Duration::MAX).build().await.unwrap();
+    let delivery = producer.send(Record::to("t").value("v")).enqueue().await.unwrap();
+    producer.flush().await.unwrap();
+    delivery.await.unwrap();
+    assert_eq!(world.values(0), ["v"]);
 }
