@@ -46,7 +46,8 @@ impl Assigner {
     /// Where `record` goes.
     ///
     /// # Errors
-    /// While the topic's partitions are unknown, and for a user's partitioner that chose one that there is not.
+    /// While the topic's partitions are unknown, for a record that names a partition below zero, and for a user's
+    /// partitioner that chose one that there is not.
     #[inline]
     pub(super) fn assign<H>(
         &self,
@@ -54,7 +55,7 @@ impl Assigner {
         record: &NewRecord<'_, H>,
     ) -> Result<Assigned, Refused> {
         if let Some(partition) = record.partition {
-            return Ok(Assigned::fixed(partition));
+            return named(topic, partition);
         }
         let count = NonZeroU32::new(topic.count().unsigned_abs());
         let count = count.ok_or(Refused::UnknownPartition)?;
@@ -131,6 +132,16 @@ impl Assigner {
     pub(super) fn switch(&self, topic: &TopicQueues, old: i32) {
         topic.sticky.switch(old, topic, self.is_adaptive);
     }
+}
+
+/// A record's own partition; that of one which is not there yet is waited for.
+#[inline]
+fn named(topic: &TopicQueues, partition: i32) -> Result<Assigned, Refused> {
+    if partition >= 0 {
+        return Ok(Assigned::fixed(partition));
+    }
+    let detail = format!("a record for {} names partition {partition}", topic.name);
+    Err(Refused::Failed(Error::misuse(detail).during(Operation::Send)))
 }
 
 /// Whose turn it is in a topic where records go round.

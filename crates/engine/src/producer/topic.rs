@@ -232,7 +232,7 @@ impl Future for TopicReady {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut waits = self.topic.waits();
-        if self.partition < self.topic.count() {
+        if (0..self.topic.count()).contains(&self.partition) {
             return Poll::Ready(Ok(()));
         }
         match &waits.error {

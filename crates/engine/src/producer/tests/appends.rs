@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::flow::poll;
 use super::hand::{Hand, plain, record};
+use crate::ErrorKind;
 use crate::producer::{
     Accumulator, Appender, NewRecord, PartitionContext, Refused, Settings, Watch,
 };
@@ -148,4 +149,19 @@ fn a_partitioner_that_sends_finds_every_lock_free() {
     let mut appender = hand.accumulator.appender(&topic);
     let places = [(); 2].map(|()| append(&hand, &mut appender, &record(None, &[0; 20])).unwrap());
     assert_eq!((places, &*told.lock().unwrap()), ([0, 2], &vec![0, 1]));
+}
+
+/// No topic ever has it: to wait for it would be to wait, or to ask again and again, for nothing.
+#[test]
+fn a_partition_below_zero_is_refused() {
+    let hand = Hand::new(plain());
+    let topic = hand.accumulator.topic("t");
+    for partition in [-1, i32::MIN] {
+        let record = record(Some(partition), &[0; 10]);
+        let refused = hand.accumulator.try_append(&topic, &record, None, || hand.now);
+        let Err(Refused::Failed(error)) = refused else { panic!("{refused:?}") };
+        assert_eq!(error.kind(), ErrorKind::Misuse);
+        let ready = pin!(hand.accumulator.topic_ready(&topic, Some(partition)));
+        assert!(poll(ready).is_pending(), "it is not there");
+    }
 }
