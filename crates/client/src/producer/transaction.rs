@@ -138,7 +138,8 @@ impl<'a> Transaction<'a> {
     /// Dropping the future aborts the transaction.
     ///
     /// # Errors
-    /// That of a lost record, and the transaction is aborted; `Misuse` where two-phase commit is off; `Closed`.
+    /// That of a lost record, and the transaction is aborted; `Misuse` where two-phase commit is off, and while offsets of a
+    /// [`send_offsets`](Self::send_offsets) that was dropped are on their way; `Closed`.
     #[cfg(feature = "unstable-two-phase-commit")]
     pub async fn prepare(self) -> Result<PreparedTransaction<'a>, Error> {
         self.flush().await?;

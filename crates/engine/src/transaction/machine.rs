@@ -218,6 +218,9 @@ impl Transactions {
             return misuse("to prepare takes transaction.two.phase.commit.enable=true");
         }
         match (self.state, self.identity) {
+            (State::Open, _) if !self.offsets.is_empty() => {
+                misuse("offsets are on their way into the transaction: wait for send_offsets first")
+            }
             (State::Open, Some(identity)) => Ok(identity),
             (State::Failed | State::Broken, _) => Err(self.failure()),
             _ => misuse("no transaction is open"),

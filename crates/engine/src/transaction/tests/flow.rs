@@ -65,6 +65,15 @@ fn only_an_open_transaction_of_which_nothing_is_lost_is_prepared() {
     assert_eq!(kind(&world), Err(ErrorKind::Misuse), "no transaction is open");
 }
 
+/// A member's generation may be over when the coordinator looks at them: the commit would become an abort.
+#[test]
+fn nothing_is_prepared_while_offsets_are_on_their_way() {
+    let mut world = World::begun(Two);
+    world.machine.settings.is_two_phase = true;
+    world.send_offsets();
+    assert_eq!(world.machine.prepare().unwrap_err().kind(), ErrorKind::Misuse);
+}
+
 /// Under the first protocol the coordinator writes its markers to what it was told of, and to nothing else.
 #[test]
 fn nothing_is_sent_to_a_partition_that_is_not_enrolled() {
