@@ -186,6 +186,10 @@ impl Producer {
         if transactions.may_send(slot, name) {
             partition.enrolled_in = transactions.number();
         }
+        if let Some(failure) = self.unsettled.take_failure() {
+            // It may be what left the gap, and says more.
+            transactions.fail(&failure);
+        }
         if partition.sequences.repair() == Repair::Gap {
             // Only a new epoch mends that, and a transaction has one epoch.
             let detail = "the topic was deleted and made anew";

@@ -252,3 +252,19 @@ fn a_producer_without_an_id_has_no_transactions() {
     }
     assert_eq!(producer.transaction_outcome(), None);
 }
+
+/// The gap that it leaves among the sequences is not the reason that a user looks for.
+#[test]
+fn a_commit_tells_what_became_of_the_batch_that_was_lost() {
+    let mut hand = Hand::open(Two, settings());
+    let _first = hand.send(0);
+    let first = hand.next();
+    hand.stored(&first, 0, ErrorCode::NONE);
+    let _second = hand.send(0);
+    let second = hand.next();
+    let _third = hand.send(0);
+    let _in_flight = hand.next();
+    hand.stored(&second, -1, ErrorCode::INVALID_RECORD);
+    let commit = hand.producer.commit_transaction(hand.now, hand.deadline()).unwrap();
+    assert_eq!(hand.result(commit).unwrap_err().kind(), ErrorKind::InvalidRecord);
+}
