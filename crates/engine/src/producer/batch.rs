@@ -42,6 +42,8 @@ pub(super) struct Batch {
     pub(super) is_void: bool,
     /// Whether a broker may have stored it at an earlier try.
     pub(super) maybe_written: bool,
+    /// Whether a request that had it named its topic, and not the topic's id.
+    pub(super) was_named: bool,
     /// Whether it is a part of a batch that may have been stored whole: the broker would not know the part again by its
     /// sequence, and say that it is out of order.
     pub(super) is_doubtful_part: bool,
@@ -99,6 +101,7 @@ impl Batch {
             attempts: 0,
             is_void: false,
             maybe_written: false,
+            was_named: false,
             is_doubtful_part: false,
             travel: Travel::Waiting,
             is_settled: false,
@@ -205,6 +208,7 @@ impl Batch {
                 attempts: self.attempts,
                 is_void: self.is_void,
                 maybe_written: self.maybe_written,
+                was_named: self.was_named,
                 is_doubtful_part: self.maybe_written,
                 travel: self.travel,
                 is_settled: self.is_settled,

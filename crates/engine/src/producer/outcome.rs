@@ -11,6 +11,7 @@ use milena_wire::{ByteString, Response};
 
 use super::batch::Travel;
 use super::broker::{Produce, Sent};
+use super::request::VERSION_NAMES_MAX;
 use super::sender::{Output, Producer};
 use super::settings::Acks;
 use crate::disposition::{self, Reaction};
@@ -45,6 +46,13 @@ impl Producer {
             }
         }
         self.busy.insert(node);
+        if answer.version <= VERSION_NAMES_MAX {
+            for &sent in &batches {
+                let Some((slot, index)) = self.find(sent) else { continue };
+                let batch = self.partitions.get_mut(slot).and_then(|p| p.sent.get_mut(index));
+                batch.into_iter().for_each(|batch| batch.was_named = true);
+            }
+        }
         match answer.result {
             Ok(Some(Response::Produce(response))) => {
                 self.mute(node, answer.received, response.throttle_time_ms);

@@ -38,6 +38,8 @@ pub(super) struct Partition {
     pub(super) listed_with: Option<NodeId>,
     /// The transaction that it is part of, or was last; 0 before the first.
     pub(super) enrolled_in: u64,
+    /// The topic was made anew, and the batches that were on their way then have not been asked for since.
+    is_anew: bool,
 }
 
 /// What a partition would send next.
@@ -89,6 +91,7 @@ impl Partition {
             is_dirty: false,
             listed_with: None,
             enrolled_in: 0,
+            is_anew: false,
         }
     }
 
@@ -190,14 +193,9 @@ impl Partition {
     /// Gives up what is too old: its records fail, and its sequences are repaired as far as they need it.
     pub(super) fn expire(&mut self, rules: Rules, unsettled: &mut Unsettled) {
         let is_expired = |batch: &Batch| batch.opened + rules.delivery_timeout <= rules.now;
-        while self.waiting.front().is_some_and(is_expired) {
-            let Some(mut batch) = self.waiting.pop_front() else { break };
-            self.topic.0.shorten(&self.queue);
-            let error = self.expiry(&batch, rules.delivery_timeout);
-            unsettled.failed(batch.id, &error);
-            batch.fail(error);
-        }
-        for index in (0..self.sent.len()).rev() {
+        // In the order of their records, as callers hear of them.
+        let mut given_up = Vec::new();
+        for index in 0..self.sent.len() {
             let Some(batch) = self.sent.get(index) else { continue };
             if batch.is_settled || !is_expired(batch) {
                 continue;
@@ -210,8 +208,19 @@ impl Partition {
                 // Its bytes stay until the request is done, and its answer still counts.
                 self.sequences.leave_unresolved();
             } else {
-                self.give_up(index);
+                given_up.push(index);
             }
+        }
+        // From the last one, whose sequences can be taken back where nothing came behind them.
+        for index in given_up.into_iter().rev() {
+            self.give_up(index);
+        }
+        while self.waiting.front().is_some_and(is_expired) {
+            let Some(mut batch) = self.waiting.pop_front() else { break };
+            self.topic.0.shorten(&self.queue);
+            let error = self.expiry(&batch, rules.delivery_timeout);
+            unsettled.failed(batch.id, &error);
+            batch.fail(error);
         }
     }
 
@@ -257,6 +266,22 @@ impl Partition {
         }
     }
 
+    /// The topic was made anew: what the old one counted means nothing to the new one (trap 16).
+    pub(super) fn begin_anew(&mut self) {
+        self.is_anew = true;
+        self.void_from(0);
+    }
+
+    /// What a request by name may have stored is in whichever topic has the name, and may be in the new one: up to the last
+    /// such batch all are asked for under their old stamps, which a topic that does not know them takes too. Says whether
+    /// there is one.
+    fn asks_again_by_name(&mut self) -> bool {
+        let last = self.sent.iter().rposition(|batch| batch.maybe_written && batch.was_named);
+        let doubtful = last.map_or(0, |last| last + 1);
+        self.sent.iter_mut().take(doubtful).for_each(|batch| batch.is_void = false);
+        doubtful > 0
+    }
+
     /// Begins anew under a new identity where sequences broke and nothing counts on the old one any more.
     pub(super) fn repair(&mut self, idempotence: &mut Idempotence) {
         if self.sent.is_empty() {
@@ -264,6 +289,9 @@ impl Partition {
         }
         let is_old_settled = self.sent.iter().all(|batch| batch.is_void && !batch.is_in_flight());
         if self.sequences.repair() != Repair::Gap || !is_old_settled {
+            return;
+        }
+        if std::mem::take(&mut self.is_anew) && self.asks_again_by_name() {
             return;
         }
         if let Some(old) = self.sequences.identity() {
@@ -275,6 +303,7 @@ impl Partition {
         for batch in &mut self.sent {
             batch.is_void = false;
             batch.maybe_written = false;
+            batch.was_named = false;
             batch.stamp = Some((identity, self.sequences.assign(batch.records)));
             batch.ordinal = self.sequences.batches();
         }

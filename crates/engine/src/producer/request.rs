@@ -114,7 +114,7 @@ const VERSION_MIN: i16 = 3;
 const VERSION_ZSTD: i16 = 7;
 
 /// Above, topics go by id only (KIP-516).
-const VERSION_NAMES_MAX: i16 = 12;
+pub(super) const VERSION_NAMES_MAX: i16 = 12;
 
 #[cfg(test)]
 mod tests {

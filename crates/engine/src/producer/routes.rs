@@ -122,8 +122,7 @@ impl Producer {
         for queue in handle.0.queues() {
             let Some(partition) = self.partitions.get_mut(queue.slot) else { continue };
             if is_recreated && self.idempotence.is_on() {
-                // What the old topic counted means nothing to the new one (trap 16).
-                partition.void_from(0);
+                partition.begin_anew();
             }
             // A partition that is missing may be on its way to us: the last leader stays (R17).
             if let Some(known) = topic.partition(queue.partition.partition) {

@@ -12,10 +12,10 @@ use milena_wire::messages::produce_response::{
     LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse,
 };
 
-use super::hand::{Hand, record, settings};
+use super::hand::{Hand, cluster, record, settings};
 use crate::metadata::{Broker, Cluster, PartitionMetadata, TopicMetadata};
 use crate::producer::{Callback, Refused, Settings, Watch};
-use crate::request::{Outbound, Target};
+use crate::request::{Failure, Outbound, Target};
 use crate::transaction::TransactionVersion::Two;
 use crate::{ErrorKind, Fate};
 
@@ -288,4 +288,41 @@ fn a_callback_is_told_and_a_detached_failure_counted() {
             assert_eq!((offsets, failures.is_none()), (vec![offset], true));
         }
     }
+}
+
+/// Where Produce names topics, what is in doubt may be in the new topic: under another stamp it would be there twice.
+#[test]
+fn a_batch_in_doubt_keeps_its_stamp_in_a_topic_made_anew() {
+    let mut hand = ready();
+    let deliveries = [hand.send(0), hand.send(0)];
+    let lost = hand.next();
+    assert_eq!(stamp(&lost), (0, 1));
+    hand.reply(&lost, Err(Failure::ConnectionLost));
+    hand.learn(cluster(2, Some(1)));
+    hand.wait(Duration::from_secs(5));
+    let again = hand.next();
+    assert_eq!(stamp(&again), (0, 1));
+    hand.stored(&again, 0, ErrorCode::INVALID_RECORD);
+    let error = deliveries[0].result().unwrap().unwrap_err();
+    assert_eq!(error.fate(), Fate::Unknown, "the first try may have stored it");
+}
+
+/// What nobody can have stored is the new topic's first, and what is behind one in doubt waits for that.
+#[test]
+fn what_is_behind_a_batch_in_doubt_begins_at_zero_in_a_topic_made_anew() {
+    let mut hand = ready();
+    let _doubtful = hand.send(0);
+    let lost = hand.next();
+    let _behind = hand.send(0);
+    let unsent = hand.next();
+    hand.reply(&lost, Err(Failure::ConnectionLost));
+    hand.reply(&unsent, Err(Failure::NotSent));
+    hand.learn(cluster(2, Some(1)));
+    hand.wait(Duration::from_secs(5));
+    let again = hand.next();
+    assert_eq!(stamp(&again), (0, 1));
+    hand.expect_nothing();
+    hand.stored(&again, 0, ErrorCode::NONE);
+    hand.wait(Duration::from_secs(5));
+    assert_eq!(stamp(&hand.next()), (1, 0));
 }
