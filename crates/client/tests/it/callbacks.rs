@@ -403,3 +403,23 @@ async fn metrics_tell_what_was_sent_again_split_and_muted() {
     assert_eq!((twice.buffer_bytes_used, twice.detached_errors), (0, 0));
     assert_eq!(world.values(0), numbers(0..6));
 }
+
+/// A broker stands still: what is on its way and what waits behind it is given up at one moment.
+#[tokio::test(start_paused = true)]
+async fn what_expires_is_told_in_order() {
+    let world = World::of_three(1).await;
+    let producer = world.kafka.producer().batch_size(200).build().await.unwrap();
+    producer.send(Record::to("t").value("0")).await.unwrap();
+    world.broker.add_fault(on(ApiKey::PRODUCE).hang());
+    let told = Arc::new(Mutex::new(Vec::new()));
+    for number in 0..300 {
+        let told = Arc::clone(&told);
+        let sent = producer.send(Record::to("t").value(number.to_string())).on_ack(move |result| {
+            told.lock().unwrap().push((number, result.unwrap_err().kind()));
+        });
+        sent.enqueue().await.unwrap();
+    }
+    producer.flush().await.unwrap();
+    let expected: Vec<_> = (0..300).map(|number| (number, ErrorKind::Timeout)).collect();
+    assert_eq!(*told.lock().unwrap(), expected);
+}
