@@ -407,7 +407,7 @@ impl Pipeline {
 const WAITING_MAX: usize = 10_000;
 
 /// A broker asks for seconds at most; what a damaged answer asks for must not silence the client for days.
-const THROTTLE_MAX: Duration = Duration::from_secs(300);
+pub(crate) const THROTTLE_MAX: Duration = Duration::from_secs(300);
 
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ use super::broker::{Produce, Sent};
 use super::request::VERSION_NAMES_MAX;
 use super::sender::{Output, Producer};
 use super::settings::Acks;
+use crate::connection::pipeline::THROTTLE_MAX;
 use crate::disposition::{self, Reaction};
 use crate::idempotence::Identity;
 use crate::metadata::{Broker, LeaderHint};
@@ -110,7 +111,7 @@ impl Producer {
             (self.brokers.get_mut(&node), u64::try_from(throttle_ms))
         {
             self.accumulator.counters().throttled(ms);
-            let until = received + Duration::from_millis(ms);
+            let until = received + Duration::from_millis(ms).min(THROTTLE_MAX);
             broker.muted_until = broker.muted_until.max(Some(until));
         }
     }

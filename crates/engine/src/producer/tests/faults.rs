@@ -299,3 +299,14 @@ fn waits_between_tries_grow() {
         assert!(*wait >= nominal.mul_f64(0.75) && *wait <= nominal.mul_f64(1.25), "{waits:?}");
     }
 }
+
+/// The connection does not believe it for longer either: what was damaged on its way must not silence a client for weeks.
+#[test]
+fn no_throttling_silences_for_longer_than_five_minutes() {
+    let mut world = World::ready(1, 1, settings()).fault(1, Fault::Throttle(i32::MAX));
+    world.send_batch(0, 1);
+    world.run(Duration::from_secs(301));
+    world.send(0, 1);
+    world.run(Duration::from_secs(1));
+    assert_eq!(world.offsets(), [Some(0), Some(1)]);
+}
