@@ -41,7 +41,7 @@ impl Transactions {
             None => answer,
             Some((_, lookup)) => match lookup.handle_answer(now, answer, rng) {
                 Ok(found) => {
-                    self.found(found);
+                    self.found_group(found);
                     return Ok(());
                 }
                 Err(answer) => *answer,
@@ -53,6 +53,15 @@ impl Transactions {
             None => return Err(Box::new(answer)),
         }
         Ok(())
+    }
+
+    fn found_group(&mut self, found: Found) {
+        let wanted = self.offsets.first().map(|first| &first.group.group_id);
+        let is_wanted = self.group.as_ref().map(|(group, _)| group) == wanted;
+        // What is refused to a transaction that has ended since is not the next one's matter.
+        if is_wanted || !matches!(&found, Found::Failed(error) if !error.is_fatal()) {
+            self.found(found);
+        }
     }
 
     fn found(&mut self, found: Found) {

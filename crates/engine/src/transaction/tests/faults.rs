@@ -504,3 +504,19 @@ fn a_lookup_waits_as_long_as_is_set() {
     let wait = world.machine.poll_timeout().unwrap() - world.now;
     assert!(wait > Duration::from_secs(10), "{wait:?}");
 }
+
+/// Nobody waits for the group any more: the next transaction has no part in what was refused to the last one.
+#[test]
+fn a_late_refusal_of_a_groups_coordinator_fails_no_later_transaction() {
+    let mut world = World::open(Two);
+    world.send_offsets();
+    let request = world.next();
+    world.abort();
+    world.begin();
+    let mut refused = found("g", GROUPS);
+    refused.coordinators[0].error_code = ErrorCode::GROUP_AUTHORIZATION_FAILED;
+    world.answer(&request, refused);
+    let offsets = world.send_offsets();
+    world.offsets_taken(ErrorCode::NONE);
+    world.succeeded(offsets);
+}
