@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use milena::{ErrorKind, Fate, NodeId, Record};
-use milena_broker::{Broker, on};
+use milena_broker::{Acl, AclOperation, AclResource, Broker, on};
 use milena_types::{ApiKey, ErrorCode};
 use tokio::time::Instant;
 
@@ -207,4 +207,20 @@ async fn owned_records_are_sent_from_tasks_of_their_own() {
     }
     assert!(sending.join_all().await.into_iter().all(|stored| stored.is_ok()));
     assert_eq!(world.values(0).len(), 10);
+}
+
+/// F43: what the metadata says is as old as its last answer.
+#[tokio::test(start_paused = true)]
+async fn a_right_that_was_given_is_noticed_by_the_next_send() {
+    let world = World::start(Broker::builder().topic("t", 1).authorizer()).await;
+    let rule = Acl::deny(AclOperation::Describe, AclResource::topic("t"));
+    world.broker.add_acl(rule.clone()).unwrap();
+    let producer = world.producer().await;
+    let other = world.producer().await;
+    let error = producer.send(Record::to("t").value("0")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Authorization);
+    world.broker.remove_acl(&rule);
+    producer.send(Record::to("t").value("1")).await.unwrap();
+    other.send(Record::to("t").value("2")).await.unwrap();
+    assert_eq!(world.values(0), ["1", "2"]);
 }

@@ -55,8 +55,11 @@ impl Producer {
             self.topics.insert(name.clone(), state);
         }
         self.touch(now, &name);
-        if let Some(known) = self.cluster.topic(name.as_str()).cloned() {
-            self.learn(&name, known);
+        match self.cluster.topic(name.as_str()).cloned() {
+            Some(known) if known.is_usable() => self.learn(&name, known),
+            // An earlier wait was told so; since then somebody may have given us the right (F43).
+            Some(_) => self.wants_refresh = true,
+            None => {}
         }
     }
 
