@@ -110,6 +110,12 @@ impl Release {
         self < Self::of(4, 0)
     }
 
+    /// Whether Metadata makes a coordinator's topic that is not there, also where the client does not want topics made (before
+    /// KAFKA-9751).
+    pub(crate) fn makes_internal_topics_unasked(self) -> bool {
+        self < Self::of(2, 8)
+    }
+
     /// Whether brokers keep to ZooKeeper, and the controller is one of them.
     pub(crate) fn has_zookeeper(self) -> bool {
         self < Self::of(3, 3)

@@ -13,7 +13,7 @@ use milena_wire::messages::add_offsets_to_txn_request::AddOffsetsToTxnRequest;
 use milena_wire::messages::add_offsets_to_txn_response::AddOffsetsToTxnResponse;
 
 use super::{Call, Outcome, Versions, as_known};
-use crate::state::{Identity, State, offsets_partition};
+use crate::state::{Identity, State};
 
 pub(super) const VERSIONS: Versions = Versions::new(0, 4);
 
@@ -38,6 +38,6 @@ fn add(
     let id = &request.transactional_id;
     state.check_transaction_coordinator(call.node, id)?;
     let producer = Identity::from_wire(request.producer_id, request.producer_epoch)?;
-    let partitions = BTreeSet::from([offsets_partition(&request.group_id)]);
+    let partitions = BTreeSet::from([state.offsets_partition(&request.group_id)]);
     state.add_to_transaction(call.now, id, producer, &partitions)
 }

@@ -120,7 +120,6 @@ fn create(
         replication_factor: Some(topic.replication_factor).filter(|n| !may_leave || *n != -1),
         assignments: assignments.collect::<BTreeMap<_, _>>(),
         config: config.collect(),
-        is_internal: false,
     };
     let planned = state.plan_topic(&new)?;
     // What is only validated counts too.

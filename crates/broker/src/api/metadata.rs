@@ -17,7 +17,7 @@ use super::{AUTHORIZED_TOPIC, Call, Outcome, UNASKED, Versions};
 use crate::acl::{AclOperation, Resource};
 use crate::fetch::TopicKey;
 use crate::quota::Mutations;
-use crate::state::{NewTopic, State};
+use crate::state::{NewTopic, State, is_internal};
 use crate::topic::{Liveness, Partition, TopicState, is_legal_topic_name};
 
 pub(super) const VERSIONS: Versions = Versions::new(0, 13);
@@ -103,13 +103,16 @@ fn find(
         }
         // Before version 4 a client could not say, and meant yes.
         let may_create = call.version < 4 || request.allow_auto_topic_creation;
-        if may_create && state.settings.auto_create_topics {
-            let may_create = call.may(state, AclOperation::Create, Resource::Cluster)
+        let is_made_unasked = state.settings.release().makes_internal_topics_unasked()
+            && is_internal(&Topic::from(&**name));
+        if (may_create && state.settings.auto_create_topics) || is_made_unasked {
+            let may_create = is_made_unasked
+                || call.may(state, AclOperation::Create, Resource::Cluster)
                 || call.may(state, AclOperation::Create, Resource::Topic(name));
             if !may_create {
                 return failed(ErrorCode::TOPIC_AUTHORIZATION_FAILED, asked.name.clone());
             }
-            let new = NewTopic { name: name.to_string(), ..NewTopic::default() };
+            let new = NewTopic::unasked(name);
             // The one who asked first hears that it is unknown, as from KRaft brokers, and asks again; or that nobody
             // leads it yet, where the broker made it itself.
             match state.plan_topic(&new) {
@@ -131,7 +134,10 @@ fn find(
         let topic = state.topics.get(&name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
         Ok(describe(state, call, &name, topic, request.include_topic_authorized_operations))
     });
-    topic.unwrap_or_else(|code| failed(code, asked.name.clone()))
+    topic.unwrap_or_else(|code| MetadataResponseTopic {
+        is_internal: asked.name.as_ref().is_some_and(|name| is_internal(&Topic::from(&**name))),
+        ..failed(code, asked.name.clone())
+    })
 }
 
 fn describe(

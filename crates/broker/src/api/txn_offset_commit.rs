@@ -21,7 +21,7 @@ use super::{Call, Outcome, Versions};
 use crate::acl::AclOperation;
 use crate::fetch::TopicKey;
 use crate::group::{Commit, Committed, Identity as Member};
-use crate::state::{Identity, State, offsets_partition};
+use crate::state::{Identity, State};
 use crate::store::Entry;
 
 pub(super) const VERSIONS: Versions = Versions::new(0, 6);
@@ -107,7 +107,7 @@ fn check(
 ) -> Result<(), ErrorCode> {
     state.check_coordinator(call.node, &request.group_id)?;
     let producer = Identity::from_wire(request.producer_id, request.producer_epoch);
-    let partitions = BTreeSet::from([offsets_partition(&request.group_id)]);
+    let partitions = BTreeSet::from([state.offsets_partition(&request.group_id)]);
     let id = &request.transactional_id;
     let adds = call.version >= ENROLS_SINCE;
     let release = state.settings.release();

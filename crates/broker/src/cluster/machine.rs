@@ -112,6 +112,7 @@ impl Cluster {
             };
             state.create_topic(now, &new).map_err(|refused| refused.message)?;
         }
+        state.count_internal_partitions();
         Ok(Self {
             state,
             faults,

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use milena_types::{ErrorCode, NodeId, Topic, TopicPartition};
 
+use super::spread::INTERNAL_PARTITIONS;
 use super::{NewTopic, State, Timer};
 use crate::acl::{Asker, Sight};
 use crate::api;
@@ -26,16 +27,13 @@ impl State {
         key: &str,
     ) -> Result<NodeId, ErrorCode> {
         if !self.topics.contains_key(topic) {
-            let mut new = NewTopic {
-                name: topic.to_owned(),
-                partitions: Some(INTERNAL_PARTITIONS),
-                is_internal: true,
-                ..NewTopic::default()
-            };
-            new.config.insert("cleanup.policy".to_owned(), "compact".to_owned());
+            let new = NewTopic::unasked(topic);
             self.create_topic(now, &new).map_err(|_| ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
         }
-        let index = internal_partition(key);
+        let index = match topic {
+            OFFSETS_TOPIC => self.spread.of_group(key),
+            _ => self.spread.of_transactional_id(key),
+        };
         let leader = self.partition(topic, index).and_then(Partition::leader);
         leader
             .filter(|node| self.nodes.is_registered(*node))
@@ -52,7 +50,7 @@ impl State {
 
     /// The same for a request that only commits, in which the group's id may be empty.
     pub(crate) fn check_committer(&self, node: NodeId, group: &str) -> Result<(), ErrorCode> {
-        let partition = self.partition(OFFSETS_TOPIC, internal_partition(group));
+        let partition = self.partition(OFFSETS_TOPIC, self.spread.of_group(group));
         let leads = partition.is_some_and(|partition| partition.leader() == Some(node));
         if leads { Ok(()) } else { Err(ErrorCode::NOT_COORDINATOR) }
     }
@@ -159,7 +157,7 @@ impl State {
             self.touch(partition);
         }
         let moved = |id: &&String| {
-            let index = internal_partition(id);
+            let index = self.spread.of_group(id);
             let is_its = |tp: &&TopicPartition| tp.topic == OFFSETS_TOPIC && tp.partition == index;
             partitions.iter().any(|tp| is_its(&tp))
         };
@@ -200,39 +198,24 @@ impl State {
     }
 
     pub(super) fn coordinator_runs(&self, id: &str) -> bool {
-        let partition = self.partition(OFFSETS_TOPIC, internal_partition(id));
+        let partition = self.partition(OFFSETS_TOPIC, self.spread.of_group(id));
         partition.and_then(Partition::leader).is_some_and(|node| self.nodes.is_running(node))
     }
 }
 
-/// The partition of an internal topic that a group or transactional id belongs to: Java's string hash.
-pub(super) fn internal_partition(key: &str) -> i32 {
-    (java_hash(key) & i32::MAX) % INTERNAL_PARTITIONS
-}
-
-/// Java's hash of a string.
-pub(crate) fn java_hash(text: &str) -> i32 {
-    let units = text.encode_utf16();
-    units.fold(0, |hash: i32, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
+impl NewTopic {
+    /// A topic that nobody made, and somebody asks for: one of the coordinators' own is as they have it.
+    pub(crate) fn unasked(name: &str) -> Self {
+        let mut new = Self { name: name.to_owned(), ..Self::default() };
+        if is_internal(&Topic::from(name)) {
+            new.partitions = Some(INTERNAL_PARTITIONS);
+            new.config.insert("cleanup.policy".to_owned(), "compact".to_owned());
+        }
+        new
+    }
 }
 
 /// Whether clients are to be told that the topic belongs to the cluster itself.
 pub(crate) fn is_internal(topic: &Topic) -> bool {
     *topic == OFFSETS_TOPIC || *topic == TRANSACTIONS_TOPIC
-}
-
-/// `offsets.topic.num.partitions` and `transaction.state.log.num.partitions`.
-const INTERNAL_PARTITIONS: i32 = 50;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Computed by `Utils.abs("...".hashCode()) % 50` of Kafka.
-    #[test]
-    fn groups_are_spread_by_javas_hash() {
-        assert_eq!(internal_partition(""), 0);
-        assert_eq!(internal_partition("a"), 97 % 50);
-        assert_eq!(internal_partition("ab"), (97 * 31 + 98) % 50);
-    }
 }

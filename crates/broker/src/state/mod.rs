@@ -12,6 +12,7 @@ mod placement;
 mod producer_ids;
 mod replay;
 mod shares;
+mod spread;
 mod stored;
 mod telemetry;
 mod topics;
@@ -27,14 +28,14 @@ use milena_wire::Response;
 pub(crate) use acls::{ACLS_MAX, check_name};
 pub(crate) use alteration::{Alteration, BROKER, CLIENT_METRICS, Change, GROUP, TOPIC};
 pub(crate) use features::Features;
-pub(crate) use groups::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, is_internal, java_hash};
+pub(crate) use groups::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, is_internal};
 pub(crate) use nodes::Nodes;
 pub(crate) use placement::Election;
 pub(crate) use producer_ids::{Identity, ProducerIds};
 pub(crate) use shares::Said;
+pub(crate) use spread::{Spread, java_hash};
 pub(crate) use stored::Store;
 pub(crate) use topics::{NewTopic, Refused, cut};
-pub(crate) use transactions::offsets_partition;
 pub(crate) use waits::{Wait, Waits};
 
 use crate::acl::Acls;
@@ -69,6 +70,7 @@ pub(crate) struct State {
     /// Counts the changes of topics.
     pub(crate) topics_version: ImageVersion,
     pub(crate) groups: BTreeMap<String, Group>,
+    pub(crate) spread: Spread,
     pub(crate) share_groups: BTreeMap<String, ShareGroup>,
     pub(crate) share_partitions: SharePartitions,
     /// What is set for single groups, by their ids.
@@ -134,6 +136,7 @@ impl State {
             topic_ids: BTreeMap::new(),
             topics_version: ImageVersion::default(),
             groups: BTreeMap::new(),
+            spread: Spread::default(),
             share_groups: BTreeMap::new(),
             share_partitions: SharePartitions::default(),
             group_configs: BTreeMap::new(),

@@ -49,6 +49,7 @@ impl State {
         );
         // It holds what this process accepts, which is nothing yet.
         self.journal = Journal::new(self.settings.journal_max);
+        self.count_internal_partitions();
         self.begin_store();
         self.settle(now);
         self.arm_all_cleaning(now);
@@ -66,6 +67,7 @@ impl State {
             Entry::Topic { name, id, is_internal, config, replicas } => {
                 let config = TopicConfig::keeping(config, &self.topic_defaults(), release)?;
                 self.topic_ids.insert(id, name.clone());
+                let is_new = !self.topics.contains_key(&name);
                 let topic = self.topics.entry(name).or_insert_with(|| TopicState {
                     id,
                     config: config.clone(),
@@ -79,6 +81,10 @@ impl State {
                 }
                 topic.partitions.extend(replicas.map(Partition::new));
                 self.topics_version.note_creation();
+                // Those that are added later count from the next start on.
+                if is_internal && is_new {
+                    self.count_internal_partitions();
+                }
             }
             Entry::TopicGone(name) => {
                 self.remove_topic(now, &name);

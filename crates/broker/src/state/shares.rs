@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use milena_types::{ErrorCode, NodeId, Offset, Topic, TopicPartition, Uuid};
 
-use super::groups::internal_partition;
 use super::{OFFSETS_TOPIC, State, Timer};
 use crate::journal::AcceptedAcknowledgement;
 use crate::share::{
@@ -314,7 +313,7 @@ impl State {
             if tp.topic != OFFSETS_TOPIC {
                 continue;
             }
-            let is_its = |id: &&String| internal_partition(id) == tp.partition;
+            let is_its = |id: &&String| self.spread.of_group(id) == tp.partition;
             let moved: Vec<_> = self.share_groups.keys().filter(is_its).cloned().collect();
             for id in moved {
                 let session = self.share_config(&id).session_timeout;

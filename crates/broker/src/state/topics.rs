@@ -7,6 +7,7 @@ use milena_types::{ErrorCode, NodeId, Topic, TopicPartition};
 use milena_wire::ByteString;
 
 use super::State;
+use super::groups::is_internal;
 use crate::fetch::TopicKey;
 use crate::store::Entry;
 use crate::topic::{Partition, TopicConfig, TopicState, is_legal_topic_name, why_illegal};
@@ -22,7 +23,6 @@ pub(crate) struct NewTopic {
     /// The nodes of each partition's replicas by its index, where the creator decides.
     pub(crate) assignments: BTreeMap<i32, Vec<NodeId>>,
     pub(crate) config: BTreeMap<String, String>,
-    pub(crate) is_internal: bool,
 }
 
 /// Why an administrator's wish is not granted.
@@ -90,7 +90,8 @@ impl State {
             self.check_assignments(&new.assignments, None)?
         };
         let partitions = replicas.into_iter().map(Partition::new).collect();
-        Ok(TopicState { id: self.draw_uuid(), config, partitions, is_internal: new.is_internal })
+        let is_internal = is_internal(&Topic::from(name.as_str()));
+        Ok(TopicState { id: self.draw_uuid(), config, partitions, is_internal })
     }
 
     /// Creates a topic.

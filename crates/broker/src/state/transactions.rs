@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use milena_types::{ErrorCode, NodeId, Offset, Topic, TopicPartition};
 
-use super::groups::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, internal_partition};
+use super::groups::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC};
 use super::{Identity, Refused, State, Timer};
 use crate::group::{Commit, MadeGood};
 use crate::journal::{AcceptedBatch, AcceptedCommit, EndedTransaction};
@@ -95,7 +95,7 @@ impl State {
 
     /// PRODUCER_FENCED if the log of a group's offsets has seen a later epoch of this producer: only that compares them.
     pub(crate) fn check_overtaken(&self, group: &str, producer: Identity) -> Result<(), ErrorCode> {
-        let log = offsets_partition(group);
+        let log = self.offsets_partition(group);
         let log = self.partition(log.topic.as_str(), log.partition);
         let last = log.and_then(|log| log.producers().epoch(producer.id));
         let is_overtaken = last.is_some_and(|last| last > producer.epoch);
@@ -205,7 +205,8 @@ impl State {
 
     /// Who coordinates the transactional id.
     fn transaction_coordinator(&self, id: &str) -> Option<NodeId> {
-        self.partition(TRANSACTIONS_TOPIC, internal_partition(id)).and_then(Partition::leader)
+        self.partition(TRANSACTIONS_TOPIC, self.spread.of_transactional_id(id))
+            .and_then(Partition::leader)
     }
 
     fn coordinator_of_transaction_runs(&self, id: &str) -> bool {
@@ -241,7 +242,7 @@ impl State {
         let mut done = Vec::new();
         if self.coordinator_of_transaction_runs(id) {
             let partitions = transaction.partitions().clone();
-            let term = self.partition(TRANSACTIONS_TOPIC, internal_partition(id));
+            let term = self.partition(TRANSACTIONS_TOPIC, self.spread.of_transactional_id(id));
             // A marker that is written again, as after a coordinator died in between, is none that comes late.
             let version = TransactionVersion::V1;
             let coordinator_epoch = term.map(Partition::leader_epoch);
@@ -296,8 +297,9 @@ impl State {
 
     /// What transactions committed for groups counts from here on, or never.
     pub(super) fn end_pending_commits(&mut self, index: i32, producer: Identity, end: End) {
+        let spread = self.spread;
         for (name, group) in &mut self.groups {
-            if internal_partition(name) != index {
+            if spread.of_group(name) != index {
                 continue;
             }
             for MadeGood { member_id, commit } in group.offsets.end_transaction(producer.id, end) {
@@ -307,9 +309,9 @@ impl State {
             }
         }
     }
-}
 
-/// The partition of `__consumer_offsets` that takes part where a transaction commits for a group.
-pub(crate) fn offsets_partition(group: &str) -> TopicPartition {
-    TopicPartition::new(Topic::from(OFFSETS_TOPIC), internal_partition(group))
+    /// The partition of `__consumer_offsets` that takes part where a transaction commits for a group.
+    pub(crate) fn offsets_partition(&self, group: &str) -> TopicPartition {
+        TopicPartition::new(Topic::from(OFFSETS_TOPIC), self.spread.of_group(group))
+    }
 }

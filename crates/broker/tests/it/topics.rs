@@ -1,12 +1,16 @@
 //! Topics come, are described and go.
 
-use milena_broker::TopicSettings;
+use milena_broker::{Release, TopicSettings};
 use milena_types::ErrorCode;
 use milena_wire::Response;
 use milena_wire::messages::api_versions_request::ApiVersionsRequest;
 use milena_wire::messages::create_topics_request::{CreatableTopic, CreateTopicsRequest};
 use milena_wire::messages::delete_topics_request::{DeleteTopicState, DeleteTopicsRequest};
 use milena_wire::messages::delete_topics_response::DeletableTopicResult;
+use milena_wire::messages::describe_configs_request::{
+    DescribeConfigsRequest, DescribeConfigsResource,
+};
+use milena_wire::messages::find_coordinator_request::FindCoordinatorRequest;
 use milena_wire::messages::metadata_request::{MetadataRequest, MetadataRequestTopic};
 use milena_wire::messages::metadata_response::MetadataResponse;
 
@@ -153,4 +157,74 @@ fn the_listed_versions_are_those_that_are_answered() {
     let produce = response.api_keys.iter().find(|api| api.api_key == 0).expect("listed");
     assert_eq!((produce.min_version, produce.max_version), (0, 13));
     assert!(response.api_keys.is_sorted_by_key(|api| api.api_key));
+}
+
+fn find_coordinator(world: &mut World, key_type: i8) -> ErrorCode {
+    let connection = world.connect(node(1));
+    let request = FindCoordinatorRequest { key: "billing".into(), key_type, ..Default::default() };
+    let Response::FindCoordinator(told) = world.ask(connection, 3, request) else { panic!() };
+    told.error_code
+}
+
+/// Made as any topic, it would have one partition, and nobody would ever coordinate most groups.
+#[test]
+fn a_coordinators_topic_that_a_client_asks_for_is_made_as_the_coordinator_has_it() {
+    let mut world = World::new();
+    for (key_type, topic) in [(0, "__consumer_offsets"), (1, "__transaction_state")] {
+        let told = metadata(&mut world, Some(&[topic]), true);
+        assert!(told.topics[0].is_internal, "{topic}");
+        let told = metadata(&mut world, Some(&[topic]), false);
+        assert_eq!((told.topics[0].partitions.len(), told.topics[0].is_internal), (50, true));
+        assert_eq!(find_coordinator(&mut world, key_type), ErrorCode::NONE, "{topic}");
+        let connection = world.connect(node(1));
+        let resource = DescribeConfigsResource {
+            resource_type: 2,
+            resource_name: topic.into(),
+            configuration_keys: Some(vec!["cleanup.policy".into()]),
+            ..Default::default()
+        };
+        let request = DescribeConfigsRequest { resources: vec![resource], ..Default::default() };
+        let Response::DescribeConfigs(told) = world.ask(connection, 4, request) else { panic!() };
+        assert_eq!(told.results[0].configs[0].value.as_deref(), Some("compact"));
+    }
+}
+
+/// Coordinators count the partitions when they start (`GroupCoordinatorService.startup`).
+#[test]
+fn coordinators_go_by_the_partitions_that_they_find_when_they_start() {
+    let internal = ["__consumer_offsets", "__transaction_state"];
+    let mut world = World::with(|settings| {
+        settings.topics = internal.map(|name| TopicSettings::new(name, 1)).into();
+    });
+    for _ in 0..2 {
+        assert!(metadata(&mut world, Some(&internal), false).topics.iter().all(|t| t.is_internal));
+        assert_eq!(
+            [0, 1].map(|key_type| find_coordinator(&mut world, key_type)),
+            [ErrorCode::NONE; 2]
+        );
+        world.restart();
+    }
+}
+
+/// Played as 2.1: before KAFKA-9751 nobody has to want it.
+#[test]
+fn old_brokers_make_a_coordinators_topic_whatever_the_client_wants() {
+    for (release, made) in [("2.7", 1), ("2.8", 0)] {
+        let release: Release = release.parse().expect("a release");
+        let mut world = World::with(|settings| {
+            *settings = settings.clone().as_version(release);
+            settings.topics.clear();
+        });
+        let connection = world.connect(node(1));
+        let names = ["__consumer_offsets", "other"];
+        let name =
+            |name: &str| MetadataRequestTopic { name: Some(name.into()), ..Default::default() };
+        let request = MetadataRequest {
+            topics: Some(names.map(name).into()),
+            allow_auto_topic_creation: false,
+            ..Default::default()
+        };
+        world.ask(connection, 7, request);
+        assert_eq!(world.cluster.topics().len(), made, "{release}");
+    }
 }

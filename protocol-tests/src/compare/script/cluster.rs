@@ -1,11 +1,12 @@
 //! ApiVersions, DescribeCluster, DescribeConfigs, FindCoordinator.
 
-use milena_types::ApiKey;
+use milena_types::{ApiKey, ErrorCode};
 use milena_wire::Response;
 use milena_wire::messages::describe_configs_request::DescribeConfigsResource;
+use milena_wire::messages::metadata_request::MetadataRequestTopic;
 use milena_wire::messages::{
     ApiVersionsRequest, DescribeClusterRequest, DescribeConfigsRequest, FindCoordinatorRequest,
-    UnregisterBrokerRequest,
+    MetadataRequest, UnregisterBrokerRequest,
 };
 
 use crate::Result;
@@ -97,6 +98,7 @@ async fn unregister_brokers(on: &mut Recorder) -> Result {
 }
 
 async fn find_coordinator(on: &mut Recorder) -> Result {
+    ask_for_their_topic(on).await?;
     on.await_coordinators().await?;
     for (what, key_type) in [("of a group", 0), ("of a nonsense", 9)] {
         on.ask_each(what, ApiKey::FIND_COORDINATOR, 0..=99, |version| {
@@ -111,6 +113,39 @@ async fn find_coordinator(on: &mut Recorder) -> Result {
         })
         .await?;
     }
+    Ok(())
+}
+
+/// Of a cluster where nobody asked for a coordinator yet. How many partitions their topics have is a setting, which is another
+/// here than there.
+async fn ask_for_their_topic(on: &mut Recorder) -> Result {
+    let topic = "__consumer_offsets";
+    let newest = on.newest(ApiKey::METADATA);
+    for (what, create) in [("not to be made", false), ("to be made", true)] {
+        let named = message!(MetadataRequestTopic { name: Some(topic.into()) });
+        let ask = message!(MetadataRequest {
+            topics: Some(vec![named]),
+            allow_auto_topic_creation: create,
+        });
+        let told = on.ask(&format!("the topic of offsets, {what}"), newest, ask).await?;
+        let Some(Response::Metadata(told)) = told else {
+            return Err("another answer than Metadata's".into());
+        };
+        // The oldest ones make it whatever the client wants, and may or may not be done by now.
+        let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+        if told.topics.iter().any(|topic| topic.error_code != unknown) {
+            break;
+        }
+    }
+    on.await_topic(topic).await?;
+    let resource = message!(DescribeConfigsResource {
+        resource_type: 2,
+        resource_name: topic.into(),
+        configuration_keys: Some(vec!["cleanup.policy".into()]),
+    });
+    let ask = message!(DescribeConfigsRequest { resources: vec![resource] });
+    let newest = on.newest(ApiKey::DESCRIBE_CONFIGS);
+    on.ask("of the topic of offsets", newest, ask).await?;
     Ok(())
 }
 
