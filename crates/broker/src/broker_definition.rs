@@ -39,14 +39,7 @@ impl BrokerDefinition {
     pub(crate) fn of(name: &str, release: Release) -> Option<Self> {
         let name = base(name).unwrap_or(name);
         if let Some(topic) = Definition::of_broker(name, release) {
-            let limits = LIMITS.iter().find(|(limited, ..)| *limited == name);
-            let limits = limits.map_or((None, None), |(_, least, most)| (Some(*least), *most));
-            let limits = match name {
-                // KIP-1030.
-                "log.segment.bytes" if release >= Release::of(4, 0) => (Some(1 << 20), None),
-                "log.segment.bytes" => (Some(14), None),
-                _ => limits,
-            };
+            let limits = limits_of(name, release);
             let default = default(name, release);
             return Some(Self {
                 kind: topic.kind,
@@ -89,16 +82,10 @@ impl BrokerDefinition {
         if let Some(most) = most.filter(|most| is_above(trimmed, *most)) {
             return wrong(&format!("Value must be no more than {most}"));
         }
-        let one_of = ONE_OF.iter().find(|(limited, _)| *limited == name).map(|(_, known)| *known);
-        if let Some(known) = one_of.filter(|known| !known.contains(&trimmed)) {
+        if let Some(known) = words_of(name).filter(|known| !known.contains(&trimmed)) {
             return wrong(&format!("String must be one of: {}", known.join(", ")));
         }
-        match self.topic {
-            // A topic may not have less than -1 of these; with brokers all below nothing is for ever.
-            None => Ok(()),
-            Some(topic) if matches!(topic.name, "retention.ms" | "retention.bytes") => Ok(()),
-            Some(topic) => topic.check_as(name, value),
-        }
+        self.topic.map_or(Ok(()), |topic| topic.check_words(name, value))
     }
 }
 
@@ -131,6 +118,24 @@ fn is_above(value: &str, most: i64) -> bool {
 
 fn is_float(value: &str, is_wrong: impl Fn(f64) -> bool) -> bool {
     value.parse::<f64>().is_ok_and(is_wrong)
+}
+
+/// From where to where a value of this name may go with brokers.
+pub(crate) fn limits_of(name: &str, release: Release) -> (Option<i64>, Option<i64>) {
+    match name {
+        // KIP-1030.
+        "log.segment.bytes" if release >= Release::of(4, 0) => (Some(1 << 20), None),
+        "log.segment.bytes" => (Some(14), None),
+        _ => {
+            let limits = LIMITS.iter().find(|(limited, ..)| *limited == name);
+            limits.map_or((None, None), |(_, least, most)| (Some(*least), *most))
+        }
+    }
+}
+
+/// Which words a value of this name may be, where there are only some.
+pub(crate) fn words_of(name: &str) -> Option<&'static [&'static str]> {
+    ONE_OF.iter().find(|(limited, _)| *limited == name).map(|(_, known)| *known)
 }
 
 /// What of the name of a listener's setting is behind the listener's own.
@@ -259,7 +264,7 @@ const LIMITS: &[(&str, i64, Option<i64>)] = &[
     ("log.remote.copy.lag.bytes", -1, None),
     ("log.remote.copy.lag.ms", -1, None),
     ("log.segment.delete.delay.ms", 0, None),
-    ("max.decompressed.message.bytes", 1, None),
+    ("max.decompressed.message.bytes", 1, Some(2_147_483_639)),
     ("message.max.bytes", 0, None),
     ("min.insync.replicas", 1, None),
 ];

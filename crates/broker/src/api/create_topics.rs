@@ -142,7 +142,12 @@ fn answer(
     let controller = state.nodes.controller().unwrap_or(call.node);
     let configs = created.config.definitions().map(|definition| {
         let set = created.config.overrides().get(definition.name);
-        let own = set.map(|value| (value.clone(), DYNAMIC_TOPIC_CONFIG));
+        // A controller with ZooKeeper tells what it read, another what was written.
+        let told = |value: &String| match state.settings.release().has_zookeeper() {
+            true => definition.kind.normal(value),
+            false => value.clone(),
+        };
+        let own = set.map(|value| (told(value), DYNAMIC_TOPIC_CONFIG));
         let of_broker = || state.broker_configs.of_new_topic(controller, definition);
         let default = || (definition.default.to_owned(), DEFAULT_CONFIG);
         let (value, config_source) = own.or_else(of_broker).unwrap_or_else(default);

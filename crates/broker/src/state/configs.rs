@@ -118,7 +118,7 @@ impl State {
         for (name, topic) in &mut self.topics {
             let overrides = topic.config.overrides().clone();
             // What this release cannot read of another's stays as it is.
-            let Ok(config) = TopicConfig::keeping(overrides, &defaults, release) else { continue };
+            let Ok(config) = TopicConfig::taken(overrides, &defaults, release) else { continue };
             topic.config = config;
             changed.push(name.clone());
         }

@@ -65,7 +65,7 @@ impl State {
                 return self.check_nodes(&nodes);
             }
             Entry::Topic { name, id, is_internal, config, replicas } => {
-                let config = TopicConfig::keeping(config, &self.topic_defaults(), release)?;
+                let config = TopicConfig::taken(config, &self.topic_defaults(), release)?;
                 self.topic_ids.insert(id, name.clone());
                 let is_new = !self.topics.contains_key(&name);
                 let topic = self.topics.entry(name).or_insert_with(|| TopicState {

@@ -1,5 +1,6 @@
 //! Topics, their configuration and their replicated partitions.
 
+mod check;
 mod config;
 mod image;
 mod name;

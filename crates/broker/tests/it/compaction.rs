@@ -20,7 +20,7 @@ fn compacting(config: &[(&str, &str)]) -> World {
     World::with(|settings| {
         settings.failover = Duration::ZERO;
         let mut topic = TopicSettings::new("t", 1);
-        let always = [("cleanup.policy", "compact"), ("segment.bytes", "1")];
+        let always = [("cleanup.policy", "compact"), ("internal.segment.bytes", "1")];
         let set =
             always.iter().chain(config).map(|(name, value)| (name.to_string(), value.to_string()));
         topic.config.extend(set);
@@ -113,7 +113,7 @@ fn a_tombstone_goes_once_readers_had_their_time_to_see_it() {
 
 #[test]
 fn what_is_young_or_little_is_left_alone() {
-    for config in [("min.compaction.lag.ms", "3600000"), ("segment.bytes", "1000000")] {
+    for config in [("min.compaction.lag.ms", "3600000"), ("internal.segment.bytes", "1000000")] {
         let mut world = compacting(&[config]);
         for value in ["1", "2", "3"] {
             put(&mut world, &[("a", Some(value))]);
@@ -310,7 +310,7 @@ fn a_topic_at_rest_is_compacted_once_its_configuration_says_so() {
 fn each_compacted_log_is_told_in_a_piece_of_its_own() {
     let mut world = World::with(|settings| {
         let mut topic = TopicSettings::new("t", 3);
-        let config = [("cleanup.policy", "compact"), ("segment.bytes", "1")];
+        let config = [("cleanup.policy", "compact"), ("internal.segment.bytes", "1")];
         topic.config.extend(config.map(|(name, value)| (name.to_owned(), value.to_owned())));
         settings.topics = vec![topic];
     });

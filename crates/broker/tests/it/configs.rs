@@ -459,3 +459,40 @@ fn a_password_is_kept_and_not_told() {
     assert_eq!(described(&mut world, 1, BROKER, "1", key), some("", 2));
     assert_eq!(synonyms(&mut world, BROKER, "1", key), [(key.to_owned(), String::new(), 2)]);
 }
+
+/// What an application is tested with here must be what a real cluster takes (`LogConfig`).
+#[test]
+fn a_topic_takes_the_values_that_kafka_takes_and_no_others() {
+    let mut world = World::new();
+    let refused = [
+        ("compression.type", "foo"),
+        ("segment.bytes", "1"),
+        ("segment.ms", "0"),
+        ("min.cleanable.dirty.ratio", "7"),
+        ("delete.retention.ms", "-1"),
+        ("max.compaction.lag.ms", "0"),
+        ("message.timestamp.before.max.ms", "-1"),
+        ("remote.storage.enable", "true"),
+        ("cleanup.policy", "compact,,delete"),
+        ("leader.replication.throttled.replicas", "0-1"),
+    ];
+    let taken = [
+        ("unclean.leader.election.enable", "TRUE"),
+        ("cleanup.policy", ""),
+        ("cleanup.policy", "compact,compact"),
+        ("retention.bytes", "-5"),
+        ("segment.bytes", "1048576"),
+        ("internal.segment.bytes", "1"),
+        ("compression.gzip.level", "-1"),
+    ];
+    for (codes_of, code) in [(&refused[..], ErrorCode::INVALID_CONFIG), (&taken, ErrorCode::NONE)] {
+        for (name, value) in codes_of {
+            let told = replace(&mut world, vec![resource(TOPIC, "t", &[(name, Some(value))])]);
+            assert_eq!(codes(&told), [code], "{name}={value}");
+        }
+    }
+    let lags = [("min.compaction.lag.ms", Some("2")), ("max.compaction.lag.ms", Some("1"))];
+    let told = replace(&mut world, vec![resource(TOPIC, "t", &lags)]);
+    let why = "conflict topic config setting min.compaction.lag.ms (2) > max.compaction.lag.ms (1)";
+    assert_eq!(told.responses[0].error_message.as_deref(), Some(why));
+}

@@ -19,6 +19,7 @@ mod quotas;
 mod rebalances;
 mod rights;
 mod scram;
+mod settings;
 mod share;
 mod share_committed;
 mod share_groups;
@@ -39,6 +40,7 @@ use crate::Result;
 pub(crate) async fn run(on: &mut Recorder) -> Result {
     cluster::run(on).await?;
     topics::run(on).await?;
+    settings::run(on).await?;
     produce::run(on).await?;
     fetch::run(on).await?;
     offsets::run(on).await?;
