@@ -176,6 +176,16 @@ impl Release {
         self >= Self::of(2, 4)
     }
 
+    /// Whether one request makes no more than 10,000 partitions.
+    pub(crate) fn bounds_new_partitions(self) -> bool {
+        self >= Self::of(3, 9)
+    }
+
+    /// Whether a CreatePartitions that adds more than those is told so in words of its own.
+    pub(crate) fn words_added_partitions(self) -> bool {
+        self >= Self::of(4, 4)
+    }
+
     /// What a topic's setting without value is refused with: the oldest controllers fall over it.
     pub(crate) fn null_setting(self) -> ErrorCode {
         match self {

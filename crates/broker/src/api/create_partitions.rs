@@ -17,6 +17,7 @@ use milena_wire::messages::create_partitions_response::{
     CreatePartitionsResponse, CreatePartitionsTopicResult,
 };
 
+use super::create_topics::BATCH_TOO_LARGE;
 use super::{Call, Outcome, Versions, milliseconds};
 use crate::acl::{AclOperation, Resource};
 use crate::quota::Mutations;
@@ -32,6 +33,12 @@ pub(super) fn handle(
     let mut times = BTreeMap::<_, usize>::new();
     for topic in &request.topics {
         *times.entry(&*topic.name).or_default() += 1;
+    }
+    let is_judged = |topic: &&CreatePartitionsTopic| times.get(&*topic.name) == Some(&1);
+    if let Err(refused) = check_size(state, call, request.topics.iter().filter(is_judged)) {
+        let results = request.topics.iter().map(|topic| answer(topic, Some(refused.clone())));
+        let results = results.collect();
+        return Outcome::Answer(CreatePartitionsResponse { results, ..Default::default() }.into());
     }
     let mut mutations = Mutations::new(call.now, call.client_id, call.version >= STRICT_SINCE);
     let mut results = Vec::with_capacity(request.topics.len());
@@ -52,6 +59,29 @@ pub(super) fn error(request: &CreatePartitionsRequest, code: ErrorCode) -> Respo
     let refused = || Some(Refused::without_reason(code));
     let results = request.topics.iter().map(|topic| answer(topic, refused())).collect();
     CreatePartitionsResponse { results, ..Default::default() }.into()
+}
+
+/// Refuses a request for too many partitions, as far as they can be added at all.
+fn check_size<'a>(
+    state: &State,
+    call: &Call<'_>,
+    topics: impl Iterator<Item = &'a CreatePartitionsTopic>,
+) -> Result<(), Refused> {
+    let release = state.settings.release();
+    let judged =
+        topics.filter(|topic| call.may(state, AclOperation::Alter, Resource::Topic(&topic.name)));
+    let added = judged.filter_map(|topic| {
+        let there = state.topics.get(&*topic.name)?.partitions.len();
+        usize::try_from(topic.count).ok()?.checked_sub(there)
+    });
+    if added.sum::<usize>() > PARTITIONS_MAX && release.bounds_new_partitions() {
+        let why = match release.words_added_partitions() {
+            true => "Excessively large number of additional partitions per request.",
+            false => BATCH_TOO_LARGE,
+        };
+        return Err(Refused::new(ErrorCode::POLICY_VIOLATION, why));
+    }
+    Ok(())
 }
 
 fn raise(
@@ -83,6 +113,9 @@ fn answer(topic: &CreatePartitionsTopic, refused: Option<Refused>) -> CreatePart
     let (error_code, error_message) = refused.map_or((ErrorCode::NONE, None), Refused::into_told);
     CreatePartitionsTopicResult { name: topic.name.clone(), error_code, error_message }
 }
+
+/// Kafka's, so that one request does not hold up its controller.
+const PARTITIONS_MAX: usize = 10_000;
 
 /// Since when clients know THROTTLING_QUOTA_EXCEEDED.
 const STRICT_SINCE: i16 = 3;

@@ -34,6 +34,12 @@ pub(super) fn handle(state: &mut State, call: &Call<'_>, request: &CreateTopicsR
             twice.insert(&*topic.name);
         }
     }
+    if let Err(refused) = check_size(state, call, request, &twice) {
+        let (code, message) = refused.into_told();
+        let failed = request.topics.iter().map(|topic| failure(topic, code, message.clone()));
+        let topics = failed.collect();
+        return Outcome::Answer(CreateTopicsResponse { topics, ..Default::default() }.into());
+    }
     let mut mutations = Mutations::new(call.now, call.client_id, call.version >= STRICT_SINCE);
     let mut topics = Vec::with_capacity(request.topics.len());
     let mut answered = BTreeSet::new();
@@ -82,6 +88,47 @@ pub(super) fn error(request: &CreateTopicsRequest, code: ErrorCode) -> Response 
     CreateTopicsResponse { topics, ..Default::default() }.into()
 }
 
+/// Refuses a request for too many partitions, or one that Kafka's controller would write down too much of: a record for
+/// each topic, each setting and each partition.
+fn check_size(
+    state: &State,
+    call: &Call<'_>,
+    request: &CreateTopicsRequest,
+    twice: &BTreeSet<&str>,
+) -> Result<(), Refused> {
+    if !state.settings.release().bounds_new_partitions() {
+        return Ok(());
+    }
+    let count = |topic: &CreatableTopic| match (topic.assignments.len(), topic.num_partitions) {
+        (0, -1) => i64::from(state.settings.partitions_default),
+        (0, wished) => i64::from(wished.max(0)),
+        (assigned, _) => i64::try_from(assigned).unwrap_or(i64::MAX),
+    };
+    let (mut partitions, mut records) = (0_i64, 0_i64);
+    for topic in &request.topics {
+        if twice.contains(&*topic.name) || !may_create(state, call, topic) {
+            continue;
+        }
+        partitions = partitions.saturating_add(count(topic));
+        if count(topic) > 0 && !state.topics.contains_key(&*topic.name) {
+            let settings = i64::try_from(topic.configs.len()).unwrap_or(i64::MAX);
+            records =
+                records.saturating_add(count(topic)).saturating_add(settings).saturating_add(1);
+        }
+    }
+    let why = match () {
+        () if partitions > RECORDS_MAX => "Excessively large number of partitions per request.",
+        () if records > RECORDS_MAX => BATCH_TOO_LARGE,
+        () => return Ok(()),
+    };
+    Err(Refused::new(ErrorCode::POLICY_VIOLATION, why))
+}
+
+fn may_create(state: &State, call: &Call<'_>, topic: &CreatableTopic) -> bool {
+    call.may(state, AclOperation::Create, Resource::Cluster)
+        || call.may(state, AclOperation::Create, Resource::Topic(&topic.name))
+}
+
 fn create(
     state: &mut State,
     call: &Call<'_>,
@@ -89,9 +136,7 @@ fn create(
     topic: &CreatableTopic,
     validate_only: bool,
 ) -> Result<TopicState, Refused> {
-    let may_create = call.may(state, AclOperation::Create, Resource::Cluster)
-        || call.may(state, AclOperation::Create, Resource::Topic(&topic.name));
-    if !may_create {
+    if !may_create(state, call, topic) {
         let code = ErrorCode::TOPIC_AUTHORIZATION_FAILED;
         return Err(Refused::new(code, "Authorization failed."));
     }
@@ -129,6 +174,11 @@ fn create(
     }
     Ok(planned)
 }
+
+/// Kafka's `MAX_RECORDS_PER_USER_OP`, so that one request does not hold up its controller.
+const RECORDS_MAX: i64 = 10_000;
+
+pub(super) const BATCH_TOO_LARGE: &str = "Unable to perform excessively large batch operation.";
 
 /// Since when clients know THROTTLING_QUOTA_EXCEEDED.
 const STRICT_SINCE: i16 = 6;

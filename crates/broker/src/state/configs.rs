@@ -72,7 +72,7 @@ impl State {
             topic.config = config;
             self.note_topic(name);
             self.arm_cleaning(now, name);
-            self.settle(now);
+            self.settle_topic(now, name);
         }
         Ok(())
     }

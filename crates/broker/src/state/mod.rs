@@ -2,6 +2,7 @@
 
 mod acls;
 mod alteration;
+mod census;
 mod cleaning;
 mod configs;
 mod expiry;
@@ -38,6 +39,7 @@ pub(crate) use stored::Store;
 pub(crate) use topics::{NewTopic, Refused, cut};
 pub(crate) use waits::{Wait, Waits};
 
+use self::census::Census;
 use crate::acl::Acls;
 use crate::api::{self, Versions};
 use crate::broker_config::BrokerConfigs;
@@ -69,6 +71,7 @@ pub(crate) struct State {
     pub(crate) topic_ids: BTreeMap<Uuid, Topic>,
     /// Counts the changes of topics.
     pub(crate) topics_version: ImageVersion,
+    census: Census,
     pub(crate) groups: BTreeMap<String, Group>,
     pub(crate) spread: Spread,
     pub(crate) share_groups: BTreeMap<String, ShareGroup>,
@@ -135,6 +138,7 @@ impl State {
             topics: BTreeMap::new(),
             topic_ids: BTreeMap::new(),
             topics_version: ImageVersion::default(),
+            census: Census::default(),
             groups: BTreeMap::new(),
             spread: Spread::default(),
             share_groups: BTreeMap::new(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use milena_types::{NodeId, TopicPartition};
+use milena_types::{NodeId, Topic, TopicPartition};
 
 use super::{State, Timer};
 use crate::fetch::Sessions;
@@ -11,7 +11,7 @@ use crate::node::{Node, NodeStatus};
 use crate::settings::Settings;
 use crate::share::ShareSessions;
 use crate::telemetry::Instances;
-use crate::topic::Liveness;
+use crate::topic::{Liveness, TopicState};
 
 /// The nodes by id.
 #[derive(Debug)]
@@ -158,25 +158,28 @@ impl State {
 
     /// Brings every partition in line with the nodes that are counted in.
     pub(crate) fn settle(&mut self, now: Instant) {
-        let mut changed = Vec::new();
-        let mut led_anew = Vec::new();
+        let mut settled = Settled::default();
         let controller = self.nodes.controller();
         for (name, topic) in &mut self.topics {
-            let may_elect_unclean = topic.config.on(controller).unclean_leader_election;
-            for (index, partition) in (0..).zip(&mut topic.partitions) {
-                let leader = partition.leader();
-                let before = (leader, partition.high_watermark());
-                partition.settle(&self.nodes, may_elect_unclean);
-                if partition.leader() != leader {
-                    led_anew.push(TopicPartition::new(name, index));
-                }
-                if before != (partition.leader(), partition.high_watermark()) {
-                    changed.push(TopicPartition::new(name, index));
-                }
-            }
+            settled.settle(name, topic, &self.nodes, controller);
         }
-        self.handle_new_leaders(now, &led_anew);
-        for partition in changed {
+        self.handle_new_leaders(now, &settled.led_anew);
+        for partition in settled.changed {
+            self.wake(now, &partition);
+        }
+    }
+
+    /// The same for one topic, where it alone has changed.
+    pub(super) fn settle_topic(&mut self, now: Instant, name: &Topic) {
+        let mut settled = Settled::default();
+        let controller = self.nodes.controller();
+        if let Some(topic) = self.topics.get_mut(name) {
+            settled.settle(name, topic, &self.nodes, controller);
+        }
+        if !settled.led_anew.is_empty() {
+            self.handle_new_leaders(now, &settled.led_anew);
+        }
+        for partition in settled.changed {
             self.wake(now, &partition);
         }
     }
@@ -190,5 +193,36 @@ impl State {
         };
         partition.replicate(&self.nodes);
         self.wake(now, tp);
+    }
+}
+
+/// The partitions that became others as they were brought in line with the nodes.
+#[derive(Debug, Default)]
+struct Settled {
+    /// With another leader.
+    led_anew: Vec<TopicPartition>,
+    /// With another leader or high watermark.
+    changed: Vec<TopicPartition>,
+}
+
+impl Settled {
+    fn settle(
+        &mut self,
+        name: &Topic,
+        topic: &mut TopicState,
+        nodes: &Nodes,
+        controller: Option<NodeId>,
+    ) {
+        let may_elect_unclean = topic.config.on(controller).unclean_leader_election;
+        for (index, partition) in (0..).zip(&mut topic.partitions) {
+            let before = (partition.leader(), partition.high_watermark());
+            partition.settle(nodes, may_elect_unclean);
+            if partition.leader() != before.0 {
+                self.led_anew.push(TopicPartition::new(name, index));
+            }
+            if before != (partition.leader(), partition.high_watermark()) {
+                self.changed.push(TopicPartition::new(name, index));
+            }
+        }
     }
 }

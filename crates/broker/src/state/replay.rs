@@ -7,6 +7,7 @@ use bytes::Bytes;
 use milena_types::NodeId;
 
 use super::State;
+use super::census::Census;
 use super::groups::OFFSETS_TOPIC;
 use crate::group::streams::StreamsGroup;
 use crate::group::{ConsumerGroup, Group, Kind};
@@ -51,6 +52,7 @@ impl State {
         self.journal = Journal::new(self.settings.journal_max);
         self.count_internal_partitions();
         self.begin_store();
+        self.census = Census::of(&self.topics);
         self.settle(now);
         self.arm_all_cleaning(now);
         self.arm_expiry(now);

@@ -74,8 +74,7 @@ impl State {
             let message = format!("Topic '{name}' already exists.");
             return Err(Refused::new(ErrorCode::TOPIC_ALREADY_EXISTS, message));
         }
-        let collision = self.topics.keys().find(|other| collide(other.as_str(), name));
-        if let Some(other) = collision {
+        if let Some(other) = self.census.collision(name) {
             let message = format!("Topic '{name}' collides with existing topic: {other}");
             return Err(Refused::new(ErrorCode::INVALID_TOPIC_EXCEPTION, message));
         }
@@ -105,15 +104,17 @@ impl State {
     pub(crate) fn add_topic(&mut self, now: Instant, name: &str, topic: TopicState) {
         let name = Topic::from(name);
         self.topic_ids.insert(topic.id, name.clone());
+        self.census.add(&name, topic.partitions.len());
         self.topics.insert(name.clone(), topic);
         self.topics_version.note_creation();
         self.note_topic(&name);
-        self.settle(now);
+        self.settle_topic(now, &name);
     }
 
     /// Deletes a topic, and what groups committed for it.
     pub(crate) fn delete_topic(&mut self, now: Instant, name: &Topic) -> bool {
         let is_deleted = self.remove_topic(now, name);
+        self.resume_transactions_of(now, name);
         if is_deleted && self.settings.release().has_first_coordinator() {
             self.forget_idle_groups();
         }
@@ -124,6 +125,7 @@ impl State {
     pub(super) fn remove_topic(&mut self, now: Instant, name: &Topic) -> bool {
         let Some(topic) = self.topics.remove(name) else { return false };
         self.topic_ids.remove(&topic.id);
+        self.census.remove(name, topic.partitions.len());
         self.note(Entry::TopicGone(name.clone()));
         self.journal.forget_topic(name);
         self.topics_version.note_change();
@@ -197,11 +199,13 @@ impl State {
     /// Gives a topic the partitions that were planned for it.
     pub(crate) fn add_partitions(&mut self, now: Instant, name: &str, added: Vec<Partition>) {
         if let Some(topic) = self.topics.get_mut(name) {
+            self.census.grow(added.len());
             topic.partitions.extend(added);
         }
-        self.note_topic(&name.into());
+        let name = Topic::from(name);
+        self.note_topic(&name);
         self.topics_version.note_change();
-        self.settle(now);
+        self.settle_topic(now, &name);
     }
 
     /// The name of a topic that a request named by name or by id.
@@ -251,8 +255,7 @@ impl State {
             );
             return Err(Refused::new(ErrorCode::INVALID_REPLICATION_FACTOR, message));
         }
-        let taken: usize = self.topics.values().map(|topic| topic.partitions.len()).sum();
-        if count > self.settings.partitions_max.saturating_sub(taken) {
+        if count > self.settings.partitions_max.saturating_sub(self.census.partitions()) {
             let message = "the embedded cluster's limit of partitions is reached";
             return Err(Refused::new(ErrorCode::POLICY_VIOLATION, message));
         }
@@ -290,8 +293,7 @@ impl State {
                 ));
             }
         }
-        let taken: usize = self.topics.values().map(|topic| topic.partitions.len()).sum();
-        if wished.len() > self.settings.partitions_max.saturating_sub(taken) {
+        if wished.len() > self.settings.partitions_max.saturating_sub(self.census.partitions()) {
             return refuse("the embedded cluster's limit of partitions is reached");
         }
         Ok(wished.values().cloned().collect())
@@ -319,10 +321,4 @@ impl State {
         }
         Ok(())
     }
-}
-
-/// Kafka's metrics take `.` and `_` for the same, so that names that differ only there are refused.
-fn collide(one: &str, other: &str) -> bool {
-    let plain = |byte: u8| if byte == b'.' { b'_' } else { byte };
-    one.len() == other.len() && one.bytes().map(plain).eq(other.bytes().map(plain))
 }

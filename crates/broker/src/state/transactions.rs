@@ -203,6 +203,19 @@ impl State {
         }
     }
 
+    /// Goes on with what waited for a leader of a topic that is gone.
+    pub(super) fn resume_transactions_of(&mut self, now: Instant, topic: &Topic) {
+        let waiting = self.transactions.iter().filter(|(_, transaction)| {
+            transaction.is_prepared()
+                && transaction.markers_due().is_none()
+                && transaction.partitions().iter().any(|tp| tp.topic == *topic)
+        });
+        let ids: Vec<_> = waiting.map(|(id, _)| id.clone()).collect();
+        for id in ids {
+            self.write_markers(now, &id);
+        }
+    }
+
     /// Who coordinates the transactional id.
     fn transaction_coordinator(&self, id: &str) -> Option<NodeId> {
         self.partition(TRANSACTIONS_TOPIC, self.spread.of_transactional_id(id))

@@ -203,3 +203,42 @@ fn the_longest_names_are_answered() {
         world.ask(connection, version, request);
     }
 }
+
+/// A request of some kilobytes may name more partitions than can be made while nobody else is answered.
+#[test]
+fn one_request_makes_no_more_than_ten_thousand_partitions() {
+    for (release, is_bounded) in [("3.8", false), ("3.9", true), ("4.4", true)] {
+        let mut world = World::with(|settings| {
+            *settings = settings.clone().as_version(release.parse().expect("known"));
+        });
+        let connection = world.connect(node(1));
+        let newest = if release == "3.8" { 5 } else { 7 };
+        let asked = [(1, 10_001), (101, 100), (5001, 1)];
+        for (topics, partitions) in asked.into_iter().take(if is_bounded { 3 } else { 1 }) {
+            let topics = (0..topics).map(|i| m::create_topics_request::CreatableTopic {
+                name: format!("many-{partitions}-{i}").into(),
+                num_partitions: partitions,
+                replication_factor: 1,
+                ..Default::default()
+            });
+            let request = m::CreateTopicsRequest { topics: topics.collect(), ..Default::default() };
+            let Response::CreateTopics(told) = world.ask(connection, newest, request) else {
+                panic!()
+            };
+            for topic in &told.topics {
+                let refused = ErrorCode::POLICY_VIOLATION;
+                let code = if is_bounded { refused } else { ErrorCode::NONE };
+                assert_eq!(topic.error_code, code, "{release}");
+            }
+        }
+        assert_eq!(world.cluster.topics().len(), if is_bounded { 1 } else { 2 });
+        let raised = m::create_partitions_request::CreatePartitionsTopic {
+            name: "t".into(),
+            count: 10_002,
+            assignments: None,
+        };
+        let request = m::CreatePartitionsRequest { topics: vec![raised], ..Default::default() };
+        let Response::CreatePartitions(told) = world.ask(connection, 0, request) else { panic!() };
+        assert_eq!(told.results[0].error_code.is_error(), is_bounded, "{release}");
+    }
+}

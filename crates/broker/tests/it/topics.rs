@@ -75,6 +75,24 @@ fn topics_are_created_once_within_the_clusters_means() {
     assert!(create(&mut world, "b", i32::MAX, 1).is_error(), "and nothing is allocated for it");
 }
 
+/// What there is may have come, grown and gone, in this process or in one before.
+#[test]
+fn names_and_limits_are_those_of_the_topics_that_there_are() {
+    let stay: fn(&mut World) = |_| ();
+    for restart in [stay, World::restart, World::restart_compacted] {
+        let mut world = World::with(|settings| settings.partitions_max = 100);
+        assert_eq!(create(&mut world, "a.b_c", 40, 1), ErrorCode::NONE);
+        assert_eq!(create(&mut world, "gone_b", 40, 1), ErrorCode::NONE);
+        world.cluster.delete_topic(world.now, "gone_b");
+        world.cluster.add_partitions(world.now, "a.b_c", 50).expect("more");
+        restart(&mut world);
+        assert_eq!(create(&mut world, "a_b.c", 1, 1), ErrorCode::INVALID_TOPIC_EXCEPTION);
+        assert_eq!(create(&mut world, "a-b_c", 1, 1), ErrorCode::NONE);
+        assert_eq!(create(&mut world, "gone.b", 48, 1), ErrorCode::NONE);
+        assert_eq!(create(&mut world, "b", 1, 1), ErrorCode::POLICY_VIOLATION);
+    }
+}
+
 #[test]
 fn a_recreated_topic_has_another_id_and_no_records() {
     let mut world = World::new();

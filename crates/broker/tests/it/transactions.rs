@@ -299,6 +299,24 @@ fn a_partition_without_a_leader_gets_its_marker_later() {
     assert_eq!(committed(&mut world), [0]);
 }
 
+/// Nothing is left there to be marked, and nobody else to wait for.
+#[test]
+fn a_transaction_ends_though_a_topic_of_it_is_deleted() {
+    let mut world = World::new();
+    let mut producer = Producer::begin(&mut world, V2);
+    producer.write(&mut world, "a");
+    let at = coordinator(&mut world);
+    let other = (1..=3).map(node).find(|id| *id != at).expect("three nodes");
+    if world.leader() != other {
+        assert!(world.cluster.move_leader(world.now, &tp(), other));
+    }
+    world.cluster.crash_node(world.now, other);
+    assert_eq!(producer.end(&mut world, true), ErrorCode::NONE);
+    assert_eq!(state(&world), Some(TransactionState::PrepareCommit));
+    assert!(world.cluster.delete_topic(world.now, "t"));
+    assert_eq!(state(&world), Some(TransactionState::CompleteCommit));
+}
+
 #[test]
 fn a_transaction_outlives_its_coordinator() {
     let mut world = World::new();

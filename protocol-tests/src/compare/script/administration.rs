@@ -85,6 +85,7 @@ async fn create_partitions(on: &mut Recorder) -> Result {
         ("an assignment to an unknown broker", raising(TOPIC, count + 1, Some(&[&[99]]))),
         ("an assignment to nobody", raising(TOPIC, count + 1, Some(&[&[]]))),
         ("an assignment to one broker twice", raising(TOPIC, count + 1, Some(&[&[1, 1]]))),
+        ("10,001 more", raising(TOPIC, count + 10_001, None)),
         ("an assignment", raising(TOPIC, count + 1, Some(&[&[1]]))),
     ] {
         on.ask(what, newest, ask).await?;

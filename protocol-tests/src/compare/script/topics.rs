@@ -77,6 +77,11 @@ async fn create(on: &mut Recorder) -> Result {
     let twice = making(vec![topic("script-twice", 1, 1), topic("script-twice", 1, 1)]);
     on.ask("one name twice", newest, twice).await?;
     on.ask("none", newest, making(vec![])).await?;
+    for (partitions, topics) in [(10_001, 1), (100, 101), (10_000, 1), (1, 5_001)] {
+        let topics = (0..topics).map(|i| topic(&format!("script-many-{i}"), partitions, 1));
+        let what = format!("{partitions} partitions in each of {} topics", topics.len());
+        on.ask(&what, newest, making(topics.collect())).await?;
+    }
 
     let config = |name: &str, value: Option<&str>| {
         let mut topic = topic("script-config", 1, 1);
