@@ -334,6 +334,7 @@ impl Consumer {
         if let Some(hearing) = &mut self.hearing {
             poll_fn(|cx| hearing.poll(cx)).await;
             self.hearing = None;
+            self.handle.buffer.end_hearing();
         }
     }
 
@@ -368,8 +369,11 @@ impl Consumer {
     fn poll_events(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
             if let Some(hearing) = &mut self.hearing {
+                // Others wait for the partitions of a listener that hangs, however often its consumer is polled.
+                self.handle.buffer.begin_hearing(Instant::now().into_std());
                 ready!(hearing.poll(cx));
                 self.hearing = None;
+                self.handle.buffer.end_hearing();
             }
             if let Some(id) = self.unanswered.take() {
                 self.hearing = Some(Hearing::new(Box::pin(acknowledge(self.handle.clone(), id))));

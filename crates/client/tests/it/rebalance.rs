@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -210,6 +211,42 @@ async fn who_polls_too_late_hears_why_he_lost_his_partitions() {
     let heard =
         [("assigned", vec![0]), ("late", vec![60]), ("lost", vec![0]), ("assigned", vec![0])];
     assert_eq!(listener.heard(), heard);
+}
+
+/// Its consumer beats and polls, and nobody would ever read its partitions.
+#[tokio::test(start_paused = true)]
+async fn a_listener_that_hangs_costs_the_membership() {
+    #[derive(Default)]
+    struct Hangs(AtomicBool);
+
+    impl RebalanceListener for Hangs {
+        async fn assigned(&self, _: &ConsumerHandle, _: &[TopicPartition]) {
+            if !self.0.swap(true, Relaxed) {
+                tokio::time::sleep(Duration::from_secs(100)).await;
+            }
+        }
+    }
+
+    for protocol in ["classic", "consumer"] {
+        let world = World::with_partitions(2).await;
+        let member = || world.member().set("group.protocol", protocol).unwrap();
+        let mut other = member().build().await.unwrap();
+        let second = Duration::from_secs(1);
+        for _ in 0..10 {
+            other.poll(second).await.unwrap();
+        }
+        let hanging =
+            member().max_poll_interval(Duration::from_secs(60)).on_rebalance(Hangs::default());
+        let mut hanging = hanging.build().await.unwrap();
+        for (seconds, owned) in [(50, 1), (40, 2), (60, 1)] {
+            for _ in 0..seconds {
+                let (polled, _) = tokio::join!(hanging.poll(second), other.poll(second));
+                assert!(polled.unwrap().is_empty());
+            }
+            let assignment = other.handle().assignment().await.unwrap();
+            assert_eq!(assignment.len(), owned, "{protocol}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

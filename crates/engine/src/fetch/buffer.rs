@@ -68,6 +68,8 @@ struct State {
     woken: bool,
     polling: bool,
     last_poll: Option<Instant>,
+    /// Since when the user is being told something, if he is.
+    hearing_since: Option<Instant>,
     /// The user takes partitions one by one: none of their records is handed out in any other way.
     claiming: bool,
     /// Partitions came, or were given back, since he last looked.
@@ -170,6 +172,21 @@ impl FetchBuffer {
         let mut state = self.lock_beside_run();
         state.polling = false;
         state.last_poll = Some(now);
+    }
+
+    /// Says that the user's callbacks hear of something until [`end_hearing`](Self::end_hearing): the clock of
+    /// `max.poll.interval.ms` runs, however often he asks for records meanwhile, as he gets none.
+    pub fn begin_hearing(&self, now: Instant) {
+        let mut state = self.lock();
+        if state.hearing_since.is_none() {
+            state.hearing_since = Some(now);
+            state.stir();
+        }
+    }
+
+    /// Says that the user's callbacks have heard all.
+    pub fn end_hearing(&self) {
+        self.lock().hearing_since = None;
     }
 
     /// Whether there is an event or a fetch to take; wakes the task when there is. One task at a time may wait.

@@ -266,10 +266,11 @@ impl FetchBuffer {
         }
     }
 
-    /// Since when the user does not poll; `None` while he does.
+    /// Since when the user does not poll, or does and hears of one thing; `None` while he waits for records.
     pub(crate) fn idle_since(&self) -> Option<Instant> {
         let state = self.lock();
-        if state.polling { None } else { state.last_poll }
+        let last_poll = if state.polling { None } else { state.last_poll };
+        state.hearing_since.or(last_poll)
     }
 
     /// The clock of `max.poll.interval.ms` starts here, as if the user had just polled.

@@ -1,5 +1,5 @@
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use milena_records::{
@@ -312,6 +312,14 @@ fn what_is_in_hand_is_not_returned() {
     assert_eq!(fixture.buffer.idle_since(), Some(now));
     fixture.buffer.enter_poll(now);
     assert_eq!((returned(&fixture), fixture.buffer.idle_since()), (2, None));
+    let later = now + Duration::from_secs(1);
+    fixture.buffer.begin_hearing(now);
+    fixture.buffer.leave_poll(later);
+    fixture.buffer.enter_poll(later);
+    fixture.buffer.begin_hearing(later);
+    assert_eq!(fixture.buffer.idle_since(), Some(now), "he asks, and hears of one thing still");
+    fixture.buffer.end_hearing();
+    assert_eq!(fixture.buffer.idle_since(), None);
 }
 
 #[test]
@@ -353,7 +361,7 @@ fn records_taken_one_by_one_are_counted_each() {
     fixture.buffer.enter_poll(now);
     assert_eq!(fixture.one(), Some(0));
     fixture.buffer.leave_poll(now);
-    let later = now + std::time::Duration::from_secs(9);
+    let later = now + Duration::from_secs(9);
     let offsets = |fixture: &Fixture| {
         let at = |which| fixture.buffer.offsets(which)[&tp()].offset.get();
         (at(Which::Returned), at(Which::HandedOut))
