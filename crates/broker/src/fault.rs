@@ -95,7 +95,8 @@ impl Condition {
         self
     }
 
-    /// Only requests that name this topic, by name or by id; an incremental Fetch names all topics of its session.
+    /// Only requests that name this topic, by name or by id; a Fetch or ShareFetch that goes on with a session names all topics of it.
+    /// A heartbeat names topics where it tells of them, as a member's first does; JoinGroup's are the client's own bytes.
     pub fn topic(mut self, topic: impl Into<Topic>) -> Self {
         self.topic = Some(topic.into());
         self

@@ -28,6 +28,7 @@ mod shell;
 mod state;
 mod storage;
 mod store;
+mod subjects;
 mod telemetry;
 mod ticket;
 mod timers;

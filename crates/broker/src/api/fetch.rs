@@ -147,7 +147,7 @@ pub(super) fn error(request: &FetchRequest, code: ErrorCode) -> Response {
 }
 
 /// A Fetch that goes on with a session, with the partitions of the session that it does not repeat.
-pub(super) fn in_full(state: &State, node: NodeId, request: &FetchRequest) -> Option<FetchRequest> {
+pub(crate) fn in_full(state: &State, node: NodeId, request: &FetchRequest) -> Option<FetchRequest> {
     if request.session_epoch <= 0 {
         return None;
     }

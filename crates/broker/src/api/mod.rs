@@ -76,8 +76,8 @@ mod write_txn_markers;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use milena_types::{ApiKey, ErrorCode, NodeId, Topic};
-use milena_wire::{ByteString, Request, Response};
+use milena_types::{ApiKey, ErrorCode, NodeId};
+use milena_wire::{Request, Response};
 
 use crate::connection::ConnectionId;
 use crate::release::Release;
@@ -267,125 +267,9 @@ pub(crate) fn answered(by: Release) -> BTreeMap<ApiKey, Versions> {
     both.collect()
 }
 
-/// A request with all that it is about, where it leaves to the node what it said before: a Fetch that goes on with a
-/// session.
-pub(crate) fn in_full(state: &State, node: NodeId, request: &Request) -> Option<Request> {
-    let Request::Fetch(request) = request else { return None };
-    fetch::in_full(state, node, request).map(Request::from)
-}
-
 /// Whether the request has no answer whatever becomes of it.
 pub(crate) fn is_silent(request: &Request) -> bool {
     matches!(request, Request::Produce(produce) if produce.acks == 0)
-}
-
-/// The topics that a request names, for fault rules.
-#[expect(clippy::wildcard_enum_match_arm, reason = "most requests name none")]
-pub(crate) fn topics(state: &State, request: &Request) -> Vec<Topic> {
-    let by_id = |id| state.topic_ids.get(id).cloned();
-    let by_name = |name: &ByteString| Topic::from(&**name);
-    let either =
-        |name: &ByteString, id| if name.is_empty() { by_id(id) } else { Some(by_name(name)) };
-    match request {
-        Request::Produce(r) => {
-            r.topic_data.iter().filter_map(|t| either(&t.name, &t.topic_id)).collect()
-        }
-        Request::Fetch(r) => {
-            r.topics.iter().filter_map(|t| either(&t.topic, &t.topic_id)).collect()
-        }
-        Request::ListOffsets(r) => r.topics.iter().map(|t| by_name(&t.name)).collect(),
-        Request::OffsetForLeaderEpoch(r) => r.topics.iter().map(|t| by_name(&t.topic)).collect(),
-        Request::OffsetCommit(r) => {
-            r.topics.iter().filter_map(|t| either(&t.name, &t.topic_id)).collect()
-        }
-        Request::Metadata(r) => {
-            let asked = r.topics.iter().flatten();
-            asked
-                .filter_map(|t| t.name.as_ref().map(by_name).or_else(|| by_id(&t.topic_id)))
-                .collect()
-        }
-        Request::CreateTopics(r) => r.topics.iter().map(|t| by_name(&t.name)).collect(),
-        Request::DeleteTopics(r) => {
-            let described = r.topics.iter();
-            let described = described
-                .filter_map(|t| t.name.as_ref().map(by_name).or_else(|| by_id(&t.topic_id)));
-            r.topic_names.iter().map(by_name).chain(described).collect()
-        }
-        Request::CreatePartitions(r) => r.topics.iter().map(|t| by_name(&t.name)).collect(),
-        Request::DeleteRecords(r) => r.topics.iter().map(|t| by_name(&t.name)).collect(),
-        Request::TxnOffsetCommit(r) => {
-            r.topics.iter().filter_map(|t| either(&t.name, &t.topic_id)).collect()
-        }
-        Request::WriteTxnMarkers(r) => {
-            r.markers.iter().flat_map(|marker| &marker.topics).map(|t| by_name(&t.name)).collect()
-        }
-        Request::ShareFetch(r) => r.topics.iter().filter_map(|t| by_id(&t.topic_id)).collect(),
-        Request::ShareAcknowledge(r) => {
-            r.topics.iter().filter_map(|t| by_id(&t.topic_id)).collect()
-        }
-        Request::DescribeLogDirs(r) => {
-            r.topics.iter().flatten().map(|t| by_name(&t.topic)).collect()
-        }
-        Request::AlterReplicaLogDirs(r) => {
-            r.dirs.iter().flat_map(|dir| &dir.topics).map(|t| by_name(&t.name)).collect()
-        }
-        Request::ElectLeaders(r) => {
-            r.topic_partitions.iter().flatten().map(|t| by_name(&t.topic)).collect()
-        }
-        Request::AlterPartitionReassignments(r) => {
-            r.topics.iter().map(|t| by_name(&t.name)).collect()
-        }
-        Request::ListPartitionReassignments(r) => {
-            r.topics.iter().flatten().map(|t| by_name(&t.name)).collect()
-        }
-        Request::DescribeTopicPartitions(r) => r.topics.iter().map(|t| by_name(&t.name)).collect(),
-        Request::DescribeProducers(r) => r.topics.iter().map(|t| by_name(&t.name)).collect(),
-        Request::AddPartitionsToTxn(r) => {
-            let batched = r.transactions.iter().flat_map(|transaction| &transaction.topics);
-            batched.chain(&r.v3_and_below_topics).map(|t| by_name(&t.name)).collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// The groups that a request names, for fault rules.
-#[expect(clippy::wildcard_enum_match_arm, reason = "most requests name none")]
-pub(crate) fn groups(request: &Request) -> Vec<String> {
-    let one = |id: &ByteString| vec![id.to_string()];
-    let many = |ids: &[ByteString]| ids.iter().map(ByteString::to_string).collect();
-    match request {
-        Request::JoinGroup(r) => one(&r.group_id),
-        Request::SyncGroup(r) => one(&r.group_id),
-        Request::Heartbeat(r) => one(&r.group_id),
-        Request::LeaveGroup(r) => one(&r.group_id),
-        Request::OffsetCommit(r) => one(&r.group_id),
-        Request::OffsetDelete(r) => one(&r.group_id),
-        Request::AddOffsetsToTxn(r) => one(&r.group_id),
-        Request::TxnOffsetCommit(r) => one(&r.group_id),
-        Request::OffsetFetch(r) if r.groups.is_empty() => one(&r.group_id),
-        Request::OffsetFetch(r) => {
-            r.groups.iter().map(|group| group.group_id.to_string()).collect()
-        }
-        Request::FindCoordinator(r) if r.coordinator_keys.is_empty() => one(&r.key),
-        Request::FindCoordinator(r) => many(&r.coordinator_keys),
-        Request::DescribeGroups(r) => many(&r.groups),
-        Request::DeleteGroups(r) => many(&r.groups_names),
-        Request::ConsumerGroupHeartbeat(r) => one(&r.group_id),
-        Request::ConsumerGroupDescribe(r) => many(&r.group_ids),
-        Request::ShareGroupHeartbeat(r) => one(&r.group_id),
-        Request::ShareGroupDescribe(r) => many(&r.group_ids),
-        Request::StreamsGroupHeartbeat(r) => one(&r.group_id),
-        Request::StreamsGroupDescribe(r) => many(&r.group_ids),
-        Request::StreamsGroupTopologyDescriptionUpdate(r) => one(&r.group_id),
-        Request::ShareFetch(r) => r.group_id.iter().map(ToString::to_string).collect(),
-        Request::ShareAcknowledge(r) => r.group_id.iter().map(ToString::to_string).collect(),
-        Request::DescribeShareGroupOffsets(r) => {
-            r.groups.iter().map(|group| group.group_id.to_string()).collect()
-        }
-        Request::AlterShareGroupOffsets(r) => one(&r.group_id),
-        Request::DeleteShareGroupOffsets(r) => one(&r.group_id),
-        _ => Vec::new(),
-    }
 }
 
 /// PRODUCER_FENCED for those that know the code, which came with KIP-588; what it was before for older versions.

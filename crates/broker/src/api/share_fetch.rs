@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use milena_types::{ErrorCode, NodeId, Offset, TopicPartition, Uuid};
-use milena_wire::messages::share_fetch_request::ShareFetchRequest;
+use milena_wire::messages::share_fetch_request::{FetchTopic, ShareFetchRequest};
 use milena_wire::messages::share_fetch_response::{
     AcquiredRecords, LeaderIdAndEpoch, NodeEndpoint, PartitionData, ShareFetchResponse,
     ShareFetchableTopicResponse,
@@ -402,6 +402,31 @@ fn open_session(
         }
         epoch => sessions.go_on(key, epoch, wanted, &forgotten),
     }
+}
+
+/// The same request with all topics of the session that it goes on with.
+pub(crate) fn in_full(
+    state: &State,
+    node: NodeId,
+    request: &ShareFetchRequest,
+) -> Option<ShareFetchRequest> {
+    if request.share_session_epoch <= INITIAL_EPOCH {
+        return None;
+    }
+    let key = session_key(state, request.group_id.as_ref(), request.member_id.as_ref()).ok()?;
+    let mut whole = request.clone();
+    for one in state.nodes.get(node)?.share_sessions.partitions(&key) {
+        let (id, index) = (one.topic_id, one.partition);
+        let is_forgotten = request
+            .forgotten_topics_data
+            .iter()
+            .any(|topic| topic.topic_id == id && topic.partitions.contains(&index));
+        let is_named = whole.topics.iter().any(|topic| topic.topic_id == id);
+        if !is_forgotten && !is_named {
+            whole.topics.push(FetchTopic { topic_id: id, partitions: Vec::new() });
+        }
+    }
+    Some(whole)
 }
 
 /// The acknowledgements that come along. If any partition has some, each that is named is answered.

@@ -16,6 +16,7 @@ use crate::journal::SeenRequest;
 use crate::node::NodeStatus;
 use crate::settings::Settings;
 use crate::state::{NewTopic, State};
+use crate::subjects;
 use crate::ticket::{Ticket, Tickets};
 use crate::timers::Timers;
 use crate::topic::Liveness;
@@ -453,13 +454,13 @@ impl Cluster {
             return (None, None);
         }
         let state = &self.state;
-        let whole = api::in_full(state, node, request);
+        let whole = subjects::in_full(state, node, request);
         let request = whole.as_ref().unwrap_or(request);
         let subject = Subject {
             api: request.api_key(),
             node,
-            topics: &|| api::topics(state, request),
-            groups: &|| api::groups(request),
+            topics: &|| subjects::topics(state, request),
+            groups: &|| subjects::groups(request),
         };
         let fault = self.faults.strike(&subject);
         let error = match fault {

@@ -164,6 +164,11 @@ impl ShareSessions {
         must_tell
     }
 
+    /// The partitions of a session; none where the member has none.
+    pub(crate) fn partitions(&self, key: &SessionKey) -> Vec<SharedPartition> {
+        self.by_member.get(key).map(ShareSession::in_turn).unwrap_or_default()
+    }
+
     /// Ends a session and returns its partitions.
     pub(crate) fn end(&mut self, key: &SessionKey) -> Option<Vec<SharedPartition>> {
         self.by_member.remove(key).map(|session| session.in_turn())

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use milena_broker::{Acknowledgement, ConnectionId, RecordState, SharedRecords};
-use milena_types::{ErrorCode, NodeId};
+use milena_broker::{Acknowledgement, ConnectionId, RecordState, SharedRecords, on};
+use milena_types::{ApiKey, ErrorCode, NodeId};
 use milena_wire::messages as m;
 use milena_wire::messages::share_fetch_response::{PartitionData, ShareFetchResponse};
 use milena_wire::{ByteString, Response};
@@ -68,6 +68,25 @@ fn a_session_ends_with_its_connection_and_gives_back() {
     world.cluster.close(world.now, a.connection);
     world.drain();
     assert_eq!(b.fetched(&mut world), Some(vec![(0, 0, 2)]));
+}
+
+/// The request names nothing that the session has already: what it is about, the node remembers.
+#[test]
+fn a_fault_of_a_topic_strikes_a_fetch_that_goes_on_with_its_session() {
+    let (mut world, mut a) = group();
+    world.produce(a.connection, &["one"], None);
+    assert_eq!(a.fetch(&mut world), [(0, 0, 1)]);
+    let code = ErrorCode::COORDINATOR_NOT_AVAILABLE;
+    world.cluster.add_fault(on(ApiKey::SHARE_FETCH).topic("other").error(ErrorCode::NONE));
+    world.cluster.add_fault(on(ApiKey::SHARE_FETCH).topic("t").error(code));
+    let names_nothing = m::ShareFetchRequest {
+        group_id: Some("s".into()),
+        member_id: Some("a".into()),
+        share_session_epoch: 1,
+        ..Default::default()
+    };
+    let Response::ShareFetch(told) = world.ask(a.connection, 1, names_nothing) else { panic!() };
+    assert_eq!(told.error_code, code);
 }
 
 /// The window goes with the last session; what was acknowledged is stored, and deliveries are still counted.
