@@ -86,34 +86,33 @@ impl SendingArgs {
 impl Connection {
     /// Connects: flags win over `-X`, that over the file, that over the environment.
     pub(crate) async fn connect(&self) -> Result<Kafka, Failure> {
-        self.builder()?.connect().await.map_err(Failure::from)
+        let (mut kafka, is_named) = self.builder()?;
+        if !is_named {
+            let servers = std::env::var("KAFKA_BOOTSTRAP_SERVERS");
+            kafka = kafka.bootstrap_servers(servers.as_deref().unwrap_or(DEFAULT));
+        }
+        kafka.connect().await.map_err(Failure::from)
     }
 
-    fn builder(&self) -> Result<KafkaBuilder, Failure> {
+    /// The client's settings, and whether a flag, `-X` or the file says where the cluster is.
+    pub(crate) fn builder(&self) -> Result<(KafkaBuilder, bool), Failure> {
         let mut kafka = Kafka::builder().client_id("milena");
-        let mut named = false;
+        let mut is_named = false;
         if let Some(path) = &self.command_config {
             let text = std::fs::read_to_string(path).map_err(|cause| {
                 Failure::usage(format!("{} cannot be read: {cause}", path.display()))
             })?;
-            named = text.lines().any(|line| line.trim_start().starts_with("bootstrap.servers"));
+            is_named = text.lines().any(|line| line.trim_start().starts_with("bootstrap.servers"));
             kafka = kafka.from_properties(&text)?;
         }
         for (key, value) in &self.setting {
-            named |= key == "bootstrap.servers";
+            is_named |= key == "bootstrap.servers";
             kafka = kafka.set(key, value)?;
         }
-        let servers = match &self.bootstrap_server {
-            Some(servers) => Some(servers.clone()),
-            None if named => None,
-            None => {
-                Some(std::env::var("KAFKA_BOOTSTRAP_SERVERS").unwrap_or_else(|_| DEFAULT.into()))
-            }
-        };
-        Ok(match servers {
-            Some(servers) => kafka.bootstrap_servers(&servers),
-            None => kafka,
-        })
+        if let Some(servers) = &self.bootstrap_server {
+            return Ok((kafka.bootstrap_servers(servers), true));
+        }
+        Ok((kafka, is_named))
     }
 }
 

@@ -159,10 +159,14 @@ async fn print(
     printed: &Printed,
 ) -> Result<(), Failure> {
     let mut interrupt = std::pin::pin!(interrupted());
+    let mut ended = BTreeSet::new();
     loop {
         let batch = tokio::select! {
             biased;
-            () = &mut interrupt => return Ok(()),
+            () = &mut interrupt => return match args.exit || args.max_records.is_some() {
+                true => Err(Failure::interrupted("not all that was asked for was printed")),
+                false => Ok(()),
+            },
             batch = consumer.poll(POLL_TIMEOUT) => batch?,
         };
         let left = args.max_records.map_or(u64::MAX, |most| most - *records);
@@ -176,7 +180,7 @@ async fn print(
             Err(cause) => return Err(cause.into()),
         }
         let is_enough = args.max_records == Some(*records);
-        if is_enough || (args.exit && batch.is_empty() && is_at_end(consumer).await?) {
+        if is_enough || (args.exit && is_at_end(consumer, &mut ended).await?) {
             return Ok(());
         }
         if args.group.is_some() && !batch.is_empty() {
@@ -205,8 +209,12 @@ fn write(
     Ok((written, offsets))
 }
 
-/// Whether every record of the assigned partitions was printed. A member of a group that got no partition is done.
-async fn is_at_end(consumer: &Consumer) -> Result<bool, Failure> {
+/// Whether the end of each assigned partition was reached once, which is noted in `ended`: who writes meanwhile does not keep the
+/// program from ending. A member of a group that got no partition is done.
+async fn is_at_end(
+    consumer: &Consumer,
+    ended: &mut BTreeSet<TopicPartition>,
+) -> Result<bool, Failure> {
     let handle = consumer.handle();
     // Asked first: a member that becomes stable in between has its partitions in what is asked next.
     let state = handle.member_state().await?;
@@ -214,7 +222,8 @@ async fn is_at_end(consumer: &Consumer) -> Result<bool, Failure> {
     if lag.is_empty() {
         return Ok(state == Some(MemberState::Stable));
     }
-    Ok(lag.into_values().all(|lag| lag == Some(0)))
+    ended.extend(lag.iter().filter(|(_, lag)| **lag == Some(0)).map(|(tp, _)| tp.clone()));
+    Ok(lag.keys().all(|partition| ended.contains(partition)))
 }
 
 /// How long a look at the end of the log takes at most to be repeated.

@@ -31,14 +31,14 @@ pub(crate) struct DemoArgs {}
 pub(crate) async fn run(connection: &Connection, _args: DemoArgs) -> Result<(), Failure> {
     // Kept to the end: the cluster stops when its handle is dropped.
     let mut embedded = None;
-    let mut connection = connection.clone();
-    if connection.bootstrap_server.is_none() {
+    let (mut kafka, is_named) = connection.builder()?;
+    if !is_named {
         let broker = Broker::builder().nodes(3).start().await?;
-        connection.bootstrap_server = Some(broker.bootstrap_servers());
+        kafka = kafka.bootstrap_servers(&broker.bootstrap_servers());
         eprintln!("cluster  three nodes in this process: {}", broker.bootstrap_servers());
         embedded = Some(broker);
     }
-    let kafka = connection.connect().await?;
+    let kafka = kafka.connect().await?;
     show(&kafka).await?;
     kafka.close(GRACE).await;
     drop(embedded);

@@ -58,7 +58,7 @@ fn lines(topic: &TopicDescription) -> String {
             partition.leader.map_or_else(|| "none".to_owned(), |leader| leader.to_string());
         let _ = writeln!(
             text,
-            "\tTopic: {}\tPartition: {}\tLeader: {leader}\tReplicas: {}\tIsr: {}\tElr: \tLastKnownElr: ",
+            "\tTopic: {}\tPartition: {}\tLeader: {leader}\tReplicas: {}\tIsr: {}\tElr: N/A\tLastKnownElr: N/A",
             topic.name(),
             partition.index,
             nodes(&partition.replicas),

@@ -1,4 +1,7 @@
-use crate::program::{Run, broker, into_a_closed_pipe, milena};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use crate::program::{Run, broker, into_a_closed_pipe, milena, program};
 
 async fn with_five(broker: &milena_broker::Broker) {
     let lines = "a\nb\nc\nd\ne\n";
@@ -88,4 +91,42 @@ async fn a_format_that_is_not_known_is_a_usage_error() {
     let Run { status, stderr, .. } = milena(&broker, &["consume", "orders", "-f", "%q"], "").await;
     assert_eq!(status, 2);
     assert!(stderr.contains("%q is not known"), "{stderr}");
+}
+
+/// The end is where it was when it was reached: who writes on does not keep it from being one.
+#[tokio::test]
+async fn reading_to_the_end_ends_while_somebody_writes() {
+    let broker = broker().await;
+    with_five(&broker).await;
+    let writing = async {
+        loop {
+            broker.append("orders", 0, [milena_broker::NewRecord::new("more")]).unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let reading = async { milena(&broker, &["consume", "orders", "-e"], "").await.done() };
+    tokio::select! {
+        () = writing => unreachable!("it goes on"),
+        read = reading => assert!(read.starts_with("a\nb\nc\nd\ne\n"), "{read}"),
+    }
+}
+
+/// Whoever asked for ten must not take five for them.
+#[tokio::test]
+async fn one_that_is_interrupted_before_it_was_done_says_so() {
+    let broker = broker().await;
+    with_five(&broker).await;
+    let servers = broker.bootstrap_servers();
+    let read = move |count: &[&str]| {
+        let args = [&["consume", "orders", "--from", "beginning", "-b", &servers], count].concat();
+        let mut run = program(&args).stdout(Stdio::piped()).spawn().unwrap();
+        let out = BufReader::new(run.stdout.take().unwrap());
+        assert_eq!(out.lines().take(5).map(Result::unwrap).collect::<String>(), "abcde");
+        let mut kill = Command::new("sh");
+        kill.args(["-c", "kill -s TERM $0", &run.id().to_string()]);
+        assert!(kill.status().unwrap().success());
+        run.wait().unwrap().code()
+    };
+    let statuses = tokio::task::spawn_blocking(move || [read(&["-n", "10"]), read(&[])]);
+    assert_eq!(statuses.await.unwrap(), [Some(130), Some(0)]);
 }

@@ -53,3 +53,11 @@ async fn the_demo_runs_twice_on_one_cluster() {
     check(&milena(&broker, &["demo"], "").await.done());
     check(&milena(&broker, &["demo"], "").await.done());
 }
+
+#[tokio::test]
+async fn a_setting_names_the_cluster_of_the_demo_too() {
+    let broker = broker().await;
+    let setting = format!("bootstrap.servers={}", broker.bootstrap_servers());
+    check(&alone(&["demo", "-X", &setting], "").await.done());
+    assert_eq!(broker.committed("demo-group").len(), 3);
+}

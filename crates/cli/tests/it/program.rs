@@ -61,7 +61,7 @@ pub(crate) async fn alone(args: &[&str], input: &str) -> Run {
     Run::of(output)
 }
 
-fn program(args: &[&str]) -> Command {
+pub(crate) fn program(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_milena"));
     command.args(args).env_remove("KAFKA_BOOTSTRAP_SERVERS").env_remove("RUST_LOG");
     command
