@@ -51,7 +51,7 @@ pub(super) async fn run(connection: &Connection, args: PerfProduceArgs) -> Resul
     let kafka = connection.connect().await?;
     let producer = args.sending.producer(&kafka)?.build().await?;
     let rate = u64::try_from(args.throughput).ok().filter(|rate| *rate > 0);
-    let payload = payload(args.record_size);
+    let payloads = Payloads::new(args.record_size);
 
     let started = Instant::now();
     // Not bounded here: the send buffer bounds how many records wait for their delivery.
@@ -64,7 +64,7 @@ pub(super) async fn run(connection: &Connection, args: PerfProduceArgs) -> Resul
         if let Some(rate) = rate {
             tokio::time::sleep_until(started + due(number, rate)).await;
         }
-        let record = Record::to(args.topic.as_str()).value(payload.as_slice());
+        let record = Record::to(args.topic.as_str()).value(payloads.of(number));
         let sent = Instant::now();
         chunk.push((sent, producer.send(record).enqueue().await?));
         if chunk.len() == chunk_records {
@@ -124,17 +124,35 @@ fn due(number: u64, rate: u64) -> Duration {
     Duration::from_secs_f64(number as f64 / rate as f64)
 }
 
-/// Upper-case letters without a pattern, the same in every run: as compressible as Kafka's own payload.
-fn payload(bytes: usize) -> Vec<u8> {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let letters = std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        b'A' + (state % 26) as u8
-    });
-    letters.take(bytes).collect()
+/// Upper-case letters without a pattern, the same in every run: each record has others, so that they are as compressible as those of
+/// Kafka's own tool.
+struct Payloads {
+    letters: Vec<u8>,
+    record_bytes: usize,
 }
+
+impl Payloads {
+    fn new(record_bytes: usize) -> Self {
+        let mut state = 0x2545_f491_4f6c_dd1d_u64;
+        let letters = std::iter::repeat_with(|| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            b'A' + (state % 26) as u8
+        });
+        Self { letters: letters.take(REPEAT_BYTES + record_bytes).collect(), record_bytes }
+    }
+
+    /// The value of record `number`.
+    fn of(&self, number: u64) -> &[u8] {
+        let bytes = self.record_bytes as u64;
+        let start = (number.wrapping_mul(bytes) % REPEAT_BYTES as u64) as usize;
+        self.letters.get(start..start + self.record_bytes).unwrap_or_default()
+    }
+}
+
+/// After so much the letters come again: no codec looks back as far.
+const REPEAT_BYTES: usize = 4 << 20;
 
 /// Deliveries handed over at once when nothing holds the sender back: one wake-up for all.
 const CHUNK_RECORDS: usize = 256;
@@ -146,6 +164,15 @@ mod tests {
     #[test]
     fn a_rate_spreads_records_evenly() {
         assert_eq!(due(500, 1000), Duration::from_millis(500));
-        assert_eq!(payload(3).len(), 3);
+    }
+
+    #[test]
+    fn no_two_records_in_a_row_are_alike() {
+        for bytes in [3, 1000, REPEAT_BYTES + 1] {
+            let payloads = Payloads::new(bytes);
+            let records: Vec<_> = (0..100).map(|number| payloads.of(number)).collect();
+            assert!(records.iter().all(|record| record.len() == bytes));
+            assert!(records.windows(2).all(|pair| pair[0] != pair[1]), "{bytes}");
+        }
     }
 }
