@@ -170,7 +170,9 @@ impl Limits {
     pub fn of_fetches(fetch_bytes_max: usize) -> Self {
         let usual = Self::default();
         let bytes_max = usual.bytes_max.max(fetch_bytes_max.saturating_mul(GROWTH_OF_A_FETCH));
-        Self { bytes_max, ..usual }
+        // zstd makes a hundred bytes of megabytes of one byte: whoever takes so much of a fetch takes it of a batch.
+        let ratio_floor = usual.ratio_floor.max(fetch_bytes_max);
+        Self { bytes_max, ratio_floor, ..usual }
     }
 
     /// How large `compressed` bytes may become.
