@@ -181,7 +181,7 @@ impl Log {
         start
     }
 
-    /// Where the log would start without its first segments of which no record is newer than `oldest`, never past `until`.
+    /// Where the log would start without its first segments of which all records are older than `oldest`, never past `until`.
     ///
     /// A segment without times has the age of its file in Kafka; here it has none, and only its size deletes it.
     pub(crate) fn starts_after(

@@ -2,7 +2,7 @@
 //!
 //! Every key of the Java client is known. Most do what they do there; some have no use outside of a JVM and are
 //! ignored with a note; some are refused because ignoring them would do harm. What is not known at all is an error
-//! that suggests the nearest name.
+//! that suggests the nearest name. A time beyond what Java's milliseconds count to, as `Duration::MAX`, is the longest that they do.
 //!
 //! ```
 //! let error = milena::Kafka::builder().set("asks", "all").unwrap_err();

@@ -55,7 +55,8 @@ impl Consumer {
         let commit = auto.then(|| {
             let id = self.next_commit();
             let offsets = self.positions(Which::Returned);
-            // Without any time it is sent still, before LeaveGroup; the deadline of closing ends the wait for it.
+            // Without any time it is sent still, before LeaveGroup, where no other is under way; the deadline of closing ends the
+            // wait for it.
             let waiter = Waiter { id, deadline: deadline.max(now + COMMIT_MIN), is_own: true };
             self.push_commit(waiter, offsets, CommitMode::Retry);
             id
@@ -133,8 +134,9 @@ impl Consumer {
     }
 }
 
-/// The last commit may be on its way for this long, at least.
-const COMMIT_MIN: Duration = Duration::from_millis(100);
+/// The last commit may be on its way for this long, at least: a request that is given up takes its connection along, and with it the
+/// LeaveGroup behind it.
+const COMMIT_MIN: Duration = Duration::from_secs(1);
 
 /// As good as never; what is longer may not fit into an `Instant`.
 const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);

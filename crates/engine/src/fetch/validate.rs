@@ -235,7 +235,7 @@ impl Validator {
                 _ => Stage::Halted,
             }
         };
-        tracing::warn!(partition = %tp, offset = %taken.offset, ?diverged_at, "the log was truncated");
+        tracing::warn!(partition = %tp, offset = %taken.offset, ?diverged_at, ?end, "the log was truncated");
         assigned.go(stage, next);
         match stage.position() {
             Some(position) => buffer.go_back(tp, next, position),

@@ -134,7 +134,7 @@ impl Assigner {
     }
 }
 
-/// A record's own partition; that of one which is not there yet is waited for.
+/// A record's own partition. It may come to be later, and is waited for.
 #[inline]
 fn named(topic: &TopicQueues, partition: i32) -> Result<Assigned, Refused> {
     if partition >= 0 {

@@ -44,6 +44,9 @@ pub(super) struct Batch {
     pub(super) maybe_written: bool,
     /// Whether a request that had it named its topic, and not the topic's id.
     pub(super) was_named: bool,
+    /// Whether it may be stored in its topic as it was before it was made anew, or in the new one: no answer tells that it is in
+    /// neither.
+    pub(super) is_in_either: bool,
     /// Whether it is a part of a batch that may have been stored whole: the broker would not know the part again by its
     /// sequence, and say that it is out of order.
     pub(super) is_doubtful_part: bool,
@@ -102,6 +105,7 @@ impl Batch {
             is_void: false,
             maybe_written: false,
             was_named: false,
+            is_in_either: false,
             is_doubtful_part: false,
             travel: Travel::Waiting,
             is_settled: false,
@@ -209,6 +213,7 @@ impl Batch {
                 is_void: self.is_void,
                 maybe_written: self.maybe_written,
                 was_named: self.was_named,
+                is_in_either: self.is_in_either,
                 is_doubtful_part: self.maybe_written,
                 travel: self.travel,
                 is_settled: self.is_settled,

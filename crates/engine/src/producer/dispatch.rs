@@ -38,7 +38,7 @@ impl Producer {
         let Some(partition) = self.partitions.get_mut(slot) else { return };
         partition.expire(rules, &mut self.unsettled);
         if self.transactions.is_none() {
-            partition.repair(&mut self.idempotence);
+            partition.repair(&mut self.idempotence, &mut self.unsettled);
         }
         self.enroll(slot);
         let rules = self.rules(now);

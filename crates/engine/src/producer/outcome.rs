@@ -47,7 +47,7 @@ impl Producer {
             }
         }
         self.busy.insert(node);
-        if answer.version <= VERSION_NAMES_MAX {
+        if (1..=VERSION_NAMES_MAX).contains(&answer.version) {
             for &sent in &batches {
                 let Some((slot, index)) = self.find(sent) else { continue };
                 let batch = self.partitions.get_mut(slot).and_then(|p| p.sent.get_mut(index));
@@ -110,8 +110,9 @@ impl Producer {
         if let (Some(broker), Ok(ms @ 1..)) =
             (self.brokers.get_mut(&node), u64::try_from(throttle_ms))
         {
+            let ms = ms.min(THROTTLE_MAX.as_millis() as u64);
             self.accumulator.counters().throttled(ms);
-            let until = received + Duration::from_millis(ms).min(THROTTLE_MAX);
+            let until = received + Duration::from_millis(ms);
             broker.muted_until = broker.muted_until.max(Some(until));
         }
     }

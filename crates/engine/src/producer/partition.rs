@@ -13,7 +13,7 @@ use super::queue::PartitionQueue;
 use super::topic::TopicHandle;
 use crate::idempotence::{Idempotence, Identity, Repair, Sequences};
 use crate::request::RequestId;
-use crate::{Backoff, Error, ErrorKind, Operation};
+use crate::{Backoff, Error, ErrorKind, Fate, Operation};
 
 /// One partition: its leader, its batches in order, and its sequences.
 #[derive(Debug)]
@@ -194,7 +194,7 @@ impl Partition {
     pub(super) fn expire(&mut self, rules: Rules, unsettled: &mut Unsettled) {
         let is_expired = |batch: &Batch| batch.opened + rules.delivery_timeout <= rules.now;
         // In the order of their records, as callers hear of them.
-        let mut given_up = Vec::new();
+        let (mut given_up, mut is_unresolved) = (Vec::new(), false);
         for index in 0..self.sent.len() {
             let Some(batch) = self.sent.get(index) else { continue };
             if batch.is_settled || !is_expired(batch) {
@@ -205,8 +205,7 @@ impl Partition {
             unsettled.failed(batch.id, &error);
             batch.fail(error);
             if batch.is_in_flight() {
-                // Its bytes stay until the request is done, and its answer still counts.
-                self.sequences.leave_unresolved();
+                is_unresolved = true;
             } else {
                 given_up.push(index);
             }
@@ -214,6 +213,10 @@ impl Partition {
         // From the last one, whose sequences can be taken back where nothing came behind them.
         for index in given_up.into_iter().rev() {
             self.give_up(index);
+        }
+        if is_unresolved {
+            // Their bytes stay until the requests are done, and the answers still count.
+            self.sequences.leave_unresolved();
         }
         while self.waiting.front().is_some_and(is_expired) {
             let Some(mut batch) = self.waiting.pop_front() else { break };
@@ -278,12 +281,16 @@ impl Partition {
     fn asks_again_by_name(&mut self) -> bool {
         let last = self.sent.iter().rposition(|batch| batch.maybe_written && batch.was_named);
         let doubtful = last.map_or(0, |last| last + 1);
-        self.sent.iter_mut().take(doubtful).for_each(|batch| batch.is_void = false);
+        for batch in self.sent.iter_mut().take(doubtful) {
+            batch.is_void = false;
+            batch.is_in_either |= batch.maybe_written && batch.was_named;
+        }
         doubtful > 0
     }
 
-    /// Begins anew under a new identity where sequences broke and nothing counts on the old one any more.
-    pub(super) fn repair(&mut self, idempotence: &mut Idempotence) {
+    /// Begins anew under a new identity where sequences broke and nothing counts on the old one any more. What may be stored in
+    /// the old topic or in the new one is given up: under a new identity it could be there twice.
+    pub(super) fn repair(&mut self, idempotence: &mut Idempotence, unsettled: &mut Unsettled) {
         if self.sent.is_empty() {
             self.sequences.drained();
         }
@@ -297,6 +304,21 @@ impl Partition {
         if let Some(old) = self.sequences.identity() {
             idempotence.leave(old);
         }
+        let partition = &self.queue.partition;
+        self.sent.retain_mut(|batch| {
+            if batch.is_in_either && !batch.is_settled {
+                let detail = "the topic was deleted and made anew while it was on its way";
+                let error = Error::new(ErrorKind::UnknownTopic)
+                    .with_detail(detail)
+                    .during(Operation::Produce)
+                    .with_partition(partition)
+                    .with_attempt(batch.attempts)
+                    .with_fate(Fate::Unknown);
+                unsettled.failed(batch.id, &error);
+                batch.fail(error);
+            }
+            !batch.is_in_either
+        });
         // Where the epochs are used up, the new id is on its way.
         let Some(identity) = idempotence.identity() else { return };
         self.sequences.begin(identity);

@@ -58,7 +58,12 @@ impl Producer {
         match self.cluster.topic(name.as_str()).cloned() {
             Some(known) if known.is_usable() => self.learn(&name, known),
             // An earlier wait was told so; since then somebody may have given us the right (F43).
-            Some(_) => self.wants_refresh = true,
+            Some(known) => {
+                self.wants_refresh = true;
+                if let Some(state) = self.topics.get_mut(&name) {
+                    state.seen = Some(known);
+                }
+            }
             None => {}
         }
     }

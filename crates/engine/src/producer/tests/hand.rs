@@ -37,6 +37,8 @@ pub(super) struct Hand {
     /// What was told of leaders that moved.
     pub(super) hints: Vec<LeaderHint>,
     epoch: i16,
+    /// Of the requests that are answered: up to 12 they name topics.
+    pub(super) version: i16,
 }
 
 /// Nothing lingers, and what goes out is of transaction "x".
@@ -85,6 +87,7 @@ impl Hand {
             uses: 0,
             hints: Vec::new(),
             epoch: 0,
+            version: 12,
         };
         hand.accumulator.topic("t");
         hand.pump();
@@ -170,7 +173,7 @@ impl Hand {
             Target::Broker(node) => Some(node),
             Target::Any => None,
         };
-        let answer = Answer::new(request.id, broker, 0, self.now, result);
+        let answer = Answer::new(request.id, broker, self.version, self.now, result);
         self.producer.handle_answer(self.now, answer);
     }
 

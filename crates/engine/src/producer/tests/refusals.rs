@@ -326,3 +326,44 @@ fn what_is_behind_a_batch_in_doubt_begins_at_zero_in_a_topic_made_anew() {
     hand.wait(Duration::from_secs(5));
     assert_eq!(stamp(&hand.next()), (1, 0));
 }
+
+/// By its id, a request meant the old topic alone.
+#[test]
+fn a_batch_that_went_by_id_begins_at_zero_in_a_topic_made_anew() {
+    let mut hand = ready();
+    hand.version = 13;
+    let _delivery = hand.send(0);
+    let lost = hand.next();
+    hand.reply(&lost, Err(Failure::ConnectionLost));
+    hand.learn(cluster(2, Some(1)));
+    hand.wait(Duration::from_secs(5));
+    assert_eq!(stamp(&hand.next()), (1, 0));
+}
+
+/// The second batch came before the first, which the new topic then says is out of order: under a new identity the second would be
+/// there twice.
+#[test]
+fn a_batch_that_may_be_in_the_new_topic_is_given_up_rather_than_doubled() {
+    let mut hand = ready();
+    let early = hand.send(0);
+    let unsent = hand.next();
+    let late = hand.send(0);
+    let lost = hand.next();
+    hand.reply(&unsent, Err(Failure::NotSent));
+    hand.reply(&lost, Err(Failure::ConnectionLost));
+    hand.learn(cluster(2, Some(1)));
+    hand.wait(Duration::from_secs(5));
+    for _ in 0..9 {
+        let Some(again) = hand.requests().pop() else { break };
+        if stamp(&again) == (1, 0) {
+            hand.stored(&again, 1, ErrorCode::NONE);
+        } else {
+            assert_eq!(stamp(&again), (0, 1));
+            hand.stored(&again, -1, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+        }
+        hand.wait(Duration::from_secs(5));
+    }
+    assert!(early.result().unwrap().is_ok());
+    let error = late.result().unwrap().unwrap_err();
+    assert_eq!(error.fate(), Fate::Unknown, "{error}");
+}
