@@ -121,7 +121,8 @@ fn topic_entries(state: &State, call: &Call<'_>, name: &str) -> Result<Vec<Entry
     let defaults = defaults.own.get(&call.node).unwrap_or(&defaults.all);
     let entry = |definition: &'static Definition| {
         let set = config.overrides().get(definition.name);
-        let own = set.map(|value| (definition.name.into(), value.clone(), DYNAMIC_TOPIC_CONFIG));
+        let set = set.map(|value| definition.told(value, release));
+        let own = set.clone().map(|value| (definition.name.into(), value, DYNAMIC_TOPIC_CONFIG));
         let of_broker = definition.broker_name().into_iter();
         let of_broker = of_broker.flat_map(|name| told(state, call.node, name, release));
         let synonyms: Vec<Synonym> = own.into_iter().chain(of_broker).collect();
@@ -130,7 +131,7 @@ fn topic_entries(state: &State, call: &Call<'_>, name: &str) -> Result<Vec<Entry
         Entry {
             name: definition.name.into(),
             kind: definition.kind,
-            value: Some(set.cloned().unwrap_or_else(|| default().to_owned())),
+            value: Some(set.unwrap_or_else(|| default().to_owned())),
             source: synonyms.first().map_or(DEFAULT_CONFIG, |(_, _, source)| *source),
             read_only: false,
             synonyms,

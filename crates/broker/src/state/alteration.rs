@@ -237,14 +237,15 @@ fn check_lengths(altered: &Alteration<'_>) -> Result<(), Refused> {
     Err(Refused::new(ErrorCode::INVALID_CONFIG, why))
 }
 
-/// A list with these values besides, or without them.
+/// A list with these values besides, unless it has them, or without them; blanks are parts of them, as to Kafka.
 fn listed_with(listed: &str, operation: i8, values: &str) -> String {
-    let listed = listed.split(',').map(str::trim).filter(|one| !one.is_empty());
-    let mut list: Vec<_> = listed.map(str::to_owned).collect();
-    for one in values.split(',').map(str::trim) {
-        list.retain(|listed| listed != one);
-        if operation == APPEND {
-            list.push(one.to_owned());
+    let mut list: Vec<_> = listed.split(',').filter(|one| !one.is_empty()).collect();
+    for one in values.trim_end_matches(',').split(',') {
+        let place = list.iter().position(|listed| *listed == one);
+        match (operation, place) {
+            (APPEND, None) => list.push(one),
+            (SUBTRACT, Some(place)) => drop(list.remove(place)),
+            _ => {}
         }
     }
     list.join(",")

@@ -69,6 +69,21 @@ impl Definition {
         }
     }
 
+    /// How a topic's value is described: as it was read.
+    pub(crate) fn told(&self, value: &str, release: Release) -> String {
+        let normal = self.kind.normal(value);
+        if self.name != "cleanup.policy" || release < Release::of(4, 1) {
+            return normal;
+        }
+        let mut words: Vec<&str> = Vec::new();
+        for word in normal.split(',') {
+            if !words.contains(&word) {
+                words.push(word);
+            }
+        }
+        words.join(",")
+    }
+
     /// From where to where a topic's value may go.
     fn limits(&self, release: Release) -> (Option<i64>, Option<i64>) {
         match self.name {

@@ -496,3 +496,47 @@ fn a_topic_takes_the_values_that_kafka_takes_and_no_others() {
     let why = "conflict topic config setting min.compaction.lag.ms (2) > max.compaction.lag.ms (1)";
     assert_eq!(told.responses[0].error_message.as_deref(), Some(why));
 }
+
+fn alter(world: &mut World, name: &str, operation: i8, value: &str) -> ErrorCode {
+    use milena_wire::messages::incremental_alter_configs_request as m;
+    let connection = world.connect(node(1));
+    let config = m::AlterableConfig {
+        name: name.into(),
+        config_operation: operation,
+        value: Some(value.into()),
+    };
+    let resource = m::AlterConfigsResource {
+        resource_type: TOPIC,
+        resource_name: "t".into(),
+        configs: vec![config],
+    };
+    let request =
+        m::IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
+    let Response::IncrementalAlterConfigs(told) = world.ask(connection, 1, request) else {
+        panic!()
+    };
+    told.responses[0].error_code
+}
+
+/// A list that is added to keeps its order, and what is described is what was read (`ConfigDef.convertToString`).
+#[test]
+fn a_topic_s_settings_are_described_as_they_were_read() {
+    const SET: i8 = 0;
+    const APPEND: i8 = 2;
+    const SUBTRACT: i8 = 3;
+    let mut world = World::new();
+    for (name, operation, value, told) in [
+        ("cleanup.policy", SET, "compact,delete", "compact,delete"),
+        ("cleanup.policy", APPEND, "compact", "compact,delete"),
+        ("cleanup.policy", SUBTRACT, "compact", "delete"),
+        ("cleanup.policy", SET, " compact , delete", "compact,delete"),
+        ("cleanup.policy", SET, "compact,compact", "compact"),
+        ("retention.ms", SET, " 060000", "60000"),
+        ("min.cleanable.dirty.ratio", SET, "1", "1.0"),
+        ("unclean.leader.election.enable", SET, "TRUE", "true"),
+    ] {
+        assert_eq!(alter(&mut world, name, operation, value), ErrorCode::NONE, "{name}={value}");
+        assert_eq!(described(&mut world, 1, TOPIC, "t", name), some(told, 1));
+        assert_eq!(synonyms(&mut world, TOPIC, "t", name)[0].1, told);
+    }
+}

@@ -6,6 +6,7 @@ use milena_wire::messages::create_partitions_request::{
 };
 use milena_wire::messages::create_topics_request::CreatableTopic;
 use milena_wire::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
+use milena_wire::messages::describe_configs_request::DescribeConfigsResource;
 use milena_wire::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
 };
@@ -17,8 +18,9 @@ use milena_wire::messages::offset_for_leader_epoch_request::{
 };
 use milena_wire::messages::{
     AlterConfigsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest,
-    DeleteRecordsRequest, DeleteTopicsRequest, IncrementalAlterConfigsRequest, LeaveGroupRequest,
-    OffsetDeleteRequest, OffsetForLeaderEpochRequest,
+    DeleteRecordsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
+    IncrementalAlterConfigsRequest, LeaveGroupRequest, OffsetDeleteRequest,
+    OffsetForLeaderEpochRequest,
 };
 use milena_wire::{ByteString, Response};
 
@@ -151,7 +153,40 @@ async fn alter_configs(on: &mut Recorder) -> Result {
     }
     on.ask("nothing", newest, message!(IncrementalAlterConfigsRequest {})).await?;
     on.await_metadata(TOPIC).await?;
-    describe_configs(on, TOPIC).await
+    describe_configs(on, TOPIC).await?;
+    // How 4.x reads lists is not how those before did.
+    if !on.has(ApiKey::STREAMS_GROUP_HEARTBEAT) {
+        return Ok(());
+    }
+    for (name, operation, value) in [
+        ("cleanup.policy", SET, Some("compact,delete")),
+        ("cleanup.policy", APPEND, Some("compact")),
+        ("cleanup.policy", SUBTRACT, Some("compact")),
+        ("cleanup.policy", APPEND, Some("compact,delete,")),
+        ("cleanup.policy", SET, Some(" compact , delete ")),
+        ("cleanup.policy", SET, Some("delete,delete")),
+        ("cleanup.policy", DELETE, None),
+        ("min.cleanable.dirty.ratio", SET, Some("1")),
+        ("min.cleanable.dirty.ratio", SET, Some("0.00001")),
+        ("min.cleanable.dirty.ratio", DELETE, None),
+        ("preallocate", SET, Some("FALSE")),
+        ("preallocate", DELETE, None),
+        ("retention.ms", SET, Some(" 03600000")),
+    ] {
+        let what = format!("{name}, {operation}, {value:?}");
+        on.ask(&what, newest, altering(2, TOPIC, name, operation, value)).await?;
+        on.await_metadata(TOPIC).await?;
+        let resource = message!(DescribeConfigsResource {
+            resource_type: 2,
+            resource_name: TOPIC.into(),
+            configuration_keys: Some(vec![name.into()]),
+        });
+        let ask =
+            message!(DescribeConfigsRequest { resources: vec![resource], include_synonyms: true });
+        let newest = on.newest(ApiKey::DESCRIBE_CONFIGS);
+        on.ask(&format!("after {what}"), newest, ask).await?;
+    }
+    Ok(())
 }
 
 /// By the older API: all is set at once.
