@@ -181,6 +181,11 @@ impl Release {
         self >= Self::of(3, 9)
     }
 
+    /// Whether one request adds no more than those.
+    pub(crate) fn bounds_added_partitions(self) -> bool {
+        self >= Self::of(4, 0)
+    }
+
     /// Whether a CreatePartitions that adds more than those is told so in words of its own.
     pub(crate) fn words_added_partitions(self) -> bool {
         self >= Self::of(4, 4)

@@ -74,7 +74,7 @@ fn check_size<'a>(
         let there = state.topics.get(&*topic.name)?.partitions.len();
         usize::try_from(topic.count).ok()?.checked_sub(there)
     });
-    if added.sum::<usize>() > PARTITIONS_MAX && release.bounds_new_partitions() {
+    if added.sum::<usize>() > PARTITIONS_MAX && release.bounds_added_partitions() {
         let why = match release.words_added_partitions() {
             true => "Excessively large number of additional partitions per request.",
             false => BATCH_TOO_LARGE,

@@ -191,7 +191,9 @@ impl LogConfig {
             is_deleted: has_policy("delete"),
             is_zstd: text("compression.type").trim() == "zstd",
             segments: SegmentConfig {
-                bytes: match set.contains_key(INTERNAL_SEGMENT_BYTES) {
+                bytes: match of(INTERNAL_SEGMENT_BYTES).is_some()
+                    && set.contains_key(INTERNAL_SEGMENT_BYTES)
+                {
                     true => number(INTERNAL_SEGMENT_BYTES).unsigned_abs(),
                     false => number("segment.bytes").unsigned_abs(),
                 },

@@ -77,7 +77,10 @@ async fn create(on: &mut Recorder) -> Result {
     let twice = making(vec![topic("script-twice", 1, 1), topic("script-twice", 1, 1)]);
     on.ask("one name twice", newest, twice).await?;
     on.ask("none", newest, making(vec![])).await?;
-    for (partitions, topics) in [(10_001, 1), (100, 101), (10_000, 1), (1, 5_001)] {
+    // Older ones make them, or take a long time to say that they do not.
+    let too_many = [(10_001, 1), (100, 101), (10_000, 1), (1, 5_001)];
+    let too_many = too_many.into_iter().filter(|_| on.has(ApiKey::STREAMS_GROUP_HEARTBEAT));
+    for (partitions, topics) in too_many.collect::<Vec<_>>() {
         let topics = (0..topics).map(|i| topic(&format!("script-many-{i}"), partitions, 1));
         let what = format!("{partitions} partitions in each of {} topics", topics.len());
         on.ask(&what, newest, making(topics.collect())).await?;
