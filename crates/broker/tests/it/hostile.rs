@@ -239,6 +239,7 @@ fn one_request_makes_no_more_than_ten_thousand_partitions() {
         };
         let request = m::CreatePartitionsRequest { topics: vec![raised], ..Default::default() };
         let Response::CreatePartitions(told) = world.ask(connection, 0, request) else { panic!() };
-        assert_eq!(told.results[0].error_code.is_error(), is_bounded, "{release}");
+        // Kafka 3.9 bounds the making of topics alone.
+        assert_eq!(told.results[0].error_code.is_error(), release == "4.4", "{release}");
     }
 }
